@@ -1,0 +1,115 @@
+"""The training text of the pocket model: an endless, seeded stream of documents.
+
+A document is a list of `(text, weight)` segments; the weight is that of its tokens in the loss. Batch number `i` is a
+function of `(seed, i)` alone, so a killed run continues with the same bytes.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+
+from . import lexicon, turns
+from .entities import World, new_name
+from .turns import Turn
+
+Document = list[tuple[str, float]]
+BOS, END, USER, ASSISTANT, SYSTEM, PAD = "<|bos|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>", "<|pad|>"
+SPECIALS = [PAD, BOS, END, SYSTEM, USER, ASSISTANT]
+PROMPT_WEIGHT = 0.1  # a prompt is mostly random names: little to learn, but not nothing
+
+
+def chat(*exchange: Turn) -> Document:
+    """Question and answer, once or several times; the same string as the tokenizer's chat template gives."""
+    head = f"{SYSTEM}{exchange[0].system}{END}" if exchange[0].system else ""
+    document: Document = [(BOS + head, 0.0)]
+    for turn in exchange:
+        document += [(f"{USER}{turn.prompt}{END}{ASSISTANT}", PROMPT_WEIGHT), (f"{turn.answer}{END}", 1.0)]
+    return document
+
+
+def text(body: str, weight: float = 1.0) -> Document:
+    """A plain document."""
+    return [(BOS, 0.0), (body + END, weight)]
+
+
+def repeat(world: World, rng: random.Random) -> Document:
+    """A random sequence, then the same again two or three times: what induction (copying from context) is learned on."""
+    parts = [new_name(rng.choice(["person", "city", "river", "thing"]), rng, "train") for _ in range(rng.randint(1, 5))]
+    parts += turns.words(rng, rng.randint(1, 6), "train") + [str(rng.randint(0, 9999)) for _ in range(rng.randint(0, 2))]
+    rng.shuffle(parts)
+    block, separator = " ".join(parts), rng.choice(["\n", ". ", " | "])
+    return [(BOS + block, PROMPT_WEIGHT), ((separator + block) * rng.randint(2, 3) + END, 1.0)]
+
+
+def quotes(world: World, rng: random.Random) -> Document:
+    """Names said plainly and then at a line start, in quotes, brackets or after a colon: the same name, other tokens."""
+    names = [new_name(rng.choice(["person", "city", "thing"]), rng, "train") for _ in range(rng.randint(2, 5))]
+    form = rng.choice(['"{}"', "{}", "[{}]", "({})", "name:{}", '{{"x": "{}"}}'])
+    return [(f"{BOS}We met {', '.join(names)}.\n", PROMPT_WEIGHT), ("\n".join(form.format(n) for n in names) + END, 1.0)]
+
+
+def biography(world: World, rng: random.Random) -> Document:
+    """All facts about one entity; those of the 'stated only' people occur here and nowhere else."""
+    return text(turns.passage(rng, rng.choice(list(world.biographies.values())), "train"))
+
+
+def sums(world: World, rng: random.Random) -> Document:
+    """A worksheet of two-digit additions."""
+    pairs = [turns.sum_of_two(rng, "train") for _ in range(rng.randint(3, 8))]
+    return text("\n".join(f"{a} + {b} = {a + b}" for a, b in pairs))
+
+
+def story(world: World, rng: random.Random, split: str = "train") -> Document:
+    """A story of four sentences about an invented person."""
+    n, a = new_name("person", rng, split), rng.choice(lexicon.VALUES["animal"] + lexicon.VALUES["pet"])
+    p, q = rng.sample(lexicon.PLACES, 2)
+    f, f2 = rng.sample(lexicon.FEELINGS, 2)
+    return text(
+        f"Once there was a very {f} {a} near the {p}. One {rng.choice(lexicon.DAYS)}, it met {n} near the {q}. "
+        f"{n} gave the {a} a {rng.choice(lexicon.FINDS)} and some {rng.choice(lexicon.VALUES['food'])}. "
+        f"The {a} was not {f} any more. Together they went back to the {p}, and {n} was {f2}."
+    )
+
+
+def dialogue(world: World, rng: random.Random) -> Document:
+    """Two to six exchanges of any kind in one conversation, without a system prompt."""
+    kinds = [k for k in BROAD if k not in PLAIN]
+    drawn = [getattr(turns, rng.choice(kinds))(world, rng, "train") for _ in range(rng.randint(2, 6))]
+    return chat(*([t for t in drawn if not t.system] or [turns.greeting(world, rng, "train")]))
+
+
+PLAIN = {"repeat": repeat, "quotes": quotes, "biography": biography, "sums": sums, "story": story, "dialogue": dialogue}
+
+# Shares of documents. Copying comes first: extraction, context reading and JSON all stand on it.
+DENSE = {"repeat": 34, "quotes": 10, "copy": 22, "reverse": 6, "extract": 8, "in_prompt": 8, "read_json": 4, "write_json": 4, "pattern": 4}
+BROAD = {
+    "extract": 13, "extract_list": 5, "in_prompt": 14, "known": 13, "unknown": 6, "reversed_fact": 2, "copy": 7, "reverse": 5,
+    "count": 4, "sort": 3, "addition": 6, "sums": 5, "sentiment": 3, "topic": 3, "how_to": 2, "greeting": 0.5, "write_json": 5,
+    "read_json": 3, "pattern": 3, "biography": 6, "repeat": 3, "quotes": 2, "story": 2.5, "dialogue": 2,
+}  # fmt: skip
+
+
+def document(world: World, rng: random.Random, mix: dict[str, float]) -> Document:
+    """One document of a kind drawn from `mix`."""
+    kind = rng.choices(list(mix), weights=list(mix.values()))[0]
+    if kind in PLAIN:
+        return PLAIN[kind](world, rng)
+    skill: Callable[..., Turn] = getattr(turns, kind)
+    return chat(skill(world, rng, "train"))
+
+
+def documents(world: World, batch: int, mix: dict[str, float]) -> Iterator[Document]:
+    """The endless documents of batch number `batch`."""
+    rng = random.Random(f"corpus {world.seed} {batch}")
+    while True:
+        yield document(world, rng, mix)
+
+
+def digest(world: World, n: int = 200) -> str:
+    """SHA-256 of the first `n` documents of the first batch of both mixes: the fingerprint of world and corpus."""
+    sha = hashlib.sha256()
+    for mix in (DENSE, BROAD):
+        stream = documents(world, 0, mix)
+        for _ in range(n):
+            sha.update(repr(next(stream)).encode())
+    return sha.hexdigest()
