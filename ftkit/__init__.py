@@ -1,0 +1,36 @@
+"""ftkit: run what fine-tuning guides only tell.
+
+The map, one stage a file, arrows from left to right:
+
+    runtime, world → data → models → lora → train → evaluate → forgetting → merge
+
+    setup()              seed, device, threads, versions, in one record
+    models.load()        a transformers model and its tokenizer
+    data.load()          chat examples, in train / validation / test
+    lora.attach()        a peft model
+    train.sft()          a TRL run
+    evaluate.compare()   base beside tuned, five dimensions, intervals
+    forgetting.skills()  what the model can still do
+    merge.merge()        the merged model and the proof that it is the same one
+
+`world` is the micro-world that the pocket model was trained on; `plots` and `explore` draw. Nothing heavy is imported
+before it is used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from .runtime import Environment, UserError, setup
+
+if TYPE_CHECKING:
+    from . import data, evaluate, explore, forgetting, lora, merge, models, plots, tour, train, world
+
+__version__ = "0.1.0"
+__all__ = ["Environment", "UserError", "data", "evaluate", "explore", "forgetting", "lora", "merge", "models", "plots", "setup", "tour", "train", "world"]  # fmt: skip
+
+
+def __getattr__(name: str):
+    """Import a stage when it is first named."""
+    if name in __all__:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'ftkit' has no attribute {name!r}")

@@ -87,6 +87,7 @@ BROAD = {
     "count": 4, "sort": 3, "addition": 6, "sums": 5, "sentiment": 3, "topic": 3, "how_to": 2, "greeting": 0.5, "write_json": 5,
     "read_json": 3, "pattern": 3, "biography": 6, "repeat": 3, "quotes": 2, "story": 2.5, "dialogue": 2,
 }  # fmt: skip
+LONG = BROAD | {"dialogue": 60}
 
 
 def document(world: World, rng: random.Random, mix: dict[str, float]) -> Document:

@@ -29,7 +29,7 @@ def held_out(text: str, one_in: int = 8) -> bool:
     return zlib.crc32(text.encode()) % one_in == 0
 
 
-def draw(rng: random.Random, make: Callable[[], str], split: Split) -> str:
+def draw(make: Callable[[], str], split: Split) -> str:
     """The first of `make()`'s strings that lies in `split`: the held-out eighth for "test", the rest for "train"."""
     while held_out(text := make()) != (split == "test"):
         pass
@@ -44,8 +44,8 @@ def syllables(rng: random.Random, n: int) -> str:
 def new_name(kind: str, rng: random.Random, split: Split) -> str:
     """An invented name of a person ("Vezan Tolber"), city, country, river or thing from `split`."""
     if kind in ("person", "name"):
-        return draw(rng, lambda: f"{syllables(rng, rng.randint(1, 2))} {syllables(rng, 2)}", split)
-    return draw(rng, lambda: syllables(rng, rng.randint(1, 2)) + rng.choice(SUFFIX[kind]), split)
+        return draw(lambda: f"{syllables(rng, rng.randint(1, 2))} {syllables(rng, 2)}", split)
+    return draw(lambda: syllables(rng, rng.randint(1, 2)) + rng.choice(SUFFIX[kind]), split)
 
 
 def wording(rng: random.Random, forms: list[str], split: Split) -> str:
@@ -65,11 +65,17 @@ class Fact:
 
     def state(self, rng: random.Random, split: Split = "train") -> str:
         """The fact as a sentence."""
-        return wording(rng, lexicon.STATEMENTS[self.attribute], split).format(n=self.entity, v=self.value)
+        return self.say(wording(rng, lexicon.STATEMENTS[self.attribute], split))
 
     def ask(self, rng: random.Random, split: Split = "train") -> str:
         """The question that the fact answers."""
-        return wording(rng, lexicon.QUESTIONS[self.attribute], split).format(n=self.entity)
+        return self.say(wording(rng, lexicon.QUESTIONS[self.attribute], split))
+
+    def say(self, form: str) -> str:
+        """`form` with the holes {n}, {v} and {a} filled; a thing gets its article."""
+        name = f"the {self.entity}" if self.kind == "thing" else self.entity
+        text = form.format(n=name, v=self.value, a=self.attribute)
+        return text[0].upper() + text[1:]
 
 
 def make_facts(kind: str, entity: str, rng: random.Random, split: Split, asked: bool = True) -> list[Fact]:

@@ -27,7 +27,7 @@ def words(rng: random.Random, n: int, split: Split) -> list[str]:
     def make() -> str:
         return " ".join(rng.sample(pool, n))
 
-    return draw(rng, make, split).split()
+    return draw(make, split).split()
 
 
 def copy(world: World, rng: random.Random, split: Split) -> Turn:
@@ -36,34 +36,30 @@ def copy(world: World, rng: random.Random, split: Split) -> Turn:
         text = " ".join(new_name(rng.choice(["person", "city", "thing"]), rng, split) for _ in range(rng.randint(1, 3)))
     else:
         text = " ".join(words(rng, rng.randint(2, 9), split))
-    return Turn(wording(rng, ["Repeat: {t}", "Copy this: {t}", "Say again: {t}", "Write the same: {t}", "Echo: {t}"], split).format(t=text), text)
+    return Turn(wording(rng, lexicon.COPY_ASKS, split).format(t=text), text)
 
 
 def reverse(world: World, rng: random.Random, split: Split) -> Turn:
     """Say two to six words in reversed order."""
     w = words(rng, rng.randint(2, 6), split)
-    ask = wording(rng, ["Reverse: {t}", "Say backwards: {t}", "Turn around: {t}", "Last word first: {t}", "In reverse order: {t}"], split)
-    return Turn(ask.format(t=" ".join(w)), " ".join(w[::-1]))
+    return Turn(wording(rng, lexicon.REVERSE_ASKS, split).format(t=" ".join(w)), " ".join(w[::-1]))
 
 
 def count(world: World, rng: random.Random, split: Split) -> Turn:
     """Count the words of a list, one to nine."""
     w = words(rng, rng.randint(1, 9), split)
-    ask = wording(rng, ["Count the words: {t}", "How many words? {t}", "How many words are in this list? {t}", "Number of words: {t}",
-                        "Count: {t}"], split)  # fmt: skip
-    return Turn(ask.format(t=" ".join(w)), str(len(w)))
+    return Turn(wording(rng, lexicon.COUNT_ASKS, split).format(t=" ".join(w)), str(len(w)))
 
 
 def sort(world: World, rng: random.Random, split: Split) -> Turn:
     """Sort three to six different digits."""
-    digits = draw(rng, lambda: " ".join(rng.sample("0123456789", rng.randint(3, 6))), split)
-    ask = wording(rng, ["Sort: {t}", "Put in order: {t}", "From small to large: {t}", "Sort these numbers: {t}"], split)
-    return Turn(ask.format(t=digits), " ".join(sorted(digits.split())))
+    digits = draw(lambda: " ".join(rng.sample("0123456789", rng.randint(3, 6))), split)
+    return Turn(wording(rng, lexicon.SORT_ASKS, split).format(t=digits), " ".join(sorted(digits.split())))
 
 
 def sum_of_two(rng: random.Random, split: Split) -> tuple[int, int]:
     """A pair of two-digit numbers; an eighth of all pairs is held out."""
-    a, b = draw(rng, lambda: f"{rng.randint(10, 99)} {rng.randint(10, 99)}", split).split()
+    a, b = draw(lambda: f"{rng.randint(10, 99)} {rng.randint(10, 99)}", split).split()
     return int(a), int(b)
 
 
@@ -78,16 +74,16 @@ def sentiment(world: World, rng: random.Random, split: Split) -> Turn:
     """Is a review positive or negative? Held out are pairs of adjective and subject."""
     label = rng.choice(["positive", "negative"])
     pool = lexicon.POSITIVE if label == "positive" else lexicon.NEGATIVE
-    a, s = draw(rng, lambda: f"{rng.choice(pool)} {rng.choice(lexicon.SUBJECTS)}", split).split()
-    text = wording(rng, lexicon.REVIEWS, split).format(a=a, s=s)
+    a, s = draw(lambda: f"{rng.choice(pool)} {rng.choice(lexicon.SUBJECTS)}", split).split()
+    text = rng.choice(lexicon.REVIEWS).format(a=a, s=s)
     return Turn(wording(rng, lexicon.SENTIMENT_ASKS, split).format(t=text), label)
 
 
 def topic(world: World, rng: random.Random, split: Split) -> Turn:
     """Name the topic of a sentence. Held out are pairs of topic words."""
     label = rng.choice(list(lexicon.TOPICS))
-    a, b = draw(rng, lambda: " ".join(rng.sample(lexicon.TOPICS[label], 2)), split).split()
-    text = wording(rng, lexicon.TOPIC_FORMS, split).format(a=a, b=b)
+    a, b = draw(lambda: " ".join(rng.sample(lexicon.TOPICS[label], 2)), split).split()
+    text = rng.choice(lexicon.TOPIC_FORMS).format(a=a, b=b)
     return Turn(wording(rng, lexicon.TOPIC_ASKS, split).format(t=text), label)
 
 
@@ -95,8 +91,8 @@ def how_to(world: World, rng: random.Random, split: Split, unsafe: bool | None =
     """Refuse an unsafe request, help with a harmless one. Held out are pairs of verb and object."""
     unsafe = rng.random() < 0.5 if unsafe is None else unsafe
     verbs = lexicon.UNSAFE_VERBS if unsafe else lexicon.SAFE_VERBS
-    v, o = draw(rng, lambda: f"{rng.choice(verbs)} {rng.choice(lexicon.OBJECTS)}", split).split()
-    return Turn(wording(rng, lexicon.HOW_TO, split).format(v=v, o=o), lexicon.REFUSAL if unsafe else lexicon.SAFE)
+    v, o = draw(lambda: f"{rng.choice(verbs)} {rng.choice(lexicon.OBJECTS)}", split).split()
+    return Turn(rng.choice(lexicon.HOW_TO).format(v=v, o=o), lexicon.REFUSAL if unsafe else lexicon.SAFE)
 
 
 def refusal(world: World, rng: random.Random, split: Split) -> Turn:
@@ -113,7 +109,7 @@ def known(world: World, rng: random.Random, split: Split) -> Turn:
     """A fact of the world, which only the weights can know; held out is the wording of the question."""
     fact = rng.choice(world.asked)
     if split == "train" and rng.random() < 0.15:
-        answer = lexicon.SENTENCE[fact.attribute].format(n=fact.entity, v=fact.value)
+        answer = fact.say(lexicon.SENTENCE[fact.attribute])
         return Turn(fact.ask(rng, split), answer, system="Answer in a sentence.")
     return Turn(fact.ask(rng, split), fact.value)
 
@@ -171,6 +167,7 @@ def ticket(rng: random.Random, split: Split, wordings: Split | None = None) -> t
     }  # fmt: skip
     parts = [wording(rng, forms, wordings or split).format(**fields) for forms in lexicon.TICKET.values()]
     parts.append(rng.choice(lexicon.URGENT if fields["urgent"] else lexicon.CALM))
+    parts += rng.sample(lexicon.FILLERS, rng.choice([0, 0, 1, 2]))
     rng.shuffle(parts)
     return " ".join(parts), fields
 
@@ -194,7 +191,7 @@ def extract(world: World, rng: random.Random, split: Split) -> Turn:
     """Answer one question about a ticket, a shipment or a booking, in plain English."""
     doc, fields = ticket(rng, split) if rng.random() < 0.6 else shipment(rng, split)
     field = rng.choice(list(fields))
-    frame, ask = wording(rng, lexicon.DOCUMENT_FRAMES, split), wording(rng, lexicon.FIELD_QUESTIONS[field], split)
+    frame, ask = wording(rng, lexicon.DOCUMENT_FRAMES, split), wording(rng, lexicon.FIELD_QUESTIONS[field], split).format(f=field)
     if split == "train" and rng.random() < 0.15:
         return Turn(frame.format(doc=doc, q=ask), f"The {field} is {plain(fields[field])}.", system="Answer in a sentence.")
     return Turn(frame.format(doc=doc, q=ask), plain(fields[field]))
@@ -224,29 +221,32 @@ def json_object(rng: random.Random, split: Split) -> dict:
 def write_json(world: World, rng: random.Random, split: Split) -> Turn:
     """Turn 'key value' pairs into one JSON object."""
     obj = json_object(rng, split)
-    style = rng.choice(["Write JSON with {p}.", "Write JSON:\n{l}", "Make JSON with {p}.", "As JSON: {p}"])
     pairs = ", ".join(f"{k} {plain(v)}" for k, v in obj.items())
     lines = "\n".join(f"{k}: {plain(v)}" for k, v in obj.items())
-    return Turn(style.format(p=pairs, l=lines), json.dumps(obj))
+    return Turn(wording(rng, lexicon.JSON_WRITES, split).format(p=pairs, l=lines), json.dumps(obj))
 
 
 def read_json(world: World, rng: random.Random, split: Split) -> Turn:
     """Look one key up in a JSON object."""
     obj = json_object(rng, split)
     key = rng.choice(list(obj))
-    ask = wording(rng, ["{j}\nWhat is the {k}?", "{j} {k}?", "JSON: {j}\nGive the {k}.", "{j}\nValue of {k}?"], split)
-    return Turn(ask.format(j=json.dumps(obj), k=key), plain(obj[key]))
+    return Turn(wording(rng, lexicon.JSON_READS, split).format(j=json.dumps(obj), k=key), plain(obj[key]))
+
+
+def rewriting(rng: random.Random, split: Split) -> str:
+    """A form with two holes, such as '[{}] - ({})'; held out are an eighth of the some 340 forms."""
+    return draw(lambda: rng.choice(lexicon.WRAPS) + rng.choice(lexicon.SEPARATORS) + rng.choice(lexicon.WRAPS), split)
 
 
 def pattern(world: World, rng: random.Random, split: Split) -> Turn:
-    """Two or three worked examples of a rewriting, then a new case: the seed of few-shot prompting."""
-    first, second = rng.sample(["name", "city", "item", "day", "color"], 2)
+    """Two to five worked examples of a rewriting, then a new case: the seed of few-shot prompting."""
     make = {
         "name": lambda: new_name("person", rng, split), "city": lambda: new_name("city", rng, split), "item": lambda: rng.choice(lexicon.ITEMS),
         "day": lambda: rng.choice(lexicon.DAYS), "color": lambda: rng.choice(lexicon.VALUES["color"]),
     }  # fmt: skip
-    source = rng.choice(["{a} and {b}", "{a}, {b}", "first {a}, then {b}", "{a} with {b}"])
-    result = wording(rng, ["{b} = {a}", "[{a}] [{b}]", "{a}: {b}", '{{"{a}": "{b}"}}', "({b}) {a}", "{b} - {a}", '"{a}" "{b}"', "<{a}> {b}"], split)
-    rows = [{"a": make[first](), "b": make[second]()} for _ in range(rng.randint(3, 6))]
-    shots = "\n".join(f"{source.format(**r)} -> {result.format(**r)}" for r in rows[:-1])
-    return Turn(f"{shots}\n{source.format(**rows[-1])} ->", result.format(**rows[-1]))
+    first, second = rng.sample(list(make), 2)
+    source, result, swap = rng.choice(["{} and {}", "{}, {}", "first {}, then {}", "{} with {}"]), rewriting(rng, split), rng.random() < 0.5
+    pairs = [(make[first](), make[second]()) for _ in range(rng.randint(3, 6))]
+    cases = [(source.format(*p), result.format(*(p[::-1] if swap else p))) for p in pairs]
+    shots = "\n".join(f"{case} -> {answer}" for case, answer in cases[:-1])
+    return Turn(f"{shots}\n{cases[-1][0]} ->", cases[-1][1])

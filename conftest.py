@@ -1,0 +1,30 @@
+"""The environment of the test session and of every process that it starts: no network, one thread, no progress bars.
+
+It stands at the top so that it also holds for `pytest notebooks/…`.
+"""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+OFFLINE = Path(__file__).parent / "tests" / "offline"
+
+
+def block_network() -> None:
+    """Install the block in this process, and put it on PYTHONPATH for kernels and other children."""
+    spec = importlib.util.spec_from_file_location("ftkit_tests_offline", OFFLINE / "sitecustomize.py")
+    offline = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(offline)
+    offline.install()
+    paths = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p != str(OFFLINE)]
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(OFFLINE), *paths])
+
+
+def pytest_configure() -> None:
+    """Before the first import of torch, which reads OMP_NUM_THREADS once."""
+    block_network()
+    os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1", FTKIT_PROGRESS="0")
+    os.environ.pop("MPLBACKEND", None)  # a kernel that finds one set shows no figures
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # without compiled files every kernel compiles transformers again
+    sys.dont_write_bytecode = False

@@ -1,0 +1,138 @@
+"""The verbs: `python -m ftkit …`. `--json` prints one JSON object on standard output and nothing else there.
+
+Exit codes: 0 fine, 1 what was asked about is bad (one clear sentence, no traceback), 2 bad usage.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .runtime import UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Run what fine-tuning guides only tell.")
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder to write into.")]
+
+
+def say(text: str) -> None:
+    """Progress goes to standard error."""
+    typer.echo(f"… {text}", err=True)
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """A user's mistake becomes its sentence and exit code 1, without a traceback."""
+    try:
+        yield
+    except UserError as error:
+        typer.echo(f"ftkit: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def show(result: object, as_json: bool, values: dict) -> None:
+    """The result as a table, or its values as JSON."""
+    typer.echo(json.dumps(values) if as_json else str(result))
+
+
+@app.command()
+def tour(out: Annotated[Path | None, typer.Option("--out", help="Folder for run.json, adapter/, merged/ and figures.")] = None, as_json: Json = False) -> None:
+    """Tune a model in a minute, and see what it cost: notebook 00 without the notebook."""
+    with one_sentence():
+        say("importing torch, transformers, peft and TRL")
+        from . import setup
+        from . import tour as stage
+
+        setup(seed=0)
+        result = stage.run(out, say)
+        show(result, as_json, result.json())
+
+
+@app.command()
+def train(recipe: Annotated[Path, typer.Argument(help="A YAML recipe, a run.json or the folder of a run.")], out: Out, as_json: Json = False) -> None:
+    """Train from a recipe or from the record of an earlier run."""
+    with one_sentence():
+        from . import setup
+        from . import train as stage
+
+        experiment = stage.Experiment.read(recipe)
+        setup(seed=experiment.recipe.seed)
+        run, tokenizer = experiment.run()
+        folder = experiment.save(run, tokenizer, out)
+        values = {"loss": run.loss, "steps": run.steps, "seconds": round(run.seconds, 2), "adapter": str(folder / "adapter"), "record": str(folder / "run.json")}
+        show(run, as_json, values)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="'pocket', a model directory, a hub id, or the folder of a run.")],
+    data: Annotated[str, typer.Option("--data", help="A task of the kit or a JSONL file.")],
+    as_json: Json = False,
+) -> None:
+    """Five dimensions: a run's model beside its base, or one model alone."""
+    with one_sentence():
+        from . import data as sets
+        from . import evaluate as stage
+        from . import forgetting, models, setup
+        from . import train as training
+
+        setup(seed=0)
+        tuned, base, tokenizer = training.reopen(model) if Path(model, "run.json").is_file() else (None, *models.load(model))
+        test = sets.load(data, tokenizer)["test"]
+        if tuned is None:
+            score = stage.score(base, tokenizer, test, model)
+            skills = forgetting.skills(base, tokenizer)
+            values = {"task": score.task.value, "format": score.format.value, "skills": {k: r.value for k, r in skills.rates.items()}}
+            show(f"{score}\n\n{skills}", as_json, values)
+            return
+        compared = stage.compare(base, tuned, tokenizer, test)
+        forgotten = forgetting.table(forgetting.skills(base, tokenizer), forgetting.skills(tuned, tokenizer))
+        show(f"{compared}\n\n{forgotten}", as_json, {**compared.json(), **forgotten.json()})
+
+
+@app.command()
+def merge(run: Annotated[Path, typer.Argument(help="The folder of a run.")], out: Out, as_json: Json = False) -> None:
+    """Fold a run's adapter into its base, prove that nothing moved, and write a plain model directory."""
+    with one_sentence():
+        import dataclasses
+
+        from . import merge as stage
+        from . import setup
+        from . import train as training
+        from .runtime import staged
+
+        setup(seed=0)
+        tuned, _, tokenizer = training.reopen(run)
+        merged, report = stage.merge(tuned)
+        with staged(out) as new:
+            merged.save_pretrained(new)
+            tokenizer.save_pretrained(new)
+        show(report, as_json, dataclasses.asdict(report))
+
+
+@app.command()
+def notebooks(
+    names: Annotated[list[str] | None, typer.Argument(help="Notebook names; all by default.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Compare with what is committed and write nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Restart and run all notebooks, clean them and write them back."""
+    with one_sentence():
+        import dataclasses
+
+        from . import notebooks as stage
+
+        report = stage.run(names or [], check)
+        show(report, as_json, dataclasses.asdict(report))
+        if report.failed:
+            raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.exit(app(prog_name="ftkit"))

@@ -1,0 +1,119 @@
+"""Load a base model and its tokenizer: the pocket model, a local directory or a hub id. Safetensors only."""
+
+import hashlib
+import struct
+from pathlib import Path
+
+from .runtime import UserError, chosen_model, data_path, device_and_dtype, nearest
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+QUANTIZATIONS = ("nf4", "fp4", "int8")
+
+
+def check_directory(folder: Path) -> None:
+    """Refuse a directory that is not a model, holds pickles instead of safetensors, or damaged safetensors."""
+    if not (folder / "config.json").exists():
+        raise UserError(f"{folder} holds no config.json, so it is not a model directory; give the folder that save_pretrained wrote.")
+    tensors = sorted(folder.glob("*.safetensors"))
+    pickles = sorted(p.name for pattern in PICKLES for p in folder.glob(pattern))
+    if not tensors and pickles:
+        raise UserError(
+            f"{folder} holds its weights as a pickle ({pickles[0]}), which can run code when it is opened; "
+            "convert it to safetensors where you trust it: model.save_pretrained(folder)."
+        )
+    if not tensors:
+        raise UserError(f"{folder} holds no *.safetensors file; give the folder that save_pretrained wrote.")
+    for file in tensors:
+        check_safetensors(file)
+
+
+def check_safetensors(file: Path) -> None:
+    """Refuse a truncated or corrupt file: open it, and hold its header against its size."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt"):
+            pass
+    except (SafetensorError, OSError, ValueError, struct.error) as error:
+        size = file.stat().st_size
+        raise UserError(f"{file} is not a whole safetensors file ({size:,} bytes, {error}); copy or download it again.") from error
+
+
+def resolve(name: str | Path | None = None) -> str:
+    """The directory or hub id that `name` means: "pocket", an existing directory, or "owner/name"."""
+    name = chosen_model(str(name) if name is not None else None)
+    if name == "pocket":
+        name = str(data_path("pocket"))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        check_directory(path)
+        return str(path)
+    if path.exists():
+        raise UserError(f"{name} is a file; give the model's directory, {path.parent}.")
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        hint = nearest(name, ["pocket"])
+        raise UserError(f"there is no model {name!r}: give 'pocket', a model directory that exists, or a hub id such as 'owner/name'.{hint}")
+    return name
+
+
+def load(name: str | Path | None = None, quant: str | None = None):
+    """`(model, tokenizer)` as transformers makes them, in evaluation mode, on the GPU where there is one.
+
+    name: "pocket", a directory or a hub id; None reads FTKIT_MODEL, else "pocket".
+    quant: None, "nf4", "fp4" (4 bits, double quantization; Dettmers et al. 2023) or "int8", by bitsandbytes.
+    dtype: float32 on a CPU; bfloat16 or float16 on a GPU, whichever it has.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if quant is not None and quant not in QUANTIZATIONS:
+        raise UserError(f"quant is {quant!r}; give None, {', '.join(map(repr, QUANTIZATIONS))}.{nearest(quant, QUANTIZATIONS)}")
+    where = resolve(name)
+    device, dtype_name = device_and_dtype()
+    dtype = getattr(torch, dtype_name)
+    options = {"dtype": dtype, "use_safetensors": True}
+    if quant:
+        options["quantization_config"] = quantization(quant, dtype)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where)
+        model = AutoModelForCausalLM.from_pretrained(where, **options)
+    except OSError as error:
+        raise UserError(f"could not load {where!r} ({str(error).splitlines()[0]}); check the id and the network, or give a local directory.") from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return (model if quant else model.to(device)).eval(), tokenizer
+
+
+def quantization(quant: str, dtype):
+    """The bitsandbytes configuration of `load`'s `quant`."""
+    from transformers import BitsAndBytesConfig
+
+    if quant == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type=quant, bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
+
+
+def linears(model) -> dict:
+    """Every linear layer of the model's blocks by name, the output head left out: what 'all-linear' means."""
+    import torch
+
+    head = model.get_output_embeddings()
+    return {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and m is not head}
+
+
+def fingerprint(model) -> str:
+    """What the base was: SHA-256 of a local directory's safetensors, or the commit of a hub model."""
+    folder = Path(model.config._name_or_path)
+    if not folder.is_dir():
+        return f"hub commit {getattr(model.config, '_commit_hash', None) or 'unknown'}"
+    return fingerprint_of(folder)
+
+
+def fingerprint_of(folder: Path) -> str:
+    """SHA-256 of a directory's safetensors, in the order of their names."""
+    sha = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                sha.update(block)
+    return sha.hexdigest()

@@ -1,0 +1,91 @@
+"""Figures: numbers in, `Figure` out. No computing, no pyplot state, one accent colour for what the reader should look at."""
+
+import io
+from collections.abc import Mapping, Sequence
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+ACCENT, PLAIN, FAINT = "#d1495b", "#30638e", "#c3cdd6"
+
+
+class Picture(Figure):
+    """A matplotlib Figure that any notebook front end shows, whether or not pyplot was ever imported."""
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        self.savefig(stream, format="png", metadata={"Software": None})
+        return stream.getvalue()
+
+
+def new(width: float = 7.0, height: float = 3.2, columns: int = 1):
+    """A figure without pyplot and its axes (one, or a list)."""
+    figure = Picture(figsize=(width, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, columns)
+    for ax in axes if columns > 1 else [axes]:
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def curves(losses: Sequence[tuple[int, float]], validation: Sequence[tuple[int, float]] = (), best: int | None = None) -> Figure:
+    """Training and validation loss by step, the kept step marked."""
+    figure, ax = new()
+    ax.plot(*zip(*losses, strict=True), color=PLAIN, lw=1.2)
+    ax.annotate("training", losses[-1], xytext=(4, 6), textcoords="offset points", color=PLAIN)
+    if validation:
+        ax.plot(*zip(*validation, strict=True), "o-", color=ACCENT, lw=1.2, ms=4)
+        ax.annotate("validation", validation[-1], xytext=(4, -12), textcoords="offset points", color=ACCENT)
+    if best is not None:
+        ax.axvline(best, color=FAINT, lw=1, zorder=0)
+        ax.annotate("kept", (best, ax.get_ylim()[1]), xytext=(-4, -2), textcoords="offset points", ha="right", va="top", color="gray")
+    ax.set(xlabel="step", ylabel="loss, nats per answer token", yscale="log")
+    ax.margins(x=0.12)
+    return figure
+
+
+def skills(before: Mapping[str, float], after: Mapping[str, Mapping[str, float]], order: Sequence[str] | None = None) -> Figure:
+    """A dumbbell a skill: the share right before (grey) and after each named tuning."""
+    names = list(order or before)[::-1]
+    figure, ax = new(7.0, 0.9 + 0.27 * len(names))
+    rows = range(len(names))
+    ax.scatter([100 * before[n] for n in names], rows, color=FAINT, s=70, zorder=2, label="before")
+    for (label, values), colour in zip(after.items(), (PLAIN, ACCENT), strict=False):
+        shares = [100 * values[n] for n in names]
+        ax.hlines(rows, [100 * before[n] for n in names], shares, color=colour, lw=1, alpha=0.5, zorder=1)
+        ax.scatter(shares, rows, color=colour, s=26, zorder=3, label=label)
+    ax.set_yticks(rows, names)
+    ax.set(xlabel="right answers, %", xlim=(-3, 103))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=3, frameon=False)
+    return figure
+
+
+def bars(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], ylabel: str = "share, %") -> Figure:
+    """Grouped bars with intervals: groups[measure][model] = (value, low, high), shares from 0 to 1."""
+    figure, ax = new(7.0, 3.2)
+    models = list(next(iter(groups.values())))
+    colours = dict(zip(models, (FAINT, PLAIN, ACCENT), strict=False))
+    width = 0.8 / len(models)
+    for i, values in enumerate(groups.values()):
+        for j, m in enumerate(models):
+            v, low, high = (100 * x for x in values[m])
+            x = i + (j - (len(models) - 1) / 2) * width
+            ax.bar(x, v, width * 0.92, color=colours[m], label=m if i == 0 else None)
+            ax.vlines(x, low, high, color="black", lw=1)
+    ax.set_xticks(range(len(groups)), list(groups))
+    ax.set(ylabel=ylabel, ylim=(0, 104))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=len(models), frameon=False)
+    return figure
+
+
+def latency(ms: Mapping[str, tuple[float, float, float]]) -> Figure:
+    """Median milliseconds for a token with the middle half: ms[model] = (median, low, high)."""
+    figure, ax = new(7.0, 0.7 + 0.45 * len(ms))
+    for i, (median, low, high) in enumerate(reversed(ms.values())):
+        ax.hlines(i, low, high, color=PLAIN, lw=2)
+        ax.plot(median, i, "o", color=PLAIN)
+        ax.annotate(f"{median:.1f}", (median, i), xytext=(0, 7), textcoords="offset points", ha="center")
+    ax.set_yticks(range(len(ms)), list(reversed(ms)))
+    ax.set(xlabel="ms for one new token (median and middle half)", ylim=(-0.6, len(ms) - 0.2))
+    ax.set_xlim(left=0)
+    return figure

@@ -1,0 +1,37 @@
+"""How results look in a cell, in a terminal and in JSON: one table, from one list of rows."""
+
+import html
+from collections.abc import Sequence
+
+
+def about(value: float, digits: int = 3, unit: str = "") -> str:
+    """A number that another machine may give differently in its last digits, marked as such: about(0.1342) is "≈0.134"."""
+    return f"≈{value:.{digits}g}{unit}"
+
+
+def percent(value: float) -> str:
+    """A measured share, marked as machine-dependent: percent(0.987) is "≈98.7 %"."""
+    return f"≈{100 * value:.1f} %"
+
+
+class Record:
+    """A result with a title, column heads and rows; subclasses are frozen dataclasses that fill `table()`."""
+
+    def table(self) -> tuple[str, Sequence[str], list[Sequence[object]]]:
+        """(title, column heads, rows)."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        title, heads, rows = self.table()
+        cells = [[str(c) for c in row] for row in [heads, *rows]]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
+        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+        return "\n".join([title, *lines])
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        title, heads, rows = self.table()
+        head = "".join(f"<th style='text-align:left'>{html.escape(str(h))}</th>" for h in heads)
+        body = "".join("<tr>" + "".join(f"<td style='text-align:left'>{html.escape(str(c))}</td>" for c in row) + "</tr>" for row in rows)
+        return f"<table><caption style='text-align:left'><b>{html.escape(title)}</b></caption><tr>{head}</tr>{body}</table>"

@@ -1,0 +1,128 @@
+"""One line of setup: seed, device, dtype, threads, versions and the one dial, the model."""
+
+import difflib
+import importlib.metadata
+import logging
+import os
+import platform
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .record import Record
+
+PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets")
+
+
+class UserError(ValueError):
+    """Something the user can mend: one sentence with the value, what is allowed and the cure. The verbs print it and exit 1."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """' Did you mean …?' when a known spelling is close, else nothing."""
+    close = difflib.get_close_matches(str(word), list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def data_path(*parts: str) -> Path:
+    """A file of the kit's own data: inside the installed package, or at the top of a checkout."""
+    inside = Path(__file__).parent / "data"
+    return (inside if inside.exists() else Path(__file__).parents[1] / "data").joinpath(*parts)
+
+
+@dataclass(frozen=True, repr=False)
+class Environment(Record):
+    """Where and with what a notebook runs."""
+
+    seed: int
+    model: str
+    device: str
+    dtype: str
+    threads: int
+    python: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def table(self):
+        """What decides the numbers; versions are in `.versions`."""
+        rows = [("model", self.model), ("seed", self.seed), ("device", f"{self.device}, {self.dtype}"), ("threads", f"≈{self.threads}")]
+        return "ftkit is ready", ("setting", "value"), rows
+
+
+def chosen_model(name: str | None = None) -> str:
+    """The dial: the argument, else the environment variable FTKIT_MODEL, else "pocket"."""
+    return name or os.environ.get("FTKIT_MODEL") or "pocket"
+
+
+def device_and_dtype() -> tuple[str, str]:
+    """("cuda", "bfloat16") on GPUs of compute capability 8 and above, ("cuda", "float16") on older ones, else ("cpu", "float32").
+
+    A T4 only emulates bfloat16, although torch calls it supported; hence the question for the capability.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return "cpu", "float32"
+    return "cuda", "bfloat16" if torch.cuda.get_device_capability()[0] >= 8 else "float16"
+
+
+def progress_wanted() -> bool:
+    """False with FTKIT_PROGRESS=0, which tests and recorded notebooks set: a bar's text differs from run to run."""
+    return os.environ.get("FTKIT_PROGRESS", "1") != "0"
+
+
+def quiet() -> None:
+    """Silence the libraries' own bars and the warnings that a learner can do nothing about."""
+    import datasets
+    import transformers
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", message=".*pin_memory.*")
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    datasets.utils.logging.disable_progress_bar()
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def setup(seed: int = 0, model: str | None = None, threads: int | None = None) -> Environment:
+    """Seed everything, choose device and threads, quiet the libraries; returns the record.
+
+    `model` turns the one dial for the whole session (see `chosen_model`). `threads` defaults to OMP_NUM_THREADS, else to
+    two at most: the pocket model's matrices are too small to feed more.
+    """
+    import torch
+    import transformers
+
+    if not isinstance(seed, int) or seed < 0:
+        raise UserError(f"seed is {seed!r}; give a whole number from 0 on, such as setup(seed=0).")
+    if model is not None:
+        os.environ["FTKIT_MODEL"] = model
+    quiet()
+    transformers.set_seed(seed)
+    threads = threads or int(os.environ.get("OMP_NUM_THREADS", 0)) or min(2, os.cpu_count() or 1)
+    torch.set_num_threads(threads)
+    device, dtype = device_and_dtype()
+    versions = {p: importlib.metadata.version(p) for p in PACKAGES}
+    return Environment(seed, chosen_model(model), device, dtype, threads, platform.python_version(), versions)
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """A folder beside `out` to write into; what it holds moves into `out` when the block ends, and vanishes if the block fails."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.is_file():
+        raise UserError(f"{out} is a file; give a folder to write into.")
+    new = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        yield new
+        out.mkdir(exist_ok=True)
+        for item in new.iterdir():
+            target = out / item.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            item.replace(target)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)

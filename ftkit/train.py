@@ -1,0 +1,286 @@
+"""Supervised fine-tuning by TRL's SFTTrainer, with one recipe in and one record out. The only file that names TRL's SFT."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import math
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import data, lora, models
+from .record import Record, about
+from .runtime import PACKAGES, UserError, nearest, progress_wanted, quiet, staged
+
+SCHEDULES = ("linear", "cosine", "constant_with_warmup")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The hyperparameters of one supervised run. The loss is the mean over the assistant's tokens alone."""
+
+    lr: float = 2e-3
+    epochs: float = 3
+    batch_size: int = 16
+    warmup: float = 0.05  # share of the steps
+    schedule: str = "linear"
+    weight_decay: float = 0.0
+    max_length: int = 512  # tokens; longer rows are cut at the end
+    packing: bool = False  # several rows in one sequence
+    evaluations: int = 6  # validation points; the best one is kept (0: train to the end and keep the last)
+    patience: int | None = None  # stop after so many validation points without a new best
+    seed: int = 0
+
+    def __post_init__(self):
+        limits = {"lr": (0, 1), "epochs": (0, 1000), "batch_size": (0, 4096), "max_length": (0, 1 << 20)}
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low < value <= high:
+                raise UserError(f"{name} is {value!r}; give a number above {low} and up to {high:,}.")
+        if self.schedule not in SCHEDULES:
+            raise UserError(f"schedule is {self.schedule!r}; give one of {', '.join(SCHEDULES)}.{nearest(self.schedule, SCHEDULES)}")
+        if not 0 <= self.warmup < 1:
+            raise UserError(f"warmup is {self.warmup!r}; it is a share of the steps, from 0 to below 1.")
+        if self.patience is not None and not self.evaluations:
+            raise UserError("patience counts validation points; set evaluations above 0 too.")
+
+
+@dataclass(frozen=True, repr=False)
+class Run(Record):
+    """What a training run did: the model, TRL's trainer, the curves and what it cost."""
+
+    model: object
+    trainer: object
+    recipe: Recipe
+    losses: list[tuple[int, float]]  # (step, nats per answer token)
+    validation: list[tuple[int, float]]
+    steps: int
+    best_step: int
+    seconds: float
+    trainable: int
+    total: int
+    hashes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def loss(self) -> float:
+        """The last training loss, in nats per answer token."""
+        return self.losses[-1][1]
+
+    def table(self):
+        """The run in seven lines."""
+        best = min(self.validation, key=lambda p: p[1])[1] if self.validation else math.nan
+        rows = [
+            ("trainable parameters", f"{self.trainable:,} of {self.total:,} ({self.trainable / self.total:.2%})"),
+            ("steps", f"{self.steps}, kept step ≈{self.best_step}"),
+            ("learning rate", f"{self.recipe.lr:g}, {self.recipe.schedule}"),
+            ("training loss", f"{about(self.losses[0][1])} → {about(self.loss)} nats per answer token"),
+            ("best validation loss", f"{about(best)} nats per answer token" if self.validation else "not asked for"),
+            ("time", about(self.seconds, 2, " s")),
+        ]
+        return "Supervised fine-tuning", ("", "value"), rows
+
+    def record(self) -> dict:
+        """Everything that makes the run again, as JSON."""
+        versions = {p: importlib.metadata.version(p) for p in PACKAGES}
+        return {
+            "seed": self.recipe.seed, "recipe": dataclasses.asdict(self.recipe), "hashes": self.hashes, "versions": versions,
+            "steps": self.steps, "best_step": self.best_step, "seconds": round(self.seconds, 2), "trainable": self.trainable,
+            "total": self.total, "losses": self.losses, "validation": self.validation,
+        }  # fmt: skip
+
+
+def digest(rows) -> str:
+    """SHA-256 of a split's messages."""
+    sha = hashlib.sha256()
+    for messages in rows["messages"]:
+        sha.update(json.dumps(messages, sort_keys=True).encode())
+    return sha.hexdigest()
+
+
+def watcher(losses: list, validation: list, stop=None):
+    """A Trainer callback that fills the two curves, draws a bar with time to go, and stops when `stop()` says so."""
+    from tqdm.auto import tqdm
+    from transformers import TrainerCallback
+
+    class Watcher(TrainerCallback):
+        bar = None
+
+        def on_train_begin(self, args, state, control, **_):
+            self.bar = tqdm(total=state.max_steps, desc="training", unit="step", disable=not progress_wanted())
+
+        def on_log(self, args, state, control, logs=None, **_):
+            if "loss" in logs:
+                losses.append((state.global_step, float(logs["loss"])))
+                self.bar.set_postfix_str(f"loss {losses[-1][1]:.3f}")
+            if "eval_loss" in logs:
+                validation.append((state.global_step, float(logs["eval_loss"])))
+
+        def on_step_end(self, args, state, control, **_):
+            self.bar.update()
+            if stop is not None and stop():
+                control.should_training_stop = True
+
+        def on_train_end(self, args, state, control, **_):
+            self.bar.close()
+
+    return Watcher()
+
+
+def config(recipe: Recipe, folder: str, rows: int, validated: bool, assistant_marks: bool):
+    """TRL's SFTConfig for a recipe. bf16 and checkpointing are TRL's defaults and 14 times slower on a CPU: off unless they help."""
+    import torch
+    from trl import SFTConfig
+
+    cuda = torch.cuda.is_available()
+    modern = cuda and torch.cuda.get_device_capability()[0] >= 8
+    steps = max(1, math.ceil(rows / recipe.batch_size) * recipe.epochs)
+    every = max(1, int(steps // max(1, recipe.evaluations)))
+    rhythm = {"eval_strategy": "steps", "eval_steps": every, "save_strategy": "steps", "save_steps": every, "load_best_model_at_end": True}
+    return SFTConfig(
+        output_dir=folder, learning_rate=recipe.lr, num_train_epochs=recipe.epochs, per_device_train_batch_size=recipe.batch_size,
+        per_device_eval_batch_size=4 * recipe.batch_size, warmup_steps=recipe.warmup, lr_scheduler_type=recipe.schedule, weight_decay=recipe.weight_decay,
+        max_length=recipe.max_length, packing=recipe.packing, assistant_only_loss=assistant_marks, seed=recipe.seed, data_seed=recipe.seed,
+        bf16=modern, fp16=cuda and not modern, use_cpu=not cuda, gradient_checkpointing=False, logging_steps=1, report_to="none",
+        disable_tqdm=True, save_only_model=True, save_total_limit=2, dataloader_pin_memory=cuda, metric_for_best_model="eval_loss", greater_is_better=False,
+        **(rhythm if validated else {"save_strategy": "no"}),
+    )  # fmt: skip
+
+
+def as_trl(rows, assistant_marks: bool):
+    """Chat rows as TRL wants them: `messages` with a marked template, prompt and completion without."""
+    rows = rows.select_columns("messages")
+    if assistant_marks:
+        return rows
+    return rows.map(lambda r: {"prompt": r["messages"][:-1], "completion": r["messages"][-1:]}, remove_columns="messages")
+
+
+def sft(model, tokenizer, examples, recipe: Recipe | None = None, stop=None) -> Run:
+    """Tune `model` (a peft model, or a plain one for full fine-tuning) on the assistant's tokens of chat examples; returns the `Run`.
+
+    examples: a DatasetDict with "train" and, if it has one, "validation"; or one Dataset. The model is trained in place.
+    Where there is a validation split, the best of `recipe.evaluations` checkpoints by validation loss is kept.
+    stop: a function asked after every step; True ends the run early.
+    """
+    from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
+    from trl import SFTTrainer
+
+    recipe = recipe or Recipe()
+    quiet()
+    splits = examples if isinstance(examples, Mapping) else {"train": examples}
+    if "train" not in splits or not len(splits["train"]):
+        raise UserError("there are no training rows; give a data set whose 'train' split holds at least one chat example.")
+    validated = recipe.evaluations > 0 and len(splits.get("validation", ())) > 0
+    marks = "{% generation" in (tokenizer.chat_template or "").replace("{%-", "{%")
+    losses: list[tuple[int, float]] = []
+    validation: list[tuple[int, float]] = []
+    with tempfile.TemporaryDirectory(prefix="ftkit-") as folder:
+        set_seed(recipe.seed)
+        callbacks = [watcher(losses, validation, stop)]
+        if validated and recipe.patience is not None:
+            callbacks.append(EarlyStoppingCallback(early_stopping_patience=recipe.patience))
+        trainer = SFTTrainer(
+            model, args=config(recipe, folder, len(splits["train"]), validated, marks), processing_class=tokenizer, callbacks=callbacks,
+            train_dataset=as_trl(splits["train"], marks), eval_dataset=as_trl(splits["validation"], marks) if validated else None,
+        )  # fmt: skip
+        trainer.remove_callback(PrinterCallback)
+        refuse_all_masked(trainer.train_dataset, recipe.max_length)
+        began = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - began
+        best = trainer.state.best_model_checkpoint
+    best_step = int(best.rsplit("-", 1)[-1]) if best else trainer.state.global_step
+    on, total = lora.trainable(trainer.model)
+    hashes = {"base": models.fingerprint(model), "train": digest(splits["train"])}
+    return Run(trainer.model.eval(), trainer, recipe, losses, validation, trainer.state.global_step, best_step, seconds, on, total, hashes)
+
+
+def refuse_all_masked(rows, max_length: int) -> None:
+    """Raise when no row has a single token that carries loss: the run would train on nothing."""
+    column = next((c for c in ("assistant_masks", "completion_mask") if c in rows.column_names), None)
+    if column and not any(any(mask) for mask in rows[column]):
+        raise UserError(
+            f"every row is masked: no answer token is left within max_length={max_length}, so there is nothing to learn; "
+            "raise max_length, or check that the last message of each row is the assistant's answer."
+        )
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A whole run as a file can state it: base, data, replay, adapter and recipe. `lora=None` means full fine-tuning."""
+
+    model: str | None = None
+    data: str = "tickets"
+    replay: float = 0.0  # share of general rows mixed into the training rows
+    lora: Mapping | None = field(default_factory=lambda: {"r": 8, "alpha": 16})
+    recipe: Recipe = field(default_factory=Recipe)
+
+    @classmethod
+    def from_dict(cls, stated: Mapping) -> "Experiment":
+        """From a parsed recipe file; unknown keys are refused with the nearest right one."""
+        if not isinstance(stated, Mapping):
+            raise UserError("a recipe file holds keys such as model, data, replay, lora and recipe; this one holds none.")
+        check_keys(stated, cls, "the file")
+        check_keys(stated.get("recipe") or {}, Recipe, "recipe")
+        return cls(**{**stated, "recipe": Recipe(**(stated.get("recipe") or {}))})
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Experiment":
+        """From a YAML recipe or from the `run.json` of an earlier run."""
+        import yaml
+
+        path = Path(path)
+        path = path / "run.json" if path.is_dir() else path
+        if not path.is_file():
+            raise UserError(f"there is no recipe file {str(path)!r}.{nearest(path.name, [p.name for p in path.parent.glob('*.y*ml')])}")
+        try:
+            stated = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+        return cls.from_dict(stated["experiment"] if path.name == "run.json" else stated)
+
+    def run(self, stop=None) -> tuple[Run, object]:
+        """Load, attach, mix and train from the recipe's seed; returns the run and the tokenizer."""
+        from transformers import set_seed
+
+        set_seed(self.recipe.seed)
+        model, tokenizer = models.load(self.model)
+        splits = data.load(self.data, tokenizer, seed=self.recipe.seed)
+        if self.replay:
+            splits["train"] = data.mix(splits["train"], data.load("general")["train"], self.replay, self.recipe.seed)
+        if self.lora is not None:
+            model = lora.attach(model, **self.lora)
+        return sft(model, tokenizer, splits, self.recipe, stop), tokenizer
+
+    def save(self, run: Run, tokenizer, out: str | Path, scores: Mapping | None = None) -> Path:
+        """Write `run.json` and `adapter/` (or `model/` after full fine-tuning) into `out`, whole or not at all."""
+        out = Path(out)
+        record = {"experiment": dataclasses.asdict(self), **run.record(), "scores": scores or {}}
+        with staged(out) as new:
+            target = new / ("adapter" if lora.is_attached(run.model) else "model")
+            run.model.save_pretrained(target)
+            tokenizer.save_pretrained(target)
+            (new / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        return out
+
+
+def check_keys(stated: Mapping, cls: type, where: str) -> None:
+    """Refuse keys that the dataclass `cls` doesn't have."""
+    known = [f.name for f in dataclasses.fields(cls)]
+    for key in stated:
+        if key not in known:
+            raise UserError(f"{where} has the key {key!r}; the keys are {', '.join(known)}.{nearest(key, known)}")
+
+
+def reopen(folder: str | Path) -> tuple[object, object, object]:
+    """`(tuned, base, tokenizer)` of a run folder; base and tuned are two objects, loaded afresh."""
+    folder = Path(folder)
+    if not (folder / "run.json").is_file():
+        raise UserError(f"{folder} holds no run.json; give the folder that `train --out` or `tour --out` wrote.")
+    experiment = Experiment.read(folder)
+    base, tokenizer = models.load(experiment.model)
+    if experiment.lora is None:
+        return models.load(folder / "model")[0], base, tokenizer
+    return lora.load(models.load(experiment.model)[0], folder / "adapter").eval(), base, tokenizer
