@@ -8,6 +8,7 @@ from .runtime import UserError, data_path, nearest
 
 TASKS = ("tickets", "general")
 FORMATS = "messages · prompt + completion · instruction (+ input) + output"
+KEPT = ("split", "skill", "wording")  # columns beside the messages
 ROLES = ("system", "user", "assistant", "tool")
 
 
@@ -38,7 +39,7 @@ def to_messages(row: object) -> list[dict]:
 
 
 def read(path: str | Path) -> list[dict]:
-    """The rows of a JSONL file, each with its `messages` and its other columns; one error names every bad line (three at most)."""
+    """The rows of a JSONL file, each with its `messages` and the columns split, skill and wording; one error names every bad line (three at most)."""
     path = Path(path)
     if not path.is_file():
         folder = path.parent if path.parent.is_dir() else Path()
@@ -49,10 +50,11 @@ def read(path: str | Path) -> list[dict]:
             continue
         try:
             row = json.loads(line)
-            rows.append({**{k: v for k, v in row.items() if k in ("split", "skill", "wording")}, "messages": to_messages(row)})
+            messages = to_messages(row)
+            rows.append({**{k: row[k] for k in KEPT if k in row}, "messages": messages})
         except json.JSONDecodeError as error:
             bad.append(f"line {number}: not JSON ({error.msg} at column {error.colno})")
-        except (ValueError, AttributeError) as error:
+        except ValueError as error:
             bad.append(f"line {number}: {error}")
     if bad:
         raise UserError(f"{path} has {len(bad)} bad row{'s' * (len(bad) > 1)}: {'; '.join(bad[:3])}{'; …' * (len(bad) > 3)}. Mend or remove them.")

@@ -36,6 +36,14 @@ def probe_tokens(model, rows: int = 8, length: int = 64):
     return torch.randint(model.config.vocab_size, (rows, length), generator=generator).to(model.device)
 
 
+def own_copy(model):
+    """A deep copy that runs its own weights: TRL leaves a `forward` on the model that stays bound to the original when copied."""
+    twin = copy.deepcopy(model)
+    for module in twin.modules():
+        module.__dict__.pop("forward", None)
+    return twin
+
+
 def merge(model, tokens=None, in_place: bool = False):
     """`(merged, MergeReport)`: W + (alpha/r) · B A in every target, as a plain transformers model.
 
@@ -53,7 +61,7 @@ def merge(model, tokens=None, in_place: bool = False):
         adapted = model(tokens).logits.float()
         with model.disable_adapter():
             base = model(tokens).logits.float()
-        merged = (model if in_place else copy.deepcopy(model)).merge_and_unload(safe_merge=True)
+        merged = (model if in_place else own_copy(model)).merge_and_unload(safe_merge=True)
         after = merged(tokens).logits.float()
     gap = (adapted - after).abs().max().item()
     kl = F.kl_div(after.log_softmax(-1), adapted.log_softmax(-1), log_target=True, reduction="none").sum(-1).mean().item()

@@ -38,7 +38,7 @@ class Report(Record):
     def table(self):
         """One line a notebook."""
         rows = [(name, about(self.seconds[name]), self.reasons.get(name, "ok")) for name in self.ran]
-        return f"{len(self.ran)} notebook{'s' * (len(self.ran) != 1)} ran, {len(self.failed)} failed", ("notebook", "seconds", "result"), rows
+        return f"Notebooks: {len(self.ran)} ran, {len(self.failed)} failed", ("notebook", "seconds", "result"), rows
 
 
 def run(names: Sequence[str] = (), check: bool = False, folder: Path | None = None) -> Report:

@@ -76,6 +76,8 @@ def progress_wanted() -> bool:
 
 def quiet() -> None:
     """Silence the libraries' own bars and the warnings that a learner can do nothing about."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # on a CPU it announces an optional kernel package at import
     import datasets
     import transformers
 
@@ -84,7 +86,6 @@ def quiet() -> None:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     datasets.utils.logging.disable_progress_bar()
-    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def setup(seed: int = 0, model: str | None = None, threads: int | None = None) -> Environment:

@@ -198,9 +198,8 @@ def sft(model, tokenizer, examples, recipe: Recipe | None = None, stop=None) -> 
 
 
 def refuse_all_masked(rows, max_length: int) -> None:
-    """Raise when no row has a single token that carries loss: the run would train on nothing."""
-    column = next((c for c in ("assistant_masks", "completion_mask") if c in rows.column_names), None)
-    if column and not any(any(mask) for mask in rows[column]):
+    """Raise when no token carries loss (TRL drops such rows without a word), so that the run would train on nothing."""
+    if not any(label != -100 for labels in rows["labels"] for label in labels):
         raise UserError(
             f"every row is masked: no answer token is left within max_length={max_length}, so there is nothing to learn; "
             "raise max_length, or check that the last message of each row is the assistant's answer."

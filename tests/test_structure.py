@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = "runtime world data models quant lora memory train prefer evaluate forgetting merge export registry".split()
 WORLD = "lexicon entities turns corpus skills tasks pretrain".split()
 # Leaves: anyone may import them; what they may import themselves.
-LEAVES = {"record": set(), "plots": {"record"}, "explore": {"record"}}
+LEAVES = {"record": set(), "exercise": set(), "plots": {"record"}, "explore": {"record"}}
 # Small calculators and checks, each on its own: they may import the order, and only the entries import them.
 CHECKS = {"decide", "cost", "claims", "doctor"}
 # Entries may import anything; nothing imports them but entries.

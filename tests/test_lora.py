@@ -1,0 +1,63 @@
+"""Attaching: what peft gets, and what is refused before it."""
+
+import pytest
+import torch
+
+from ftkit import UserError, lora, models
+
+
+@pytest.fixture
+def model():
+    return models.load("pocket")[0]
+
+
+def test_the_count_is_r_times_the_sum_of_both_sides(model):
+    sides = sum(m.in_features + m.out_features for m in models.linears(model).values())
+    _, base = lora.trainable(model)
+    assert lora.trainable(lora.attach(model, r=4)) == (4 * sides, base + 4 * sides)
+
+
+def test_b_is_zero_so_the_adapter_starts_as_the_base(model):
+    ids = torch.arange(6, 26)[None]
+    before = model(ids).logits
+    adapted = lora.attach(model, r=8)
+    assert torch.equal(adapted(ids).logits, before)
+    assert all(not p.any() for n, p in adapted.named_parameters() if "lora_B" in n)
+
+
+def test_named_targets(model):
+    adapted = lora.attach(model, r=2, targets=["q_proj", "v_proj"])
+    assert {n.split(".")[-4] for n, p in adapted.named_parameters() if p.requires_grad} == {"q_proj", "v_proj"}
+
+
+@pytest.mark.parametrize("r", [0, -1, 129, 2.5])
+def test_a_rank_out_of_range_names_value_and_range(model, r):
+    with pytest.raises(UserError) as error:
+        lora.attach(model, r=r)
+    assert f"r is {r!r}" in str(error.value)
+    assert "1 to 128" in str(error.value)
+
+
+def test_an_unknown_target_names_the_nearest(model):
+    with pytest.raises(UserError, match="Did you mean 'q_proj'"):
+        lora.attach(model, targets=["q_porj"])
+
+
+def test_a_saved_adapter_loads_again(model, tmp_path):
+    adapted = lora.attach(model, r=2)
+    for p in adapted.parameters():
+        if p.requires_grad:
+            torch.nn.init.normal_(p, std=0.02)
+    adapted.save_pretrained(tmp_path)
+    again = lora.load(models.load("pocket")[0], tmp_path)
+    ids = torch.arange(6, 26)[None]
+    torch.testing.assert_close(again(ids).logits, adapted(ids).logits)
+
+
+def test_a_folder_without_an_adapter_and_one_with_a_pickle(model, tmp_path):
+    with pytest.raises(UserError, match="adapter_config"):
+        lora.load(model, tmp_path)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_model.bin").write_bytes(b"\x80")
+    with pytest.raises(UserError, match="safetensors only"):
+        lora.load(model, tmp_path)
