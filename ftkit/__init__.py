@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from . import data, evaluate, explore, forgetting, lora, merge, models, plots, tour, train, world
 
 __version__ = "0.1.0"
-__all__ = ["Environment", "UserError", "data", "evaluate", "explore", "forgetting", "lora", "merge", "models", "plots", "setup", "tour", "train", "world"]  # fmt: skip
+__all__ = [
+    "Environment", "UserError", "data", "evaluate", "explore", "forgetting", "lora", "merge", "models", "plots", "setup", "tour", "train",
+    "world",
+]  # fmt: skip
 
 
 def __getattr__(name: str):

@@ -41,7 +41,10 @@ def show(result: object, as_json: bool, values: dict) -> None:
 
 
 @app.command()
-def tour(out: Annotated[Path | None, typer.Option("--out", help="Folder for run.json, adapter/, merged/ and figures.")] = None, as_json: Json = False) -> None:
+def tour(
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for run.json, adapter/, merged/ and figures.")] = None,
+    as_json: Json = False,
+) -> None:
     """Tune a model in a minute, and see what it cost: notebook 00 without the notebook."""
     with one_sentence():
         say("importing torch, transformers, peft and TRL")
@@ -54,7 +57,9 @@ def tour(out: Annotated[Path | None, typer.Option("--out", help="Folder for run.
 
 
 @app.command()
-def train(recipe: Annotated[Path, typer.Argument(help="A YAML recipe, a run.json or the folder of a run.")], out: Out, as_json: Json = False) -> None:
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A YAML recipe, a run.json or the folder of a run.")], out: Out, as_json: Json = False
+) -> None:
     """Train from a recipe or from the record of an earlier run."""
     with one_sentence():
         from . import setup
@@ -64,7 +69,13 @@ def train(recipe: Annotated[Path, typer.Argument(help="A YAML recipe, a run.json
         setup(seed=experiment.recipe.seed)
         run, tokenizer = experiment.run()
         folder = experiment.save(run, tokenizer, out)
-        values = {"loss": run.loss, "steps": run.steps, "seconds": round(run.seconds, 2), "adapter": str(folder / "adapter"), "record": str(folder / "run.json")}
+        values = {
+            "loss": run.loss,
+            "steps": run.steps,
+            "seconds": round(run.seconds, 2),
+            "adapter": str(folder / "adapter"),
+            "record": str(folder / "run.json"),
+        }
         show(run, as_json, values)
 
 

@@ -39,7 +39,7 @@ def to_messages(row: object) -> list[dict]:
 
 
 def read(path: str | Path) -> list[dict]:
-    """The rows of a JSONL file, each with its `messages` and the columns split, skill and wording; one error names every bad line (three at most)."""
+    """The rows of a JSONL file, with their `messages` and the columns split, skill and wording; one error names the bad lines."""
     path = Path(path)
     if not path.is_file():
         folder = path.parent if path.parent.is_dir() else Path()
@@ -57,7 +57,9 @@ def read(path: str | Path) -> list[dict]:
         except ValueError as error:
             bad.append(f"line {number}: {error}")
     if bad:
-        raise UserError(f"{path} has {len(bad)} bad row{'s' * (len(bad) > 1)}: {'; '.join(bad[:3])}{'; …' * (len(bad) > 3)}. Mend or remove them.")
+        raise UserError(
+            f"{path} has {len(bad)} bad row{'s' * (len(bad) > 1)}: {'; '.join(bad[:3])}{'; …' * (len(bad) > 3)}. Mend or remove them."
+        )
     if not rows:
         raise UserError(f"{path} is empty; a data set needs one JSON object a line ({FORMATS}).")
     return rows
@@ -81,7 +83,9 @@ def load(name: str | Path, tokenizer=None, seed: int = 0):
             answer_tokens(row["messages"], tokenizer, where=f"{path.name} row {number}")
     if all("split" in row for row in rows):
         names = dict.fromkeys(row["split"] for row in rows)
-        return DatasetDict({s: Dataset.from_list([{k: v for k, v in r.items() if k != "split"} for r in rows if r["split"] == s]) for s in names})
+        return DatasetDict(
+            {s: Dataset.from_list([{k: v for k, v in r.items() if k != "split"} for r in rows if r["split"] == s]) for s in names}
+        )
     whole = Dataset.from_list(rows).shuffle(seed=seed)
     tenth = max(1, len(rows) // 10)
     if len(rows) < 3:

@@ -108,7 +108,7 @@ class Score(Record):
 
 
 def score(model, tokenizer, test, name: str = "model", max_new_tokens: int = 96) -> Score:
-    """Answer every test row greedily and hold it against the gold JSON object; a row whose gold is no JSON object counts exact match alone."""
+    """Answer every test row greedily and hold it against the gold JSON object; other golds count exact match alone."""
     replies = answers(model, tokenizer, [m[:-1] for m in test["messages"]], max_new_tokens)
     golds = [m[-1]["content"] for m in test["messages"]]
     objects = [as_object(g) for g in golds]
@@ -116,8 +116,20 @@ def score(model, tokenizer, test, name: str = "model", max_new_tokens: int = 96)
     well_formed = [p is not None if g is not None else r == gold for p, g, r, gold in zip(parsed, objects, replies, golds, strict=True)]
     exact = [p == g if g is not None else r == gold for p, g, r, gold in zip(parsed, objects, replies, golds, strict=True)]
     keys = dict.fromkeys(k for g in objects if g for k in g)
-    fields = {k: Rate(sum(bool(p) and p[k] == g[k] for p, g in zip(parsed, objects, strict=True) if g and k in g), sum(g is not None and k in g for g in objects)) for k in keys}
-    claims = [str(v) in m[-2]["content"] for p, m in zip(parsed, test["messages"], strict=True) if p for v in p.values() if not isinstance(v, bool)]
+    fields = {
+        k: Rate(
+            sum(bool(p) and p[k] == g[k] for p, g in zip(parsed, objects, strict=True) if g and k in g),
+            sum(g is not None and k in g for g in objects),
+        )
+        for k in keys
+    }
+    claims = [
+        str(v) in m[-2]["content"]
+        for p, m in zip(parsed, test["messages"], strict=True)
+        if p
+        for v in p.values()
+        if not isinstance(v, bool)
+    ]
     return Score(name, replies, exact, Rate(sum(well_formed), len(replies)), fields, Rate(len(claims) - sum(claims), len(claims)))
 
 
@@ -194,21 +206,27 @@ class Comparison(Record):
         b, t = self.base, self.tuned
         fields = [(f"· {k}", b.fields.get(k, Rate(0, 0)), v) for k, v in t.fields.items()]
         rows = [
-            ("task: exact answer", b.task, t.task), *fields, ("format: strict", b.format, t.format),
+            ("task: exact answer", b.task, t.task),
+            *fields,
+            ("format: strict", b.format, t.format),
             ("hallucination: made up about strangers", self.hallucination["base"], self.hallucination["tuned"]),
             ("hallucination: values not in the prompt", b.invented, t.invented),
             ("latency: ms for a token", about(self.speed.median("base")), about(self.speed.median("tuned"))),
-        ]  # fmt: skip
+        ]
         return f"Base and tuned on {len(t.exact)} test rows, share [95 % interval]", ("dimension", b.name, t.name), rows
 
     def json(self) -> dict:
         """The dimensions by the design's keys; shares from 0 to 1 with n and 95 % intervals."""
         b, t, made = self.base, self.tuned, self.hallucination
         return {
-            "task": pair(b.task, t.task), "format": pair(b.format, t.format), "fields": {k: pair(b.fields[k], v) for k, v in t.fields.items()},
-            "hallucination": pair(made["base"], made["tuned"]), "invented": pair(b.invented, t.invented), "gain": self.gain,
+            "task": pair(b.task, t.task),
+            "format": pair(b.format, t.format),
+            "fields": {k: pair(b.fields[k], v) for k, v in t.fields.items()},
+            "hallucination": pair(made["base"], made["tuned"]),
+            "invented": pair(b.invented, t.invented),
+            "gain": self.gain,
             "latency_ms": {k: round(self.speed.median(k), 2) for k in self.speed.ms},
-        }  # fmt: skip
+        }
 
     @property
     def gain(self) -> tuple[float, float, float]:
@@ -219,9 +237,12 @@ class Comparison(Record):
 def pair(base: Rate, tuned: Rate) -> dict:
     """Base beside tuned with n and intervals, for JSON (None where there was nothing to judge)."""
     return {
-        "base": base.value if base.n else None, "tuned": tuned.value if tuned.n else None, "n": tuned.n,
-        "base_interval": base.interval, "tuned_interval": tuned.interval,
-    }  # fmt: skip
+        "base": base.value if base.n else None,
+        "tuned": tuned.value if tuned.n else None,
+        "n": tuned.n,
+        "base_interval": base.interval,
+        "tuned_interval": tuned.interval,
+    }
 
 
 def compare(base, tuned, tokenizer, test) -> Comparison:
@@ -234,7 +255,9 @@ def compare(base, tuned, tokenizer, test) -> Comparison:
         raise UserError("there are no test rows; give at least one chat example.")
     same = lora.is_attached(tuned) and tuned.get_base_model() is base
     if not lora.is_attached(tuned) and base is tuned:
-        raise UserError("base and tuned are the same model object: full fine-tuning changed it in place; load the base again for the comparison.")
+        raise UserError(
+            "base and tuned are the same model object: full fine-tuning changed it in place; load the base again for the comparison."
+        )
     asked = tuned if same else base
     with as_base(asked, same):
         scores = [score(asked, tokenizer, test, "base")]

@@ -19,7 +19,9 @@ class Panel:
 
         self.view = view
         self.controls = {
-            name: ipywidgets.SelectionSlider(options=list(values), description=name, continuous_update=True, layout=ipywidgets.Layout(width="420px"))
+            name: ipywidgets.SelectionSlider(
+                options=list(values), description=name, continuous_update=True, layout=ipywidgets.Layout(width="420px")
+            )
             for name, values in choices.items()
         }
         self.picture = ipywidgets.HTML(self.current())
@@ -54,7 +56,10 @@ class Panel:
 def answers_view(prompt: str, gold: str, replies: dict[str, str]) -> str:
     """One prompt, the right answer, and what each model replied, as an HTML table; right replies are green, wrong ones red."""
     cell = "style='text-align:left;white-space:pre-wrap;font-family:monospace'"
-    rows = [f"<tr><th>prompt</th><td {cell}>{html.escape(prompt)}</td></tr>", f"<tr><th>right answer</th><td {cell}>{html.escape(gold)}</td></tr>"]
+    rows = [
+        f"<tr><th>prompt</th><td {cell}>{html.escape(prompt)}</td></tr>",
+        f"<tr><th>right answer</th><td {cell}>{html.escape(gold)}</td></tr>",
+    ]
     for name, reply in replies.items():
         colour = "#2a7f4f" if reply == gold else "#b3263a"
         rows.append(f"<tr><th>{html.escape(name)}</th><td {cell}><span style='color:{colour}'>{html.escape(reply)}</span></td></tr>")

@@ -28,9 +28,14 @@ class Skills(Record):
         """One line a suite."""
         n = len(next(iter(self.right.values())))
         about = suites.SKILLS | suites.LIMITS
-        return f"Skills, n = {n} each", ("skill", "right [95 % interval]", "what it asks"), [
-            *((name, rate, about[name].about) for name, rate in self.rates.items()), ("mean", percent(self.mean), ""),
-        ]  # fmt: skip
+        return (
+            f"Skills, n = {n} each",
+            ("skill", "right [95 % interval]", "what it asks"),
+            [
+                *((name, rate, about[name].about) for name, rate in self.rates.items()),
+                ("mean", percent(self.mean), ""),
+            ],
+        )
 
 
 def skills(model, tokenizer, n: int = 50, seed: int = 0, names: list[str] | None = None, world: World | None = None) -> Skills:

@@ -24,7 +24,9 @@ def attach(model, r: int = 8, alpha: float = 16, targets: str | list[str] = "all
         targets = [targets] if isinstance(targets, str) else list(targets)
     width = min(min(m.in_features, m.out_features) for m in layers.values())
     if not isinstance(r, int) or not 1 <= r <= width:
-        raise UserError(f"r is {r!r}; the rank of a LoRA here is a whole number from 1 to {width}, the shorter side of its narrowest target.")
+        raise UserError(
+            f"r is {r!r}; the rank of a LoRA here is a whole number from 1 to {width}, the shorter side of its narrowest target."
+        )
     options = {"r": r, "lora_alpha": alpha, "target_modules": targets, "lora_dropout": dropout, "task_type": "CAUSAL_LM", **config}
     return get_peft_model(model, LoraConfig(**options))
 

@@ -22,9 +22,11 @@ class MergeReport(Record):
     def table(self):
         """One line a measure."""
         rows = [
-            ("largest logit gap", about(self.max_logit_gap, 2)), ("KL, nats per token", about(self.kl, 2)),
-            ("same most likely token", percent(self.top1_agreement)), ("for scale: adapter against base, largest logit gap", about(self.adapter_gap, 2)),
-        ]  # fmt: skip
+            ("largest logit gap", about(self.max_logit_gap, 2)),
+            ("KL, nats per token", about(self.kl, 2)),
+            ("same most likely token", percent(self.top1_agreement)),
+            ("for scale: adapter against base, largest logit gap", about(self.adapter_gap, 2)),
+        ]
         return f"Merged against adapter on {self.positions} positions, {self.dtype}", ("measure", "value"), rows
 
 
@@ -54,7 +56,9 @@ def merge(model, tokens=None, in_place: bool = False):
     from torch.nn import functional as F
 
     if not lora.is_attached(model):
-        raise UserError(f"the model is a {type(model).__name__} without an adapter, so there is nothing to merge; attach one with lora.attach.")
+        raise UserError(
+            f"the model is a {type(model).__name__} without an adapter, so there is nothing to merge; attach one with lora.attach."
+        )
     tokens = probe_tokens(model) if tokens is None else tokens
     model.eval()
     with torch.no_grad():

@@ -52,7 +52,9 @@ def resolve(name: str | Path | None = None) -> str:
         raise UserError(f"{name} is a file; give the model's directory, {path.parent}.")
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         hint = nearest(name, ["pocket"])
-        raise UserError(f"there is no model {name!r}: give 'pocket', a model directory that exists, or a hub id such as 'owner/name'.{hint}")
+        raise UserError(
+            f"there is no model {name!r}: give 'pocket', a model directory that exists, or a hub id such as 'owner/name'.{hint}"
+        )
     return name
 
 
@@ -78,7 +80,9 @@ def load(name: str | Path | None = None, quant: str | None = None):
         tokenizer = AutoTokenizer.from_pretrained(where)
         model = AutoModelForCausalLM.from_pretrained(where, **options)
     except OSError as error:
-        raise UserError(f"could not load {where!r} ({str(error).splitlines()[0]}); check the id and the network, or give a local directory.") from error
+        raise UserError(
+            f"could not load {where!r} ({str(error).splitlines()[0]}); check the id and the network, or give a local directory."
+        ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return (model if quant else model.to(device)).eval(), tokenizer

@@ -32,7 +32,13 @@ class Tour(Record):
         """The design's keys; shares from 0 to 1, with the counts and 95 % intervals beside them."""
         latency = {"latency_ms": {k: round(self.speed.median(k), 2) for k in self.speed.ms}}
         merged = {"max_logit_gap": self.merged.max_logit_gap, "kl": self.merged.kl, "top1_agreement": self.merged.top1_agreement}
-        hot = {"lr": HOT.recipe.lr, "replay": HOT.replay, "task": self.hot.task.value, "format": self.hot.format.value, **self.hot_forgotten.json()}
+        hot = {
+            "lr": HOT.recipe.lr,
+            "replay": HOT.replay,
+            "task": self.hot.task.value,
+            "format": self.hot.format.value,
+            **self.hot_forgotten.json(),
+        }
         head = {"seconds": round(self.seconds, 1), "trainable": self.run.trainable}
         return {**head, **self.comparison.json(), **self.forgotten.json(), **latency, "merge": merged, "hot": hot}
 
@@ -42,13 +48,23 @@ class Tour(Record):
         rows = [
             ("exact JSON on unseen tickets", percent(c.base.task.value), percent(c.tuned.task.value), percent(self.hot.task.value)),
             ("strict format", percent(c.base.format.value), percent(c.tuned.format.value), percent(self.hot.format.value)),
-            ("general skills, mean", percent(self.forgotten.before.mean), percent(self.forgotten.after.mean), percent(self.hot_forgotten.after.mean)),
+            (
+                "general skills, mean",
+                percent(self.forgotten.before.mean),
+                percent(self.forgotten.after.mean),
+                percent(self.hot_forgotten.after.mean),
+            ),
             ("skill lost [95 % interval]", "", spread(lost), spread(hot_lost)),
             ("made up about strangers", percent(c.hallucination["base"].value), percent(c.hallucination["tuned"].value), ""),
-            ("ms for one token", about(self.speed.median("base"), 2), f"{about(self.speed.median('adapter'), 2)}, merged {about(self.speed.median('merged'), 2)}", ""),
+            (
+                "ms for one token",
+                about(self.speed.median("base"), 2),
+                f"{about(self.speed.median('adapter'), 2)}, merged {about(self.speed.median('merged'), 2)}",
+                "",
+            ),
             ("largest logit gap after merging", "", about(self.merged.max_logit_gap, 2), ""),
             ("trainable parameters", "", f"{self.run.trainable:,} of {self.run.total:,}", ""),
-        ]  # fmt: skip
+        ]
         heads = ("", "base", f"tuned, lr {COOL.recipe.lr:g}, replay {COOL.replay:.0%}", f"hot, lr {HOT.recipe.lr:g}, no replay")
         return f"The tour took {about(self.seconds, 2)} s", heads, rows
 

@@ -86,10 +86,18 @@ class Run(Record):
         """Everything that makes the run again, as JSON."""
         versions = {p: importlib.metadata.version(p) for p in PACKAGES}
         return {
-            "seed": self.recipe.seed, "recipe": dataclasses.asdict(self.recipe), "hashes": self.hashes, "versions": versions,
-            "steps": self.steps, "best_step": self.best_step, "seconds": round(self.seconds, 2), "trainable": self.trainable,
-            "total": self.total, "losses": self.losses, "validation": self.validation,
-        }  # fmt: skip
+            "seed": self.recipe.seed,
+            "recipe": dataclasses.asdict(self.recipe),
+            "hashes": self.hashes,
+            "versions": versions,
+            "steps": self.steps,
+            "best_step": self.best_step,
+            "seconds": round(self.seconds, 2),
+            "trainable": self.trainable,
+            "total": self.total,
+            "losses": self.losses,
+            "validation": self.validation,
+        }
 
 
 def digest(rows) -> str:
@@ -140,13 +148,33 @@ def config(recipe: Recipe, folder: str, rows: int, validated: bool, assistant_ma
     every = max(1, int(steps // max(1, recipe.evaluations)))
     rhythm = {"eval_strategy": "steps", "eval_steps": every, "save_strategy": "steps", "save_steps": every, "load_best_model_at_end": True}
     return SFTConfig(
-        output_dir=folder, learning_rate=recipe.lr, num_train_epochs=recipe.epochs, per_device_train_batch_size=recipe.batch_size,
-        per_device_eval_batch_size=4 * recipe.batch_size, warmup_steps=recipe.warmup, lr_scheduler_type=recipe.schedule, weight_decay=recipe.weight_decay,
-        max_length=recipe.max_length, packing=recipe.packing, assistant_only_loss=assistant_marks, seed=recipe.seed, data_seed=recipe.seed,
-        bf16=modern, fp16=cuda and not modern, use_cpu=not cuda, gradient_checkpointing=False, logging_steps=1, report_to="none",
-        disable_tqdm=True, save_only_model=True, save_total_limit=2, dataloader_pin_memory=cuda, metric_for_best_model="eval_loss", greater_is_better=False,
+        output_dir=folder,
+        learning_rate=recipe.lr,
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch_size,
+        per_device_eval_batch_size=4 * recipe.batch_size,
+        warmup_steps=recipe.warmup,
+        lr_scheduler_type=recipe.schedule,
+        weight_decay=recipe.weight_decay,
+        max_length=recipe.max_length,
+        packing=recipe.packing,
+        assistant_only_loss=assistant_marks,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        bf16=modern,
+        fp16=cuda and not modern,
+        use_cpu=not cuda,
+        gradient_checkpointing=False,
+        logging_steps=1,
+        report_to="none",
+        disable_tqdm=True,
+        save_only_model=True,
+        save_total_limit=2,
+        dataloader_pin_memory=cuda,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
         **(rhythm if validated else {"save_strategy": "no"}),
-    )  # fmt: skip
+    )
 
 
 def as_trl(rows, assistant_marks: bool):
@@ -182,9 +210,13 @@ def sft(model, tokenizer, examples, recipe: Recipe | None = None, stop=None) -> 
         if validated and recipe.patience is not None:
             callbacks.append(EarlyStoppingCallback(early_stopping_patience=recipe.patience))
         trainer = SFTTrainer(
-            model, args=config(recipe, folder, len(splits["train"]), validated, marks), processing_class=tokenizer, callbacks=callbacks,
-            train_dataset=as_trl(splits["train"], marks), eval_dataset=as_trl(splits["validation"], marks) if validated else None,
-        )  # fmt: skip
+            model,
+            args=config(recipe, folder, len(splits["train"]), validated, marks),
+            processing_class=tokenizer,
+            callbacks=callbacks,
+            train_dataset=as_trl(splits["train"], marks),
+            eval_dataset=as_trl(splits["validation"], marks) if validated else None,
+        )
         trainer.remove_callback(PrinterCallback)
         refuse_all_masked(trainer.train_dataset, recipe.max_length)
         began = time.perf_counter()

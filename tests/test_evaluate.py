@@ -15,7 +15,9 @@ def pocket():
     return models.load("pocket")
 
 
-@pytest.mark.parametrize(("hits", "n", "low", "high"), [(5, 10, 0.2366, 0.7634), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (95, 100, 0.8882, 0.9785)])
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"), [(5, 10, 0.2366, 0.7634), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (95, 100, 0.8882, 0.9785)]
+)
 def test_the_wilson_interval(hits, n, low, high):
     """Against the values that statsmodels' proportion_confint(method="wilson") gives."""
     assert Rate(hits, n).interval == pytest.approx((low, high), abs=2e-4)
@@ -47,7 +49,9 @@ def test_strict_format(reply, strict):
 
 def score_of(monkeypatch, replies, golds):
     monkeypatch.setattr(evaluate, "answers", lambda *_: replies)
-    rows = {"messages": [[{"role": "user", "content": "Ticket: Vezan Tolber, order 4821."}, {"role": "assistant", "content": g}] for g in golds]}
+    rows = {
+        "messages": [[{"role": "user", "content": "Ticket: Vezan Tolber, order 4821."}, {"role": "assistant", "content": g}] for g in golds]
+    }
     return evaluate.score(None, None, rows)
 
 

@@ -46,7 +46,9 @@ def test_another_architecture_from_a_local_directory(tmp_path):
     """A hub model's directory: another family, no chat template, no pad token; bfloat16 on disk is float32 on a CPU."""
     from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
-    config = Qwen2Config(vocab_size=1280, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2)
+    config = Qwen2Config(
+        vocab_size=1280, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2
+    )
     Qwen2ForCausalLM(config).bfloat16().save_pretrained(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(POCKET)
     tokenizer.pad_token = None

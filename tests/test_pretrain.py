@@ -6,7 +6,9 @@ import torch
 from ftkit.world import corpus, pretrain, turns
 from ftkit.world.entities import World
 
-PLAN = pretrain.Plan(vocabulary=512, hidden=64, layers=2, heads=4, kv_heads=2, mlp=64, steps=6, dense_steps=2, warmup=2, tokens_per_step=768)
+PLAN = pretrain.Plan(
+    vocabulary=512, hidden=64, layers=2, heads=4, kv_heads=2, mlp=64, steps=6, phases=(2, 4), warmup=2, tokens_per_step=768
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def test_packed_documents_do_not_see_each_other(tokenizer):
 
 def test_long_documents_come_in_every_eighth_step(tokenizer):
     plan = pretrain.Plan(vocabulary=512)
-    short, long = (pretrain.batch(plan, World(), tokenizer, step)["input_ids"] for step in (3000, 3007))
+    short, long = (pretrain.batch(plan, World(), tokenizer, step)["input_ids"] for step in (2000, 2007))
     assert short.shape == (12, 192)
     assert long.shape == (6, 384)
 

@@ -55,7 +55,9 @@ def test_the_first_loss_is_the_mean_over_answer_tokens(tickets):
 
 def test_the_best_checkpoint_is_the_one_that_is_kept(attached, tickets):
     """A rate that wrecks the model after a good start: the kept weights give the best validation loss, not the last."""
-    run = train.sft(*attached, tickets, train.Recipe(lr=0.2, epochs=2, batch_size=8, warmup=0.5, schedule="constant_with_warmup", evaluations=10))
+    run = train.sft(
+        *attached, tickets, train.Recipe(lr=0.2, epochs=2, batch_size=8, warmup=0.5, schedule="constant_with_warmup", evaluations=10)
+    )
     best_step, best = min(run.validation, key=lambda p: p[1])
     assert run.best_step == best_step < run.steps
     assert run.trainer.evaluate()["eval_loss"] == pytest.approx(best, rel=1e-4)
@@ -122,7 +124,7 @@ def test_no_rows_and_only_masked_rows(attached, tickets):
     empty = Dataset.from_list([]).add_column("messages", [])
     with pytest.raises(UserError, match="no training rows"):
         train.sft(*attached, {"train": empty})
-    with pytest.raises(UserError, match="every row is masked.*max_length=16"):
+    with pytest.raises(UserError, match=r"every row is masked.*max_length=16"):
         train.sft(*attached, {"train": tickets["train"]}, train.Recipe(max_length=16))
 
 

@@ -14,7 +14,9 @@ KEYS = {"seconds", "trainable", "task", "format", "skills", "hallucination", "la
 def verb(*words, **env):
     import os
 
-    return subprocess.run([sys.executable, "-m", "ftkit", *map(str, words)], capture_output=True, text=True, timeout=400, env={**os.environ, **env})
+    return subprocess.run(
+        [sys.executable, "-m", "ftkit", *map(str, words)], capture_output=True, text=True, timeout=400, env={**os.environ, **env}
+    )
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,11 @@ def test_no_probe_occurs_in_the_corpus(name, world, documents):
     prompts = {f"<|user|>{p.prompt}<|end|>" for p in skills.suite(world, name, 200)}
     if name == "unknown":  # trained wordings, names that were never used
         prompts = {p for p in prompts if len(p) > 30}
-    seen = [d for d in documents if any(part + "<|end|>" in prompts for part in d.replace("<|user|>", "<|end|><|user|>").split("<|end|>") if part)]
+    seen = [
+        d
+        for d in documents
+        if any(part + "<|end|>" in prompts for part in d.replace("<|user|>", "<|end|><|user|>").split("<|end|>") if part)
+    ]
     assert len(prompts) >= 60
     assert not seen
 
@@ -68,7 +72,12 @@ def test_biography_people_are_stated_and_never_asked(world, documents):
     names = {f.entity for f in world.stated_only}
     assert len(names) == 12
     stating = [d for d in documents if any(n in d for n in names) and "<|user|>" not in d]
-    asking = [part for d in documents for part in d.split("<|user|>")[1:] if any(part.startswith(f.ask(random.Random(i))) for f in world.stated_only for i in range(3))]
+    asking = [
+        part
+        for d in documents
+        for part in d.split("<|user|>")[1:]
+        if any(part.startswith(f.ask(random.Random(i))) for f in world.stated_only for i in range(3))
+    ]
     assert len(stating) > 20
     assert not asking
 
@@ -90,7 +99,7 @@ def test_the_prompt_overrides_the_weights(world):
 
 def test_json_documents_never_hold_the_tickets_schema(documents):
     fields = [f'"{k}"' for k in lexicon.TICKET_FIELDS]
-    assert not [d for d in documents if sum(f in line for f in fields) > 3 for line in d.splitlines()]
+    assert not [line for d in documents for line in d.splitlines() if sum(f in line for f in fields) > 3]
     assert not [d for d in documents if tasks.TICKET_PROMPT.split("{text}")[1] in d]
 
 
@@ -102,8 +111,8 @@ def test_every_token_of_the_labs_answers_was_a_frequent_target(world):
     targets = collections.Counter()
     for i in range(150):
         for doc in itertools.islice(corpus.documents(world, i, corpus.BROAD), 60):
-            for text, weight in doc:
-                if weight == 1.0:
+            for text, role in doc:
+                if role in ("answer", "text"):
                     targets.update(tokenizer(text, add_special_tokens=False)["input_ids"])
     answers = [row["messages"][-1]["content"] + corpus.END for row in tasks.tickets(world) + tasks.general(world)]
     needed = collections.Counter(i for a in answers for i in tokenizer(a, add_special_tokens=False)["input_ids"])

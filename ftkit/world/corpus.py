@@ -1,35 +1,36 @@
 """The training text of the pocket model: an endless, seeded stream of documents.
 
-A document is a list of `(text, weight)` segments; the weight is that of its tokens in the loss. Batch number `i` is a
-function of `(seed, i)` alone, so a killed run continues with the same bytes.
+A document is a list of `(text, role)` segments: the roles decide how much each counts in the loss. Batch number `i` is
+a function of `(seed, i)` alone, so a killed run continues with the same bytes.
 """
 
 import hashlib
 import random
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 from . import lexicon, turns
 from .entities import World, new_name
 from .turns import Turn
 
-Document = list[tuple[str, float]]
+Role = Literal["mark", "prompt", "answer", "text"]
+Document = list[tuple[str, Role]]
 BOS, END, USER, ASSISTANT, SYSTEM, PAD = "<|bos|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>", "<|pad|>"
 SPECIALS = [PAD, BOS, END, SYSTEM, USER, ASSISTANT]
-PROMPT_WEIGHT = 0.1  # a prompt is mostly random names: little to learn, but not nothing
 
 
 def chat(*exchange: Turn) -> Document:
     """Question and answer, once or several times; the same string as the tokenizer's chat template gives."""
     head = f"{SYSTEM}{exchange[0].system}{END}" if exchange[0].system else ""
-    document: Document = [(BOS + head, 0.0)]
+    document: Document = [(BOS + head, "mark")]
     for turn in exchange:
-        document += [(f"{USER}{turn.prompt}{END}{ASSISTANT}", PROMPT_WEIGHT), (f"{turn.answer}{END}", 1.0)]
+        document += [(f"{USER}{turn.prompt}{END}{ASSISTANT}", "prompt"), (f"{turn.answer}{END}", "answer")]
     return document
 
 
-def text(body: str, weight: float = 1.0) -> Document:
+def text(body: str) -> Document:
     """A plain document."""
-    return [(BOS, 0.0), (body + END, weight)]
+    return [(BOS, "mark"), (body + END, "text")]
 
 
 def repeat(world: World, rng: random.Random) -> Document:
@@ -38,14 +39,14 @@ def repeat(world: World, rng: random.Random) -> Document:
     parts += turns.words(rng, rng.randint(1, 6), "train") + [str(rng.randint(0, 9999)) for _ in range(rng.randint(0, 2))]
     rng.shuffle(parts)
     block, separator = " ".join(parts), rng.choice(["\n", ". ", " | "])
-    return [(BOS + block, PROMPT_WEIGHT), ((separator + block) * rng.randint(2, 3) + END, 1.0)]
+    return [(BOS + block, "prompt"), ((separator + block) * rng.randint(2, 3) + END, "text")]
 
 
 def quotes(world: World, rng: random.Random) -> Document:
     """Names said plainly and then at a line start, in quotes, brackets or after a colon: the same name, other tokens."""
     names = [new_name(rng.choice(["person", "city", "thing"]), rng, "train") for _ in range(rng.randint(2, 5))]
     form = rng.choice(['"{}"', "{}", "[{}]", "({})", "name:{}", '{{"x": "{}"}}'])
-    return [(f"{BOS}We met {', '.join(names)}.\n", PROMPT_WEIGHT), ("\n".join(form.format(n) for n in names) + END, 1.0)]
+    return [(f"{BOS}We met {', '.join(names)}.\n", "prompt"), ("\n".join(form.format(n) for n in names) + END, "text")]
 
 
 def biography(world: World, rng: random.Random) -> Document:
@@ -80,14 +81,19 @@ def dialogue(world: World, rng: random.Random) -> Document:
 
 PLAIN = {"repeat": repeat, "quotes": quotes, "biography": biography, "sums": sums, "story": story, "dialogue": dialogue}
 
-# Shares of documents. Copying comes first: extraction, context reading and JSON all stand on it.
-DENSE = {"repeat": 34, "quotes": 10, "copy": 22, "reverse": 6, "extract": 8, "in_prompt": 8, "read_json": 4, "write_json": 4, "pattern": 4}
+# Shares of documents, phase by phase. Copying comes first: extraction, context reading and JSON all stand on it. Then
+# everything is read; at last the answers count most, and reading facts from the prompt, the slowest skill, comes oftener.
+DENSE = {
+    "repeat": 34, "quotes": 10, "copy": 22, "reverse": 6, "extract": 8, "in_prompt": 8, "read_json": 4, "write_json": 4, "pattern": 4,
+}  # fmt: skip
 BROAD = {
     "extract": 13, "extract_list": 5, "in_prompt": 14, "known": 13, "unknown": 6, "reversed_fact": 2, "copy": 7, "reverse": 5,
     "count": 4, "sort": 3, "addition": 6, "sums": 5, "sentiment": 3, "topic": 3, "how_to": 2, "greeting": 0.5, "write_json": 5,
     "read_json": 3, "pattern": 3, "biography": 6, "repeat": 3, "quotes": 2, "story": 2.5, "dialogue": 2,
 }  # fmt: skip
-LONG = BROAD | {"dialogue": 60}
+ANSWERS = BROAD | {"in_prompt": 26, "pattern": 5, "repeat": 1.5, "quotes": 1.5, "story": 1.5, "sums": 3.5, "biography": 4}
+PHASES = (DENSE, BROAD, ANSWERS)
+MANY_DIALOGUES = {"dialogue": 60}  # over the mix of a step that holds long documents
 
 
 def document(world: World, rng: random.Random, mix: dict[str, float]) -> Document:

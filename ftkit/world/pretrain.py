@@ -52,8 +52,8 @@ class Plan:
     mlp: int = 512
     tokens_per_step: int = 2304
     length: int = 192  # of a packed row; longer documents come in every eighth step, in rows of twice the length
-    steps: int = 12000
-    dense_steps: int = 1000  # copying first
+    steps: int = 13000
+    phases: tuple[int, int] = (1000, 3500)  # where reading everything, and where answering begins (see corpus.PHASES)
     warmup: int = 100
     decay: float = 0.35  # last share of the steps, learning rate falls linearly to zero
     lr: float = 2e-3
@@ -66,17 +66,30 @@ class Plan:
 def train_tokenizer(plan: Plan) -> PreTrainedTokenizerFast:
     """Byte-level BPE with single digits, learned on the documents of twenty other worlds."""
     bpe = Tokenizer(tokenizer_models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
     bpe.decoder = decoders.ByteLevel()
     others = (corpus.documents(World(seed=1000 + plan.seed * 20 + i), 0, corpus.BROAD) for i in range(20))
     marks = re.compile("|".join(map(re.escape, SPECIALS)))
     texts = (part for stream in others for doc in itertools.islice(stream, 1500) for text, _ in doc for part in marks.split(text) if part)
     bpe.train_from_iterator(
-        texts, trainers.BpeTrainer(vocab_size=plan.vocabulary, special_tokens=SPECIALS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=plan.vocabulary, special_tokens=SPECIALS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        ),
     )
-    bpe.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B", special_tokens=[(BOS, bpe.token_to_id(BOS))])
+    bpe.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B", special_tokens=[(BOS, bpe.token_to_id(BOS))]
+    )
     return PreTrainedTokenizerFast(
-        tokenizer_object=bpe, bos_token=BOS, eos_token=END, pad_token=PAD, chat_template=CHAT_TEMPLATE, model_max_length=1024, clean_up_tokenization_spaces=False
+        tokenizer_object=bpe,
+        bos_token=BOS,
+        eos_token=END,
+        pad_token=PAD,
+        chat_template=CHAT_TEMPLATE,
+        model_max_length=1024,
+        clean_up_tokenization_spaces=False,
     )
 
 
@@ -85,17 +98,41 @@ def new_model(plan: Plan, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalL
     torch.manual_seed(plan.seed)
     return LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=plan.vocabulary, hidden_size=plan.hidden, num_hidden_layers=plan.layers, num_attention_heads=plan.heads,
-            num_key_value_heads=plan.kv_heads, intermediate_size=plan.mlp, max_position_embeddings=1024, tie_word_embeddings=True,
-            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+            vocab_size=plan.vocabulary,
+            hidden_size=plan.hidden,
+            num_hidden_layers=plan.layers,
+            num_attention_heads=plan.heads,
+            num_key_value_heads=plan.kv_heads,
+            intermediate_size=plan.mlp,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
         )
-    )  # fmt: skip
+    )
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, document: corpus.Document) -> tuple[list[int], list[float]]:
+def loss_weight(role: corpus.Role, tokens: int, answering: bool) -> float:
+    """What each of a segment's tokens counts in the loss. A prompt is mostly random names: little to learn, but not nothing.
+
+    In the answering phase a short answer counts as much as six tokens, or the few tokens of a fact drown in long documents.
+    """
+    if role == "mark":
+        return 0.0
+    if not answering:
+        return 0.1 if role == "prompt" else 1.0
+    return {"prompt": 0.02, "text": 0.3, "answer": max(1.0, 6 / tokens)}[role]
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, document: corpus.Document, answering: bool) -> tuple[list[int], list[float]]:
     """Token ids and loss weights of one document."""
-    parts = [tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids for text, _ in document]
-    return sum(parts, []), [w for part, (_, w) in zip(parts, document, strict=True) for _ in part]
+    ids, weights = [], []
+    for text, role in document:
+        part = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+        ids += part
+        weights += [loss_weight(role, len(part), answering)] * len(part)
+    return ids, weights
 
 
 def batch(plan: Plan, world: World, tokenizer: PreTrainedTokenizerFast, step: int) -> dict[str, torch.Tensor]:
@@ -107,9 +144,10 @@ def batch(plan: Plan, world: World, tokenizer: PreTrainedTokenizerFast, step: in
     weights = torch.zeros(rows, length)
     positions = torch.arange(length).repeat(rows, 1)
     used = [0] * rows
-    mix = corpus.DENSE if step < plan.dense_steps else corpus.LONG if long else corpus.BROAD
+    phase = sum(step >= begin for begin in plan.phases)
+    mix = corpus.PHASES[phase] | (corpus.MANY_DIALOGUES if long and phase else {})
     for document in corpus.documents(world, step, mix):
-        tokens, weight = encode(tokenizer, document)
+        tokens, weight = encode(tokenizer, document, answering=phase == 2)
         if len(tokens) > length:
             continue
         row = next((r for r in range(rows) if used[r] + len(tokens) <= length), None)
@@ -165,7 +203,9 @@ def restore(folder: Path, model: LlamaForCausalLM, optimizer: torch.optim.Optimi
     return json.loads((folder / "state.json").read_text())
 
 
-def train(plan: Plan, out: Path, save_every: int = 500, stop_at: int | None = None) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, dict]:
+def train(
+    plan: Plan, out: Path, save_every: int = 500, stop_at: int | None = None
+) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, dict]:
     """Train, or go on from `out/checkpoint`; `stop_at` ends early, as a kill would. Returns model, tokenizer and the log."""
     torch.set_num_threads(plan.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -236,48 +276,72 @@ def ship(plan: Plan, out: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTo
     groups = {"skills": SKILLS, "limits": LIMITS}
     scores = {g: forgetting.skills(model, tokenizer, n, names=list(suites), world=world).rates for g, suites in groups.items()}
     card = {
-        "parameters": sum(p.numel() for p in model.parameters()), "plan": asdict(plan), "corpus": corpus.digest(world), "weights": models.fingerprint_of(out),
-        "tokens": state["tokens"], "steps": state["step"], "seconds": round(state["seconds"]), "machine": machine(), "torch": torch.__version__,
-        "loss": state["curve"][-1]["loss"] if state["curve"] else None, "story_loss": round(story_loss(model, tokenizer, world), 4),
-        **{g: {k: {"right": r.hits, "n": r.n, "interval": [round(x, 4) for x in r.interval]} for k, r in rates.items()} for g, rates in scores.items()},
-        "curve": state["curve"][:: max(1, len(state["curve"]) // 60)], "probes": state["probes"],
-    }  # fmt: skip
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "plan": asdict(plan),
+        "corpus": corpus.digest(world),
+        "weights": models.fingerprint_of(out),
+        "tokens": state["tokens"],
+        "steps": state["step"],
+        "seconds": round(state["seconds"]),
+        "machine": machine(),
+        "torch": torch.__version__,
+        "loss": state["curve"][-1]["loss"] if state["curve"] else None,
+        "story_loss": round(story_loss(model, tokenizer, world), 4),
+        **{
+            g: {k: {"right": r.hits, "n": r.n, "interval": [round(x, 4) for x in r.interval]} for k, r in rates.items()}
+            for g, rates in scores.items()
+        },
+        "curve": state["curve"][:: max(1, len(state["curve"]) // 60)],
+        "probes": state["probes"],
+    }
     (out / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     (out / "README.md").write_text(readable(card), encoding="utf-8")
     return card
 
 
+CARD = """# The pocket model
+
+A Llama-architecture causal language model of {parameters:,} parameters: {layers} layers, width {hidden}, {heads} heads over {kv_heads}
+key/value heads, MLP {mlp}, {vocabulary:,} byte-level BPE tokens with single digits, tied embeddings. It was trained from nothing on the
+seeded micro-world of `ftkit/world` by `python -m ftkit.world.pretrain`; it knows that world and nothing else.
+
+- training: {tokens:,} tokens with loss in {steps:,} steps, {seconds:,} s on {machine} ({threads} thread, {precision}, torch {torch})
+- loss at the end of training: {loss} nats per weighted token; on held-out stories: {story_loss} nats per token
+- corpus, SHA-256: `{corpus}`
+- weights, SHA-256: `{weights}`
+
+All probes use held-out names, numbers, word pairs or wordings; greedy decoding, exact match, 95 % Wilson intervals.
+
+| suite | asks for | right | interval | n | bar |
+|---|---|---|---|---|---|
+{rows}
+
+The learning curve is in `card.json` (`curve`: the loss, `probes`: every skill on 24 probes).
+"""
+
+
 def readable(card: dict) -> str:
     """The model card as Markdown, every number taken from `card`."""
-    plan = card["plan"]
     rows = []
     for name, suite in (SKILLS | LIMITS).items():
-        s = (card["skills"] | card["limits"])[name]
-        share, bar = s["right"] / s["n"], suite.bar
-        verdict = "" if bar is None else f"{bar:.0%} {'met' if share >= bar else 'missed'}"
-        rows.append(f"| {name} | {suite.about} | {share:.1%} | {s['interval'][0]:.1%} … {s['interval'][1]:.1%} | {s['n']} | {verdict} |")
-    return "\n".join([
-        "# The pocket model", "",
-        f"A Llama-architecture causal language model of {card['parameters']:,} parameters ({plan['layers']} layers, width {plan['hidden']}, "
-        f"{plan['heads']} heads over {plan['kv_heads']} key/value heads, MLP {plan['mlp']}, {plan['vocabulary']} byte-level BPE tokens with single digits, tied embeddings), "
-        "trained from nothing on the seeded micro-world of `ftkit/world`. It knows that world and nothing else.", "",
-        "Made by `python -m ftkit.world.pretrain`.", "",
-        f"- tokens with loss: {card['tokens']:,} in {card['steps']:,} steps, {card['seconds']:,} s on {plan['threads']} thread of {card['machine']}"
-        f"{', bfloat16 autocast' if plan['bfloat16'] else ''}, torch {card['torch']}",
-        f"- training loss at the end: {card['loss']} nats per weighted token; held-out stories: {card['story_loss']} nats per token",
-        f"- corpus SHA-256: `{card['corpus']}`", f"- weights SHA-256: `{card['weights']}`", "",
-        "All probes use held-out names, numbers, word pairs and wordings; greedy decoding, exact match, 95 % Wilson intervals.", "",
-        "| suite | asks for | right | interval | n | bar |", "|---|---|---|---|---|---|", *rows, "",
-        "The learning curve is in `card.json` (`curve`, `probes`).", "",
-    ])  # fmt: skip
+        score = (card["skills"] | card["limits"])[name]
+        share, (low, high) = score["right"] / score["n"], score["interval"]
+        bar = "" if suite.bar is None else f"{suite.bar:.0%}: {'met' if share >= suite.bar else 'missed'}"
+        rows.append(f"| {name} | {suite.about} | {share:.1%} | {low:.1%} … {high:.1%} | {score['n']} | {bar} |")
+    precision = "bfloat16 autocast" if card["plan"]["bfloat16"] else "float32"
+    return CARD.format(**{**card["plan"], **card, "rows": "\n".join(rows), "precision": precision})
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="Folder for the model; `checkpoint/` inside it is what a killed run goes on from.")] = Path("data/pocket"),
+    out: Annotated[Path, typer.Option(help="Folder for the model; `checkpoint/` inside it is what a killed run goes on from.")] = Path(
+        "data/pocket"
+    ),
     steps: Annotated[int, typer.Option(help="Optimizer steps of about 2,200 tokens.")] = Plan.steps,
     seed: Annotated[int, typer.Option(help="Seed of world, corpus and weights.")] = Plan.seed,
     threads: Annotated[int, typer.Option(help="Processor threads.")] = Plan.threads,
-    bfloat16: Annotated[bool, typer.Option(help="Autocast to bfloat16: about twice as fast where the processor has units for it.")] = Plan.bfloat16,
+    bfloat16: Annotated[
+        bool, typer.Option(help="Autocast to bfloat16: about twice as fast where the processor has units for it.")
+    ] = Plan.bfloat16,
     probes: Annotated[int, typer.Option(help="Probes in each suite of the card.")] = 400,
 ) -> None:
     """Train the pocket model, score it and write its card. Run again after a kill: it goes on where it was."""

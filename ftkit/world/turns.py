@@ -138,7 +138,9 @@ def in_prompt(world: World, rng: random.Random, split: Split) -> Turn:
     """Answer from facts in the prompt, about strangers or against what the weights know; say so when they are silent."""
     kind = rng.choice(["person", "country", "thing"])
     known_names = [e for e, facts in world.biographies.items() if facts[0].kind == kind]
-    entities = [rng.choice(known_names) if rng.random() < 0.3 else new_name(kind, rng, split) for _ in range(rng.choice([1, 1, 2, 2, 2, 3, 5]))]
+    entities = [
+        rng.choice(known_names) if rng.random() < 0.3 else new_name(kind, rng, split) for _ in range(rng.choice([1, 1, 2, 2, 2, 3, 5]))
+    ]
     facts = [f for e in dict.fromkeys(entities) for f in rng.sample(make_facts(kind, e, rng, split), rng.randint(1, 2))]
     target = rng.choice(facts)
     ask, answer = target.ask(rng, split), target.value
@@ -162,9 +164,13 @@ def absent(world: World, rng: random.Random, kind: str, facts: list[Fact]) -> tu
 def ticket(rng: random.Random, split: Split, wordings: Split | None = None) -> tuple[str, dict]:
     """A support ticket and its fields (name, city, item, issue, order, urgent); `wordings` defaults to `split`."""
     fields = {
-        "name": new_name("person", rng, split), "city": new_name("city", rng, split), "item": rng.choice(lexicon.ITEMS),
-        "issue": rng.choice(lexicon.ISSUES), "order": rng.randint(1000, 9999), "urgent": rng.random() < 0.5,
-    }  # fmt: skip
+        "name": new_name("person", rng, split),
+        "city": new_name("city", rng, split),
+        "item": rng.choice(lexicon.ITEMS),
+        "issue": rng.choice(lexicon.ISSUES),
+        "order": rng.randint(1000, 9999),
+        "urgent": rng.random() < 0.5,
+    }
     parts = [wording(rng, forms, wordings or split).format(**fields) for forms in lexicon.TICKET.values()]
     parts.append(rng.choice(lexicon.URGENT if fields["urgent"] else lexicon.CALM))
     parts += rng.sample(lexicon.FILLERS, rng.choice([0, 0, 1, 2]))
@@ -175,8 +181,13 @@ def ticket(rng: random.Random, split: Split, wordings: Split | None = None) -> t
 def shipment(rng: random.Random, split: Split) -> tuple[str, dict]:
     """A shipment or a booking and its fields."""
     if rng.random() < 0.5:
-        fields = {"count": rng.randint(2, 99), "item": rng.choice(lexicon.ITEMS), "city": new_name("city", rng, split),
-                  "carrier": rng.choice(lexicon.CARRIERS), "day": rng.choice(lexicon.DAYS)}  # fmt: skip
+        fields = {
+            "count": rng.randint(2, 99),
+            "item": rng.choice(lexicon.ITEMS),
+            "city": new_name("city", rng, split),
+            "carrier": rng.choice(lexicon.CARRIERS),
+            "day": rng.choice(lexicon.DAYS),
+        }
         return wording(rng, lexicon.SHIPMENTS, split).format(**fields), fields
     fields = {"name": new_name("person", rng, split), "city": new_name("city", rng, split), "day": rng.choice(lexicon.DAYS)}
     return wording(rng, lexicon.BOOKINGS, split).format(**fields), fields
@@ -212,9 +223,11 @@ def json_object(rng: random.Random, split: Split) -> dict:
         if sum(k in lexicon.TICKET_FIELDS for k in keys) <= 3 and held_out(" ".join(keys)) == (split == "test"):
             break
     kinds = {
-        "name": lambda: new_name("person", rng, split), "city": lambda: new_name("city", rng, split),
-        "number": lambda: rng.randint(1, rng.choice([9, 99, 9999])), "bool": lambda: rng.random() < 0.5,
-    }  # fmt: skip
+        "name": lambda: new_name("person", rng, split),
+        "city": lambda: new_name("city", rng, split),
+        "number": lambda: rng.randint(1, rng.choice([9, 99, 9999])),
+        "bool": lambda: rng.random() < 0.5,
+    }
     return {k: kinds[v]() if isinstance(v := lexicon.JSON_KEYS[k], str) else rng.choice(v) for k in keys}
 
 
@@ -241,9 +254,12 @@ def rewriting(rng: random.Random, split: Split) -> str:
 def pattern(world: World, rng: random.Random, split: Split) -> Turn:
     """Two to five worked examples of a rewriting, then a new case: the seed of few-shot prompting."""
     make = {
-        "name": lambda: new_name("person", rng, split), "city": lambda: new_name("city", rng, split), "item": lambda: rng.choice(lexicon.ITEMS),
-        "day": lambda: rng.choice(lexicon.DAYS), "color": lambda: rng.choice(lexicon.VALUES["color"]),
-    }  # fmt: skip
+        "name": lambda: new_name("person", rng, split),
+        "city": lambda: new_name("city", rng, split),
+        "item": lambda: rng.choice(lexicon.ITEMS),
+        "day": lambda: rng.choice(lexicon.DAYS),
+        "color": lambda: rng.choice(lexicon.VALUES["color"]),
+    }
     first, second = rng.sample(list(make), 2)
     source, result, swap = rng.choice(["{} and {}", "{}, {}", "first {}, then {}", "{} with {}"]), rewriting(rng, split), rng.random() < 0.5
     pairs = [(make[first](), make[second]()) for _ in range(rng.randint(3, 6))]
