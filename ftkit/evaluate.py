@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import lora
-from .record import Record, about, percent
+from .record import Record, about, percent_in
 from .runtime import UserError
 from .world import skills
 from .world.entities import World
@@ -41,8 +41,7 @@ class Rate:
     def __str__(self) -> str:
         if not self.n:
             return "none to judge"
-        low, high = self.interval
-        return f"{percent(self.value)} [{percent(low)}, {percent(high)}]"
+        return percent_in(self.value, *self.interval)
 
 
 @contextlib.contextmanager
@@ -107,7 +106,7 @@ class Score(Record):
         return f"{self.name}, n = {len(self.exact)}", ("measure", "share [95 % interval]"), rows
 
 
-def score(model, tokenizer, test, name: str = "model", max_new_tokens: int = 96) -> Score:
+def score(model, tokenizer, test, name: str = "model", max_new_tokens: int = 64) -> Score:
     """Answer every test row greedily and hold it against the gold JSON object; other golds count exact match alone."""
     replies = answers(model, tokenizer, [m[:-1] for m in test["messages"]], max_new_tokens)
     golds = [m[-1]["content"] for m in test["messages"]]

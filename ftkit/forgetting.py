@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .evaluate import Rate, answers, paired_difference
-from .record import Record, percent
+from .record import Record, percent, percent_in
 from .world import skills as suites
 from .world.entities import World
 
@@ -75,8 +75,7 @@ class Forgetting(Record):
         a, b = self.before.rates, self.after.rates
         rows = [(k, percent(a[k].value), percent(b[k].value), percent(b[k].value - a[k].value)) for k in a]
         mean, low, high = self.lost
-        change = f"{percent(-mean)} [{percent(-high)}, {percent(-low)}]"
-        rows.append(("mean", percent(self.before.mean), percent(self.after.mean), change))
+        rows.append(("mean", percent(self.before.mean), percent(self.after.mean), percent_in(-mean, -high, -low)))
         return f"Skills before and after, n = {next(iter(a.values())).n} each", ("skill", "before", "after", "change"), rows
 
 

@@ -21,7 +21,10 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 PICTURES = ("image/png", "image/jpeg")
 # What differs between machines, hidden on both sides before two outputs are compared; tests/sanitize.cfg tells nbval the same.
 SANITIZE = (
-    (r"\u2248\s*[-+\u2212]?[0-9][0-9.,]*(?:e[-+]?[0-9]+)?", "~N"),  # a number marked ≈
+    (
+        r"\u2248\s*[-+\u2212]?[0-9][0-9.,]*(?:e[-+]?[0-9]+)?(?: ?%)?(?: \[[^\]\n]*\])?",
+        "~N",
+    ),  # a number marked ≈, with its unit and interval
     (r"[ ]{2,}", "|"),  # the columns beside it, which are as wide as it is
 )
 

@@ -32,10 +32,11 @@ def curves(losses: Sequence[tuple[int, float]], validation: Sequence[tuple[int, 
     """Training and validation loss by step, the kept step marked."""
     figure, ax = new()
     ax.plot(*zip(*losses, strict=True), color=PLAIN, lw=1.2)
-    ax.annotate("training", losses[-1], xytext=(4, 6), textcoords="offset points", color=PLAIN)
+    above = not validation or losses[-1][1] > validation[-1][1]
+    ax.annotate("training", losses[-1], xytext=(4, 6 if above else -12), textcoords="offset points", color=PLAIN)
     if validation:
         ax.plot(*zip(*validation, strict=True), "o-", color=ACCENT, lw=1.2, ms=4)
-        ax.annotate("validation", validation[-1], xytext=(4, -12), textcoords="offset points", color=ACCENT)
+        ax.annotate("validation", validation[-1], xytext=(4, -12 if above else 6), textcoords="offset points", color=ACCENT)
     if best is not None:
         ax.axvline(best, color=FAINT, lw=1, zorder=0)
         ax.annotate("kept", (best, ax.get_ylim()[1]), xytext=(-4, -2), textcoords="offset points", ha="right", va="top", color="gray")
@@ -61,9 +62,9 @@ def skills(before: Mapping[str, float], after: Mapping[str, Mapping[str, float]]
 
 
 def bars(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], ylabel: str = "share, %") -> Figure:
-    """Grouped bars with intervals: groups[measure][model] = (value, low, high), shares from 0 to 1."""
-    figure, ax = new(7.0, 3.2)
+    """Grouped bars with intervals and their values: groups[measure][model] = (value, low, high), shares from 0 to 1."""
     models = list(next(iter(groups.values())))
+    figure, ax = new(1.2 + 0.45 * len(models) * len(groups), 3.2)
     colours = dict(zip(models, (FAINT, PLAIN, ACCENT), strict=False))
     width = 0.8 / len(models)
     for i, values in enumerate(groups.values()):
@@ -72,9 +73,10 @@ def bars(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], ylabel:
             x = i + (j - (len(models) - 1) / 2) * width
             ax.bar(x, v, width * 0.92, color=colours[m], label=m if i == 0 else None)
             ax.vlines(x, low, high, color="black", lw=1)
+            ax.annotate(f"{v:.0f}", (x, high), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=8)
     ax.set_xticks(range(len(groups)), list(groups))
-    ax.set(ylabel=ylabel, ylim=(0, 104))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=len(models), frameon=False)
+    ax.set(ylabel=ylabel, ylim=(0, 108))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.18), ncols=len(models), frameon=False)
     return figure
 
 

@@ -14,6 +14,11 @@ def percent(value: float) -> str:
     return f"≈{100 * value:.1f} %"
 
 
+def percent_in(value: float, low: float, high: float) -> str:
+    """A measured share with its interval: percent_in(0.5, 0.4, 0.6) is "≈50.0 % [40.0, 60.0]"."""
+    return f"{percent(value)} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
 class Record:
     """A result with a title, column heads and rows; subclasses are frozen dataclasses that fill `table()`."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import data, evaluate, forgetting, merge, models, plots, train
-from .record import Record, about, percent
+from .record import Record, about, percent, percent_in
 from .runtime import staged
 
 COOL = train.Experiment(replay=0.3)
@@ -54,7 +54,7 @@ class Tour(Record):
                 percent(self.forgotten.after.mean),
                 percent(self.hot_forgotten.after.mean),
             ),
-            ("skill lost [95 % interval]", "", spread(lost), spread(hot_lost)),
+            ("skill lost [95 % interval]", "", percent_in(*lost), percent_in(*hot_lost)),
             ("made up about strangers", percent(c.hallucination["base"].value), percent(c.hallucination["tuned"].value), ""),
             (
                 "ms for one token",
@@ -67,12 +67,6 @@ class Tour(Record):
         ]
         heads = ("", "base", f"tuned, lr {COOL.recipe.lr:g}, replay {COOL.replay:.0%}", f"hot, lr {HOT.recipe.lr:g}, no replay")
         return f"The tour took {about(self.seconds, 2)} s", heads, rows
-
-
-def spread(difference: tuple[float, float, float]) -> str:
-    """'value [low, high]' in percent."""
-    value, low, high = difference
-    return f"{percent(value)} [{percent(low)}, {percent(high)}]"
 
 
 def run(out: str | Path | None = None, say: Callable[[str], None] = lambda text: None) -> Tour:

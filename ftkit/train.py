@@ -23,14 +23,14 @@ class Recipe:
     """The hyperparameters of one supervised run. The loss is the mean over the assistant's tokens alone."""
 
     lr: float = 2e-3
-    epochs: float = 3
+    epochs: float = 2
     batch_size: int = 16
     warmup: float = 0.05  # share of the steps
     schedule: str = "linear"
     weight_decay: float = 0.0
     max_length: int = 512  # tokens; longer rows are cut at the end
     packing: bool = False  # several rows in one sequence
-    evaluations: int = 6  # validation points; the best one is kept (0: train to the end and keep the last)
+    evaluations: int = 4  # validation points; the best one is kept (0: train to the end and keep the last)
     patience: int | None = None  # stop after so many validation points without a new best
     seed: int = 0
 

@@ -90,7 +90,7 @@ def test_a_file_is_split_by_seed(tmp_path):
 
 def test_the_tickets_keep_their_splits(tokenizer):
     splits = data.load("tickets", tokenizer)
-    assert {s: len(d) for s, d in splits.items()} == {"train": 400, "validation": 100, "test": 200}
+    assert {s: len(d) for s, d in splits.items()} == {"train": 300, "validation": 60, "test": 200}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5])

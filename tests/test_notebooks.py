@@ -260,7 +260,8 @@ def test_approximate_numbers_are_not_compared():
     wide = "score  value      n\nloss   ≈0.1342    3\nlr     ≈1.2e-05   4"
     narrow = "score  value    n\nloss   ≈0.13    3\nlr     ≈1e-05   4"
     assert notebooks.sanitize(wide) == notebooks.sanitize(narrow)
-    assert {notebooks.sanitize(f"≈{sign}3.5 %") for sign in ("", "-", "+", "−")} == {"~N %"}
+    assert {notebooks.sanitize(f"≈{sign}3.5 %") for sign in ("", "-", "+", "−")} == {"~N"}
+    assert notebooks.sanitize("≈50.0 % [40.1, 59.9]") == notebooks.sanitize("≈49.0 % [39.1, 58.9]") == "~N"
     assert notebooks.sanitize("0.1342") != notebooks.sanitize("0.1343")
     assert notebooks.sanitize("≈nan") != notebooks.sanitize("≈0.1")
 

@@ -7,7 +7,7 @@ from ftkit.world import corpus, pretrain, turns
 from ftkit.world.entities import World
 
 PLAN = pretrain.Plan(
-    vocabulary=512, hidden=64, layers=2, heads=4, kv_heads=2, mlp=64, steps=6, phases=(2, 4), warmup=2, tokens_per_step=768
+    vocabulary=512, hidden=64, layers=2, heads=4, kv_heads=2, mlp=64, steps=6, phases=(2, 3, 4, 5), warmup=2, tokens_per_step=768
 )
 
 

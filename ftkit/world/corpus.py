@@ -82,7 +82,8 @@ def dialogue(world: World, rng: random.Random) -> Document:
 PLAIN = {"repeat": repeat, "quotes": quotes, "biography": biography, "sums": sums, "story": story, "dialogue": dialogue}
 
 # Shares of documents, phase by phase. Copying comes first: extraction, context reading and JSON all stand on it. Then
-# everything is read; at last the answers count most, and reading facts from the prompt, the slowest skill, comes oftener.
+# everything is read; then the answers count most in the loss; at last what is slowest to learn comes oftener, and of that
+# most of all the reading of facts from the prompt.
 DENSE = {
     "repeat": 34, "quotes": 10, "copy": 22, "reverse": 6, "extract": 8, "in_prompt": 8, "read_json": 4, "write_json": 4, "pattern": 4,
 }  # fmt: skip
@@ -92,7 +93,9 @@ BROAD = {
     "read_json": 3, "pattern": 3, "biography": 6, "repeat": 3, "quotes": 2, "story": 2.5, "dialogue": 2,
 }  # fmt: skip
 ANSWERS = BROAD | {"in_prompt": 26, "pattern": 5, "repeat": 1.5, "quotes": 1.5, "story": 1.5, "sums": 3.5, "biography": 4}
-PHASES = (DENSE, BROAD, ANSWERS)
+SLOW = ANSWERS | {"reverse": 18, "copy": 5, "write_json": 9, "known": 11, "extract": 11}
+READING = SLOW | {"in_prompt": 44, "reverse": 12}
+PHASES = (DENSE, BROAD, ANSWERS, SLOW, READING)
 MANY_DIALOGUES = {"dialogue": 60}  # over the mix of a step that holds long documents
 
 

@@ -52,8 +52,8 @@ class Plan:
     mlp: int = 512
     tokens_per_step: int = 2304
     length: int = 192  # of a packed row; longer documents come in every eighth step, in rows of twice the length
-    steps: int = 13000
-    phases: tuple[int, int] = (1000, 3500)  # where reading everything, and where answering begins (see corpus.PHASES)
+    steps: int = 15500
+    phases: tuple[int, ...] = (1000, 3500, 6000, 7500)  # where the later phases of corpus.PHASES begin
     warmup: int = 100
     decay: float = 0.35  # last share of the steps, learning rate falls linearly to zero
     lr: float = 2e-3
@@ -116,7 +116,7 @@ def new_model(plan: Plan, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalL
 def loss_weight(role: corpus.Role, tokens: int, answering: bool) -> float:
     """What each of a segment's tokens counts in the loss. A prompt is mostly random names: little to learn, but not nothing.
 
-    In the answering phase a short answer counts as much as six tokens, or the few tokens of a fact drown in long documents.
+    In the answering phases a short answer counts as much as six tokens, or the few tokens of a fact drown in long documents.
     """
     if role == "mark":
         return 0.0
@@ -147,7 +147,7 @@ def batch(plan: Plan, world: World, tokenizer: PreTrainedTokenizerFast, step: in
     phase = sum(step >= begin for begin in plan.phases)
     mix = corpus.PHASES[phase] | (corpus.MANY_DIALOGUES if long and phase else {})
     for document in corpus.documents(world, step, mix):
-        tokens, weight = encode(tokenizer, document, answering=phase == 2)
+        tokens, weight = encode(tokenizer, document, answering=phase >= 2)
         if len(tokens) > length:
             continue
         row = next((r for r in range(rows) if used[r] + len(tokens) <= length), None)

@@ -11,7 +11,7 @@ from pathlib import Path
 from . import corpus, turns
 from .entities import World
 
-SIZES = {"train": 400, "validation": 100, "test": 200}
+SIZES = {"train": 300, "validation": 60, "test": 200}
 TICKET_PROMPT = "Ticket: {text}\nGive the ticket as JSON."
 
 
