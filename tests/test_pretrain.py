@@ -1,8 +1,11 @@
 """Pretraining: packed documents do not see each other, and a killed run goes on with the same bytes."""
 
+import dataclasses
+
 import pytest
 import torch
 
+from ftkit import UserError
 from ftkit.world import corpus, pretrain, turns
 from ftkit.world.entities import World
 
@@ -27,6 +30,13 @@ def test_a_killed_run_continues_with_the_same_bytes(tmp_path, monkeypatch):
         assert torch.equal(a, b), name
     fresh = pretrain.new_model(PLAN, pretrain.train_tokenizer(PLAN)).state_dict()
     assert not torch.equal(fresh["model.norm.weight"], whole.state_dict()["model.norm.weight"])
+
+
+def test_a_checkpoint_of_another_plan_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain, "quick_probes", lambda *_: {})
+    pretrain.train(PLAN, tmp_path, stop_at=1)
+    with pytest.raises(UserError, match=r"steps was 6 and is 7 now"):
+        pretrain.train(dataclasses.replace(PLAN, steps=7), tmp_path)
 
 
 def test_packed_documents_do_not_see_each_other(tokenizer):

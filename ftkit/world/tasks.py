@@ -4,15 +4,28 @@ tickets   support ticket → strict JSON; the test rows have held-out names, and
 general   what the base can already do, as chat: rows to replay during tuning
 """
 
+import collections
+import itertools
 import json
 import random
 from pathlib import Path
 
+from ..runtime import data_path
 from . import corpus, turns
 from .entities import World
 
 SIZES = {"train": 300, "validation": 60, "test": 200}
 TICKET_PROMPT = "Ticket: {text}\nGive the ticket as JSON."
+
+
+def target_counts(world: World, tokenizer, batches: int = 600) -> collections.Counter:
+    """How often each token id is a target (an answer's or a plain text's) in 60 documents of each of the first `batches`."""
+    counts: collections.Counter = collections.Counter()
+    for i in range(batches):
+        documents = itertools.islice(corpus.documents(world, i, corpus.BROAD), 60)
+        targets = [text for document in documents for text, role in document if role in ("answer", "text")]
+        counts.update(itertools.chain.from_iterable(tokenizer(targets, add_special_tokens=False)["input_ids"]))
+    return counts
 
 
 def row(turn: turns.Turn, **extra: object) -> dict:
@@ -21,16 +34,23 @@ def row(turn: turns.Turn, **extra: object) -> dict:
     return {"messages": [*system, {"role": "user", "content": turn.prompt}, {"role": "assistant", "content": turn.answer}], **extra}
 
 
-def tickets(world: World) -> list[dict]:
-    """Tickets with the one JSON object that answers each: name, city, item, issue (str), order (int), urgent (bool)."""
-    rows = []
+def tickets(world: World, tokenizer, least: int = 8) -> list[dict]:
+    """Tickets with the one JSON object that answers each: name, city, item, issue (str), order (int), urgent (bool).
+
+    A ticket is drawn again when its answer holds a token that is a target fewer than `least` times in `target_counts`:
+    LoRA can't teach a token whose frozen embedding was hardly ever trained.
+    """
+    counts = target_counts(world, tokenizer)
+    rows: list[dict] = []
     for split, size in SIZES.items():
         rng = random.Random(f"tickets {world.seed} {split}")
-        for i in range(size):
+        while sum(r["split"] == split for r in rows) < size:
             names = "test" if split == "test" else "train"
-            wordings = "test" if split == "test" and i % 2 else "train"
+            wordings = "test" if split == "test" and len(rows) % 2 else "train"
             text, fields = turns.ticket(rng, names, wordings)
             turn = turns.Turn(TICKET_PROMPT.format(text=text), json.dumps(fields))
+            if min(counts[i] for i in tokenizer(turn.answer, add_special_tokens=False)["input_ids"]) < least:
+                continue
             rows.append(row(turn, split=split, wording="unseen" if wordings == "test" else "trained"))
     return rows
 
@@ -45,8 +65,11 @@ def general(world: World, n: int = 600) -> list[dict]:
 
 def write(folder: Path, world: World) -> None:
     """Write every data set as JSON Lines."""
+    from transformers import AutoTokenizer
+
     folder.mkdir(parents=True, exist_ok=True)
-    for name, rows in {"tickets": tickets(world), "general": general(world)}.items():
+    tokenizer = AutoTokenizer.from_pretrained(data_path("pocket"))
+    for name, rows in {"tickets": tickets(world, tokenizer), "general": general(world)}.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
 
 

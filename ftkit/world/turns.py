@@ -6,6 +6,7 @@ numbers and word sequences (`entities.held_out`) and the last wording of every l
 
 import json
 import random
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from . import lexicon
@@ -134,21 +135,25 @@ def passage(rng: random.Random, facts: list[Fact], split: Split) -> str:
     return " ".join(f.state(rng, split) for f in rng.sample(facts, len(facts)))
 
 
-def in_prompt(world: World, rng: random.Random, split: Split) -> Turn:
-    """Answer from facts in the prompt, about strangers or against what the weights know; say so when they are silent."""
+def in_prompt(
+    world: World, rng: random.Random, split: Split, wordings: Split | None = None, entities: Sequence[int] = (1, 1, 2, 2, 2, 3, 5)
+) -> Turn:
+    """Answer from one or two facts about each of some `entities`, strangers or known ones with other values than the weights know.
+
+    An eighth of the training passages is silent on the question. `wordings` defaults to `split`.
+    """
+    forms = wordings or split
     kind = rng.choice(["person", "country", "thing"])
     known_names = [e for e, facts in world.biographies.items() if facts[0].kind == kind]
-    entities = [
-        rng.choice(known_names) if rng.random() < 0.3 else new_name(kind, rng, split) for _ in range(rng.choice([1, 1, 2, 2, 2, 3, 5]))
-    ]
-    facts = [f for e in dict.fromkeys(entities) for f in rng.sample(make_facts(kind, e, rng, split), rng.randint(1, 2))]
+    names = [rng.choice(known_names) if rng.random() < 0.3 else new_name(kind, rng, split) for _ in range(rng.choice(entities))]
+    facts = [f for e in dict.fromkeys(names) for f in rng.sample(make_facts(kind, e, rng, split), rng.randint(1, 2))]
     target = rng.choice(facts)
-    ask, answer = target.ask(rng, split), target.value
+    ask, answer = target.ask(rng, forms), target.value
     if target.attribute in lexicon.REVERSED and rng.random() < 0.2:
         ask, answer = rng.choice(lexicon.REVERSED[target.attribute]).format(v=target.value), target.entity
     if split == "train" and rng.random() < 0.12:
         return Turn(*absent(world, rng, kind, facts))
-    return Turn(wording(rng, lexicon.CONTEXTS, split).format(facts=passage(rng, facts, split), q=ask), answer)
+    return Turn(wording(rng, lexicon.CONTEXTS, forms).format(facts=passage(rng, facts, forms), q=ask), answer)
 
 
 def absent(world: World, rng: random.Random, kind: str, facts: list[Fact]) -> tuple[str, str]:
