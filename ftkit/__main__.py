@@ -94,7 +94,7 @@ def evaluate(
 
         setup(seed=0)
         tuned, base, tokenizer = training.reopen(model) if Path(model, "run.json").is_file() else (None, *models.load(model))
-        test = sets.load(data, tokenizer)["test"]
+        test = sets.test_rows(data)
         if tuned is None:
             score = stage.score(base, tokenizer, test, model)
             skills = forgetting.skills(base, tokenizer)

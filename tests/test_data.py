@@ -111,3 +111,10 @@ def test_a_share_that_cannot_be_had(share):
 def test_only_the_answer_carries_loss(tokenizer):
     tokens = data.answer_tokens(CHAT["messages"], tokenizer)
     assert tokens == len(tokenizer("Hi.<|end|>", add_special_tokens=False)["input_ids"])
+
+
+def test_a_file_without_splits_is_judged_whole(tmp_path):
+    assert len(data.test_rows(write(tmp_path / "d.jsonl", CHAT, CHAT))) == 2
+    assert len(data.test_rows("tickets")) == 200
+    with pytest.raises(UserError, match="has no test rows"):
+        data.test_rows("general")
