@@ -263,5 +263,5 @@ def compare(base, tuned, tokenizer, test) -> Comparison:
         made = {"base": made_up(asked, tokenizer)}
     scores.append(score(tuned, tokenizer, test, "tuned"))
     made["tuned"] = made_up(tuned, tokenizer)
-    speed = latency({"base": (asked, same), "tuned": tuned}, tokenizer, test["messages"][0])
+    speed = latency({"base": (asked, same), "tuned": tuned}, tokenizer, test["messages"][0], rounds=5)
     return Comparison(*scores, made, speed)

@@ -11,8 +11,8 @@ from . import data, evaluate, forgetting, merge, models, plots, train
 from .record import Record, about, percent, percent_in
 from .runtime import staged
 
-COOL = train.Experiment(replay=0.3)
-HOT = dataclasses.replace(COOL, replay=0.0, recipe=dataclasses.replace(COOL.recipe, lr=5 * COOL.recipe.lr))
+COOL = train.Experiment(replay=0.25)
+HOT = dataclasses.replace(COOL, replay=0.0, recipe=dataclasses.replace(COOL.recipe, lr=10 * COOL.recipe.lr, evaluations=0))
 
 
 @dataclass(frozen=True, repr=False)

@@ -30,7 +30,7 @@ class Recipe:
     weight_decay: float = 0.0
     max_length: int = 512  # tokens; longer rows are cut at the end
     packing: bool = False  # several rows in one sequence
-    evaluations: int = 4  # validation points; the best one is kept (0: train to the end and keep the last)
+    evaluations: int = 3  # validation points; the best one is kept (0: train to the end and keep the last)
     patience: int | None = None  # stop after so many validation points without a new best
     seed: int = 0
 

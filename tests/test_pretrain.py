@@ -78,6 +78,10 @@ def test_the_learning_rate_warms_up_holds_and_falls_to_zero():
     assert rates[10:80] == [1.0] * 70
     assert rates[90] == pytest.approx(0.5)
     assert rates[99] == pytest.approx(0.05)
+    again = [pretrain.learning_rate(dataclasses.replace(plan, steps=150, reheat=100), s) for s in range(150)]
+    assert again[:100] == rates
+    assert max(again[100:]) == pytest.approx(0.5 * 41 / 50, abs=0.02)
+    assert again[149] == pytest.approx(0.01)
 
 
 def test_known_and_unknown_names_tokenise_alike():

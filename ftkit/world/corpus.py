@@ -95,7 +95,8 @@ BROAD = {
 ANSWERS = BROAD | {"in_prompt": 26, "pattern": 5, "repeat": 1.5, "quotes": 1.5, "story": 1.5, "sums": 3.5, "biography": 4}
 SLOW = ANSWERS | {"reverse": 18, "copy": 5, "write_json": 9, "known": 11, "extract": 11}
 READING = SLOW | {"in_prompt": 44, "reverse": 12}
-PHASES = (DENSE, BROAD, ANSWERS, SLOW, READING)
+FACTS = READING | {"in_prompt": 110, "known": 14, "unknown": 8, "reverse": 6}
+PHASES = (DENSE, BROAD, ANSWERS, SLOW, READING, FACTS)
 MANY_DIALOGUES = {"dialogue": 60}  # over the mix of a step that holds long documents
 
 

@@ -52,10 +52,11 @@ class Plan:
     mlp: int = 512
     tokens_per_step: int = 2304
     length: int = 192  # of a packed row; longer documents come in every eighth step, in rows of twice the length
-    steps: int = 15500
-    phases: tuple[int, ...] = (1000, 3500, 6000, 7500)  # where the later phases of corpus.PHASES begin
+    steps: int = 18500
+    reheat: int = 15500  # the learning rate falls to zero here, starts again at half, and falls to zero once more
+    phases: tuple[int, ...] = (1000, 3500, 6000, 7500, 15500)  # where the later phases of corpus.PHASES begin
     warmup: int = 100
-    decay: float = 0.35  # last share of the steps, learning rate falls linearly to zero
+    decay: float = 0.35  # last share of the steps up to `reheat`, over which the rate falls
     lr: float = 2e-3
     weight_decay: float = 0.02
     betas: tuple[float, float] = (0.9, 0.97)
@@ -170,8 +171,11 @@ def loss_of(model: LlamaForCausalLM, data: dict[str, torch.Tensor]) -> torch.Ten
 
 
 def learning_rate(plan: Plan, step: int) -> float:
-    """Linear warm-up, constant, linear decay to zero over the last `decay` of the steps."""
-    return plan.lr * min(1.0, (step + 1) / plan.warmup, (plan.steps - step) / (plan.decay * plan.steps))
+    """Linear warm-up, constant, linear decay to zero over the last `decay` of the steps; then once more from half the rate."""
+    end = min(plan.reheat, plan.steps)
+    if step < end:
+        return plan.lr * min(1.0, (step + 1) / plan.warmup, (end - step) / (plan.decay * end))
+    return plan.lr / 2 * min((step - end + 1) / plan.warmup, (plan.steps - step) / (plan.steps - end))
 
 
 def save(folder: Path, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, state: dict) -> None:
