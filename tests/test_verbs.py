@@ -47,6 +47,22 @@ def test_the_tour_keeps_its_promises(tour):
     assert found["hot"]["skill_lost"][1] > found["skill_lost"][2]  # intervals apart: the hot road forgets more
 
 
+def test_readmes_table_is_what_a_tour_gives(tour):
+    """Another machine may differ by a few answers of 200; nobody's typing may differ at all."""
+    import re
+    from pathlib import Path
+
+    _, found = tour
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    shown = {m[1]: [float(x) / 100 for x in re.findall(r"([\d.]+) %", m[2])] for m in re.finditer(r"^\| ([a-z][^|]+?) \|(.*)$", text, re.M)}
+    assert shown["exact JSON on 200 unseen tickets"] == pytest.approx(
+        [found["task"]["base"], found["task"]["tuned"], found["hot"]["task"]], abs=0.03
+    )
+    assert shown["strict format"] == pytest.approx([found["format"]["base"], found["format"]["tuned"], found["hot"]["format"]], abs=0.02)
+    assert shown["skill lost, 95 % interval"][-2] == pytest.approx(found["skill_lost"][0], abs=0.02)
+    assert shown["skill lost, 95 % interval"][-1] == pytest.approx(found["hot"]["skill_lost"][0], abs=0.15)
+
+
 def test_the_run_folder_is_peft_transformers_and_json(tour):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
