@@ -56,7 +56,7 @@ def tickets(world: World, tokenizer, least: int = 8) -> list[dict]:
 
 
 def general(world: World, n: int = 600) -> list[dict]:
-    """Turns from the training side of every skill, in the corpus's own shares, but JSON three times: it is the tickets' nearest neighbour."""
+    """Turns from the training side of every skill, in the corpus's own shares, but JSON, the tickets' nearest neighbour, three times."""
     rng = random.Random(f"general {world.seed}")
     shares = {k: w for k, w in corpus.BROAD.items() if k not in corpus.PLAIN} | {"write_json": 3 * corpus.BROAD["write_json"]}
     kinds = rng.choices(list(shares), weights=list(shares.values()), k=n)
