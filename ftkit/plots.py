@@ -18,14 +18,13 @@ class Picture(Figure):
         return stream.getvalue()
 
 
-def new(width: float = 7.0, height: float = 3.2, columns: int = 1):
-    """A figure without pyplot and its axes (one, or a list)."""
+def new(width: float = 7.0, height: float = 3.2):
+    """A figure without pyplot, and its axes."""
     figure = Picture(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, columns)
-    for ax in axes if columns > 1 else [axes]:
-        ax.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+    ax = figure.subplots()
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure, ax
 
 
 def curves(losses: Sequence[tuple[int, float]], validation: Sequence[tuple[int, float]] = (), best: int | None = None) -> Figure:
@@ -77,17 +76,4 @@ def bars(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], ylabel:
     ax.set_xticks(range(len(groups)), list(groups))
     ax.set(ylabel=ylabel, ylim=(0, 108))
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.18), ncols=len(models), frameon=False)
-    return figure
-
-
-def latency(ms: Mapping[str, tuple[float, float, float]]) -> Figure:
-    """Median milliseconds for a token with the middle half: ms[model] = (median, low, high)."""
-    figure, ax = new(7.0, 0.7 + 0.45 * len(ms))
-    for i, (median, low, high) in enumerate(reversed(ms.values())):
-        ax.hlines(i, low, high, color=PLAIN, lw=2)
-        ax.plot(median, i, "o", color=PLAIN)
-        ax.annotate(f"{median:.1f}", (median, i), xytext=(0, 7), textcoords="offset points", ha="center")
-    ax.set_yticks(range(len(ms)), list(reversed(ms)))
-    ax.set(xlabel="ms for one new token (median and middle half)", ylim=(-0.6, len(ms) - 0.2))
-    ax.set_xlim(left=0)
     return figure
