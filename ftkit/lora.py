@@ -27,6 +27,8 @@ def attach(model, r: int = 8, alpha: float = 16, targets: str | list[str] = "all
         raise UserError(
             f"r is {r!r}; the rank of a LoRA here is a whole number from 1 to {width}, the shorter side of its narrowest target."
         )
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or alpha <= 0:
+        raise UserError(f"alpha is {alpha!r}; give a number above 0, such as {2 * r}: the update is scaled by alpha / r.")
     options = {"r": r, "lora_alpha": alpha, "target_modules": targets, "lora_dropout": dropout, "task_type": "CAUSAL_LM", **config}
     return get_peft_model(model, LoraConfig(**options))
 

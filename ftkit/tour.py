@@ -103,8 +103,8 @@ def save(tour: Tour, merged, tokenizer, out: Path) -> None:
     with staged(out) as new:
         merged.save_pretrained(new / "merged")
         tokenizer.save_pretrained(new / "merged")
-        figures(tour)[0].savefig(new / "skills.png")
-        figures(tour)[1].savefig(new / "loss.png")
+        for name, figure in zip(("skills", "loss"), figures(tour), strict=True):
+            figure.savefig(new / f"{name}.png")
         (new / "tour.json").write_text(json.dumps(tour.json(), indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,5 +1,6 @@
 """Supervised fine-tuning by TRL's SFTTrainer, with one recipe in and one record out. The only file that names TRL's SFT."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -7,14 +8,15 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import data, lora, models
 from .record import Record, about
-from .runtime import PACKAGES, UserError, nearest, progress_wanted, quiet, staged
+from .runtime import PACKAGES, UserError, chosen_model, device_and_dtype, nearest, progress_wanted, quiet, staged
 
+LORA_KEYS = ("r", "alpha", "targets", "dropout")
 SCHEDULES = ("linear", "cosine", "constant_with_warmup")
 
 
@@ -40,6 +42,11 @@ class Recipe:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low < value <= high:
                 raise UserError(f"{name} is {value!r}; give a number above {low} and up to {high:,}.")
+        for name in ("batch_size", "max_length", "evaluations", "seed"):
+            if isinstance(value := getattr(self, name), bool) or not isinstance(value, int) or value < 0:
+                raise UserError(f"{name} is {value!r}; give a whole number from 0 on.")
+        if not isinstance(self.packing, bool):
+            raise UserError(f"packing is {self.packing!r}; give true or false.")
         if self.schedule not in SCHEDULES:
             raise UserError(f"schedule is {self.schedule!r}; give one of {', '.join(SCHEDULES)}.{nearest(self.schedule, SCHEDULES)}")
         if not 0 <= self.warmup < 1:
@@ -138,12 +145,11 @@ def watcher(losses: list, validation: list, stop=None):
 
 
 def config(recipe: Recipe, folder: str, rows: int, validated: bool, assistant_marks: bool):
-    """TRL's SFTConfig for a recipe. bf16 and checkpointing are TRL's defaults and 14 times slower on a CPU: off unless they help."""
-    import torch
+    """TRL's SFTConfig for a recipe. TRL turns bf16 and checkpointing on, which slows a CPU down many times: off unless they help."""
     from trl import SFTConfig
 
-    cuda = torch.cuda.is_available()
-    modern = cuda and torch.cuda.get_device_capability()[0] >= 8
+    device, dtype = device_and_dtype()
+    cuda = device == "cuda"
     steps = max(1, math.ceil(rows / recipe.batch_size) * recipe.epochs)
     every = max(1, int(steps // max(1, recipe.evaluations)))
     rhythm = {"eval_strategy": "steps", "eval_steps": every, "save_strategy": "steps", "save_steps": every, "load_best_model_at_end": True}
@@ -161,8 +167,8 @@ def config(recipe: Recipe, folder: str, rows: int, validated: bool, assistant_ma
         assistant_only_loss=assistant_marks,
         seed=recipe.seed,
         data_seed=recipe.seed,
-        bf16=modern,
-        fp16=cuda and not modern,
+        bf16=dtype == "bfloat16",
+        fp16=dtype == "float16",
         use_cpu=not cuda,
         gradient_checkpointing=False,
         logging_steps=1,
@@ -253,9 +259,13 @@ class Experiment:
         """From a parsed recipe file; unknown keys are refused with the nearest right one."""
         if not isinstance(stated, Mapping):
             raise UserError("a recipe file holds keys such as model, data, replay, lora and recipe; this one holds none.")
-        check_keys(stated, cls, "the file")
-        check_keys(stated.get("recipe") or {}, Recipe, "recipe")
-        return cls(**{**stated, "recipe": Recipe(**(stated.get("recipe") or {}))})
+        check_keys(stated, field_names(cls), "the file")
+        for name, known in (("recipe", field_names(Recipe)), ("lora", LORA_KEYS)):
+            if not isinstance(stated.get(name) or {}, Mapping):
+                raise UserError(f"{name} is {stated[name]!r}; give keys and values such as {{{known[0]}: …}}.")
+            check_keys(stated.get(name) or {}, known, name)
+        recipe = {k: as_number(v) for k, v in (stated.get("recipe") or {}).items()}
+        return cls(**{**stated, "recipe": Recipe(**recipe)})
 
     @classmethod
     def read(cls, path: str | Path) -> "Experiment":
@@ -278,7 +288,7 @@ class Experiment:
 
         set_seed(self.recipe.seed)
         model, tokenizer = models.load(self.model)
-        splits = data.load(self.data, tokenizer, seed=self.recipe.seed)
+        splits = data.load(str(self.data), tokenizer, seed=self.recipe.seed)
         if self.replay:
             splits["train"] = data.mix(splits["train"], data.load("general")["train"], self.replay, self.recipe.seed)
         if self.lora is not None:
@@ -288,7 +298,8 @@ class Experiment:
     def save(self, run: Run, tokenizer, out: str | Path, scores: Mapping | None = None) -> Path:
         """Write `run.json` and `adapter/` (or `model/` after full fine-tuning) into `out`, whole or not at all."""
         out = Path(out)
-        record = {"experiment": dataclasses.asdict(self), **run.record(), "scores": scores or {}}
+        stated = {**dataclasses.asdict(self), "model": chosen_model(self.model)}  # the dial may point elsewhere tomorrow
+        record = {"experiment": stated, **run.record(), "scores": scores or {}}
         with staged(out) as new:
             target = new / ("adapter" if lora.is_attached(run.model) else "model")
             run.model.save_pretrained(target)
@@ -297,9 +308,21 @@ class Experiment:
         return out
 
 
-def check_keys(stated: Mapping, cls: type, where: str) -> None:
-    """Refuse keys that the dataclass `cls` doesn't have."""
-    known = [f.name for f in dataclasses.fields(cls)]
+def as_number(value: object) -> object:
+    """2e-3 is text to YAML, which wants 2.0e-3; a person means the number."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
+
+
+def field_names(cls: type) -> list[str]:
+    """The names of a dataclass's fields."""
+    return [f.name for f in dataclasses.fields(cls)]
+
+
+def check_keys(stated: Mapping, known: Sequence[str], where: str) -> None:
+    """Refuse keys that are not among the known ones."""
     for key in stated:
         if key not in known:
             raise UserError(f"{where} has the key {key!r}; the keys are {', '.join(known)}.{nearest(key, known)}")
@@ -312,6 +335,11 @@ def reopen(folder: str | Path) -> tuple[object, object, object]:
         raise UserError(f"{folder} holds no run.json; give the folder that `train --out` or `tour --out` wrote.")
     experiment = Experiment.read(folder)
     base, tokenizer = models.load(experiment.model)
+    was, now = json.loads((folder / "run.json").read_text(encoding="utf-8"))["hashes"]["base"], models.fingerprint(base)
+    if was != now:
+        raise UserError(
+            f"{folder} was trained on another {experiment.model!r} ({was[:12]}…, here {now[:12]}…); give it the base it was trained on."
+        )
     if experiment.lora is None:
         return models.load(folder / "model")[0], base, tokenizer
     return lora.load(models.load(experiment.model)[0], folder / "adapter").eval(), base, tokenizer

@@ -38,6 +38,12 @@ def test_a_rank_out_of_range_names_value_and_range(model, r):
     assert "1 to 128" in str(error.value)
 
 
+@pytest.mark.parametrize("alpha", [0, -2, "big"])
+def test_an_alpha_out_of_range(model, alpha):
+    with pytest.raises(UserError, match=r"alpha is .*above 0"):
+        lora.attach(model, alpha=alpha)
+
+
 def test_an_unknown_target_names_the_nearest(model):
     with pytest.raises(UserError, match="Did you mean 'q_proj'"):
         lora.attach(model, targets=["q_porj"])
