@@ -2,19 +2,21 @@
 
 The map, one stage a file, arrows from left to right:
 
-    runtime, world → data → models → lora → train → evaluate → forgetting → merge
+    runtime, world → data → models → spectrum, lora, count → train → evaluate → forgetting → merge
 
     setup()              seed, device, threads, versions, in one record
     models.load()        a transformers model and its tokenizer
     data.load()          chat examples, in train / validation / test
+    spectrum.svd()       a matrix by its singular values
     lora.attach()        a peft model
+    count.count()        what a LoRA of a published architecture trains
     train.sft()          a TRL run
     evaluate.compare()   base beside tuned, five dimensions, intervals
     forgetting.skills()  what the model can still do
     merge.merge()        the merged model and the proof that it is the same one
 
-`world` is the micro-world that the pocket model was trained on; `plots` and `explore` draw. Nothing heavy is imported
-before it is used.
+`world` is the micro-world that the pocket model was trained on; `grids` holds runs made beforehand; `plots` and `explore`
+draw. Nothing heavy is imported before it is used.
 """
 
 import importlib
@@ -23,12 +25,12 @@ from typing import TYPE_CHECKING
 from .runtime import Environment, UserError, setup
 
 if TYPE_CHECKING:
-    from . import data, evaluate, explore, forgetting, lora, merge, models, plots, tour, train, world
+    from . import count, data, evaluate, exercise, explore, forgetting, grids, lora, merge, models, plots, spectrum, tour, train, world
 
 __version__ = "0.1.0"
 __all__ = [
-    "Environment", "UserError", "data", "evaluate", "explore", "forgetting", "lora", "merge", "models", "plots", "setup", "tour", "train",
-    "world",
+    "Environment", "UserError", "count", "data", "evaluate", "exercise", "explore", "forgetting", "grids", "lora", "merge", "models",
+    "plots", "setup", "spectrum", "tour", "train", "world",
 ]  # fmt: skip
 
 

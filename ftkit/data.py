@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .runtime import UserError, data_path, nearest
 
-TASKS = ("tickets", "general")
+TASKS = ("tickets", "general", "facts")
 FORMATS = "messages · prompt + completion · instruction (+ input) + output"
 KEPT = ("split", "skill", "wording")  # columns beside the messages
 ROLES = ("system", "user", "assistant", "tool")
@@ -66,7 +66,7 @@ def read(path: str | Path) -> list[dict]:
 
 
 def find(name: str | Path) -> Path:
-    """The file of a task of the kit ("tickets", "general"), or the JSONL file that `name` is."""
+    """The file of a task of the kit ("tickets", "general", "facts"), or the JSONL file that `name` is."""
     if str(name) in TASKS:
         return data_path("tasks", f"{name}.jsonl")
     path = Path(name)

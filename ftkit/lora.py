@@ -1,9 +1,80 @@
-"""LoRA: attach a low-rank adapter to a model. The only file that names peft."""
+"""LoRA: single weight matrices, their updates, and low-rank adapters. The only file that names peft."""
 
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import models
 from .runtime import UserError, nearest
+
+
+def weight(source, name: str):
+    """One weight matrix W (d_out, d_in), by its layer's name, such as "model.layers.0.self_attn.q_proj".
+
+    source: a model that is loaded, or "pocket", a directory or a hub id: then this tensor alone is read from the
+    safetensors, and the model is never built. A trailing ".weight" may be left out.
+    """
+    if hasattr(source, "named_parameters"):
+        known = {models.plain_name(n): p.detach() for n, p in source.named_parameters() if ".lora_" not in n}
+        label = find_matrix(known, name, type(source).__name__)
+        return matrix(known[label], label)
+    where = models.resolve(source)
+    files = models.tensor_names(where)
+    label = find_matrix(files, name, where)
+    return matrix(models.tensor(where, label, files[label]), label)
+
+
+def find_matrix(known: Iterable[str], name: str, where: str) -> str:
+    """`name` or `name`.weight, whichever is known; else the nearest names."""
+    known = list(known)
+    for label in (name, f"{name}.weight"):
+        if label in known:
+            return label
+    close = difflib.get_close_matches(name, [n.removesuffix(".weight") for n in known], n=3, cutoff=0.4)
+    near = f"the nearest are {', '.join(close)}" if close else f"the first is {next(iter(known), 'none')}"
+    raise UserError(f"{where} has no weight {name!r} among its {len(known)} tensors; {near}.")
+
+
+def matrix(W, label: str):
+    """W itself, if it is one: norms and biases are refused."""
+    if W.ndim != 2:
+        raise UserError(f"{label} has shape {tuple(W.shape)}, so it is no matrix (a norm or a bias); name a linear layer's weight.")
+    return W
+
+
+def deltas(tuned, base=None) -> dict:
+    """ΔW (d_out, d_in) of every tuned linear layer by name.
+
+    tuned: a peft model, whose ΔW = (alpha/r) · B A; or a fully tuned one, whose ΔW = W − W of the untouched `base`.
+    """
+    if is_attached(tuned):
+        changed = {n: m for n, m in tuned.named_modules() if hasattr(m, "get_delta_weight")}
+        return {models.plain_name(n): m.get_delta_weight(m.active_adapters[0]).detach() for n, m in changed.items()}
+    if base is None or base is tuned:
+        raise UserError("after full fine-tuning ΔW is W minus the old W: give the untouched base too, such as base=models.load()[0].")
+    old = models.linears(base)
+    return {name: m.weight.detach() - old[name].weight.detach() for name, m in models.linears(tuned).items()}
+
+
+@contextmanager
+def added(model, changes: Mapping) -> Iterator:
+    """`model` with W + ΔW in the named linear layers inside the block, and with the very same W again after it."""
+    import torch
+
+    layers = models.linears(model)
+    if unknown := [n for n in changes if n not in layers]:
+        raise UserError(f"the model has no linear layer {unknown[0]!r}.{nearest(unknown[0], layers)}")
+    kept = {name: layers[name].weight.detach().clone() for name in changes}
+    try:
+        with torch.no_grad():
+            for name, change in changes.items():
+                layers[name].weight += change
+        yield model
+    finally:
+        with torch.no_grad():
+            for name, W in kept.items():
+                layers[name].weight.copy_(W)
 
 
 def attach(model, r: int = 8, alpha: float = 16, targets: str | list[str] = "all-linear", dropout: float = 0.0, **config):

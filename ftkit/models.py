@@ -121,3 +121,43 @@ def fingerprint_of(folder: Path) -> str:
             while block := stream.read(1 << 22):
                 sha.update(block)
     return sha.hexdigest()
+
+
+def plain_name(name: str) -> str:
+    """A parameter's or module's name without what peft puts around it."""
+    return name.removeprefix("base_model.model.").replace(".base_layer", "")
+
+
+def tensor_names(where: str) -> dict[str, str]:
+    """Every tensor of a model by name, with the safetensors file that holds it; `where` comes from `resolve`. Reads headers only."""
+    from safetensors import safe_open
+
+    if not Path(where).is_dir():
+        return hub_call(where, "get_safetensors_metadata").weight_map
+    found = {}
+    for file in sorted(Path(where).glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            found.update(dict.fromkeys(tensors.keys(), file.name))
+    return found
+
+
+def tensor(where: str, name: str, file: str):
+    """One tensor out of the safetensors file `file` of a model; of a hub model this one file is downloaded, once."""
+    from safetensors import safe_open
+
+    path = Path(where, file) if Path(where).is_dir() else Path(hub_call(where, "hf_hub_download", file))
+    check_safetensors(path)
+    with safe_open(path, framework="pt") as tensors:
+        return tensors.get_tensor(name)
+
+
+def hub_call(where: str, function: str, *arguments: str):
+    """A function of the hub client, its many errors as one sentence."""
+    import huggingface_hub
+
+    try:
+        return getattr(huggingface_hub, function)(where, *arguments)
+    except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
+        raise UserError(
+            f"could not reach {where!r} ({str(error).splitlines()[0]}); check the id and the network, or give a local directory."
+        ) from error

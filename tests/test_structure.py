@@ -11,14 +11,16 @@ PACKAGE = Path(__file__).parents[1] / "ftkit"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A module may import what stands left of it.
-ORDER = "runtime world data models quant lora memory train prefer evaluate forgetting merge export registry".split()
+ORDER = (
+    "runtime world data architecture models quant spectrum lora count memory train prefer evaluate forgetting merge export registry".split()
+)
 WORLD = "lexicon entities turns corpus skills tasks pretrain".split()
 # Leaves: anyone may import them; what they may import themselves.
-LEAVES = {"record": set(), "exercise": set(), "plots": {"record"}, "explore": {"record"}}
+LEAVES = {"record": set(), "exercise": set(), "drawing": {"record"}, "plots": {"record"}, "explore": {"record", "drawing"}}
 # Small calculators and checks, each on its own: they may import the order, and only the entries import them.
 CHECKS = {"decide", "cost", "claims", "doctor"}
 # Entries may import anything; nothing imports them but entries.
-ENTRIES = {"__init__", "__main__", "tour", "notebooks"}
+ENTRIES = {"__init__", "__main__", "tour", "grids", "bench", "notebooks"}
 # The package's own names besides its modules, which `from ftkit import …` may give.
 NAMES = {"setup", "Environment", "UserError", "__version__"}
 # Modules that also are entry points, and what they may import besides.

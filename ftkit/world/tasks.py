@@ -2,6 +2,7 @@
 
 tickets   support ticket → strict JSON; the test rows have held-out names, and every second one held-out wordings
 general   what the base can already do, as chat: rows to replay during tuning
+facts     people whom the base has never heard of: every fact asked in one wording to learn it, and in another to test it
 """
 
 import collections
@@ -11,8 +12,8 @@ import random
 from pathlib import Path
 
 from ..runtime import data_path
-from . import corpus, turns
-from .entities import World
+from . import corpus, lexicon, turns
+from .entities import World, make_facts, new_name
 
 SIZES = {"train": 300, "validation": 60, "test": 200}
 TICKET_PROMPT = "Ticket: {text}\nGive the ticket as JSON."
@@ -63,13 +64,26 @@ def general(world: World, n: int = 600) -> list[dict]:
     return [row(getattr(turns, kind)(world, rng, "train"), split="train", skill=kind) for kind in kinds]
 
 
+def facts(world: World, people: int = 60) -> list[dict]:
+    """Questions about `people` new people, their names from the held-out side; the test rows ask the same facts in other words."""
+    rng = random.Random(f"facts {world.seed}")
+    names: dict[str, None] = {}
+    while len(names) < people:
+        names[new_name("person", rng, "test")] = None
+    rows = []
+    for fact in (f for name in names for f in make_facts("person", name, rng, "train")):
+        forms = rng.sample(lexicon.QUESTIONS[fact.attribute][:-1], 2)
+        rows += [row(turns.Turn(fact.say(form), fact.value), split=split) for split, form in zip(("train", "test"), forms, strict=True)]
+    return rows
+
+
 def write(folder: Path, world: World) -> None:
     """Write every data set as JSON Lines."""
     from transformers import AutoTokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(data_path("pocket"))
-    for name, rows in {"tickets": tickets(world, tokenizer), "general": general(world)}.items():
+    for name, rows in {"tickets": tickets(world, tokenizer), "general": general(world), "facts": facts(world)}.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
 
 
