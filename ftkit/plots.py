@@ -77,3 +77,59 @@ def bars(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], ylabel:
     ax.set(ylabel=ylabel, ylim=(0, 108))
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.18), ncols=len(models), frameon=False)
     return figure
+
+
+COLOURS = (ACCENT, PLAIN, "#8a8f98", "#edae49", "#00798c", "#6b4e71", "#2f4b26")
+
+
+def lines(
+    series: Mapping[str, Sequence[Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+    xlog: bool = False,
+    ylog: bool = False,
+    markers: bool = False,
+    mark: float | None = None,
+) -> Figure:
+    """Named curves, labelled at their ends; a point is (x, y), or (x, y, low, high) for a band. `mark`: a vertical line at x."""
+    figure, ax = new()
+    ends = []
+    for (name, points), colour in zip(series.items(), COLOURS, strict=False):
+        x, y, *band = zip(*points, strict=True)
+        ax.plot(x, y, "o-" if markers else "-", color=colour, lw=1.4, ms=4)
+        if band:
+            ax.fill_between(x, *band, color=colour, alpha=0.15, lw=0)
+        ends.append((x[-1], y[-1], name, colour))
+    if xlog:
+        ax.set_xscale("symlog" if any(p[0] == 0 for points in series.values() for p in points) else "log", base=2)
+        ticks = sorted({p[0] for points in series.values() for p in points})
+        if len(ticks) <= 12:
+            ax.set_xticks(ticks, [f"{t:g}" for t in ticks], minor=False)
+    if ylog:
+        ax.set_yscale("log")
+    if mark is not None:
+        ax.axvline(mark, color=FAINT, lw=1, zorder=0)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    label_ends(ax, ends)
+    return figure
+
+
+def label_ends(ax, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Each curve's name to the right of its last point, pushed apart where two would lie on each other."""
+    places = sorted((ax.transData.transform((x, y))[1], y, name, colour) for x, y, name, colour in ends)
+    lowest = float("-inf")
+    for pixel, y, name, colour in places:
+        lowest = max(pixel, lowest + 14)
+        up = (lowest - pixel) * 72 / ax.figure.dpi
+        place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center", "color": colour}
+        ax.annotate(name, (1, y), xytext=(6, up), **place)
+
+
+def heat(values: Sequence[Sequence[float]], xlabel: str, ylabel: str, title: str = "", top: float | None = None) -> Figure:
+    """A matrix as a heat-map, rows from the top, numbered from 1; `top` is the value of the darkest colour."""
+    figure, ax = new(4.6, 3.6)
+    shape = len(values), len(values[0])
+    picture = ax.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto", extent=(0.5, shape[1] + 0.5, shape[0] + 0.5, 0.5))
+    figure.colorbar(picture, ax=ax)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    return figure
