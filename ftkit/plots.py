@@ -119,7 +119,7 @@ def label_ends(ax, ends: Sequence[tuple[float, float, str, str]]) -> None:
     places = sorted((ax.transData.transform((x, y))[1], y, name, colour) for x, y, name, colour in ends)
     lowest = float("-inf")
     for pixel, y, name, colour in places:
-        lowest = max(pixel, lowest + 14)
+        lowest = max(pixel, lowest + 17)
         up = (lowest - pixel) * 72 / ax.figure.dpi
         place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center", "color": colour}
         ax.annotate(name, (1, y), xytext=(6, up), **place)

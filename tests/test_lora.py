@@ -67,3 +67,41 @@ def test_a_folder_without_an_adapter_and_one_with_a_pickle(model, tmp_path):
     (tmp_path / "adapter_model.bin").write_bytes(b"\x80")
     with pytest.raises(UserError, match="safetensors only"):
         lora.load(model, tmp_path)
+
+
+def test_the_update_is_what_peft_adds_and_what_full_tuning_changed():
+    base, _ = models.load("pocket")
+    adapted = lora.attach(models.load("pocket")[0], r=2, alpha=6)
+    for name, p in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(p, generator=torch.Generator().manual_seed(0))
+    changes = lora.deltas(adapted)
+    name = "model.layers.2.self_attn.v_proj"
+    layer = adapted.get_submodule(f"base_model.model.{name}")
+    torch.testing.assert_close(changes[name], 3 * layer.lora_B["default"].weight @ layer.lora_A["default"].weight)
+    merged = adapted.merge_and_unload()
+    full = lora.deltas(merged, base)
+    assert set(full) == set(changes) == set(models.linears(base))
+    torch.testing.assert_close(full[name], changes[name], atol=1e-5, rtol=1e-4)
+
+
+def test_after_full_fine_tuning_the_base_is_needed():
+    model, _ = models.load("pocket")
+    with pytest.raises(UserError, match="give the untouched base too"):
+        lora.deltas(model)
+    with pytest.raises(UserError, match="give the untouched base too"):
+        lora.deltas(model, model)
+
+
+def test_an_added_update_goes_away_again_bit_for_bit():
+    model, _ = models.load("pocket")
+    name = "model.layers.0.self_attn.k_proj"
+    W = models.linears(model)[name].weight
+    before = W.detach().clone()
+    with pytest.raises(RuntimeError, match="on purpose"), lora.added(model, {name: torch.full_like(W, 0.1)}) as same:
+        assert same is model
+        torch.testing.assert_close(W.detach(), before + 0.1)
+        raise RuntimeError("on purpose")
+    assert torch.equal(W, before)
+    with pytest.raises(UserError, match="k_proj"), lora.added(model, {"model.layers.0.self_attn.kproj": W}):
+        pass
