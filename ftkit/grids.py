@@ -9,7 +9,7 @@ import importlib.metadata
 import json
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -120,9 +120,23 @@ def select(rows: list[dict], **where) -> list[dict]:
     return [row for row in rows if all(row[k] == (list(v) if isinstance(v, tuple) else v) for k, v in where.items())]
 
 
-def spread(values: list[float]) -> tuple[float, float, float]:
-    """(mean, lowest, highest) over seeds: with three runs the range says more than a standard error."""
-    return statistics.fmean(values), min(values), max(values)
+def cuts(rows: list[dict]) -> list[dict]:
+    """The truncations of full updates as rows of their own: r is the rank that was kept, 256 where nothing was cut off."""
+    return [{**row, **scores, "r": 256 if r == "full" else int(r)} for row in rows for r, scores in row.get("truncated", {}).items()]
+
+
+def skill(row: dict) -> float:
+    """The mean over a row's skills."""
+    return statistics.fmean(row["skills"].values())
+
+
+def curve(rows: list[dict], value: str | Callable[[dict], float] = "task", x: str = "r") -> list[tuple[float, float, float, float]]:
+    """(x, mean, lowest, highest) of a value over seeds, by x: with three runs the range says more than a standard error."""
+    read_off = value if callable(value) else lambda row: row[value]
+    found: dict[float, list[float]] = {}
+    for row in rows:
+        found.setdefault(row[x], []).append(read_off(row))
+    return [(place, statistics.fmean(v), min(v), max(v)) for place, v in sorted(found.items())]
 
 
 def done(folder: Path) -> dict[str, dict]:
