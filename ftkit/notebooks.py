@@ -18,9 +18,10 @@ from .runtime import UserError, nearest, progress_wanted
 
 CELL_SECONDS = 600
 WIDGET = "application/vnd.jupyter.widget-view+json"
-PICTURES = ("image/png", "image/jpeg")
+PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
 # What differs between machines, hidden on both sides before two outputs are compared; tests/sanitize.cfg tells nbval the same.
 SANITIZE = (
+    (r"(?s)<svg\b.*?</svg>", "<svg>"),  # a picture, whose digits differ; the line of text beside it is compared
     (
         r"\u2248\s*[-+\u2212]?[0-9][0-9.,]*(?:e[-+]?[0-9]+)?(?: ?%)?(?: \[[^\]\n]*\])?",
         "~N",
@@ -192,7 +193,8 @@ def shown(cell, pictures: bool) -> list[tuple[str, str]]:
             parts.append(("error", sanitize(f"{output.ename}: {output.evalue}")))
         else:
             wanted = {k: v for k, v in output.data.items() if k != WIDGET and (pictures or k not in PICTURES)}
-            parts += [(k, sanitize(v if isinstance(v, str) else json.dumps(v, sort_keys=True))) for k, v in sorted(wanted.items())]
+            texts = {k: v if isinstance(v, str) else json.dumps(v, sort_keys=True) for k, v in sorted(wanted.items())}
+            parts += [(k, v if k in PICTURES else sanitize(v)) for k, v in texts.items()]
     return parts
 
 
