@@ -77,31 +77,71 @@ def added(model, changes: Mapping) -> Iterator:
                 layers[name].weight.copy_(W)
 
 
+BLOCKS = {"attention": ("self_attn", "attn", "attention"), "mlp": ("mlp",)}
+PRESETS = ("all-linear", *BLOCKS, "q,v")
+QUERY_VALUE = ("q_proj", "v_proj", "qkv_proj", "c_attn", "query_key_value")
+
+
+def endings(names: Iterable[str], targets: str | list[str]) -> list[str]:
+    """What `targets` means among a model's linear layers, as the endings of names that peft matches.
+
+    targets: "attention" or "mlp", every linear layer of that block; "q,v", the projections of queries and values, or the
+    fused one that holds them; else names such as ["q_proj", "v_proj"] or "q_proj,v_proj".
+    """
+    if not targets or not isinstance(targets, Iterable):
+        raise UserError(f"targets is {targets!r}; give {', '.join(map(repr, PRESETS))} or the names of layers, such as 'q_proj,v_proj'.")
+    paths = [n.split(".") for n in names]
+    words = [t.strip() for t in targets.split(",")] if isinstance(targets, str) else list(targets)
+    found = set(words)
+    if len(words) == 1 and words[0] in BLOCKS:
+        found = {".".join(p[-2:]) for p in paths if set(p[-2:-1]) & set(BLOCKS[words[0]])} or found
+    elif words == ["q", "v"]:
+        found = {p[-1] for p in paths} & set(QUERY_VALUE) or found
+    known = sorted({p[-1] for p in paths})
+    for target in found:
+        if not any(p[-len(target.split(".")) :] == target.split(".") for p in paths):
+            hint = nearest(target, [*known, *PRESETS])
+            raise UserError(f"the model has no linear layer {target!r}; it has {', '.join(known) or 'none'}.{hint}")
+    return sorted(found)
+
+
+def chosen(names: Iterable[str], targets: str | list[str]) -> list[str]:
+    """The linear layers that a LoRA on `targets` changes: all of them for "all-linear", else those that `endings` matches."""
+    names = list(names)
+    if targets == "all-linear":
+        if not names:
+            raise UserError("the model has no linear layer beside its head, so there is nothing for a LoRA to change.")
+        return names
+    ends = tuple(f".{end}" for end in endings(names, targets))
+    return [n for n in names if f".{n}".endswith(ends)]
+
+
+def check_rank(r: int, width: int) -> None:
+    """Refuse a rank that is above `width`, the shorter side of the narrowest target."""
+    if isinstance(r, bool) or not isinstance(r, int) or not 1 <= r <= width:
+        raise UserError(
+            f"r is {r!r}; the rank of a LoRA here is a whole number from 1 to {width}, the shorter side of its narrowest target."
+        )
+
+
 def attach(model, r: int = 8, alpha: float = 16, targets: str | list[str] = "all-linear", dropout: float = 0.0, **config):
     """A `peft.PeftModel`: W x + (alpha/r) · B A x on every target, A (r, d_in) random, B (d_out, r) zero (Hu et al. 2021, §4.1).
 
-    targets: "all-linear" (every linear layer but the head) or names such as ["q_proj", "v_proj"]. More keywords go to
-    `peft.LoraConfig`. The base weights are frozen and stay inside the returned model.
+    targets: "all-linear" (every linear layer but the head), "attention", "mlp", "q,v", or names such as ["q_proj",
+    "v_proj"]. More keywords go to `peft.LoraConfig`. The base weights are frozen and stay inside the returned model.
     """
     from peft import LoraConfig, get_peft_model
 
     layers = models.linears(model)
-    if targets != "all-linear":
-        ends = {name.rsplit(".", 1)[-1] for name in layers}
-        for target in [targets] if isinstance(targets, str) else targets:
-            if target not in ends:
-                raise UserError(f"the model has no linear layer {target!r}; it has {', '.join(sorted(ends))}.{nearest(target, ends)}")
-        layers = {n: m for n, m in layers.items() if n.rsplit(".", 1)[-1] in targets}
-        targets = [targets] if isinstance(targets, str) else list(targets)
-    width = min(min(m.in_features, m.out_features) for m in layers.values())
-    if not isinstance(r, int) or not 1 <= r <= width:
-        raise UserError(
-            f"r is {r!r}; the rank of a LoRA here is a whole number from 1 to {width}, the shorter side of its narrowest target."
-        )
+    picked = [layers[name] for name in chosen(layers, targets)]
+    # A 4-bit weight is packed, so its shape is no use; only a Conv1D has no in_features.
+    check_rank(r, min(min((m.in_features, m.out_features) if hasattr(m, "in_features") else m.weight.shape) for m in picked))
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or alpha <= 0:
         raise UserError(f"alpha is {alpha!r}; give a number above 0, such as {2 * r}: the update is scaled by alpha / r.")
-    options = {"r": r, "lora_alpha": alpha, "target_modules": targets, "lora_dropout": dropout, "task_type": "CAUSAL_LM", **config}
-    return get_peft_model(model, LoraConfig(**options))
+    modules = targets if targets == "all-linear" else endings(layers, targets)
+    options = {"r": r, "lora_alpha": alpha, "target_modules": modules, "lora_dropout": dropout, "task_type": "CAUSAL_LM"}
+    options["fan_in_fan_out"] = not any(hasattr(m, "in_features") for m in picked)  # a Conv1D stores its weight the other way round
+    return get_peft_model(model, LoraConfig(**{**options, **config}))
 
 
 def load(model, folder: str | Path):

@@ -98,11 +98,15 @@ def quantization(quant: str, dtype):
 
 
 def linears(model) -> dict:
-    """Every linear layer of the model's blocks by name, the output head left out: what 'all-linear' means."""
+    """Every linear layer of the model's blocks by name, the output head left out: what 'all-linear' means.
+
+    GPT-2's Conv1D is one too: a linear layer that stores its weight as (d_in, d_out).
+    """
     import torch
+    from transformers.pytorch_utils import Conv1D
 
     head = model.get_output_embeddings()
-    return {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and m is not head}
+    return {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear | Conv1D) and m is not head}
 
 
 def fingerprint(model) -> str:
