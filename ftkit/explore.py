@@ -231,7 +231,8 @@ def falling(spectrum, r: int, height: float) -> str:
     if points and len(points) < len(shown):
         end = max(points)
         points[end + 1] = frame.at(end + 1, low)
-    cut, near_end = frame.at(r, low)[0], r > n / 8
+    cut = frame.at(r, low)[0]
+    near_end = cut > LEFT + 150
     return "".join(
         [
             box(LEFT, TOP, cut - LEFT, height, mix("#ffffff", ACCENT, 0.1)),
@@ -479,6 +480,9 @@ def block(parts: Mapping[str, tuple[int, int, int]], targets: Sequence[str], r: 
     rows = halves(parts)
     tall = {label: max(parts[p][0] for p in names) + r for label, names in rows.items()}
     room = {p: max(20, 7 * len(p.removesuffix("_proj"))) for p in parts}
+    for names in rows.values():
+        if sum(room[p] for p in names) > 320:  # too many to be named here; the list beside the block names them all
+            room |= dict.fromkeys(names, 320 / len(names))
     wide = max(sum(parts[p][1] + r for p in names) / (392 - sum(room[p] for p in names)) for names in rows.values())
     scale = 1 / max(wide, sum(tall.values()) / (258 - 44 * len(rows)))
     found, top = [], 40.0
@@ -488,7 +492,8 @@ def block(parts: Mapping[str, tuple[int, int, int]], targets: Sequence[str], r: 
         for p in names:
             (d_out, d_in, _), on = parts[p], p in targets
             width, height, thin = d_in * scale, d_out * scale, max(r * scale, 2)
-            found.append(words(x, top - 5, p.removesuffix("_proj"), 11, ACCENT if on else INK, bold=on))
+            if room[p] >= 20:
+                found.append(words(x, top - 5, p.removesuffix("_proj"), 11, ACCENT if on else INK, bold=on))
             found.append(box(x, top, width, height, mix("#ffffff", ACCENT, 0.14) if on else FAINT, ACCENT if on else "none", 1))
             if on:
                 found.append(box(x, top + height + 2.5, width, thin, ACCENT) + box(x + width + 2.5, top, thin, height, ACCENT))

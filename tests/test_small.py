@@ -1,11 +1,11 @@
-"""Records, exercises, figures, widgets and setup: what a cell shows."""
+"""Records, exercises, figures and setup: what a cell shows."""
 
 import os
 
 import pytest
 import torch
 
-from ftkit import UserError, explore, plots, runtime, setup
+from ftkit import UserError, plots, runtime, setup
 from ftkit.exercise import check
 from ftkit.record import Record, about, percent
 
@@ -77,17 +77,3 @@ def test_figures_show_their_numbers():
     assert figure.axes[0].collections[0].get_offsets()[:, 0].tolist() == [50.0, 100.0]
     figure = plots.bars({"task": {"base": (0.0, 0.0, 0.1), "tuned": (0.9, 0.8, 0.95)}})
     assert [round(p.get_height()) for p in figure.axes[0].patches] == [0, 90]
-
-
-def test_every_position_of_the_answers_slider_shows_its_row():
-    test = {"messages": [[{"role": "user", "content": f"<ticket {i}>"}, {"role": "assistant", "content": str(i)}] for i in range(5)]}
-    panel = explore.answers(test, {"base": ["?"] * 5, "tuned": ["0", "1", "2", "3", "wrong"]})
-    for i in range(5):
-        panel.controls["row"].value = i
-        assert f"&lt;ticket {i}&gt;" in panel.html
-        assert panel.picture.value == panel.view(row=i) == panel.html
-    assert "#b3263a'>wrong" in panel.html
-    bundle = panel._repr_mimebundle_()
-    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.box.model_id
-    assert bundle["text/html"] == panel.html
-    assert bundle["text/plain"] == "Panel(row_view: row=4)"
