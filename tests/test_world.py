@@ -107,7 +107,7 @@ def test_every_token_of_the_labs_answers_was_a_frequent_target(world):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(data_path("pocket"))
-    rows = [json.loads(line) for name in ("tickets", "general") for line in data_path("tasks", f"{name}.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for name in ("tickets", "general", "facts") for line in data_path("tasks", f"{name}.jsonl").read_text().splitlines()]
     answers = [row["messages"][-1]["content"] + corpus.END for row in rows]
     needed = {i for ids in tokenizer(answers, add_special_tokens=False)["input_ids"] for i in ids}
     counts = tasks.target_counts(world, tokenizer, batches=600)
@@ -122,7 +122,7 @@ def test_every_token_of_the_labs_answers_was_a_frequent_target(world):
 
 def test_the_shipped_tasks_are_what_the_world_makes(tmp_path, world):
     tasks.write(tmp_path, world)
-    for name in ("tickets", "general"):
+    for name in ("tickets", "general", "facts"):
         assert (tmp_path / f"{name}.jsonl").read_bytes() == data_path("tasks", f"{name}.jsonl").read_bytes()
 
 
