@@ -127,6 +127,37 @@ def merge(run: Annotated[Path, typer.Argument(help="The folder of a run.")], out
 
 
 @app.command()
+def count(
+    config: Annotated[
+        str, typer.Argument(help="A name in data/configs, 'pocket', a config.json, a directory, a hub id; 'all' for the kit's.")
+    ],
+    rank: Annotated[int, typer.Option("--rank", help="r, the rank of A and B.")] = 16,
+    targets: Annotated[
+        str, typer.Option("--targets", help="all-linear, attention, mlp, q,v or names such as q_proj,v_proj.")
+    ] = "all-linear",
+    peft: Annotated[bool, typer.Option("--peft/--no-peft", help="Hold the formula to peft's own count on the meta device.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Count what a LoRA trains on a real architecture: by formula, and by peft on a model without memory."""
+    with one_sentence():
+        import time
+
+        from . import count as stage
+        from .runtime import quiet
+
+        start = time.perf_counter()
+        if config == "all":
+            found = stage.every(rank, targets)
+        else:
+            found = stage.count(config, rank, targets)
+            if peft:
+                say("building the architecture on the meta device and attaching peft's LoRA")
+                quiet()
+                found = stage.checked(config, rank, targets)
+        show(found, as_json, {**found.json(), "seconds": round(time.perf_counter() - start, 3)})
+
+
+@app.command()
 def notebooks(
     names: Annotated[list[str] | None, typer.Argument(help="Notebook names; all by default.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Compare with what is committed and write nothing.")] = False,

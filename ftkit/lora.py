@@ -98,9 +98,9 @@ def endings(names: Iterable[str], targets: str | list[str]) -> list[str]:
     elif words == ["q", "v"]:
         found = {p[-1] for p in paths} & set(QUERY_VALUE) or found
     known = sorted({p[-1] for p in paths})
-    for target in found:
+    for target in sorted(found):
         if not any(p[-len(target.split(".")) :] == target.split(".") for p in paths):
-            hint = nearest(target, [*known, *PRESETS])
+            hint = nearest(target, [word for word in (*known, *PRESETS) if word != target])
             raise UserError(f"the model has no linear layer {target!r}; it has {', '.join(known) or 'none'}.{hint}")
     return sorted(found)
 

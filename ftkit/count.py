@@ -1,0 +1,222 @@
+"""What a LoRA trains, on real architectures: by formula, and by peft's own count on a model that has shapes but no memory."""
+
+import json
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from . import architecture, lora
+from .record import Record
+from .runtime import UserError, nearest
+
+DTYPES = {"float32": ("F32", 4), "bfloat16": ("BF16", 2), "float16": ("F16", 2)}
+
+
+def pair(r: int, d_out: int, d_in: int) -> int:
+    """r · (d_in + d_out): the numbers in A (r, d_in) and B (d_out, r) that stand for an update of W (d_out, d_in)."""
+    return r * (d_in + d_out)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of target: W is d_out × d_in, the model has `copies` of it, and a LoRA trains r · (d_in + d_out) for each."""
+
+    part: str
+    d_out: int
+    d_in: int
+    copies: int
+    trainable: int
+
+
+@dataclass(frozen=True, repr=False)
+class Count(Record):
+    """What a LoRA trains, what the base holds besides, and the bytes of the saved adapter."""
+
+    name: str
+    r: int
+    targets: str
+    base: int
+    parts: tuple[Part, ...]
+    note: str = ""
+    peft: int | None = None  # what peft counted, where it was asked
+    layers: dict[str, tuple[int, int]] = field(default_factory=dict)  # every target by name: (d_out, d_in)
+
+    @property
+    def trainable(self) -> int:
+        """The sum of r · (d_in + d_out) over all targets."""
+        return sum(part.trainable for part in self.parts)
+
+    @property
+    def total(self) -> int:
+        """base + trainable: what peft calls all params."""
+        return self.base + self.trainable
+
+    @property
+    def percent(self) -> float:
+        """100 · trainable / total, as peft's `print_trainable_parameters` gives it."""
+        return 100 * self.trainable / self.total
+
+    def adapter_bytes(self, dtype: str = "float32") -> int:
+        """The exact size of the adapter_model.safetensors that peft's `save_pretrained` writes.
+
+        8 bytes for the header's length, the header (JSON that names every tensor, its dtype, shape and place, filled up
+        with spaces to a multiple of 8), and the numbers. peft trains and saves in float32 also on a 16-bit base.
+        """
+        if dtype not in DTYPES:
+            raise UserError(f"dtype is {dtype!r}; give {', '.join(map(repr, DTYPES))}.{nearest(dtype, DTYPES)}")
+        label, width = DTYPES[dtype]
+        shapes = {}
+        for name, (d_out, d_in) in self.layers.items():
+            shapes[f"base_model.model.{name}.lora_A.weight"] = [self.r, d_in]
+            shapes[f"base_model.model.{name}.lora_B.weight"] = [d_out, self.r]
+        header: dict = {"__metadata__": {"format": "pt"}}
+        end = 0
+        for name in sorted(shapes):
+            start, end = end, end + width * math.prod(shapes[name])
+            header[name] = {"dtype": label, "shape": shapes[name], "data_offsets": [start, end]}
+        text = len(json.dumps(header, separators=(",", ":")))
+        return 8 + (text + 7) // 8 * 8 + end
+
+    def json(self) -> dict:
+        """The values that `python -m ftkit count --json` prints."""
+        sizes = {dtype: self.adapter_bytes(dtype) for dtype in ("float32", "bfloat16")}
+        parts = {p.part: {"shape": [p.d_out, p.d_in], "copies": p.copies, "trainable": p.trainable} for p in self.parts}
+        return {
+            "trainable": self.trainable, "total": self.total, "percent": round(self.percent, 4), "base": self.base, "rank": self.r,
+            "targets": self.targets, "parts": parts, "adapter_bytes": sizes, "note": self.note, "peft": self.peft,
+        }  # fmt: skip
+
+    def table(self):
+        """One line a kind of target, then the sums."""
+        rows = [(p.part, f"{p.d_out:,} × {p.d_in:,}", p.copies, f"{p.trainable:,}") for p in self.parts]
+        rows += [
+            ("trainable", "", "", f"{self.trainable:,}"),
+            *([("peft's own count", "", "", f"{self.peft:,}")] if self.peft is not None else []),
+            ("base, frozen", "", "", f"{self.base:,}"),
+            ("base + adapter", "", "", f"{self.total:,}"),
+            ("trainable share", "", "", f"{self.percent:.4f} %"),
+            *((f"saved adapter, {dtype}", "", "", megabytes(self.adapter_bytes(dtype))) for dtype in ("float32", "bfloat16")),
+        ]
+        title = f"LoRA on {self.name}, r = {self.r}, targets {self.targets}" + (f"\n{self.note}" if self.note else "")
+        return title, ("weight", "d_out × d_in", "copies", "numbers"), rows
+
+
+def megabytes(size: int) -> str:
+    """Bytes in MB of 10⁶ bytes: megabytes(52_500_000) is "52.5 MB"."""
+    return f"{size / 1e6:,.1f} MB"
+
+
+def count(source, r: int = 16, targets: str | list[str] = "all-linear") -> Count:
+    """What a LoRA of rank r on `targets` trains, by the formula r · (d_in + d_out) a target; nothing is built.
+
+    source: what `architecture.read` takes: a name in data/configs, a config.json, a directory, a hub id, a config, a model.
+    targets: what `lora.attach` takes: "all-linear", "attention", "mlp", "q,v" or names of layers.
+    """
+    config = architecture.read(source)
+    weights = architecture.shapes(config)
+    linear = {name: w for w in weights if w.kind in ("linear", "conv1d") for name in w.names}
+    base = sum(w.numel for w in weights)
+    note = experts_note(weights, base)
+    try:
+        layers = {name: (linear[name].d_out, linear[name].d_in) for name in lora.chosen(linear, targets)}
+    except UserError as error:
+        raise UserError(f"{error} {note}".strip()) from None
+    lora.check_rank(r, min(map(min, layers.values())))
+    parts: dict[str, Part] = {}
+    for name, (d_out, d_in) in layers.items():
+        part = linear[name].part
+        copies = parts[part].copies + 1 if part in parts else 1
+        parts[part] = Part(part, d_out, d_in, copies, copies * pair(r, d_out, d_in))
+    label = targets if isinstance(targets, str) else ",".join(targets)
+    name = str(source) if isinstance(source, str | Path) else config.get("_name_or_path") or config["model_type"]
+    return Count(name, r, label, base, tuple(parts.values()), note, layers=layers)
+
+
+def experts_note(weights: list[architecture.Weight], base: int) -> str:
+    """What a mixture of experts keeps out of a LoRA's reach, said in one sentence; "" for other models."""
+    experts = sum(w.numel for w in weights if w.kind == "expert")
+    if not experts:
+        return ""
+    return (
+        f"The experts, {experts:,} numbers and {100 * experts / base:.1f} % of the base, get no LoRA: "
+        "transformers keeps them as fused 3-D tensors, which are no linear layers."
+    )
+
+
+def skeleton(source):
+    """The real model on the meta device: transformers' own modules with every shape and no memory."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = architecture.read(source)
+    known = {key: value for key, value in config.items() if not key.startswith("_") and key != "model_type"}
+    try:
+        built = AutoConfig.for_model(config["model_type"], **known)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(built)
+    except (ValueError, TypeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"transformers can't build a {config['model_type']!r} from this config ({reason}); check its keys.") from error
+
+
+def peft_count(source, r: int = 16, targets: str | list[str] = "all-linear", model=None) -> tuple[int, int]:
+    """(trainable, total) as peft counts them: a LoRA attached to the real architecture on the meta device, and taken off again.
+
+    model: a `skeleton` that several counts may share; None builds one.
+    """
+    import torch
+
+    with torch.device("meta"):
+        adapted = lora.attach(model if model is not None else skeleton(source), r=r, targets=targets)
+    counted = lora.trainable(adapted)
+    adapted.unload()
+    return counted
+
+
+def checked(source, r: int = 16, targets: str | list[str] = "all-linear") -> Count:
+    """`count`, held to `peft_count`: they are equal, or it is an error."""
+    counted = count(source, r, targets)
+    theirs = peft_count(source, r, targets)
+    if theirs != (counted.trainable, counted.total):
+        raise UserError(
+            f"the formula gives {counted.trainable:,} of {counted.total:,} and peft counts {theirs[0]:,} of {theirs[1]:,} for "
+            f"{counted.name}: its layers are not what its config says here; trust peft's count."
+        )
+    return replace(counted, peft=theirs[0])
+
+
+@dataclass(frozen=True, repr=False)
+class Counts(Record):
+    """The same LoRA on every architecture of the kit; `refused` holds the sentence where it can't be attached."""
+
+    r: int
+    targets: str
+    counts: dict[str, Count]
+    refused: dict[str, str]
+
+    def json(self) -> dict:
+        """Every count by name."""
+        return {"rank": self.r, "targets": self.targets, "counts": {n: c.json() for n, c in self.counts.items()}, "refused": self.refused}
+
+    def table(self):
+        """One line an architecture, from the smallest share to the largest."""
+        rows = [
+            (c.name, f"{c.base:,}", f"{c.trainable:,}", f"{c.percent:.4f} %", megabytes(c.adapter_bytes("float32")))
+            for c in sorted(self.counts.values(), key=lambda c: c.percent)
+        ]
+        rows += [(name, "", "", "", sentence) for name, sentence in self.refused.items()]
+        heads = ("architecture", "base", "trainable", "trainable share", "adapter, float32")
+        return f"LoRA on every architecture of the kit, r = {self.r}, targets {self.targets}", heads, rows
+
+
+def every(r: int = 16, targets: str | list[str] = "all-linear") -> Counts:
+    """`count` for all of `architecture.names()`."""
+    counts, refused = {}, {}
+    for name in architecture.names():
+        try:
+            counts[name] = count(name, r, targets)
+        except UserError as error:
+            refused[name] = str(error)
+    if not counts:
+        raise UserError(next(iter(refused.values())))
+    return Counts(r, targets if isinstance(targets, str) else ",".join(targets), counts, refused)
