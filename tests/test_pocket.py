@@ -52,6 +52,6 @@ def test_other_probes_agree_with_the_card(name, measured):
 
 
 def test_the_readable_card_shows_the_cards_numbers():
-    from ftkit.world.pretrain import readable
+    from ftkit.world.card import readable
 
     assert data_path("pocket", "README.md").read_text() == readable(CARD)

@@ -7,16 +7,16 @@ import torch
 
 from ftkit import UserError
 from ftkit.world import corpus, pretrain, turns
+from ftkit.world.batches import batch
 from ftkit.world.entities import World
+from ftkit.world.plan import Plan, new_model, train_tokenizer
 
-PLAN = pretrain.Plan(
-    vocabulary=512, hidden=64, layers=2, heads=4, kv_heads=2, mlp=64, steps=6, phases=(2, 3, 4, 5), warmup=2, tokens_per_step=768
-)
+PLAN = Plan(vocabulary=512, hidden=64, layers=2, heads=4, kv_heads=2, mlp=64, steps=6, phases=(2, 3, 4, 5), warmup=2, tokens_per_step=768)
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return pretrain.train_tokenizer(PLAN)
+    return train_tokenizer(PLAN)
 
 
 def test_a_killed_run_continues_with_the_same_bytes(tmp_path, monkeypatch):
@@ -28,7 +28,7 @@ def test_a_killed_run_continues_with_the_same_bytes(tmp_path, monkeypatch):
     assert log["step"] == log2["step"] == 6
     for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
-    fresh = pretrain.new_model(PLAN, pretrain.train_tokenizer(PLAN)).state_dict()
+    fresh = new_model(PLAN, train_tokenizer(PLAN)).state_dict()
     assert not torch.equal(fresh["model.norm.weight"], whole.state_dict()["model.norm.weight"])
 
 
@@ -40,9 +40,9 @@ def test_a_checkpoint_of_another_plan_is_refused(tmp_path, monkeypatch):
 
 
 def test_packed_documents_do_not_see_each_other(tokenizer):
-    model = pretrain.new_model(PLAN, tokenizer).eval()
+    model = new_model(PLAN, tokenizer).eval()
     model.set_attn_implementation("eager")
-    data = pretrain.batch(PLAN, World(), tokenizer, 3)
+    data = batch(PLAN, World(), tokenizer, 3)
     row = data["input_ids"][0]
     starts = [i for i, token in enumerate(row.tolist()) if token == tokenizer.bos_token_id]
     assert len(starts) >= 3
@@ -55,8 +55,8 @@ def test_packed_documents_do_not_see_each_other(tokenizer):
 
 
 def test_long_documents_come_in_every_eighth_step(tokenizer):
-    plan = pretrain.Plan(vocabulary=512)
-    short, long = (pretrain.batch(plan, World(), tokenizer, step)["input_ids"] for step in (2000, 2007))
+    plan = Plan(vocabulary=512)
+    short, long = (batch(plan, World(), tokenizer, step)["input_ids"] for step in (2000, 2007))
     assert short.shape == (12, 192)
     assert long.shape == (6, 384)
 
@@ -72,7 +72,7 @@ def test_the_template_renders_what_the_corpus_writes(tokenizer):
 
 
 def test_the_learning_rate_warms_up_holds_and_falls_to_zero():
-    plan = pretrain.Plan(steps=100, warmup=10, decay=0.2, lr=1.0)
+    plan = Plan(steps=100, warmup=10, decay=0.2, lr=1.0)
     rates = [pretrain.learning_rate(plan, s) for s in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[10:80] == [1.0] * 70
