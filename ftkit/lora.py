@@ -8,6 +8,17 @@ from pathlib import Path
 from . import models
 from .runtime import UserError, nearest
 
+BY_HAND = ("delta_w", "LoRALinear", "DoRALinear")
+
+
+def __getattr__(name: str):
+    """ΔW and the adapters written by hand (see `layers`), when they are first named: torch modules, and counting needs no torch."""
+    if name in BY_HAND:
+        from . import layers
+
+        return getattr(layers, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 def weight(source, name: str):
     """One weight matrix W (d_out, d_in), by its layer's name, such as "model.layers.0.self_attn.q_proj".
