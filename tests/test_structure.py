@@ -11,7 +11,10 @@ PACKAGE = Path(__file__).parents[1] / "ftkit"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A module may import what stands left of it.
-ORDER = "runtime world data architecture models quant spectrum layers lora count memory train prefer evaluate forgetting merge export registry".split()
+ORDER = """
+    runtime world data architecture models quant spectrum layers lora count
+    memory train prefer evaluate forgetting merge export registry
+""".split()
 WORLD = "lexicon entities turns corpus skills tasks plan batches card pretrain".split()
 # Leaves: anyone may import them; what they may import themselves.
 LEAVES = {"record": set(), "exercise": set(), "drawing": {"record"}, "plots": {"record"}, "explore": {"record", "drawing"}}
