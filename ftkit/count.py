@@ -19,13 +19,18 @@ def pair(r: int, d_out: int, d_in: int) -> int:
 
 @dataclass(frozen=True)
 class Part:
-    """One kind of target: W is d_out × d_in, the model has `copies` of it, and a LoRA trains r · (d_in + d_out) for each."""
+    """One kind of target: W is d_out × d_in, the model has `copies` of it, and a LoRA of rank r trains r · (d_in + d_out) for each."""
 
     part: str
     d_out: int
     d_in: int
+    r: int
     copies: int
-    trainable: int
+
+    @property
+    def trainable(self) -> int:
+        """copies · r · (d_in + d_out)."""
+        return self.copies * pair(self.r, self.d_out, self.d_in)
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,7 +44,7 @@ class Count(Record):
     parts: tuple[Part, ...]
     note: str = ""
     peft: int | None = None  # what peft counted, where it was asked
-    layers: dict[str, tuple[int, int]] = field(default_factory=dict)  # every target by name: (d_out, d_in)
+    layers: dict[str, tuple[int, int, int]] = field(default_factory=dict)  # name in the saved file → rows of A, d_out, d_in
 
     @property
     def trainable(self) -> int:
@@ -66,9 +71,9 @@ class Count(Record):
             raise UserError(f"dtype is {dtype!r}; give {', '.join(map(repr, DTYPES))}.{nearest(dtype, DTYPES)}")
         label, width = DTYPES[dtype]
         shapes = {}
-        for name, (d_out, d_in) in self.layers.items():
-            shapes[f"base_model.model.{name}.lora_A.weight"] = [self.r, d_in]
-            shapes[f"base_model.model.{name}.lora_B.weight"] = [d_out, self.r]
+        for name, (r, d_out, d_in) in self.layers.items():
+            shapes[f"base_model.model.{name}.lora_A.weight"] = [r, d_in]
+            shapes[f"base_model.model.{name}.lora_B.weight"] = [d_out, r]
         header: dict = {"__metadata__": {"format": "pt"}}
         end = 0
         for name in sorted(shapes):
@@ -80,7 +85,7 @@ class Count(Record):
     def json(self) -> dict:
         """The values that `python -m ftkit count --json` prints."""
         sizes = {dtype: self.adapter_bytes(dtype) for dtype in ("float32", "bfloat16")}
-        parts = {p.part: {"shape": [p.d_out, p.d_in], "copies": p.copies, "trainable": p.trainable} for p in self.parts}
+        parts = {p.part: {"shape": [p.d_out, p.d_in], "rank": p.r, "copies": p.copies, "trainable": p.trainable} for p in self.parts}
         return {
             "trainable": self.trainable, "total": self.total, "percent": round(self.percent, 4), "base": self.base, "rank": self.r,
             "targets": self.targets, "parts": parts, "adapter_bytes": sizes, "note": self.note, "peft": self.peft,
@@ -88,17 +93,17 @@ class Count(Record):
 
     def table(self):
         """One line a kind of target, then the sums."""
-        rows = [(p.part, f"{p.d_out:,} × {p.d_in:,}", p.copies, f"{p.trainable:,}") for p in self.parts]
+        rows = [(p.part, f"{p.d_out:,} × {p.d_in:,}", p.r, p.copies, f"{p.trainable:,}") for p in self.parts]
         rows += [
-            ("trainable", "", "", f"{self.trainable:,}"),
-            *([("peft's own count", "", "", f"{self.peft:,}")] if self.peft is not None else []),
-            ("base, frozen", "", "", f"{self.base:,}"),
-            ("base + adapter", "", "", f"{self.total:,}"),
-            ("trainable share", "", "", f"{self.percent:.4f} %"),
-            *((f"saved adapter, {dtype}", "", "", megabytes(self.adapter_bytes(dtype))) for dtype in ("float32", "bfloat16")),
+            ("trainable", "", "", "", f"{self.trainable:,}"),
+            *([("peft's own count", "", "", "", f"{self.peft:,}")] if self.peft is not None else []),
+            ("base, frozen", "", "", "", f"{self.base:,}"),
+            ("base + adapter", "", "", "", f"{self.total:,}"),
+            ("trainable share", "", "", "", f"{self.percent:.4f} %"),
+            *((f"saved adapter, {dtype}", "", "", "", megabytes(self.adapter_bytes(dtype))) for dtype in ("float32", "bfloat16")),
         ]
         title = f"LoRA on {self.name}, r = {self.r}, targets {self.targets}" + (f"\n{self.note}" if self.note else "")
-        return title, ("weight", "d_out × d_in", "copies", "numbers"), rows
+        return title, ("weight", "d_out × d_in", "r", "copies", "numbers"), rows
 
 
 def megabytes(size: int) -> str:
@@ -114,38 +119,62 @@ def count(source, r: int = 16, targets: str | list[str] = "all-linear") -> Count
     """
     config = architecture.read(source)
     weights = architecture.shapes(config)
-    linear = {name: w for w in weights if w.kind in ("linear", "conv1d") for name in w.names}
     base = sum(w.numel for w in weights)
-    note = experts_note(weights, base)
+    note = experts_note(weights, base, targets)
     try:
-        layers = {name: (linear[name].d_out, linear[name].d_in) for name in lora.chosen(linear, targets)}
+        picked = targeted(weights, r, targets)
     except UserError as error:
         raise UserError(f"{error} {note}".strip()) from None
-    lora.check_rank(r, min(map(min, layers.values())))
     parts: dict[str, Part] = {}
-    for name, (d_out, d_in) in layers.items():
-        part = linear[name].part
-        copies = parts[part].copies + 1 if part in parts else 1
-        parts[part] = Part(part, d_out, d_in, copies, copies * pair(r, d_out, d_in))
+    layers = {}
+    for name, w, rank in picked:
+        copies = parts[w.part].copies if w.part in parts else 0
+        parts[w.part] = Part(w.part, w.d_out, w.d_in, rank, copies + w.each)
+        layers[saved_name(name, w)] = (rank * w.each, w.d_out, w.d_in)
     label = targets if isinstance(targets, str) else ",".join(targets)
     name = str(source) if isinstance(source, str | Path) else config.get("_name_or_path") or config["model_type"]
     return Count(name, r, label, base, tuple(parts.values()), note, layers=layers)
 
 
-def experts_note(weights: list[architecture.Weight], base: int) -> str:
-    """What a mixture of experts keeps out of a LoRA's reach, said in one sentence; "" for other models."""
+def targeted(weights: list[architecture.Weight], r: int, targets: str | list[str]) -> list[tuple[str, architecture.Weight, int]]:
+    """(name, weight, rank) of every target, as peft picks them.
+
+    In a mixture of experts "all-linear" means what it meant when each expert was a linear layer of its own: peft also takes
+    the router and the fused experts, with rank 2r where one tensor holds gate and up, and leaves a dense layer's MLP alone.
+    """
+    linear = {name: w for w in weights if w.kind in ("linear", "conv1d") for name in w.names}
+    found = [(name, linear[name], r) for name in lora.chosen(linear, targets)]
+    lora.check_rank(r, min(min(w.d_out, w.d_in) for _, w, _ in found))
+    experts = [w for w in weights if w.kind in ("router", "expert")]
+    if targets != "all-linear" or not experts:
+        return found
+    found = [target for target in found if not target[1].part.startswith("mlp.")]
+    return found + [(name, w, 2 * r if w.part.endswith("gate_up_proj") else r) for w in experts for name in w.names]
+
+
+def saved_name(name: str, weight: architecture.Weight) -> str:
+    """What peft calls a target in the saved file: both tensors of experts sit on one module, so one wraps the other."""
+    if weight.kind != "expert":
+        return name
+    module = name.rpartition(".")[0]
+    return f"{module}.base_layer" if name.endswith("gate_up_proj") else module
+
+
+def experts_note(weights: list[architecture.Weight], base: int, targets: str | list[str]) -> str:
+    """What a LoRA does to a mixture of experts, in one sentence; "" for other models."""
     experts = sum(w.numel for w in weights if w.kind == "expert")
     if not experts:
         return ""
-    return (
-        f"The experts, {experts:,} numbers and {100 * experts / base:.1f} % of the base, get no LoRA: "
-        "transformers keeps them as fused 3-D tensors, which are no linear layers."
-    )
+    share = f"The experts, {experts:,} numbers and {100 * experts / base:.1f} % of the base, are fused 3-D tensors and no linear layers"
+    if targets == "all-linear":
+        return f"{share}; peft's all-linear reaches them and the router all the same, gate_up_proj with rank 2r for the two it holds."
+    return f"{share}, so they get no LoRA by name; all-linear reaches them."
 
 
 def skeleton(source):
     """The real model on the meta device: transformers' own modules with every shape and no memory."""
     import torch
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = architecture.read(source)
@@ -154,8 +183,8 @@ def skeleton(source):
         built = AutoConfig.for_model(config["model_type"], **known)
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(built)
-    except (ValueError, TypeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
+        reason = str(error).strip().splitlines()[-1].strip().rstrip(".")
         raise UserError(f"transformers can't build a {config['model_type']!r} from this config ({reason}); check its keys.") from error
 
 
