@@ -281,6 +281,7 @@ def test_presets():
 def test_the_counts_are_those_of_the_paper_and_of_peft():
     shown = explore.attach_view(LLAMA, ["q_proj", "v_proj"], 8, TOTAL)
     assert shown.text.startswith("r = 8 on q_proj, v_proj: 3,407,872 trained of 8,033,669,120 (0.0424 %), 13.6 MB in fp32, 6.82 MB")
+    assert "(7.71 %)" in explore.attach_view(LLAMA, list(LLAMA), 256, TOTAL).text, "of base and adapter, not of the base alone"
     model, _ = models.load("pocket")
     layers = models.linears(model)
     parts = {}
@@ -303,28 +304,30 @@ def test_the_attach_view_teaches_and_bears_odd_models():
     assert options(explore.attach(many, 10_000).controls["r"]) == [1, 2, 4, 8, 16, 32], "no rank above the shortest side"
 
 
-def test_a_preset_draws_once(monkeypatch):
-    drawn = []
-    panel = explore.attach(LLAMA, TOTAL)
-    view = panel.view
-    panel.view = lambda **choices: drawn.append(choices) or view(**choices)
-    panel.controls["targets"].value = ["q_proj"]
-    assert [choices["targets"] for choices in drawn] == [["q_proj"]]
+def test_one_move_draws_once(groups):
+    for panel, name, value in ((explore.attach(LLAMA, TOTAL), "targets", ["q_proj"]), (explore.ranks(groups), "which", "ΔW of LoRA")):
+        drawn, view = [], panel.view
+        panel.view = lambda view=view, drawn=drawn, **choices: drawn.append(choices) or view(**choices)
+        panel.controls[name].value = value
+        assert [choices[name] for choices in drawn] == [value], "a preset ticks many boxes, and a matrix brings its own ranks"
 
 
-def test_callbacks_in_many_threads_leave_the_last_picture(groups):
-    panel = explore.ranks(groups)
+def test_a_callback_from_another_thread_does_not_leave_an_old_picture():
+    begun = threading.Event()
 
-    def drag(values):
-        for value in values:
-            panel.controls["r"].value = value
+    def slow(r: int) -> str:
+        if r == 2:
+            begun.set()
+            time.sleep(0.2)
+        return f"rank {r}"
 
-    threads = [threading.Thread(target=drag, args=(options(panel.controls["r"])[i:] * 3,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert panel.html == panel.current().svg
+    panel = explore.Panel(slow, r=[1, 2, 3])
+    thread = threading.Thread(target=setattr, args=(panel.controls["r"], "value", 2))
+    thread.start()
+    assert begun.wait(10)
+    panel.controls["r"].value = 3
+    thread.join()
+    assert panel.html == "rank 3"
 
 
 def test_a_panel_in_a_cell_is_a_widget_a_picture_and_a_line(groups):
@@ -345,6 +348,7 @@ def test_names_are_written_not_run(groups):
     shown = explore.rank_view(groups["W"]["model.layers.0.self_attn.q_proj"], 2, "<script>\"'&")
     assert "<script>" not in shown.svg
     assert sound(shown)[0].startswith("<script>\"'&")
+    assert "<b>" in sound(explore.attach_view({"<b>": (8, 8, 1)}, ["<b>"], 2, 64))
 
 
 def test_drawings_and_figures_share_their_colours():
