@@ -232,7 +232,6 @@ def falling(spectrum, r: int, height: float) -> str:
         end = max(points)
         points[end + 1] = frame.at(end + 1, low)
     cut = frame.at(r, low)[0]
-    near_end = cut > LEFT + 150
     return "".join(
         [
             box(LEFT, TOP, cut - LEFT, height, mix("#ffffff", ACCENT, 0.1)),
@@ -241,7 +240,7 @@ def falling(spectrum, r: int, height: float) -> str:
             line([p for i, p in points.items() if i <= r], ACCENT, 3),
             *(dot(*p, 3, ACCENT) for i, p in points.items() if i <= min(r, 8) and i in values),
             line([(cut, TOP), (cut, TOP + height)], ACCENT, 1.2, "4 3"),
-            words(cut + (-6 if near_end else 7), TOP + 14, f"cut at r = {r}", 11, ACCENT, "end" if near_end else "start", bold=True),
+            words(LEFT + 240, TOP - 9, f"cut at r = {r}", 11, ACCENT, "end", bold=True),
         ]
     )
 
@@ -283,10 +282,10 @@ def maps(spectrum, r: int) -> str:
     best = part.truncate(r).cpu().numpy()
     scale = PIXELS / max(spectrum.shape)
     height, width = (side * scale for side in spectrum.shape)
-    found, below = [], TOP + height + 9
+    found, top, below = [], TOP + (PIXELS - height) / 2, TOP + (PIXELS + height) / 2 + 9
     for k, (label, values) in enumerate({"the matrix": entries, f"its best rank {r}": best, "what is left": entries - best}.items()):
         middle = 394 + 143 * k
-        found += [heat_map(middle - width / 2, TOP, width, height, values, limit), words(middle, TOP - 9, label, 11, INK, "middle")]
+        found += [heat_map(middle - width / 2, top, width, height, values, limit), words(middle, top - 9, label, 11, INK, "middle")]
     colours = "".join(box(492 + 6 * i, below, 6.2, 8, colour) for i, colour in enumerate(shades()))
     ends = words(487, below + 8, f"−{limit:.2g}", 10.5, GREY, "end") + words(587, below + 8, f"{limit:.2g}", 10.5, GREY)
     return "".join([*found, colours, ends])
@@ -380,12 +379,18 @@ def cells(rows: Sequence[Mapping]) -> dict[tuple[float, float], Cell]:
     """{(alpha, lr): Cell} of a grid's rows; of the settings in it, data, r, targets and epochs, the one run at most (alpha, lr)."""
     settings: dict[tuple, dict] = {}
     for row in rows:
+        if not row["r"]:
+            continue  # full fine-tuning, which has no alpha
         setting = settings.setdefault(tuple(str(row.get(k)) for k in ("data", "r", "targets", "epochs")), {})
         setting.setdefault((row["alpha"], row["lr"]), []).append(row)
 
     def spread(values: Sequence[float]) -> tuple[float, float, float]:
         return statistics.fmean(values), min(values), max(values)
 
+    if not settings:
+        raise ValueError(
+            f"there is no LoRA run among the {len(rows)} rows; give rows with r, alpha, lr, task and skills, as grids.read() has."
+        )
     chosen = max(settings.values(), key=len)
     return {
         at: Cell(
@@ -401,10 +406,10 @@ def cells(rows: Sequence[Mapping]) -> dict[tuple[float, float], Cell]:
 def squares(grid: Mapping[tuple[float, float], Cell], what: str, label: str, left: float, chosen: tuple[float, float]) -> str:
     """One heat map of means: alpha upwards, lr to the right, the chosen square ringed, squares with its alpha · lr joined."""
     alphas, lrs = (sorted({at[k] for at in grid}) for k in (0, 1))
-    width, height = 232 / len(lrs), 200 / len(alphas)
-    lowest = min(min(getattr(cell, what)[0] for cell in grid.values()), 0.99)
+    width, height = min(232 / len(lrs), 60), min(200 / len(alphas), 52)
+    lowest = min(0.9, *(getattr(cell, what)[0] for cell in grid.values()))  # so that a percent or two stay pale differences
     corner = {(a, b): (left + width * j, 264 - height * (i + 1)) for i, a in enumerate(alphas) for j, b in enumerate(lrs)}
-    parts = [words(left, 52, label, 11.5, INK, bold=True)]
+    parts = [words(left, 255 - height * len(alphas), label, 11.5, INK, bold=True)]
     for at, (x, y) in corner.items():
         mean = getattr(grid[at], what)[0] if at in grid else None
         depth = 0.0 if mean is None else 0.04 + 0.86 * (mean - lowest) / (1 - lowest)
@@ -424,7 +429,13 @@ def squares(grid: Mapping[tuple[float, float], Cell], what: str, label: str, lef
         parts.append(
             words(left - 7, 264 - height * (i + 0.5) + 4, f"{a:g}", 10.5, ACCENT if a == chosen[0] else GREY, "end", a == chosen[0])
         )
-    return "".join([*parts, words(left + 116, 297, "learning rate", 11, INK, "middle"), words(left - 7, 52, "alpha", 11, INK, "end")])
+    return "".join(
+        [
+            *parts,
+            words(left + width * len(lrs) / 2, 297, "learning rate", 11, INK, "middle"),
+            words(left - 7, 255 - height * len(alphas), "alpha", 11, INK, "end"),
+        ]
+    )
 
 
 def alpha_view(cells: Mapping[tuple[float, float], Cell], alpha: float, lr: float) -> Drawing:

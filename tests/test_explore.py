@@ -60,7 +60,8 @@ def groups():
 def rows():
     rng = np.random.default_rng(0)
     runs = [row(a, b, s, rng.random(), rng.random()) for a in ALPHAS for b in LRS for s in range(3) if (a, b) != (16, 0.008)]
-    return [row(2, 0.001, 0, 1.0, 1.0, r=1), *runs, row(16, 0.3, 0, 0.0, 0.0, targets=["q_proj"])]
+    full = [row(0, lr, 0, 1.0, 1.0, r=0) for lr in np.linspace(1e-4, 1e-3, 20)]
+    return [*full, row(2, 0.001, 0, 1.0, 1.0, r=1), *runs, row(16, 0.3, 0, 0.0, 0.0, targets=["q_proj"])]
 
 
 def options(control):
@@ -226,6 +227,8 @@ def test_cells_are_means_over_seeds_of_the_largest_grid(rows):
     assert (cell.r, cell.seeds) == (8, 3)
     assert cell.task == pytest.approx((sum(tasks) / 3, min(tasks), max(tasks)))
     assert cell.skills == pytest.approx((sum(skills) / 3, min(skills), max(skills)))
+    with pytest.raises(ValueError, match="no LoRA run among the 1 rows"):
+        explore.cells(rows[:1])
 
 
 def test_the_alpha_view_in_numbers():
