@@ -11,13 +11,6 @@ from ftkit import UserError, architecture, count, lora
 
 TARGETS = ("q,v", "attention", "all-linear")
 RANKS = (1, 8, 64)
-MEASURED = """
-import json, resource, sys, time
-from ftkit import count
-counted = count.checked("llama-3.1-70b", r=16)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-print(json.dumps([counted.peft, time.process_time(), peak]))
-"""
 
 
 def verb(*words):
@@ -134,14 +127,6 @@ def test_all_is_one_table_from_the_smallest_share_to_the_largest():
     assert "it has c_attn, c_fc, c_proj" in str(some)
     with pytest.raises(UserError, match="r is 0"):
         count.every(0)
-
-
-def test_70b_in_ten_seconds_and_two_gigabytes():
-    done = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, text=True, check=True)
-    peft, seconds, peak = json.loads(done.stdout)
-    assert peft == 207_093_760
-    assert seconds <= 10  # of its own processor time: what else runs on the machine is no matter
-    assert peak <= 2e9
 
 
 def test_the_verb_prints_the_designs_keys():
