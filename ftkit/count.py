@@ -9,6 +9,7 @@ from . import architecture, lora
 from .record import Record
 from .runtime import UserError, nearest
 
+LINEAR = ("linear", "conv1d")
 DTYPES = {"float32": ("F32", 4), "bfloat16": ("BF16", 2), "float16": ("F16", 2)}
 
 
@@ -125,6 +126,7 @@ def count(source, r: int = 16, targets: str | list[str] = "all-linear") -> Count
         picked = targeted(weights, r, targets)
     except UserError as error:
         raise UserError(f"{error} {note}".strip()) from None
+    lora.check_rank(r, min(min(w.d_out, w.d_in) for _, w, _ in picked if w.kind in LINEAR))
     parts: dict[str, Part] = {}
     layers = {}
     for name, w, rank in picked:
@@ -142,9 +144,8 @@ def targeted(weights: list[architecture.Weight], r: int, targets: str | list[str
     In a mixture of experts "all-linear" means what it meant when each expert was a linear layer of its own: peft also takes
     the router and the fused experts, with rank 2r where one tensor holds gate and up, and leaves a dense layer's MLP alone.
     """
-    linear = {name: w for w in weights if w.kind in ("linear", "conv1d") for name in w.names}
+    linear = {name: w for w in weights if w.kind in LINEAR for name in w.names}
     found = [(name, linear[name], r) for name in lora.chosen(linear, targets)]
-    lora.check_rank(r, min(min(w.d_out, w.d_in) for _, w, _ in found))
     experts = [w for w in weights if w.kind in ("router", "expert")]
     if targets != "all-linear" or not experts:
         return found
@@ -161,7 +162,7 @@ def saved_name(name: str, weight: architecture.Weight) -> str:
 
 
 def experts_note(weights: list[architecture.Weight], base: int, targets: str | list[str]) -> str:
-    """What a LoRA does to a mixture of experts, in one sentence; "" for other models."""
+    """What a LoRA on `targets` does to a mixture of experts, in one sentence; "" for other models."""
     experts = sum(w.numel for w in weights if w.kind == "expert")
     if not experts:
         return ""

@@ -110,6 +110,16 @@ def test_a_config_is_found_by_name_file_folder_dict_and_model(tmp_path):
     assert parameters(architecture.read(built(config))) == parameters(config)
 
 
+def test_of_a_hub_model_only_the_config_is_fetched(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    asked = []
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", **FEW_KEYS}))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *words: asked.append(words) or str(tmp_path / "config.json"))
+    assert architecture.read("owner/name")["model_type"] == "llama"
+    assert asked == [("owner/name", "config.json")]
+
+
 @pytest.mark.parametrize(
     ("source", "text", "sentence"),
     [

@@ -83,6 +83,8 @@ def test_a_mixture_of_experts_says_what_a_lora_does_to_it():
     assert count.count("llama-3.1-8b").note == ""
     with pytest.raises(UserError, match=r"no linear layer 'down_proj'.*The experts"):
         count.count("mixtral-8x7b", 8, "down_proj")
+    with pytest.raises(UserError, match=r"narrowest target\.$"):
+        count.count("mixtral-8x7b", 0)
 
 
 SAVED = [
