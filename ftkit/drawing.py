@@ -10,10 +10,12 @@ import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 ACCENT, PLAIN, FAINT = "#d1495b", "#30638e", "#c3cdd6"
 INK, GREY = "#1f2933", "#66737f"
 WIDTH, HEIGHT = 760, 330
+SAFE = " =:/'+;,()?!*$@-._~"  # what a data address may hold as it is, besides letters and digits
 LEVELS = 15  # of a heat map's colours: odd, so that zero is white, and few, so that a PNG needs four bits a pixel
 
 
@@ -29,6 +31,10 @@ class Drawing:
 
     def _repr_svg_(self) -> str:
         return self.svg
+
+    def _repr_html_(self) -> str:
+        """The same as an image: JupyterLab hides SVG in a notebook that it does not trust yet, such as one just cloned, but shows this."""
+        return f'<img alt="{html.escape(self.text)}" src="data:image/svg+xml,{quote(self.svg, safe=SAFE)}">'
 
 
 def drawing(title: str, parts: Iterable[str], text: str, aside: str = "") -> Drawing:

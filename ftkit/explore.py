@@ -20,8 +20,8 @@ from .record import about, percent, percent_in
 # The halves of a transformer block, by what the names of their matrices hold in the model families: fused ones too.
 HALVES = {"attention": ("q_proj", "k_proj", "v_proj", "o_proj", "qkv", "attn"), "MLP": ("gate", "up_proj", "down", "mlp", "fc")}
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-PIXELS = 128  # the longer side of a heat map: enough to see stripes and noise apart, small enough for a notebook
-LEFT, TOP = 54, 62  # of the plots in the rank explorer
+PIXELS = 64  # the longer side of a heat map: enough to see stripes and noise apart, small enough for a notebook
+LEFT, TOP, SIDE = 54, 62, 128  # of the plots in the rank explorer; the longer side of a heat map in the picture's units
 
 
 class Ticks:
@@ -173,9 +173,13 @@ class Panel:
         return self.text
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        kind = "image/svg+xml" if isinstance(self.shown, Drawing) else "text/html"
+        static = (
+            {"text/html": self.shown._repr_html_(), "image/svg+xml": self.html}
+            if isinstance(self.shown, Drawing)
+            else {"text/html": self.html}
+        )
         widget = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
-        return {"text/plain": self.text, kind: self.html, "application/vnd.jupyter.widget-view+json": widget}
+        return {"text/plain": self.text, **static, "application/vnd.jupyter.widget-view+json": widget}
 
 
 def answers_view(prompt: str, gold: str, replies: dict[str, str]) -> str:
@@ -268,27 +272,28 @@ def measured(series: Mapping[str, Mapping[int, Mapping]], r: int, n: int) -> str
 
 @functools.lru_cache(maxsize=8)
 def sampled(spectrum) -> tuple:
-    """(evenly spaced rows and columns of the matrix as a spectrum, those entries, the value with full colour): the same for every r."""
+    """What is the same for every r: one in `step` rows and columns as a spectrum, their entries, the value with full colour, step."""
     d_out, d_in = spectrum.shape
     step = math.ceil(max(d_out, d_in) / PIXELS)
     part = replace(spectrum, U=spectrum.U[::step], Vh=spectrum.Vh[:, ::step])
     entries = part.truncate(len(part.S)).cpu().numpy()
-    return part, entries, 2.5 * float(entries.std()) or 1.0
+    return part, entries, 2.5 * float(entries.std()) or 1.0, step
 
 
 def maps(spectrum, r: int) -> str:
     """Three heat maps in one colour scale: the matrix, its best rank-r approximation, and what that leaves."""
-    part, entries, limit = sampled(spectrum)
+    part, entries, limit, step = sampled(spectrum)
     best = part.truncate(r).cpu().numpy()
-    scale = PIXELS / max(spectrum.shape)
+    scale = SIDE / max(spectrum.shape)
     height, width = (side * scale for side in spectrum.shape)
-    found, top, below = [], TOP + (PIXELS - height) / 2, TOP + (PIXELS + height) / 2 + 9
+    found, top, below = [], TOP + (SIDE - height) / 2, TOP + (SIDE + height) / 2 + 9
     for k, (label, values) in enumerate({"the matrix": entries, f"its best rank {r}": best, "what is left": entries - best}.items()):
         middle = 394 + 143 * k
         found += [heat_map(middle - width / 2, top, width, height, values, limit), words(middle, top - 9, label, 11, INK, "middle")]
     colours = "".join(box(492 + 6 * i, below, 6.2, 8, colour) for i, colour in enumerate(shades()))
     ends = words(487, below + 8, f"−{limit:.2g}", 10.5, GREY, "end") + words(587, below + 8, f"{limit:.2g}", 10.5, GREY)
-    return "".join([*found, colours, ends])
+    drawn = words(744, below + 8, f"1 in {step} rows, columns", 10.5, GREY, "end") if step > 1 else ""
+    return "".join([*found, colours, ends, drawn])
 
 
 def tile(x: float, y: float, value: str, label: str, colour: str = INK) -> str:

@@ -21,7 +21,8 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
 # What differs between machines, hidden on both sides before two outputs are compared; tests/sanitize.cfg tells nbval the same.
 SANITIZE = (
-    (r"(?s)<svg\b.*?</svg>", "<svg>"),  # a picture, whose digits differ; the line of text beside it is compared
+    # a drawing, whose digits differ; the line of text beside it is compared
+    (r"(?s)<svg\b.*?</svg>|<img [^>]*data:image/svg[^>]*>", "<svg>"),
     (
         r"\u2248\s*[-+\u2212]?[0-9][0-9.,]*(?:e[-+]?[0-9]+)?(?: ?%)?(?: \[[^\]\n]*\])?",
         "~N",
