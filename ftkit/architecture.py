@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from .runtime import UserError, data_path, nearest
+from .runtime import UserError, data_path, hub_call, nearest
 
 
 @dataclass(frozen=True)
@@ -115,24 +115,11 @@ def find(name: str) -> Path:
     if path.is_file():
         return path
     if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(".json"):
-        return download(name)
+        return Path(hub_call(name, "hf_hub_download", "config.json"))
     raise UserError(
         f"there is no architecture {name!r}: give one of the {len(names())} that `python -m ftkit count all` lists, 'pocket', "
         f"a config.json, a model directory or a hub id such as 'owner/name'.{nearest(name, [*names(), 'pocket'])}"
     )
-
-
-def download(hub_id: str) -> Path:
-    """A hub model's config.json, from the cache where it is there."""
-    import huggingface_hub
-
-    try:
-        return Path(huggingface_hub.hf_hub_download(hub_id, "config.json"))
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise UserError(
-            f"could not fetch the config.json of {hub_id!r} ({reason}); check the id and the network, or give a local directory."
-        ) from error
 
 
 def numbers(config: dict, *keys: str) -> list[int]:

@@ -55,7 +55,7 @@ def matrix(W, label: str):
 
 
 def deltas(tuned, base=None) -> dict:
-    """ΔW (d_out, d_in) of every tuned linear layer by name.
+    """ΔW of every tuned linear layer by name, in the shape of its weight: (d_out, d_in), or (d_in, d_out) in GPT-2's Conv1D.
 
     tuned: a peft model, whose ΔW = (alpha/r) · B A; or a fully tuned one, whose ΔW = W − W of the untouched `base`.
     """

@@ -4,7 +4,7 @@ import hashlib
 import struct
 from pathlib import Path
 
-from .runtime import UserError, chosen_model, data_path, device_and_dtype, nearest
+from .runtime import UserError, chosen_model, data_path, device_and_dtype, hub_call, nearest
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 QUANTIZATIONS = ("nf4", "fp4", "int8")
@@ -153,15 +153,3 @@ def tensor(where: str, name: str, file: str):
     check_safetensors(path)
     with safe_open(path, framework="pt") as tensors:
         return tensors.get_tensor(name)
-
-
-def hub_call(where: str, function: str, *arguments: str):
-    """A function of the hub client, its many errors as one sentence."""
-    import huggingface_hub
-
-    try:
-        return getattr(huggingface_hub, function)(where, *arguments)
-    except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
-        raise UserError(
-            f"could not reach {where!r} ({str(error).splitlines()[0]}); check the id and the network, or give a local directory."
-        ) from error

@@ -110,6 +110,17 @@ def setup(seed: int = 0, model: str | None = None, threads: int | None = None) -
     return Environment(seed, chosen_model(model), device, dtype, threads, platform.python_version(), versions)
 
 
+def hub_call(hub_id: str, function: str, *arguments: str):
+    """A function of the hub client on a hub id, its many errors as one sentence."""
+    import huggingface_hub
+
+    try:
+        return getattr(huggingface_hub, function)(hub_id, *arguments)
+    except (OSError, ValueError) as error:  # the client's own errors are OSErrors
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise UserError(f"could not reach {hub_id!r} ({reason}); check the id and the network, or give a local directory.") from error
+
+
 @contextmanager
 def staged(out: Path) -> Iterator[Path]:
     """A folder beside `out` to write into; what it holds moves into `out` when the block ends, and vanishes if the block fails."""
