@@ -22,7 +22,8 @@ from .runtime import PACKAGES, UserError, data_path
 SEEDS = (0, 1, 2)
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 CUTS = (0, 1, 2, 4, 8, 16, 32, 64, 128)  # ranks that a full update is truncated to
-LADDER = (0.25, 0.5, 1.0, 2.0, 4.0)  # multiples of the middle alpha and of the middle learning rate
+ALPHAS = (4.0, 16.0, 64.0)
+RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)  # steps of two, alphas in steps of four: some products alpha · lr come up three times
 # The same number of trained parameters on different targets: r · Σ (d_in + d_out) is 32,768 a layer for r = 8 on all seven, or just below.
 BUDGET = {("q_proj", "v_proj"): 36, ("q_proj", "k_proj", "v_proj", "o_proj"): 18, ("gate_proj", "up_proj", "down_proj"): 14}
 
@@ -55,7 +56,7 @@ def points() -> list[Point]:
         found |= {Point("facts", r=r, alpha=2 * r, lr=5e-3, epochs=10, seed=seed): None for r in RANKS}
         found |= {Point(r=r, alpha=2 * r, targets=t, seed=seed): None for t, r in BUDGET.items()}
     for seed in SEEDS:
-        found |= {Point(alpha=16 * a, lr=2e-3 * b, seed=seed): None for a in LADDER for b in LADDER}
+        found |= {Point(alpha=alpha, lr=lr, seed=seed): None for alpha in ALPHAS for lr in RATES}
     return list(found)
 
 
