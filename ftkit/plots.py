@@ -137,3 +137,17 @@ def heat(values: Sequence[Sequence[float]], xlabel: str, ylabel: str, title: str
     figure.colorbar(picture, ax=ax)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     return figure
+
+
+def histogram(values: Sequence[float], marks: Mapping[str, Sequence[float]], xlabel: str, bins: int = 80) -> Figure:
+    """How values are spread, and under it one row of ticks for each named set of marks, such as the levels of a format."""
+    figure, ax = new(7.0, 2.6 + 0.25 * len(marks))
+    counts, _, _ = ax.hist(values, bins=bins, color=FAINT)
+    step = -0.12 * max(counts)
+    for row, ((name, places), colour) in enumerate(zip(marks.items(), COLOURS, strict=False), 1):
+        ax.vlines(places, (row + 0.3) * step, (row - 0.3) * step, color=colour, lw=1.4)
+        ax.annotate(name, (1, row * step), xytext=(6, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center")
+    ax.set(xlabel=xlabel, ylabel="how many")
+    ax.set_yticks([t for t in ax.get_yticks() if t >= 0])
+    ax.set_ylim((len(marks) + 0.7) * step, 1.05 * max(counts))
+    return figure
