@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-ACCENT, PLAIN, FAINT = "#d1495b", "#30638e", "#c3cdd6"
+from .drawing import ACCENT, FAINT, PLAIN
 
 
 class Picture(Figure):

@@ -19,7 +19,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ftkit import drawing, explore, lora, models, notebooks, plots, spectrum
+from ftkit import drawing, explore, lora, models, notebooks, spectrum
+from ftkit.panel import Panel
 
 ROOT = Path(__file__).parents[1]
 LLAMA = {
@@ -325,7 +326,7 @@ def test_a_callback_from_another_thread_does_not_leave_an_old_picture():
             time.sleep(0.2)
         return f"rank {r}"
 
-    panel = explore.Panel(slow, r=[1, 2, 3])
+    panel = Panel(slow, r=[1, 2, 3])
     thread = threading.Thread(target=setattr, args=(panel.controls["r"], "value", 2))
     thread.start()
     assert begun.wait(10)
@@ -357,10 +358,6 @@ def test_names_are_written_not_run(groups):
     assert "<script>" not in shown.svg
     assert sound(shown)[0].startswith("<script>\"'&")
     assert "<b>" in sound(explore.attach_view({"<b>": (8, 8, 1)}, ["<b>"], 2, 64))
-
-
-def test_drawings_and_figures_share_their_colours():
-    assert (drawing.ACCENT, drawing.PLAIN, drawing.FAINT) == (plots.ACCENT, plots.PLAIN, plots.FAINT)
 
 
 def test_a_moved_control_is_answered_in_time(capsys):

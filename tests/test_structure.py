@@ -13,11 +13,18 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A module may import what stands left of it.
 ORDER = """
     runtime world data architecture models quant spectrum layers lora count
-    memory train prefer evaluate forgetting merge export registry
+    ledger memory tape trace measure train prefer evaluate forgetting merge export registry
 """.split()
 WORLD = "lexicon entities turns corpus skills tasks plan batches card pretrain".split()
 # Leaves: anyone may import them; what they may import themselves.
-LEAVES = {"record": set(), "exercise": set(), "drawing": {"record"}, "plots": {"record"}, "explore": {"record", "drawing"}}
+LEAVES = {
+    "record": set(),
+    "exercise": set(),
+    "drawing": {"record"},
+    "panel": {"drawing"},
+    "plots": {"record", "drawing"},
+    "explore": {"record", "drawing", "panel"},
+}
 # Small calculators and checks, each on its own: they may import the order, and only the entries import them.
 CHECKS = {"decide", "cost", "claims", "doctor"}
 # Entries may import anything; nothing imports them but entries.
