@@ -227,8 +227,9 @@ class Quantized(Record):
 def quantize(W, format: str = "nf4", block: int = BLOCK, double: bool = False, name: str = "the weight") -> Quantized:
     """W (d_out, d_in) as codes of `format`, a scale for every `block` neighbours along its rows; `double`: the scales in 8 bits.
 
-    A block as large as the matrix or larger gives the whole of it one scale. For nf4 and fp4 codes, scales and dequantized values equal those of bitsandbytes on a CPU, bit for bit. (Its 0.50 takes
-    wrong scales to dequantize with AVX-512 where d_in is a multiple of 16 but not of `block`; these values are right.)
+    A block as large as the matrix or larger gives the whole of it one scale. For nf4 and fp4 codes, scales and dequantized
+    values equal those of bitsandbytes on a CPU, bit for bit. (Its 0.50 takes wrong scales when it dequantizes with AVX-512 and
+    d_in is a multiple of 16 but not of `block`; the values here are right.)
     """
     check_format(format)
     check_block(block)
@@ -268,6 +269,35 @@ def error(W, format: str = "nf4", block: int = BLOCK, double: bool = False) -> E
     gap = (W.detach().cpu() - quantize(W, format, block, double).dequantize()).float()
     norm = W.detach().float().norm().item()
     return Error(gap.norm().item() / norm if norm else 0.0, gap.abs().max().item(), format, block)
+
+
+@dataclass(frozen=True, repr=False)
+class Look(Record):
+    """One weight in one format, small enough to draw."""
+
+    counts: list[int]  # the weights divided by their block's absmax, in equal bins from −1 to 1
+    levels: list[float]  # rising
+    taken: list[int]  # how many weights take each level
+    error: Error
+    bits: float  # a weight, its scale with it
+
+    def table(self):
+        """Error, bits, levels in use."""
+        used = f"{sum(n > 0 for n in self.taken)} of {len(self.levels)}"
+        rows = [("‖W − Ŵ‖ / ‖W‖", percent(self.error.relative)), ("bits a weight", f"{self.bits:.4g}"), ("levels in use", used)]
+        return f"{self.error.format}, block {self.error.block}", ("", "value"), rows
+
+
+def look(W, format: str = "nf4", block: int = BLOCK, bins: int = 81) -> Look:
+    """What `explore_quant` draws of W (d_out, d_in): its scaled values, the levels they take, the error."""
+    import torch
+
+    of = error(W, format, block)
+    scaled, _ = blockwise(W, block)
+    table = levels(format).unique()
+    taken = torch.bincount(nearest_codes(scaled, table).long(), minlength=len(table))
+    counts = torch.histc(scaled, bins, -1, 1).int()
+    return Look(counts.tolist(), table.tolist(), taken.tolist(), of, bits(format, block))
 
 
 @contextmanager

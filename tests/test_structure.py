@@ -24,6 +24,7 @@ LEAVES = {
     "panel": {"drawing"},
     "plots": {"record", "drawing"},
     "explore": {"record", "drawing", "panel"},
+    "explore_quant": {"record", "drawing", "panel", "explore"},
 }
 # Small calculators and checks, each on its own: they may import the order, and only the entries import them.
 CHECKS = {"decide", "cost", "claims", "doctor"}
