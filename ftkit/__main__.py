@@ -170,6 +170,53 @@ def bench(as_json: Json = False) -> None:
 
 
 @app.command()
+def memory(
+    config: Annotated[str, typer.Argument(help="A name in data/configs, 'pocket', a config.json, a directory or a hub id.")],
+    method: Annotated[str, typer.Option("--method", help="full, lora or qlora.")] = "full",
+    rank: Annotated[int, typer.Option("--rank", help="r, the rank of A and B.")] = 16,
+    targets: Annotated[str, typer.Option("--targets", help="all-linear, attention, mlp, q,v or names.")] = "all-linear",
+    seq: Annotated[int, typer.Option("--seq", help="Tokens a row.")] = 2048,
+    batch: Annotated[int, typer.Option("--batch", help="Rows.")] = 1,
+    checkpointing: Annotated[bool, typer.Option("--checkpointing/--no-checkpointing", help="Layers keep their input alone.")] = True,
+    dtype: Annotated[str, typer.Option("--dtype", help="Of the weights: bfloat16, float16 or float32.")] = "bfloat16",
+    autocast: Annotated[
+        str, typer.Option("--autocast", help="What linear layers compute in: bfloat16, float16, none; same: dtype if 16 bits.")
+    ] = "same",
+    adapter_dtype: Annotated[
+        str | None, typer.Option("--adapter-dtype", help="By default peft's float32; TRL's bfloat16 for qlora.")
+    ] = None,
+    attention: Annotated[str, typer.Option("--attention", help="sdpa, eager or flash.")] = "sdpa",
+    optimizer: Annotated[str, typer.Option("--optimizer", help="adamw (fused), adamw_foreach, adamw_8bit or paged_adamw_8bit.")] = "adamw",
+    double_quant: Annotated[bool, typer.Option("--double-quant/--no-double-quant", help="Quantize NF4's absmax too.")] = True,
+    kbit_prepare: Annotated[bool, typer.Option("--kbit-prepare/--no-kbit-prepare", help="peft's prepare_model_for_kbit_training.")] = False,
+    loss: Annotated[str, typer.Option("--loss", help="full: transformers' own; held: outputs stay alive; tiled: TRL's.")] = "full",
+    card: Annotated[str | None, typer.Option("--card", help="A GPU of data/gpus.json: what it holds at most.")] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Run the step on fake tensors instead of the formula.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Predict the peak memory of one training step, part by part."""
+    with one_sentence():
+        from . import memory as stage
+
+        options = {
+            "method": method, "rank": rank, "targets": targets, "seq": seq, "batch": batch, "checkpointing": checkpointing,
+            "dtype": dtype, "autocast": None if autocast == "none" else autocast, "adapter_dtype": adapter_dtype, "attention": attention,
+            "optimizer": optimizer, "double_quant": double_quant, "kbit_prepare": kbit_prepare, "loss": loss,
+        }  # fmt: skip
+        if trace:
+            say("importing torch, and tracing the step at two small depths")
+            from . import trace as tracer
+            from .runtime import quiet
+
+            quiet()
+            found = tracer.trace(config, **options)
+        else:
+            found = stage.predict(config, **options)
+        fit = stage.fits(config, card, **options) if card else None
+        show(f"{found}\n\n{fit}" if fit else found, as_json, {**found.json(), **({"fits": fit.json()} if fit else {})})
+
+
+@app.command()
 def notebooks(
     names: Annotated[list[str] | None, typer.Argument(help="Notebook names; all by default.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Compare with what is committed and write nothing.")] = False,
