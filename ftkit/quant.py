@@ -31,7 +31,6 @@ def even_steps(low: float, high: float, n: int) -> list[float]:
     return torch.linspace(low, high, n).tolist()
 
 
-@cache
 def levels(format: str = "nf4"):
     """The levels of a format in [−1, 1] by code, float32, (2^bits,) or one fewer.
 
@@ -56,7 +55,6 @@ def levels(format: str = "nf4"):
     return torch.arange(-most, most + 1) / most
 
 
-@cache
 def dynamic_levels():
     """The 256 levels that hold 8-bit scales: zero, one, and ± a decimal exponent 10⁻⁶ … 1 with 2^e fractions (Dettmers 2015)."""
     import torch
@@ -409,7 +407,7 @@ class Answers:
         return [each[self.rows == row].mean().item() for row in torch.unique(self.rows)]
 
 
-def answer_logs(model, tokenizer, rows, batch_size: int = 50) -> Answers:
+def answer_logs(model, tokenizer, rows, batch_size: int = 10) -> Answers:
     """The `Answers` of `model` to chat rows: the right answer is given, so every token is predicted from the right ones before it."""
     import torch
 
