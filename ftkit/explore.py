@@ -249,7 +249,7 @@ def cells(rows: Sequence[Mapping]) -> dict[tuple[float, float], Cell]:
 
 
 def squares(grid: Mapping[tuple[float, float], Cell], what: str, label: str, left: float, chosen: tuple[float, float]) -> str:
-    """One heat map of means: alpha upwards, lr to the right, the chosen square ringed, squares with its alpha · lr joined."""
+    """One heat map of means: alpha upwards, lr to the right, the chosen square ringed, squares with its √alpha · lr joined."""
     alphas, lrs = (sorted({at[k] for at in grid}) for k in (0, 1))
     width, height = min(232 / len(lrs), 60), min(200 / len(alphas), 52)
     lowest = min(0.9, *(getattr(cell, what)[0] for cell in grid.values()))  # so that a percent or two stay pale differences
@@ -261,7 +261,7 @@ def squares(grid: Mapping[tuple[float, float], Cell], what: str, label: str, lef
         parts.append(box(x, y, width, height, mix("#ffffff", PLAIN, depth), "white" if at in grid else FAINT, 1.5))
         shown = "–" if mean is None else f"{100 * mean:.1f}"
         parts.append(words(x + width / 2, y + height / 2 + 4, shown, 11.5, "white" if depth > 0.5 else INK, "middle"))
-    equal = [at for at in corner if math.isclose(at[0] * at[1], chosen[0] * chosen[1], rel_tol=1e-6)]
+    equal = [at for at in corner if math.isclose(at[0] * at[1] ** 2, chosen[0] * chosen[1] ** 2, rel_tol=1e-6)]
     for x, y in (corner[at] for at in equal if len(equal) > 1):
         for start, end in ((0, 0.24), (0.76, 1)):  # around the number
             ends = [(x + part * width, y + part * height) for part in (start, end)]
@@ -286,11 +286,12 @@ def squares(grid: Mapping[tuple[float, float], Cell], what: str, label: str, lef
 def alpha_view(cells: Mapping[tuple[float, float], Cell], alpha: float, lr: float) -> Drawing:
     """What alpha and the learning rate do together: task and skills over a grid of runs (see `cells`), one of them in numbers.
 
-    LoRA adds (alpha/r) · B A, so alpha/r is the scale of the update; squares with the same alpha · lr are joined.
+    LoRA adds (alpha/r) · B A, the product of √(alpha/r) B and √(alpha/r) A. Adam moves each of these two by √(alpha/r) · lr a
+    step, whatever the gradient's size: so squares with the same √alpha · lr are joined (A's random start apart).
     """
     cell = cells.get((alpha, lr))
     r = next(iter(cells.values())).r
-    facts = {"alpha / r": f"{alpha / r:g}", "alpha · lr": f"{alpha * lr:.3g}"}
+    facts = {"alpha / r": f"{alpha / r:g}", "√alpha · lr": f"{math.sqrt(alpha) * lr:.3g}"}
     text = f"r = {r}, alpha = {alpha:g} (scale {alpha / r:g}), lr = {lr:g}: "
     if cell is None:
         text += "no run here"
@@ -300,7 +301,7 @@ def alpha_view(cells: Mapping[tuple[float, float], Cell], alpha: float, lr: floa
     parts = [
         squares(cells, "task", "task right, %", 62, (alpha, lr)),
         squares(cells, "skills", "skills still right, %", 348, (alpha, lr)),
-        words(62, 318, "Along the red diagonal alpha · lr stays the same. Darker is better.", 10.5, GREY),
+        words(62, 318, "Along the red marks √alpha · lr stays the same. Darker is better.", 10.5, GREY),
         *(tile(610, 78 + 44 * i, value, label, ACCENT) for i, (label, value) in enumerate(facts.items())),
     ]
     for i, (label, share) in enumerate({"task right": cell.task, "skills right": cell.skills}.items() if cell else ()):
