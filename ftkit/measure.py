@@ -1,10 +1,20 @@
-"""Measure one real training step: every live storage on a CPU, torch's allocator on a GPU."""
+"""Measure one real training step: every live storage on a CPU, torch's allocator on a GPU.
 
+`python -m ftkit.measure` measures `comparison()` on the GPU that is there, each setting in a process of its own, and writes
+formula, trace and measurement side by side into data/measurements/.
+"""
+
+import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Annotated
 
-from . import architecture, ledger, lora, models, trace
+import typer
+
+from . import architecture, ledger, lora, memory, models, trace
 from .ledger import Ledger, Setting
-from .runtime import UserError, device_and_dtype
+from .runtime import UserError, device_and_dtype, quiet
 from .tape import Tape, needs_bitsandbytes
 
 SEED = 0
@@ -18,9 +28,11 @@ def measure(source, **options) -> Ledger:
     makes is counted until it goes. On a GPU the allocator is asked: its peak of allocated bytes, after a first step and a
     reset, and what it holds in reserve; parts can't be told apart there.
     """
-    device = options.setdefault("device", device_and_dtype()[0])
-    if device == "cpu":
-        options.setdefault("dtype", "float32")
+    here, dtype = device_and_dtype()
+    device = options.setdefault("device", here)
+    options.setdefault("dtype", dtype if device == "cuda" else "float32")
+    if device == "cuda" and here != "cuda":
+        raise UserError("device is 'cuda' and torch sees no GPU here; give device='cpu', or trace the step: trace.trace().")
     setting = ledger.setting(source, **options)
     ledger.refuse_experts(setting.config, architecture.shapes(setting.config))
     needs_bitsandbytes(setting)
@@ -108,3 +120,45 @@ def on_gpu(model, setting: Setting) -> Ledger:
     card = torch.cuda.get_device_name()
     notes = (card, f"torch {torch.__version__}", *((f"{paged:,} bytes of paged states",) if paged else ()))
     return Ledger(setting, "measure", phase, {}, phases, peak + paged, reserved + paged, notes)
+
+
+def comparison() -> list[dict]:
+    """What to measure on a GPU, from half a billion to 70 B: 26 settings; one that the card can't hold is recorded as such."""
+    rows = []
+    for source in ("qwen2.5-0.5b", "llama-3.2-1b"):
+        for method in ledger.METHODS:
+            for seq, checkpointing, loss in ((1024, True, "full"), (2048, False, "tiled"), (4096, True, "tiled")):
+                rows.append({"source": source, "method": method, "seq": seq, "checkpointing": checkpointing, "loss": loss})
+    eight = {"source": "llama-3.1-8b", "seq": 2048}
+    rows += [{**eight, "method": "full", "optimizer": optimizer} for optimizer in ("adamw", "adamw_8bit", "paged_adamw_8bit")]
+    rows += [{**eight, "method": method, "loss": loss} for method in ("lora", "qlora") for loss in ("full", "tiled")]
+    return [*rows, {"source": "llama-3.1-70b", "method": "qlora", "seq": 2048, "loss": "tiled"}]
+
+
+def main(one: Annotated[str, typer.Option(help="Measure this setting alone, given as JSON, and print it as JSON.")] = "") -> None:
+    """Measure the settings of `comparison` on the GPU here, and write data/measurements/memory_<card>.json."""
+    quiet()
+    if one:
+        found = measure(**json.loads(one))
+        typer.echo(json.dumps({"allocated": found.peak, "reserved": found.reserved, "phase": found.phase, "notes": found.notes}))
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        typer.echo("ftkit: there is no GPU here; on a CPU, measure.measure('pocket') counts every storage.", err=True)
+        raise typer.Exit(1)
+    card = torch.cuda.get_device_name()
+    rows = []
+    for row in comparison():
+        done = subprocess.run([sys.executable, "-m", "ftkit.measure", "--one", json.dumps(row)], capture_output=True, text=True)
+        traced = trace.trace(**row, every_layer=True)
+        measured = json.loads(done.stdout) if done.returncode == 0 else {"failed": done.stderr.strip().splitlines()[-1]}
+        figures = {"formula": memory.predict(**row).peak, "trace": traced.peak, "trace_reserved": traced.reserved}
+        rows.append({**row, **figures, **measured})
+        typer.echo(f"… {json.dumps(rows[-1])}", err=True)
+    head = {"command": "python -m ftkit.measure", "card": card, "cuda": torch.version.cuda}
+    trace.save(f"memory_{card.replace(' ', '_').lower()}", head, rows)
+
+
+if __name__ == "__main__":
+    typer.run(main)

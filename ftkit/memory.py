@@ -162,8 +162,8 @@ def kept(s: Setting, m: Sizes) -> dict[str, int]:
     if s.attention == "eager":
         repeated = 2 * (m.q if m.kv != m.q else m.kv)  # keys and values once for every query head
         attention = heads_width * (2 * m.q + repeated) + probability(heads_width) * m.heads * s.seq
-    if m.fused:
-        attention += M * (m.q + m.kv)  # the values are a view that keeps queries and keys alive
+    if m.fused and heads_width == M:
+        attention += M * (m.q + m.kv)  # the values are a view that keeps queries and keys alive, unless autocast copies them
     normalised = (4 if m.gemma else R) if s.method == "full" else 0
     return {
         "norms": m.norms * (m.h * (4 + normalised) + 4) + m.qk * (4 + normalised) + 8 * m.heads * bool(m.qk),
@@ -223,18 +223,23 @@ def moments(s: Setting, m: Sizes, layer: dict[str, int]) -> dict[str, int]:
     return found
 
 
-def loss_bytes(s: Setting, m: Sizes) -> int:
-    """What head and loss need: 12 bytes for every token and word of the vocabulary in transformers (three float32 of that size).
+def loss_bytes(s: Setting, m: Sizes) -> tuple[int, int]:
+    """What head and loss need at most in the forward and in the backward pass.
 
-    held: the logits stay besides. tiled: one tile of logits, and hidden states and trained head once more in float32.
+    In transformers 10 and 12 bytes for every token and word of the vocabulary: the logits in 16 bits and in float32 and
+    their log-softmax; that, and two gradients of its size. held: the 16-bit logits stay besides. tiled: one tile of logits,
+    and in the backward pass the gradients of hidden states and of a trained head in float32.
     """
     R, c, V, T = s.stream, s.compute, m.vocab, s.tokens
     if s.loss == "tiled":
         rows, columns = TILE
         trained = (4 + (R if R < 4 else 0)) * V * m.h if s.method == "full" else 0
-        cast = c * min(V, 2 * columns) * m.h if R != c else 0  # of two tiles' rows of the head
-        return c * min(T, rows) * columns + cast + (R + 4 + (R if R < 4 else 0)) * m.h * T + trained
-    return 12 * V * T + held(s, m) + (c * V * T if m.capped else 0) + (c * V * m.h if R != c else 0)
+        # Where a cast stands between: a chunk of the hidden states, and two tiles' rows of the head.
+        cast = c * (min(V, 2 * columns) + min(T, rows)) * m.h if R != c else 0
+        tile = c * min(T, rows) * columns + R * m.h * T
+        return tile + cast + R * m.h * T, tile + cast + (4 + (R if R < 4 else 0)) * m.h * T + trained
+    besides = held(s, m) + (c * V * T if m.capped else 0) + (c * V * m.h if R != c else 0)
+    return (8 + (c if c < 4 else 0)) * V * T, 12 * V * T + besides
 
 
 def held(s: Setting, m: Sizes) -> int:
@@ -256,8 +261,12 @@ def phases_of(s: Setting, m: Sizes) -> dict[str, dict[str, int]]:
     # Of the lowest layer only the down projection has its gradient by then.
     missing = trained_width(s) * (sum(a * b for a, b in m.sides.values()) - m.f * m.h) if s.method == "full" else 0
     logits = held(s, m)
+    # The embedding's output is a leaf of the graph where an adapter is trained, and stays; checkpointing counts it as an input.
+    leaf = R * m.h * T if s.method != "full" and not s.checkpointing else 0
+    forward, backward = loss_bytes(s, m)
     return {
-        "loss": {"activations": alive + final + (0 if s.checkpointing else casted), "logits": loss_bytes(s, m)},
+        "loss, forward": {"activations": alive + leaf + final + casted, "logits": forward},
+        "loss, backward": {"activations": alive + leaf + final + (0 if s.checkpointing else casted), "logits": backward},
         "backward, top layer": {"activations": alive + working + casted_now, "gradients": head, "logits": logits},
         "backward, bottom layer": {
             "activations": alive // m.layers + working + casted_now,
@@ -279,7 +288,7 @@ def casted_weights(s: Setting, m: Sizes) -> int:
 
 
 def predict(source, **options) -> Ledger:
-    """The `Ledger` of one training step by formula: the standing parts and the largest of five phases.
+    """The `Ledger` of one training step by formula: the standing parts and the largest of six phases.
 
     source: what `architecture.read` takes: a name in data/configs, a config.json, a directory, a hub id, a config, a model.
     options: the fields of `Setting`: method, rank, targets, seq, batch, checkpointing, dtype, adapter_dtype, attention,

@@ -180,7 +180,7 @@ def recorder(tape: Tape, setting: Setting):
             if function is add and not torch.is_grad_enabled() and args[0].shape == tape.embedding == args[1].shape:
                 function = torch.Tensor.add_  # autograd adds a tied weight's two gradients in place, but not under a mode
             out = opened.get(function, function)(*args, **(kwargs or {}))
-            part = "logits" if tape.phase == "loss" else "activations"
+            part = "logits" if tape.phase.startswith("loss") else "activations"
             for leaf in tree_leaves(out):
                 if isinstance(leaf, torch.Tensor) and leaf.untyped_storage()._cdata not in tape.live:
                     tape.put(leaf, part)

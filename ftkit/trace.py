@@ -15,22 +15,21 @@ from contextlib import contextmanager, nullcontext
 from . import architecture, count, ledger, lora, memory, models
 from .ledger import Ledger, Setting
 from .runtime import PACKAGES, UserError, data_path, quiet
-from .tape import Allocator, Tape, recorder
+from .tape import Allocator, Tape, needs_bitsandbytes, recorder
 
-DEPTHS = (3, 4)  # the smallest two with a bottom, a top and something between
 MIDDLE = "backward, middle layers"
 
 
-def trace(source, depths: tuple[int, int] | None = DEPTHS, **options) -> Ledger:
+def trace(source, every_layer: bool = False, **options) -> Ledger:
     """The `Ledger` of one training step, run on fake tensors; arguments as for `memory.predict`, and any dense model.
 
-    The step runs at two small `depths`: the peak of every phase is affine in the number of layers, so that the full depth
-    follows exactly. depths=None runs all layers, which takes longer, and tells what CUDA's allocator would reserve.
+    The step runs at two small depths: the peak of every phase is affine in the number of layers, so that the full depth
+    follows exactly. every_layer=True runs them all, which takes longer, and tells what CUDA's allocator would reserve.
     """
     setting = ledger.setting(source, **options)
     ledger.refuse_experts(setting.config, architecture.shapes(setting.config))
-    full, reserved = ledger.depth(setting.config), None
-    if depths is None or full <= max(depths):
+    full, depths, reserved = ledger.depth(setting.config), small_depths(setting), None
+    if every_layer or full <= max(depths):
         tape = step(setting)
         peaks = tape.peaks
         if setting.device == "cuda":
@@ -43,6 +42,13 @@ def trace(source, depths: tuple[int, int] | None = DEPTHS, **options) -> Ledger:
     sums = {phase: sum(parts.values()) for phase, parts in peaks.items()}
     top = max(sums, key=sums.__getitem__)
     return Ledger(setting, "trace", top, peaks[top], sums, sums[top], reserved)
+
+
+def small_depths(setting: Setting) -> tuple[int, int]:
+    """The smallest two with a bottom, a top and something between, and every kind of layer that the model has."""
+    kinds = setting.config.get("layer_types") or []
+    first = max(3, setting.config.get("sliding_window_pattern") or 0, *(kinds.index(kind) + 1 for kind in set(kinds)))
+    return first, first + 1
 
 
 def line(depths: tuple[int, int], first: int, second: int, depth: int) -> int:
@@ -68,19 +74,19 @@ def step(setting: Setting) -> Tape:
 def as_if_real(setting: Setting) -> Iterator[None]:
     """Where libraries read a tensor's values or ask for the device, the answers that the real step would get."""
     import torch
-    from bitsandbytes import functional
     from transformers import masking_utils
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    functional.quantize_4bit(torch.randn(64, 64), compress_statistics=True, quant_type="nf4")  # its tables come from real numbers
+    if needs_bitsandbytes(setting):
+        packed(torch.randn(64, 64), double_quant=True)  # bitsandbytes makes its tables once, and from real numbers
     ALL_ATTENTION_FUNCTIONS.register("ftkit_fused", fused_attention)
-    packed, autocast = masking_utils.find_packed_sequence_indices, torch.is_autocast_enabled("cuda")
+    indices, autocast = masking_utils.find_packed_sequence_indices, torch.is_autocast_enabled("cuda")
     masking_utils.find_packed_sequence_indices = lambda *_: None  # one sequence a row
     torch.set_autocast_enabled("cuda", setting.autocast is not None and setting.device == "cuda")  # peft asks for it
     try:
         yield
     finally:
-        masking_utils.find_packed_sequence_indices = packed
+        masking_utils.find_packed_sequence_indices = indices
         torch.set_autocast_enabled("cuda", autocast)
 
 
@@ -136,7 +142,6 @@ def quantize(model, setting: Setting) -> None:
 def fill(model, setting: Setting, make: Callable) -> None:
     """Every parameter and buffer on the meta device becomes what `make(shape, dtype=…)` gives, in the setting's dtypes."""
     import torch
-    from bitsandbytes.nn import Params4bit
 
     frozen_or_full = getattr(torch, "float32" if setting.kbit_prepare else setting.dtype)
     done: dict[int, tuple] = {}  # the old parameter is kept with the new one, so that no other gets its id
@@ -145,7 +150,7 @@ def fill(model, setting: Setting, make: Callable) -> None:
             if old is not None and id(old) not in done:
                 adapter = old.requires_grad and setting.method != "full"
                 dtype = getattr(torch, setting.adapter_dtype) if adapter else frozen_or_full
-                if isinstance(old, Params4bit):
+                if type(old).__name__ == "Params4bit":
                     new = packed(make(old.shape, dtype=getattr(torch, setting.dtype)), setting.double_quant)
                     module.quant_state = new.quant_state
                 else:
@@ -192,6 +197,7 @@ def run(model, setting: Setting, tape: Tape, device: str = "cpu") -> None:
         tape.enter("forward")
         ids = torch.zeros(setting.batch, setting.seq, dtype=torch.long, device=device)
         loss, outputs = loss_of(model, ids, setting, tape)
+        tape.enter("loss, backward")
         loss.backward()
         del loss, outputs
         tape.enter("optimizer")
@@ -207,7 +213,7 @@ def optimizer_of(setting: Setting, parameters: list):
         return torch.optim.AdamW(parameters, 1e-4, fused=fused, foreach=not fused)
     from bitsandbytes.optim import AdamW8bit
 
-    return AdamW8bit(parameters, 1e-4, is_paged=setting.device == "cuda" and setting.optimizer == "paged_adamw_8bit")
+    return AdamW8bit(parameters, 1e-4, is_paged=setting.optimizer == "paged_adamw_8bit" and parameters[0].is_cuda)
 
 
 def hold(model, setting: Setting, tape: Tape) -> None:
@@ -241,7 +247,7 @@ def watch(model, setting: Setting, tape: Tape) -> None:
     def watch_layer(layer, phase: str) -> None:
         layer.register_forward_hook(lambda _module, _inputs, out: tell(out[0] if isinstance(out, tuple) else out, phase))
 
-    head.register_forward_pre_hook(lambda *_: tape.enter("loss"))
+    head.register_forward_pre_hook(lambda *_: tape.enter("loss, forward"))
     layers[0].register_forward_pre_hook(lambda _, inputs: tell(inputs[0], "backward, end"))
     for i, layer in enumerate(layers):
         watch_layer(layer, {0: "backward, bottom layer", n - 1: "backward, top layer"}.get(i, MIDDLE))
@@ -263,7 +269,7 @@ def loss_of(model, ids, setting: Setting, tape: Tape) -> tuple:
             return outputs.loss, outputs if setting.loss == "held" else None
         base = plain(model)
         hidden = base.base_model(input_ids=ids).last_hidden_state[:, :-1]
-        tape.enter("loss")
+        tape.enter("loss, forward")
         return tiled_loss(hidden, base.get_output_embeddings().weight), None
 
 
@@ -303,8 +309,9 @@ def tiled_loss(hidden, weight):
             tiles = fill_tiles(hidden, weight, ctx.dtype)  # noqa: F841, they stay until the end
             return d_hidden.to(hidden.dtype), None if d_weight is None else d_weight.to(weight.dtype)
 
-    flat = hidden.reshape(-1, hidden.shape[-1])
-    return Tiled.apply(flat[torch.arange(len(flat), device=flat.device)], weight)  # a copy, as TRL's choice of tokens is
+    place = torch.arange(hidden.shape[0] * hidden.shape[1], device=hidden.device)
+    chosen = hidden[place // hidden.shape[1], place % hidden.shape[1]]  # a copy, as TRL's choice of tokens is
+    return Tiled.apply(chosen, weight)
 
 
 ARCHITECTURES = (
@@ -333,6 +340,15 @@ def comparison() -> list[dict]:
     return rows
 
 
+def save(name: str, head: dict, rows: list[dict]) -> None:
+    """Write data/measurements/<name>.json: what made it, with which versions, and one row a line."""
+    head = {**head, "versions": {p: importlib.metadata.version(p) for p in PACKAGES}}
+    path = data_path("measurements", f"{name}.json")
+    path.parent.mkdir(exist_ok=True)
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    path.write_text(f'{json.dumps(head)[:-1]},\n"rows": [\n{lines}\n]}}\n', encoding="utf-8")
+
+
 def main() -> None:
     """Hold the formula to the trace at every setting of `comparison`, and write data/measurements/formula_vs_trace.json."""
     rows = []
@@ -342,16 +358,8 @@ def main() -> None:
         rows.append({**row, "trace": traced.peak, "formula": predicted.peak, "phase": traced.phase})
         print(f"… {row['source']} {row['method']}: {predicted.peak / traced.peak - 1:+.2%}", file=sys.stderr, flush=True)
     errors = sorted(abs(row["formula"] / row["trace"] - 1) for row in rows)
-    head = {
-        "command": "python -m ftkit.trace",
-        "versions": {p: importlib.metadata.version(p) for p in PACKAGES},
-        "median_error": round(statistics.median(errors), 6),
-        "worst_error": round(errors[-1], 6),
-    }
-    path = data_path("measurements", "formula_vs_trace.json")
-    path.parent.mkdir(exist_ok=True)
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    path.write_text(f'{json.dumps(head)[:-1]},\n"rows": [\n{lines}\n]}}\n', encoding="utf-8")
+    errors_of = {"median_error": round(statistics.median(errors), 6), "worst_error": round(errors[-1], 6)}
+    save("formula_vs_trace", {"command": "python -m ftkit.trace", **errors_of}, rows)
 
 
 if __name__ == "__main__":
