@@ -2,14 +2,16 @@
 
 The map, one stage a file, arrows from left to right:
 
-    runtime, world → data → models → spectrum, lora, count → train → evaluate → forgetting → merge
+    runtime, world → data → models → quant, spectrum, lora, count, memory → train → evaluate → forgetting → merge
 
     setup()              seed, device, threads, versions, in one record
     models.load()        a transformers model and its tokenizer
     data.load()          chat examples, in train / validation / test
+    quant.quantize()     four bits from first principles
     spectrum.svd()       a matrix by its singular values
     lora.attach()        a peft model
     count.count()        what a LoRA of a published architecture trains
+    memory.predict()     what one training step holds, byte by byte
     train.sft()          a TRL run
     evaluate.compare()   base beside tuned, five dimensions, intervals
     forgetting.skills()  what the model can still do
@@ -25,12 +27,15 @@ from typing import TYPE_CHECKING
 from .runtime import Environment, UserError, setup
 
 if TYPE_CHECKING:
-    from . import count, data, evaluate, exercise, explore, forgetting, grids, lora, merge, models, plots, spectrum, tour, train, world
+    from . import (
+        architecture, count, data, evaluate, exercise, explore, explore_quant, forgetting, grids, lora, memory, merge, models, plots, quant,
+        spectrum, tour, train, world,
+    )  # fmt: skip
 
 __version__ = "0.1.0"
 __all__ = [
-    "Environment", "UserError", "count", "data", "evaluate", "exercise", "explore", "forgetting", "grids", "lora", "merge", "models",
-    "plots", "setup", "spectrum", "tour", "train", "world",
+    "Environment", "UserError", "architecture", "count", "data", "evaluate", "exercise", "explore", "explore_quant", "forgetting",
+    "grids", "lora", "memory", "merge", "models", "plots", "quant", "setup", "spectrum", "tour", "train", "world",
 ]  # fmt: skip
 
 

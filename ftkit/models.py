@@ -85,7 +85,7 @@ def load(name: str | Path | None = None, quant: str | None = None):
         ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return (model if quant else model.to(device)).eval(), tokenizer
+    return (unpacked(model) if quant else model.to(device)).eval(), tokenizer
 
 
 def quantization(quant: str, dtype):
@@ -95,6 +95,18 @@ def quantization(quant: str, dtype):
     if quant == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type=quant, bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
+
+
+def unpacked(model):
+    """`model`, its 4-bit layers kept on bitsandbytes' ordinary path: dequantize, then multiply.
+
+    On a CPU with AVX-512 BF16 the first evaluation would repack them for good, with scales in bfloat16 (bitsandbytes 0.50):
+    logits change, and when the model is trained after that, no gradient passes such a layer any more.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
 
 
 def linears(model) -> dict:

@@ -335,18 +335,6 @@ def library():
     return bitsandbytes.functional
 
 
-def exact(model):
-    """`model`, its 4-bit layers kept on bitsandbytes' ordinary path: dequantize in float32, then multiply.
-
-    On a CPU with AVX-512 BF16 the first evaluation would repack them for good, with scales in bfloat16 (bitsandbytes 0.50):
-    logits change, and when the model is trained after that, no gradient passes such a layer any more.
-    """
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
-    return model
-
-
 @dataclass(frozen=True, repr=False)
 class Held(Record):
     """The bytes that bitsandbytes holds for a model's 4-bit layers, by kind, counted on its own tensors."""

@@ -221,7 +221,7 @@ def test_a_quantized_model_is_the_same_model_again_after_the_block():
 def test_quantized_here_predicts_as_bitsandbytes_does(pocket):
     model, tokenizer = pocket
     rows = data.load("general")["train"].select(range(12))
-    real = quant.answer_logs(quant.exact(models.load("pocket", quant="nf4")[0]), tokenizer, rows)
+    real = quant.answer_logs(models.load("pocket", quant="nf4")[0], tokenizer, rows)
     whole = quant.answer_logs(model, tokenizer, rows)
     with quant.quantized(model, "nf4", 64, double=True):
         ours = quant.answer_logs(model, tokenizer, rows)
@@ -229,8 +229,8 @@ def test_quantized_here_predicts_as_bitsandbytes_does(pocket):
     assert (whole.logs - real.logs).abs().max() > 0.1, "the tolerance above is far below what quantizing does"
 
 
-def test_gradients_pass_an_exact_model_after_an_evaluation():
-    model = lora.attach(quant.exact(models.load("pocket", quant="nf4")[0]), r=2)
+def test_gradients_pass_a_four_bit_model_after_an_evaluation():
+    model = lora.attach(models.load("pocket", quant="nf4")[0], r=2)
     ids = torch.arange(6, 40)[None]
     with torch.no_grad():
         model.eval()(ids)
