@@ -28,9 +28,26 @@ from .runtime import Environment, UserError, setup
 
 if TYPE_CHECKING:
     from . import (
-        architecture, count, data, evaluate, exercise, explore, explore_quant, forgetting, grids, lora, memory, merge, models, plots, quant,
-        spectrum, tour, train, world,
-    )  # fmt: skip
+        architecture,
+        count,
+        data,
+        evaluate,
+        exercise,
+        explore,
+        explore_quant,
+        forgetting,
+        grids,
+        lora,
+        memory,
+        merge,
+        models,
+        plots,
+        quant,
+        spectrum,
+        tour,
+        train,
+        world,
+    )
 
 __version__ = "0.1.0"
 __all__ = [

@@ -107,7 +107,8 @@ def test_every_token_of_the_labs_answers_was_a_frequent_target(world):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(data_path("pocket"))
-    rows = [json.loads(line) for name in ("tickets", "general", "facts") for line in data_path("tasks", f"{name}.jsonl").read_text().splitlines()]
+    files = [data_path("tasks", f"{name}.jsonl") for name in ("tickets", "general", "facts")]
+    rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
     answers = [row["messages"][-1]["content"] + corpus.END for row in rows]
     needed = {i for ids in tokenizer(answers, add_special_tokens=False)["input_ids"] for i in ids}
     counts = tasks.target_counts(world, tokenizer, batches=600)
