@@ -73,6 +73,7 @@ class Setting:
 
 
 ALWAYS = (
+    "the parts are what is alive at the peak: gradients are 0 where it falls before there are any",
     "one GPU, one step, no gradient accumulation; gradients are set to None after each step",
     "the optimizer's state has the dtype of what it trains, or 8 bits for tensors of 4,096 numbers and more",
     "every row is as long as seq: no padding, no mask, no dropout, no sliding window shorter than seq",

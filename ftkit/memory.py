@@ -143,8 +143,8 @@ def kept(s: Setting, m: Sizes) -> dict[str, int]:
 
     norms: the float32 copy and one factor a row (and the normalised row where the norm's weight is trained).
     attention: q, k, v as they enter the kernel, its output and a float32 a head; eager keeps the probabilities, seq a head.
-    mlp: gate, its activation, up. inputs: what linear layers whose weight or adapter is trained were given: one for
-    layers that share it, a copy for each where a cast stands between. low_rank: A x, r a target.
+    mlp: gate, its activation, up. inputs, down_input: what linear layers whose weight or adapter is trained were given: one
+    for layers that share it, a copy for each where a cast stands between. low_rank: A x, r a target.
     """
     R, c, a, M = s.stream, s.compute, width(s.adapter_dtype), linear_output(s)
     heads_width = c if s.autocast else R
@@ -164,6 +164,7 @@ def kept(s: Setting, m: Sizes) -> dict[str, int]:
         attention = heads_width * (2 * m.q + repeated) + probability(heads_width) * m.heads * s.seq
     if m.fused and heads_width == M:
         attention += M * (m.q + m.kv)  # the values are a view that keeps queries and keys alive, unless autocast copies them
+    kernels_own = not m.fused or s.attention == "eager"  # else the output projection is given a rearranged copy of it
     normalised = (4 if m.gemma else R) if s.method == "full" else 0
     return {
         "norms": m.norms * (m.h * (4 + normalised) + 4) + m.qk * (4 + normalised) + 8 * m.heads * bool(m.qk),
@@ -171,7 +172,7 @@ def kept(s: Setting, m: Sizes) -> dict[str, int]:
         "mlp": 3 * M * m.f,
         "inputs": inputs(("q_proj", "k_proj", "v_proj", "qkv_proj"), m.h, R)
         + inputs(("gate_proj", "up_proj", "gate_up_proj"), m.h, R)
-        + inputs(("o_proj",), m.q, heads_width, saved=not m.fused),
+        + inputs(("o_proj",), m.q, heads_width, saved=kernels_own),
         "down_input": inputs(("down_proj",), m.f, M),
         "low_rank": len(ends) * s.rank * (c if s.autocast else a),
     }
