@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -196,7 +197,9 @@ def peft_count(source, r: int = 16, targets: str | list[str] = "all-linear", mod
     """
     import torch
 
-    with torch.device("meta"):
+    with torch.device("meta"), warnings.catch_warnings():
+        # for fused experts peft fills rank_pattern itself, and then warns that it matches no linear layer
+        warnings.filterwarnings("ignore", message=".*_pattern keys did not match any targeted module.*")
         adapted = lora.attach(model if model is not None else skeleton(source), r=r, targets=targets)
     counted = lora.trainable(adapted)
     adapted.unload()
