@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         evaluate,
         exercise,
         explore,
+        explore_memory,
         explore_quant,
         forgetting,
         grids,
@@ -51,8 +52,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Environment", "UserError", "architecture", "count", "data", "evaluate", "exercise", "explore", "explore_quant", "forgetting",
-    "grids", "lora", "memory", "merge", "models", "plots", "quant", "setup", "spectrum", "tour", "train", "world",
+    "Environment", "UserError", "architecture", "count", "data", "evaluate", "exercise", "explore", "explore_memory",
+    "explore_quant", "forgetting", "grids", "lora", "memory", "merge", "models", "plots", "quant", "setup", "spectrum", "tour",
+    "train", "world",
 ]  # fmt: skip
 
 

@@ -25,6 +25,7 @@ LEAVES = {
     "plots": {"record", "drawing"},
     "explore": {"record", "drawing", "panel"},
     "explore_quant": {"record", "drawing", "panel", "explore"},
+    "explore_memory": {"record", "drawing", "panel"},
 }
 # Small calculators and checks, each on its own: they may import the order, and only the entries import them.
 CHECKS = {"decide", "cost", "claims", "doctor"}
