@@ -1,11 +1,9 @@
 """The memory explorer: one training step as a bar of its parts against what a card holds, and how full each phase is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from .drawing import ACCENT, FAINT, GREY, INK, Drawing, Frame, box, drawing, line, words
 from .panel import Panel
-from .record import Record
 
 GIB = 2**30
 # The parts of a ledger in the order of a bar: what stands all the time first, then what tokens cost.
@@ -18,19 +16,6 @@ RANKS = (4, 8, 16, 32, 64, 128)
 LENGTHS = tuple(2**n for n in range(7, 18))
 BATCHES = (1, 2, 4, 8, 16)
 LEFT, WIDE = 40, 690
-
-
-@dataclass(frozen=True, repr=False)
-class Table(Record):
-    """Rows that were computed elsewhere, to be shown as they are."""
-
-    title: str
-    heads: Sequence[str]
-    rows: Sequence[Sequence[object]]
-
-    def table(self):
-        """As given."""
-        return self.title, self.heads, list(self.rows)
 
 
 def axis_end(size: float) -> float:

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 def about(value: float, digits: int = 3, unit: str = "") -> str:
@@ -40,3 +41,16 @@ class Record:
         head = "".join(f"<th style='text-align:left'>{html.escape(str(h))}</th>" for h in heads)
         body = "".join("<tr>" + "".join(f"<td style='text-align:left'>{html.escape(str(c))}</td>" for c in row) + "</tr>" for row in rows)
         return f"<table><caption style='text-align:left'><b>{html.escape(title)}</b></caption><tr>{head}</tr>{body}</table>"
+
+
+@dataclass(frozen=True, repr=False)
+class Table(Record):
+    """Rows that were computed elsewhere, to be shown as they are."""
+
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+    def table(self):
+        """As given."""
+        return self.title, self.heads, list(self.rows)

@@ -107,8 +107,3 @@ def test_stacks_share_one_axis():
 @pytest.mark.parametrize(("size", "end"), [(0.5, 1), (15.9, 24), (16, 24), (15, 16), (2000, 2200)])
 def test_the_axis_ends_beyond_what_it_shows(size, end):
     assert explore_memory.axis_end(size * GIB) == pytest.approx(end)
-
-
-def test_a_table_is_shown_as_given():
-    table = explore_memory.Table("Cards", ("card", "GiB"), [("T4 16", 13.5)])
-    assert str(table).splitlines() == ["Cards", "card   GiB", "T4 16  13.5"]

@@ -7,7 +7,7 @@ import torch
 
 from ftkit import UserError, plots, runtime, setup
 from ftkit.exercise import check
-from ftkit.record import Record, about, percent
+from ftkit.record import Record, Table, about, percent
 
 
 class Two(Record):
@@ -77,3 +77,8 @@ def test_figures_show_their_numbers():
     assert figure.axes[0].collections[0].get_offsets()[:, 0].tolist() == [50.0, 100.0]
     figure = plots.bars({"task": {"base": (0.0, 0.0, 0.1), "tuned": (0.9, 0.8, 0.95)}})
     assert [round(p.get_height()) for p in figure.axes[0].patches] == [0, 90]
+
+
+def test_a_table_is_shown_as_given():
+    table = Table("Cards", ("card", "GiB"), [("T4 16", 13.5)])
+    assert str(table).splitlines() == ["Cards", "card   GiB", "T4 16  13.5"]
