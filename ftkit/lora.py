@@ -71,21 +71,11 @@ def deltas(tuned, base=None) -> dict:
 @contextmanager
 def added(model, changes: Mapping) -> Iterator:
     """`model` with W + ΔW in the named linear layers inside the block, and with the very same W again after it."""
-    import torch
-
     layers = models.linears(model)
     if unknown := [n for n in changes if n not in layers]:
         raise UserError(f"the model has no linear layer {unknown[0]!r}.{nearest(unknown[0], layers)}")
-    kept = {name: layers[name].weight.detach().clone() for name in changes}
-    try:
-        with torch.no_grad():
-            for name, change in changes.items():
-                layers[name].weight += change
+    with models.replaced({layers[name].weight: layers[name].weight.detach() + change for name, change in changes.items()}):
         yield model
-    finally:
-        with torch.no_grad():
-            for name, W in kept.items():
-                layers[name].weight.copy_(W)
 
 
 BLOCKS = {"attention": ("self_attn", "attn", "attention"), "mlp": ("mlp",)}

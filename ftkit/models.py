@@ -2,6 +2,8 @@
 
 import hashlib
 import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from .runtime import UserError, chosen_model, data_path, device_and_dtype, hub_call, nearest
@@ -119,6 +121,23 @@ def linears(model) -> dict:
 
     head = model.get_output_embeddings()
     return {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear | Conv1D) and m is not head}
+
+
+@contextmanager
+def replaced(weights: Mapping) -> Iterator[None]:
+    """Other numbers in the parameters inside the block, and the very same ones after it: weights = {parameter: its new values}."""
+    import torch
+
+    kept = {parameter: parameter.detach().clone() for parameter in weights}
+    try:
+        with torch.no_grad():
+            for parameter, values in weights.items():
+                parameter.copy_(values)
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, values in kept.items():
+                parameter.copy_(values)
 
 
 def fingerprint(model) -> str:

@@ -304,20 +304,9 @@ def quantized(model, format: str = "nf4", block: int = BLOCK, double: bool = Fal
 
     For formats that bitsandbytes lacks, and to compare formats in one precision; an adapter's own matrices stay as they are.
     """
-    import torch
-
     layers = {name: m.weight for name, m in models.linears(model).items() if ".lora_" not in name}
-    rounded = {name: quantize(W, format, block, double, name).dequantize() for name, W in layers.items()}
-    kept = {name: W.detach().clone() for name, W in layers.items()}
-    try:
-        with torch.no_grad():
-            for name, W in layers.items():
-                W.copy_(rounded[name])
+    with models.replaced({W: quantize(W, format, block, double, name).dequantize() for name, W in layers.items()}):
         yield model
-    finally:
-        with torch.no_grad():
-            for name, W in layers.items():
-                W.copy_(kept[name])
 
 
 def library():
