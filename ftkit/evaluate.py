@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import lora
+from .models import answers
 from .record import Record, about, percent_in
 from .runtime import UserError
 from .world import skills
@@ -49,27 +50,6 @@ def as_base(model, wanted: bool = True):
     """The model with its adapter switched off inside the block: the base, without loading it twice."""
     with model.disable_adapter() if wanted and lora.is_attached(model) else contextlib.nullcontext():
         yield model
-
-
-def answers(model, tokenizer, conversations: Sequence[list[dict]], max_new_tokens: int = 64, batch_size: int = 100) -> list[str]:
-    """The greedy answer to each conversation (a list of chat messages), in the order given.
-
-    Prompts are sorted by length and padded on the left, so that a batch holds little padding.
-    """
-    import torch
-
-    prompts = [tokenizer.apply_chat_template(c, add_generation_prompt=True, tokenize=False) for c in conversations]
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    replies = [""] * len(prompts)
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        inputs = tokenizer([prompts[i] for i in chosen], add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt")
-        with torch.no_grad():
-            output = model.generate(**inputs.to(model.device), max_new_tokens=max_new_tokens, do_sample=False)
-        texts = tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        for i, reply in zip(chosen, texts, strict=True):
-            replies[i] = reply.strip()
-    return replies
 
 
 def parse(reply: str, gold: dict) -> dict | None:

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from .evaluate import Rate, answers, paired_difference
+from .data import answer_tokens
+from .evaluate import Rate, as_base, paired_difference
+from .models import answers
 from .record import Record, percent, percent_in
 from .world import skills as suites
 from .world.entities import World
@@ -42,14 +44,11 @@ def skills(model, tokenizer, n: int = 50, seed: int = 0, names: list[str] | None
     """Ask `n` held-out probes of every skill (or of `names`); greedy decoding, exact match."""
     names = list(names or suites.SKILLS)
     probes = {name: suites.suite(world or World(), name, n, seed) for name in names}
-    flat = [p for group in probes.values() for p in group]
-    replies = answers(model, tokenizer, [[{"role": "user", "content": p.prompt}] for p in flat], 48, 128)
-    right = [r == p.answer for r, p in zip(replies, flat, strict=True)]
-    by_name, start = {}, 0
-    for name, group in probes.items():
-        by_name[name] = right[start : start + len(group)]
-        start += len(group)
-    return Skills(by_name)
+    right = {}
+    for name, group in probes.items():  # a suite's answers are alike in length, so that its batches end early
+        replies = answers(model, tokenizer, [[{"role": "user", "content": p.prompt}] for p in group], 48)
+        right[name] = [r == p.answer for r, p in zip(replies, group, strict=True)]
+    return Skills(right)
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,6 +76,33 @@ class Forgetting(Record):
         mean, low, high = self.lost
         rows.append(("mean", percent(self.before.mean), percent(self.after.mean), percent_in(-mean, -high, -low)))
         return f"Skills before and after, n = {next(iter(a.values())).n} each", ("skill", "before", "after", "change"), rows
+
+
+def distance(base, tuned, tokenizer, rows, batch_size: int = 20) -> float:
+    """KL(base ‖ tuned) at the answers' tokens of chat rows, mean in nats a token: how far the tuned model's replies moved.
+
+    base: another model, or `tuned` itself, which then stands in for its base with its adapter switched off.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    total, count = 0.0, 0
+    by_length = sorted(rows["messages"], key=lambda messages: sum(len(m["content"]) for m in messages))
+    for start in range(0, len(rows), batch_size):
+        chosen = by_length[start : start + batch_size]
+        texts = [tokenizer.apply_chat_template(m, tokenize=False) for m in chosen]
+        inputs = tokenizer(texts, add_special_tokens=False, padding=True, padding_side="right", return_tensors="pt").to(tuned.device)
+        lengths = inputs["attention_mask"].sum(1, keepdim=True)
+        answers_at = torch.tensor([[answer_tokens(m, tokenizer)] for m in chosen], device=tuned.device)
+        place = torch.arange(inputs["input_ids"].shape[1], device=tuned.device)
+        answer = ((place >= lengths - answers_at) & (place < lengths))[:, 1:]
+        with torch.no_grad():
+            with as_base(base, base is tuned):
+                before = base(**inputs).logits[:, :-1][answer].float().log_softmax(-1)
+            after = tuned(**inputs).logits[:, :-1][answer].float().log_softmax(-1)
+        total += F.kl_div(after, before, log_target=True, reduction="sum").item()
+        count += int(answer.sum())
+    return total / count
 
 
 def table(before: Skills, after: Skills) -> Forgetting:

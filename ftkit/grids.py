@@ -1,4 +1,4 @@
-"""Grids of whole runs, made once and read by lessons: `python -m ftkit.grids` writes data/grids/lora.json.
+"""Grids of whole runs, made once and read by lessons: `python -m ftkit.grids playground` writes data/grids/playground.json.
 
 A row is one training run with everything that was measured on it; the file says with which versions and how long it took.
 Runs that are already there are not made again, so that an interrupted command goes on where it stopped.
@@ -9,28 +9,30 @@ import importlib.metadata
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from . import data, evaluate, forgetting, lora, models, setup, spectrum, train
-from .runtime import PACKAGES, UserError, data_path
+from . import data, evaluate, forgetting, lora, merge, models, setup, spectrum, train
+from .runtime import PACKAGES, UserError, data_path, nearest
 
 SEEDS = (0, 1, 2)
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 CUTS = (0, 1, 2, 4, 8, 16, 32, 64, 128)  # ranks that a full update is truncated to
 ALPHAS = (4.0, 16.0, 64.0)
 RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)  # steps of two, alphas in steps of four: some products alpha · lr come up three times
+PLANE_RANKS, PLANE_EPOCHS = (1, 64, 16, 4), (1, 2, 3)
+PLANE_RATES = {"lora": (5e-4, 2e-3, 8e-3), "full": (2e-4, 8e-4, 3.2e-3)}
 # The same number of trained parameters on different targets: r · Σ (d_in + d_out) is 32,768 a layer for r = 8 on all seven, or just below.
 BUDGET = {("q_proj", "v_proj"): 36, ("q_proj", "k_proj", "v_proj", "o_proj"): 18, ("gate_proj", "up_proj", "down_proj"): 14}
 
 
 @dataclass(frozen=True)
 class Point:
-    """One run: what decides it, and nothing else. r = 0 means full fine-tuning."""
+    """One run: what decides it, and nothing else. r = 0 means full fine-tuning; `rows` None all training rows there are."""
 
     data: str = "tickets"
     r: int = 8
@@ -39,15 +41,56 @@ class Point:
     epochs: int = 2
     targets: str | tuple[str, ...] = "all-linear"
     seed: int = 0
+    quant: str | None = None
+    dora: bool = False
+    rows: int | None = None
+    batch_size: int = 16
+    replay: float = 0.0
+    replayed: str = "general"
+    weight_decay: float = 0.0
+    kl: float = 0.0
+    evaluations: int = 0
 
     @property
     def key(self) -> str:
         """The point as text: what makes a row unique."""
         return json.dumps(dataclasses.asdict(self))
 
+    @property
+    def method(self) -> str:
+        """What the field calls it: full, lora, dora or qlora."""
+        return "full" if not self.r else "dora" if self.dora else "qlora" if self.quant else "lora"
 
-def points() -> list[Point]:
-    """Every run of the grid: full fine-tuning, ranks, new facts, targets at one budget, alpha against learning rate."""
+    def experiment(self) -> train.Experiment:
+        """The run that this point stands for; the last step is kept."""
+        recipe = train.Recipe(
+            self.lr,
+            self.epochs,
+            self.batch_size,
+            weight_decay=self.weight_decay,
+            kl=self.kl,
+            evaluations=self.evaluations,
+            keep_best=False,
+            seed=self.seed,
+        )
+        targets = list(self.targets) if isinstance(self.targets, tuple) else self.targets
+        adapter = {"r": self.r, "alpha": self.alpha, "targets": targets} | ({"use_dora": True} if self.dora else {})
+        return train.Experiment("pocket", self.quant, self.data, self.rows, self.replay, self.replayed, adapter if self.r else None, recipe)
+
+
+def experiment(row: Mapping) -> train.Experiment:
+    """The run that a grid's row was measured on."""
+    return as_point(row).experiment()
+
+
+def as_point(row: Mapping) -> Point:
+    """The point of a row; what an older row does not state is as it was then: the default."""
+    stated = {f.name: row[f.name] for f in dataclasses.fields(Point) if f.name in row}
+    return Point(**stated | {"targets": tuple(t) if isinstance(t := stated["targets"], list) else t})
+
+
+def lora_points() -> list[Point]:
+    """Full fine-tuning, ranks, new facts, targets at one budget, alpha against learning rate."""
     found: dict[Point, None] = {}
     for seed in SEEDS:
         found |= {Point(r=0, alpha=0, lr=lr, seed=seed): None for lr in (3e-4, 1e-3)}
@@ -60,25 +103,37 @@ def points() -> list[Point]:
     return list(found)
 
 
+def playground_points() -> list[Point]:
+    """Short runs for the learning-forgetting plane: what the sliders offer, then every other means against forgetting.
+
+    alpha is 16 whatever the rank, so that turning the rank does not also turn the rate (notebook 02).
+    """
+    start = {"alpha": 16, "rows": 96, "batch_size": 4}
+    low, mild, hot = PLANE_RATES["lora"]
+    stated = [{"lr": low * 2**k} for k in range(7)] + [{"r": 0, "alpha": 0, "lr": 1e-4 * 2**k} for k in range(7)]
+    stated += [{"r": r, "lr": lr, "epochs": e} for r in PLANE_RANKS for lr in (mild, low, hot) for e in PLANE_EPOCHS]
+    stated += [{"r": 0, "alpha": 0, "lr": lr, "epochs": e} for lr in PLANE_RATES["full"] for e in PLANE_EPOCHS]
+    stated += [{"lr": lr, "replay": share} for lr in (mild, hot) for share in (0.05, 0.1, 0.2, 0.5)]
+    stated += [{"lr": lr, **means} for lr in (mild, hot) for means in ({"quant": "nf4"}, {"dora": True})]
+    stated += [{"lr": lr, "targets": t} for lr in (mild, hot) for t in ("attention", "mlp", "q,v")]
+    stated += [{"lr": lr, **means} for lr in (mild, hot) for means in ({"kl": 0.1}, {"kl": 1.0}, {"weight_decay": 0.1})]
+    stated += [{"lr": lr, "replay": 0.2, "replayed": "self"} for lr in (mild, hot)]
+    stated += [{"lr": low, "quant": "nf4"}, {"lr": low, "dora": True}, *({"lr": low, "targets": t} for t in ("attention", "mlp", "q,v"))]
+    stated.append({"r": 0, "alpha": 0, "lr": 8e-4, "weight_decay": 0.1})
+    stated.append({"r": 0, "alpha": 0, "lr": 8e-4, "replay": 0.2})
+    every = [{"r": 16, "epochs": 2} | start | one for one in stated]
+    found = {Point(**one, evaluations=one["epochs"], seed=seed): None for one in every for seed in SEEDS}
+    return list(found)
+
+
 def measure(point: Point) -> dict:
     """Train one point and measure it: task, skills, the update's ranks and intruders; of a full update also its truncations."""
     setup(seed=point.seed)
     base, tokenizer = models.load("pocket")
-    model, _ = models.load("pocket")
-    if point.r:
-        model = lora.attach(model, point.r, point.alpha, list(point.targets) if isinstance(point.targets, tuple) else point.targets)
+    run, _ = point.experiment().run()
     splits = data.load(point.data)
-    run = train.sft(model, tokenizer, {"train": splits["train"]}, train.Recipe(point.lr, point.epochs, evaluations=0, seed=point.seed))
-
-    def scores(tuned) -> dict:
-        return {
-            "task": evaluate.score(tuned, tokenizer, splits["test"]).task.value,
-            **({"stored": evaluate.score(tuned, tokenizer, splits["train"]).task.value} if point.data == "facts" else {}),
-            "skills": {k: r.value for k, r in forgetting.skills(tuned, tokenizer).rates.items()},
-        }
-
-    changes = lora.deltas(run.model, base)
     layers = models.linears(base)
+    changes = lora.deltas(run.model, base)
     before = {n: spectrum.svd(layers[n].weight) for n in changes}
     spectra = {n: spectrum.svd(d) for n, d in changes.items()}
     tuned = {n: spectrum.svd(layers[n].weight + d) for n, d in changes.items()}
@@ -86,25 +141,76 @@ def measure(point: Point) -> dict:
         **dataclasses.asdict(point),
         "trainable": run.trainable,
         "loss": run.loss,
-        **scores(run.model),
-        "size": statistics.fmean((d.norm() / layers[n].weight.norm()).item() for n, d in changes.items()),
+        **scores(run.model, tokenizer, splits, point.data == "facts"),
+        "size": size(changes, layers),
         "ranks": {f"{share:g}": spectrum.ranks(spectra).median(share) for share in spectrum.SHARES},
         "intruders": sum(len(spectrum.intruders(before[n], tuned[n])) for n in changes),
     }
     if not point.r:
         row["truncated"] = {}
-        for r in CUTS:
-            with lora.added(base, {n: s.truncate(min(r, len(s.S))) for n, s in spectra.items()}):
-                row["truncated"][str(r)] = scores(base)
-        with lora.added(base, changes):
-            row["truncated"]["full"] = scores(base)
+        for r in (*CUTS, "full"):
+            cut = changes if r == "full" else {n: s.truncate(min(r, len(s.S))) for n, s in spectra.items()}
+            with lora.added(base, cut):
+                row["truncated"][str(r)] = scores(base, tokenizer, splits, point.data == "facts")
     return {**row, "seconds": round(run.seconds, 1)}
 
 
-def compact(row: dict) -> dict:
+def scores(tuned, tokenizer, splits, stored: bool = False) -> dict:
+    """The shares of right answers: on the task's test rows, on its training rows where they are facts to be stored, by skill."""
+    known = {"stored": evaluate.score(tuned, tokenizer, splits["train"]).task.value} if stored else {}
+    skills = forgetting.skills(tuned, tokenizer).rates
+    return {"task": evaluate.score(tuned, tokenizer, splits["test"]).task.value, **known, "skills": {k: r.value for k, r in skills.items()}}
+
+
+def size(changes: Mapping, layers: Mapping) -> float:
+    """‖ΔW‖ / ‖W‖ in the Frobenius norm, the mean over matrices."""
+    return statistics.fmean((d.norm() / layers[n].weight.norm()).item() for n, d in changes.items())
+
+
+def observe(point: Point) -> dict:
+    """Train one point and measure what the plane and the sliders show: curves, task, skills, distance from the base, bytes."""
+    setup(seed=point.seed)
+    base, tokenizer = models.load("pocket")
+    run, _ = point.experiment().run()
+    splits = data.load(point.data)
+    test, general = data.first(splits["test"], 100), data.first(data.load("general")["train"], 60)
+    changes = lora.deltas(run.model, base)
+    # Whole matrices answer half as fast again, and the same within rounding; into 4-bit ones an update doesn't fit.
+    tuned = merge.merge(run.model, in_place=True)[0] if point.method in ("lora", "dora") else run.model
+    step = max(1, len(run.losses) // 20)
+    return {
+        **dataclasses.asdict(point),
+        "method": point.method,
+        "trainable": run.trainable,
+        "loss": run.loss,
+        "curve": run.losses[::step],
+        "validation": run.validation,
+        **scores(tuned, tokenizer, {"test": test}),
+        "size": size(changes, models.linears(base)),
+        "kl_task": forgetting.distance(base, tuned, tokenizer, splits["validation"]),
+        "kl_general": forgetting.distance(base, tuned, tokenizer, general),
+        "seconds": round(run.seconds, 1),
+    }
+
+
+# What a grid holds, and what is measured at each of its points.
+GRIDS: dict[str, tuple[Callable[[], list[Point]], Callable[[Point], dict]]] = {
+    "lora": (lora_points, measure),
+    "playground": (playground_points, observe),
+}
+
+
+def points(grid: str = "lora") -> list[Point]:
+    """Every run of a grid."""
+    return GRIDS[grid][0]()
+
+
+def compact(row: object) -> object:
     """Numbers to five digits: a grid is read, not recomputed."""
     if isinstance(row, dict):
         return {k: compact(v) for k, v in row.items()}
+    if isinstance(row, list | tuple):
+        return [compact(v) for v in row]
     return float(f"{row:.5g}") if isinstance(row, float) else row
 
 
@@ -143,43 +249,49 @@ def curve(rows: list[dict], value: str | Callable[[dict], float] = "task", x: st
 def done(folder: Path) -> dict[str, dict]:
     """The rows that earlier or neighbouring commands have left in `folder`, by point."""
     rows = [json.loads(line) for file in sorted(folder.glob("*.jsonl")) for line in file.read_text(encoding="utf-8").splitlines()]
-    names = [f.name for f in dataclasses.fields(Point)]
-    return {json.dumps({k: row[k] for k in names}): row for row in rows}
+    return {as_point(row).key: row for row in rows}
 
 
-def missing(folder: Path, worker: int, workers: int) -> Iterator[Point]:
+def missing(grid: str, folder: Path, worker: int, workers: int) -> Iterator[Point]:
     """This worker's share of the points that nobody has made yet."""
-    for point in points()[worker::workers]:
+    for point in points(grid)[worker::workers]:
         if point.key not in done(folder):
             yield point
 
 
+def write(grid: str, rows: list[dict]) -> Path:
+    """data/grids/<grid>.json: the command that makes it, versions, the time it took, and a row a line."""
+    head = {"command": f"python -m ftkit.grids {grid}", "versions": {p: importlib.metadata.version(p) for p in PACKAGES}}
+    head["training_seconds"] = round(sum(row["seconds"] for row in rows))
+    path = data_path("grids", f"{grid}.json")
+    path.parent.mkdir(exist_ok=True)
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    path.write_text(f'{json.dumps(head)[:-1]},\n"rows": [\n{lines}\n]}}\n', encoding="utf-8")
+    return path
+
+
 def main(
-    parts: Annotated[Path, typer.Option(help="Folder for finished rows; a command that finds some goes on from there.")] = Path(
-        "build/grid"
-    ),
+    grid: Annotated[str, typer.Argument(help=f"Which grid: {', '.join(GRIDS)}.")] = "lora",
+    parts: Annotated[Path | None, typer.Option(help="Folder for finished rows; a command that finds some goes on from there.")] = None,
     worker: Annotated[int, typer.Option(help="Which share of the points to make, from 0.")] = 0,
     workers: Annotated[int, typer.Option(help="Into how many shares the points are split.")] = 1,
 ) -> None:
-    """Make the runs of a share; whoever finishes the last one writes data/grids/lora.json."""
+    """Make the runs of a share of a grid; whoever finishes the last one writes data/grids/<grid>.json."""
+    if grid not in GRIDS:
+        raise typer.BadParameter(f"there is no grid {grid!r}; give one of {', '.join(GRIDS)}.{nearest(grid, GRIDS)}")
+    parts = parts or Path("build", "grids", grid)
     parts.mkdir(parents=True, exist_ok=True)
     with (parts / f"{worker}-of-{workers}.jsonl").open("a", encoding="utf-8") as file:
-        for point in missing(parts, worker, workers):
+        for point in missing(grid, parts, worker, workers):
             began = time.perf_counter()
-            row = measure(point)
+            row = GRIDS[grid][1](point)
             file.write(json.dumps(compact(row)) + "\n")
             file.flush()
             typer.echo(f"… {point.key}: task {row['task']:.3f} in {time.perf_counter() - began:.0f} s", err=True)
     rows = done(parts)
-    if all(point.key in rows for point in points()):
-        found = [rows[point.key] for point in points()]
-        head = {"command": "python -m ftkit.grids", "versions": {p: importlib.metadata.version(p) for p in PACKAGES}}
-        head["training_seconds"] = round(sum(row["seconds"] for row in found))
-        path = data_path("grids", "lora.json")
-        path.parent.mkdir(exist_ok=True)
-        lines = ",\n".join(json.dumps(row) for row in found)
-        path.write_text(f'{json.dumps(head)[:-1]},\n"rows": [\n{lines}\n]}}\n', encoding="utf-8")
-        typer.echo(f"… {path.name}: {len(found)} runs", err=True)
+    if all(point.key in rows for point in points(grid)):
+        found = [rows[point.key] for point in points(grid)]
+        typer.echo(f"… {write(grid, found).name}: {len(found)} runs", err=True)
 
 
 if __name__ == "__main__":

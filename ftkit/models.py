@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -138,6 +138,27 @@ def replaced(weights: Mapping) -> Iterator[None]:
         with torch.no_grad():
             for parameter, values in kept.items():
                 parameter.copy_(values)
+
+
+def answers(model, tokenizer, conversations: Sequence[list[dict]], max_new_tokens: int = 64, batch_size: int = 50) -> list[str]:
+    """The greedy answer to each conversation (a list of chat messages), in the order given.
+
+    Prompts are sorted by length and padded on the left, so that a batch holds little padding.
+    """
+    import torch
+
+    prompts = [tokenizer.apply_chat_template(c, add_generation_prompt=True, tokenize=False) for c in conversations]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    replies = [""] * len(prompts)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        inputs = tokenizer([prompts[i] for i in chosen], add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt")
+        with torch.no_grad():
+            output = model.generate(**inputs.to(model.device), max_new_tokens=max_new_tokens, do_sample=False)
+        texts = tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        for i, reply in zip(chosen, texts, strict=True):
+            replies[i] = reply.strip()
+    return replies
 
 
 def fingerprint(model) -> str:

@@ -16,7 +16,8 @@ from . import data, lora, models
 from .record import Record, about
 from .runtime import PACKAGES, UserError, chosen_model, device_and_dtype, nearest, progress_wanted, quiet, staged
 
-LORA_KEYS = ("r", "alpha", "targets", "dropout")
+LORA_KEYS = ("r", "alpha", "targets", "dropout", "use_dora")
+REPLAYED = ("general", "self")
 SCHEDULES = ("linear", "cosine", "constant_with_warmup")
 
 
@@ -32,7 +33,9 @@ class Recipe:
     weight_decay: float = 0.0
     max_length: int = 512  # tokens; longer rows are cut at the end
     packing: bool = False  # several rows in one sequence
-    evaluations: int = 3  # validation points; the best one is kept (0: train to the end and keep the last)
+    evaluations: int = 3  # validation points (0: train to the end and keep the last step)
+    keep_best: bool = True  # of the validation points; False keeps the last step
+    kl: float = 0.0  # weight of KL(base ‖ model), nats per answer token, beside the loss (Li & Hoiem 2016)
     patience: int | None = None  # stop after so many validation points without a new best
     seed: int = 0
 
@@ -45,8 +48,12 @@ class Recipe:
         for name in ("batch_size", "max_length", "evaluations", "seed"):
             if isinstance(value := getattr(self, name), bool) or not isinstance(value, int) or value < 0:
                 raise UserError(f"{name} is {value!r}; give a whole number from 0 on.")
-        if not isinstance(self.packing, bool):
-            raise UserError(f"packing is {self.packing!r}; give true or false.")
+        for name in ("packing", "keep_best"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise UserError(f"{name} is {value!r}; give true or false.")
+        for name in ("weight_decay", "kl"):
+            if isinstance(value := getattr(self, name), bool) or not isinstance(value, int | float) or not value >= 0:
+                raise UserError(f"{name} is {value!r}; give a number from 0 on.")
         if self.schedule not in SCHEDULES:
             raise UserError(f"schedule is {self.schedule!r}; give one of {', '.join(SCHEDULES)}.{nearest(self.schedule, SCHEDULES)}")
         if not 0 <= self.warmup < 1:
@@ -115,8 +122,8 @@ def digest(rows) -> str:
     return sha.hexdigest()
 
 
-def watcher(losses: list, validation: list, stop=None):
-    """A Trainer callback that fills the two curves, draws a bar with time to go, and stops when `stop()` says so."""
+def watcher(losses: list, validation: list, stop=None, watch=None):
+    """A Trainer callback that fills the two curves, draws a bar with time to go, tells `watch`, and stops when `stop()` says so."""
     from tqdm.auto import tqdm
     from transformers import TrainerCallback
 
@@ -135,6 +142,8 @@ def watcher(losses: list, validation: list, stop=None):
 
         def on_step_end(self, args, state, control, **_):
             self.bar.update()
+            if watch is not None:
+                watch(state.global_step, state.max_steps, losses, validation)
             if stop is not None and stop():
                 control.should_training_stop = True
 
@@ -152,7 +161,7 @@ def config(recipe: Recipe, folder: str, rows: int, validated: bool, assistant_ma
     cuda = device == "cuda"
     steps = max(1, math.ceil(rows / recipe.batch_size) * recipe.epochs)
     every = max(1, int(steps // max(1, recipe.evaluations)))
-    rhythm = {"eval_strategy": "steps", "eval_steps": every, "save_strategy": "steps", "save_steps": every, "load_best_model_at_end": True}
+    rhythm = {"eval_strategy": "steps", "eval_steps": every, "save_strategy": "steps", "save_steps": every}
     return SFTConfig(
         output_dir=folder,
         learning_rate=recipe.lr,
@@ -176,6 +185,7 @@ def config(recipe: Recipe, folder: str, rows: int, validated: bool, assistant_ma
         disable_tqdm=True,
         save_only_model=True,
         save_total_limit=2,
+        load_best_model_at_end=validated and recipe.keep_best,
         dataloader_pin_memory=cuda,
         metric_for_best_model="eval_loss",
         greater_is_better=False,
@@ -191,12 +201,43 @@ def as_trl(rows, assistant_marks: bool):
     return rows.map(lambda r: {"prompt": r["messages"][:-1], "completion": r["messages"][-1:]}, remove_columns="messages")
 
 
-def sft(model, tokenizer, examples, recipe: Recipe | None = None, stop=None) -> Run:
+def near_base(model):
+    """An SFTTrainer whose loss is the usual one + args.kl · KL(base ‖ model), the mean over the answers' tokens.
+
+    The base is `model` with its adapter off, or a frozen copy of a model without adapter, which costs its memory again.
+    """
+    import copy
+
+    import torch
+    from torch.nn import functional as F
+    from trl import SFTTrainer
+
+    frozen = None if lora.is_attached(model) else copy.deepcopy(model).requires_grad_(False).eval()
+
+    class NearBase(SFTTrainer):
+        kl = 0.0
+
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            if not self.model.training or return_outputs:
+                return loss
+            answer = inputs["labels"][:, 1:] != -100
+            asked = {k: v for k, v in inputs.items() if k != "labels"}
+            with torch.no_grad(), contextlib.nullcontext() if frozen else self.model.disable_adapter():
+                base = (frozen or model)(**asked).logits[:, :-1][answer].log_softmax(-1)
+            ours = model(**asked).logits[:, :-1][answer].log_softmax(-1)
+            return loss + self.kl * F.kl_div(ours, base, log_target=True, reduction="sum") / (num_items_in_batch or answer.sum())
+
+    return NearBase
+
+
+def sft(model, tokenizer, examples, recipe: Recipe | None = None, stop=None, watch=None) -> Run:
     """Tune `model` (a peft model, or a plain one for full fine-tuning) on the assistant's tokens of chat examples; returns the `Run`.
 
     examples: a DatasetDict with "train" and, if it has one, "validation"; or one Dataset. The model is trained in place.
     Where there is a validation split, the best of `recipe.evaluations` checkpoints by validation loss is kept.
     stop: a function asked after every step; True ends the run early.
+    watch: a function told (step, of so many, losses, validation) after every step.
     """
     from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
     from trl import SFTTrainer
@@ -212,10 +253,10 @@ def sft(model, tokenizer, examples, recipe: Recipe | None = None, stop=None) -> 
     validation: list[tuple[int, float]] = []
     with tempfile.TemporaryDirectory(prefix="ftkit-") as folder:
         set_seed(recipe.seed)
-        callbacks = [watcher(losses, validation, stop)]
+        callbacks = [watcher(losses, validation, stop, watch)]
         if validated and recipe.patience is not None:
             callbacks.append(EarlyStoppingCallback(early_stopping_patience=recipe.patience))
-        trainer = SFTTrainer(
+        trainer = (near_base(model) if recipe.kl else SFTTrainer)(
             model,
             args=config(recipe, folder, len(splits["train"]), validated, marks),
             processing_class=tokenizer,
@@ -223,6 +264,7 @@ def sft(model, tokenizer, examples, recipe: Recipe | None = None, stop=None) -> 
             train_dataset=as_trl(splits["train"], marks),
             eval_dataset=as_trl(splits["validation"], marks) if validated else None,
         )
+        trainer.kl = recipe.kl
         trainer.remove_callback(PrinterCallback)
         refuse_all_masked(trainer.train_dataset, recipe.max_length)
         began = time.perf_counter()
@@ -249,8 +291,11 @@ class Experiment:
     """A whole run as a file can state it: base, data, replay, adapter and recipe. `lora=None` means full fine-tuning."""
 
     model: str | None = None
+    quant: str | None = None  # of the base: "nf4" makes the run a QLoRA
     data: str = "tickets"
+    rows: int | None = None  # train on the first so many rows
     replay: float = 0.0  # share of general rows mixed into the training rows
+    replayed: str = "general"  # those rows' answers: the data set's ("general"), or what the base itself says ("self")
     lora: Mapping | None = field(default_factory=lambda: {"r": 8, "alpha": 16})
     recipe: Recipe = field(default_factory=Recipe)
 
@@ -260,6 +305,8 @@ class Experiment:
         if not isinstance(stated, Mapping):
             raise UserError("a recipe file holds keys such as model, data, replay, lora and recipe; this one holds none.")
         check_keys(stated, field_names(cls), "the file")
+        if (given := stated.get("replayed", "general")) not in REPLAYED:
+            raise UserError(f"replayed is {given!r}; give one of {', '.join(REPLAYED)}.{nearest(given, REPLAYED)}")
         for name, known in (("recipe", field_names(Recipe)), ("lora", LORA_KEYS)):
             if not isinstance(stated.get(name) or {}, Mapping):
                 raise UserError(f"{name} is {stated[name]!r}; give keys and values such as {{{known[0]}: …}}.")
@@ -282,18 +329,28 @@ class Experiment:
             raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
         return cls.from_dict(stated["experiment"] if path.name == "run.json" else stated)
 
-    def run(self, stop=None) -> tuple[Run, object]:
+    def splits(self, model, tokenizer):
+        """The data as this experiment trains on it: cut to `rows`, replay mixed in."""
+        splits = data.load(str(self.data), tokenizer, seed=self.recipe.seed)
+        if self.rows is not None:
+            splits["train"] = data.first(splits["train"], self.rows)
+        if self.replay:
+            general = data.load("general")["train"]
+            if self.replayed == "self":
+                general = data.answered(general, models.answers(model, tokenizer, [m[:-1] for m in general["messages"]]))
+            splits["train"] = data.mix(splits["train"], general, self.replay, self.recipe.seed)
+        return splits
+
+    def run(self, stop=None, watch=None) -> tuple[Run, object]:
         """Load, attach, mix and train from the recipe's seed; returns the run and the tokenizer."""
         from transformers import set_seed
 
         set_seed(self.recipe.seed)
-        model, tokenizer = models.load(self.model)
-        splits = data.load(str(self.data), tokenizer, seed=self.recipe.seed)
-        if self.replay:
-            splits["train"] = data.mix(splits["train"], data.load("general")["train"], self.replay, self.recipe.seed)
+        model, tokenizer = models.load(self.model, self.quant)
+        splits = self.splits(model, tokenizer)
         if self.lora is not None:
             model = lora.attach(model, **self.lora)
-        return sft(model, tokenizer, splits, self.recipe, stop), tokenizer
+        return sft(model, tokenizer, splits, self.recipe, stop, watch), tokenizer
 
     def save(self, run: Run, tokenizer, out: str | Path, scores: Mapping | None = None) -> Path:
         """Write `run.json` and `adapter/` (or `model/` after full fine-tuning) into `out`, whole or not at all."""

@@ -7,8 +7,9 @@ import pytest
 from ftkit import UserError, data, grids
 
 
-def test_every_run_is_asked_for_once_and_with_every_seed():
-    points = grids.points()
+@pytest.mark.parametrize("grid", grids.GRIDS)
+def test_every_run_is_asked_for_once_and_with_every_seed(grid):
+    points = grids.points(grid)
     assert len({p.key for p in points}) == len(points)
     assert {p.seed for p in points} == set(grids.SEEDS)
     by_seed = [{p.key.replace(f'"seed": {s}', "") for p in points if p.seed == s} for s in grids.SEEDS]
@@ -38,29 +39,28 @@ def small(monkeypatch, tmp_path):
     """A grid of three points whose runs cost nothing; `made` says which were made."""
     made = []
     points = [grids.Point(seed=s) for s in range(3)]
-    monkeypatch.setattr(grids, "points", lambda: points)
     monkeypatch.setattr(grids, "data_path", lambda *parts: tmp_path.joinpath(*parts))
 
     def measure(point):
         made.append(point.seed)
         return {**grids.dataclasses.asdict(point), "task": 0.5 + point.seed / 10, "seconds": 1.0}
 
-    monkeypatch.setattr(grids, "measure", measure)
+    monkeypatch.setitem(grids.GRIDS, "lora", (lambda: points, measure))
     return made
 
 
 def test_two_workers_share_the_points_and_the_last_one_writes(small, tmp_path):
-    grids.main(tmp_path / "parts", 0, 2)
+    grids.main("lora", tmp_path / "parts", 0, 2)
     assert small == [0, 2]
     assert not (tmp_path / "grids").exists()
-    grids.main(tmp_path / "parts", 1, 2)
+    grids.main("lora", tmp_path / "parts", 1, 2)
     assert small == [0, 2, 1]
-    grids.main(tmp_path / "parts", 0, 1)
+    grids.main("lora", tmp_path / "parts", 0, 1)
     assert small == [0, 2, 1], "nothing is made twice"
     rows = grids.read()
     assert [row["task"] for row in rows] == [0.5, 0.6, 0.7]
     stated = json.loads((tmp_path / "grids" / "lora.json").read_text())
-    assert stated["command"] == "python -m ftkit.grids"
+    assert stated["command"] == "python -m ftkit.grids lora"
     assert stated["training_seconds"] == 3
     with pytest.raises(UserError, match="no grid 'loar'; the kit ships lora"):
         grids.read("loar")
@@ -79,9 +79,18 @@ def test_truncations_become_rows():
 
 
 def test_the_shipped_grid_is_the_one_that_the_command_makes():
-    rows = grids.read()
-    keys = [json.dumps({k: row[k] for k in ("data", "r", "alpha", "lr", "epochs", "targets", "seed")}) for row in rows]
-    assert keys == [p.key for p in grids.points()]
+    assert [grids.as_point(row).key for row in grids.read()] == [p.key for p in grids.points()]
+
+
+def test_a_point_of_the_plane_is_observed():
+    point = grids.Point(r=4, rows=16, batch_size=8, epochs=1, evaluations=1, replay=0.2, replayed="self", kl=0.5)
+    row = json.loads(json.dumps(grids.compact(grids.observe(point))))
+    assert grids.as_point(row) == point
+    assert grids.experiment(row) == point.experiment()
+    assert row["method"] == "lora"
+    assert 0 < row["kl_general"] < row["kl_task"]
+    assert [step for step, _ in row["curve"]] == [1, 2, 3]
+    assert len(row["validation"]) == 1
 
 
 def test_the_new_facts_are_new():
