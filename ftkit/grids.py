@@ -7,6 +7,7 @@ Runs that are already there are not made again, so that an interrupted command g
 import dataclasses
 import importlib.metadata
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,8 @@ RANKS = (1, 2, 4, 8, 16, 32, 64)
 CUTS = (0, 1, 2, 4, 8, 16, 32, 64, 128)  # ranks that a full update is truncated to
 ALPHAS = (4.0, 16.0, 64.0)
 RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)  # steps of two, alphas in steps of four: some products alpha · lr come up three times
+TESTED = 100  # test rows that a run of the playground's grid is asked
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # 97.5 % quantiles of t by degrees of freedom, from 1
 PLANE_RANKS, PLANE_EPOCHS = (1, 64, 16, 4), (1, 2, 3)
 PLANE_RATES = {"lora": (5e-4, 2e-3, 8e-3), "full": (2e-4, 8e-4, 3.2e-3)}
 # The same number of trained parameters on different targets: r · Σ (d_in + d_out) is 32,768 a layer for r = 8 on all seven, or just below.
@@ -167,16 +170,20 @@ def size(changes: Mapping, layers: Mapping) -> float:
     return statistics.fmean((d.norm() / layers[n].weight.norm()).item() for n, d in changes.items())
 
 
+def whole(tuned, point: Point):
+    """The tuned model with its update merged into a copy: half as fast again, and the same within rounding; 4-bit ones stay as they are."""
+    return merge.merge(tuned)[0] if point.method in ("lora", "dora") else tuned
+
+
 def observe(point: Point) -> dict:
     """Train one point and measure what the plane and the sliders show: curves, task, skills, distance from the base, bytes."""
     setup(seed=point.seed)
     base, tokenizer = models.load("pocket")
     run, _ = point.experiment().run()
     splits = data.load(point.data)
-    test, general = data.first(splits["test"], 100), data.first(data.load("general")["train"], 60)
+    test, general = data.first(splits["test"], TESTED), data.first(data.load("general")["train"], 60)
     changes = lora.deltas(run.model, base)
-    # Whole matrices answer half as fast again, and the same within rounding; into 4-bit ones an update doesn't fit.
-    tuned = merge.merge(run.model, in_place=True)[0] if point.method in ("lora", "dora") else run.model
+    tuned = whole(run.model, point)
     step = max(1, len(run.losses) // 20)
     return {
         **dataclasses.asdict(point),
@@ -244,6 +251,17 @@ def curve(rows: list[dict], value: str | Callable[[dict], float] = "task", x: st
     for row in rows:
         found.setdefault(row[x], []).append(read_off(row))
     return [(place, statistics.fmean(v), min(v), max(v)) for place, v in sorted(found.items())]
+
+
+def paired(rows: list[dict], others: list[dict], value: str | Callable[[dict], float] = "task") -> tuple[float, float, float]:
+    """(mean, low, high) of value(row) − value(other) over runs with the same seed; 95 % interval by Student's t."""
+    read_off = value if callable(value) else lambda row: row[value]
+    before = {row["seed"]: read_off(row) for row in others}
+    changes = [read_off(row) - before[row["seed"]] for row in rows if row["seed"] in before]
+    if not 2 <= len(changes) <= len(STUDENT) + 1:
+        raise UserError(f"{len(changes)} seeds are in both; an interval needs 2 to {len(STUDENT) + 1} runs with the same seeds.")
+    mean, half = statistics.fmean(changes), STUDENT[len(changes) - 2] * statistics.stdev(changes) / math.sqrt(len(changes))
+    return mean, mean - half, mean + half
 
 
 def done(folder: Path) -> dict[str, dict]:

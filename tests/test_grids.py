@@ -73,6 +73,15 @@ def test_a_curve_is_the_mean_and_the_range_over_seeds():
     assert len(grids.select(rows, r=1, seed=2)) == 1
 
 
+def test_pairs_by_seed_and_says_how_sure_it_is():
+    """Of the changes .1, .2, .3: mean .2, standard error .1/√3, and t = 4.303 with two degrees of freedom."""
+    before = [{"seed": s, "task": 0.5} for s in (2, 0, 1)]
+    after = [{"seed": s, "task": 0.6 + s / 10} for s in range(3)]
+    assert grids.paired(after, before) == pytest.approx((0.2, 0.2 - 4.303 * 0.1 / 3**0.5, 0.2 + 4.303 * 0.1 / 3**0.5))
+    with pytest.raises(UserError, match="1 seeds are in both"):
+        grids.paired(after[:1], before)
+
+
 def test_truncations_become_rows():
     row = {"r": 0, "task": 0.9, "truncated": {"4": {"task": 0.5}, "full": {"task": 0.9}}}
     assert [(cut["r"], cut["task"]) for cut in grids.cuts([row, {"r": 8, "task": 1.0}])] == [(4, 0.5), (256, 0.9)]
