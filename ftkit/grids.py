@@ -113,17 +113,17 @@ def playground_points() -> list[Point]:
     """
     start = {"alpha": 16, "rows": 96, "batch_size": 4}
     low, mild, hot = PLANE_RATES["lora"]
-    stated = [{"lr": low * 2**k} for k in range(7)] + [{"r": 0, "alpha": 0, "lr": 1e-4 * 2**k} for k in range(7)]
-    stated += [{"r": r, "lr": lr, "epochs": e} for r in PLANE_RANKS for lr in (mild, low, hot) for e in PLANE_EPOCHS]
-    stated += [{"r": 0, "alpha": 0, "lr": lr, "epochs": e} for lr in PLANE_RATES["full"] for e in PLANE_EPOCHS]
-    stated += [{"lr": lr, "replay": share} for lr in (mild, hot) for share in (0.05, 0.1, 0.2, 0.5)]
-    stated += [{"lr": lr, **means} for lr in (mild, hot) for means in ({"quant": "nf4"}, {"dora": True})]
-    stated += [{"lr": lr, "targets": t} for lr in (mild, hot) for t in ("attention", "mlp", "q,v")]
-    stated += [{"lr": lr, **means} for lr in (mild, hot) for means in ({"kl": 0.1}, {"kl": 1.0}, {"weight_decay": 0.1})]
-    stated += [{"lr": lr, "replay": 0.2, "replayed": "self"} for lr in (mild, hot)]
-    stated += [{"lr": low, "quant": "nf4"}, {"lr": low, "dora": True}, *({"lr": low, "targets": t} for t in ("attention", "mlp", "q,v"))]
-    stated.append({"r": 0, "alpha": 0, "lr": 8e-4, "weight_decay": 0.1})
-    stated.append({"r": 0, "alpha": 0, "lr": 8e-4, "replay": 0.2})
+    rates = [{"lr": low * 2**k} for k in range(7)] + [{"r": 0, "alpha": 0, "lr": 1e-4 * 2**k} for k in range(7)]
+    means = [{"replay": share} for share in (0.05, 0.1, 0.2, 0.5)] + [{"replay": 0.2, "replayed": "self"}]
+    means += [{"kl": 0.1}, {"kl": 1.0}, {"weight_decay": 0.1}]
+    others = [{"quant": "nf4"}, {"dora": True}, *({"targets": t} for t in ("attention", "mlp", "q,v"))]
+    plane = [{"r": r, "lr": lr, "epochs": e} for r in PLANE_RANKS for lr in (hot, mild, low) for e in PLANE_EPOCHS]
+    full = [{"r": 0, "alpha": 0, "lr": lr, "epochs": e} for lr in PLANE_RATES["full"] for e in PLANE_EPOCHS]
+    full += [{"r": 0, "alpha": 0, "lr": 8e-4, **one} for one in ({"weight_decay": 0.1}, {"replay": 0.2})]
+    crossed = [
+        {"lr": lr, **one} for lr, some in ((hot, means), (mild, means), (hot, others), (mild, others), (low, others)) for one in some
+    ]
+    stated = [*rates, *crossed[: len(means)], *full, *crossed[len(means) :], *plane]
     every = [{"r": 16, "epochs": 2} | start | one for one in stated]
     found = {Point(**one, evaluations=one["epochs"], seed=seed): None for one in every for seed in SEEDS}
     return list(found)
