@@ -18,7 +18,7 @@ The map, one stage a file, arrows from left to right:
     merge.merge()        the merged model and the proof that it is the same one
 
 `world` is the micro-world that the pocket model was trained on; `grids` holds runs made beforehand; `plots` and `explore`
-draw. Nothing heavy is imported before it is used.
+draw; `playground` draws and trains. Nothing heavy is imported before it is used.
 """
 
 import importlib
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         exercise,
         explore,
         explore_memory,
+        explore_plane,
         explore_quant,
         forgetting,
         grids,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         memory,
         merge,
         models,
+        playground,
         plots,
         quant,
         spectrum,
@@ -53,8 +55,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Environment", "UserError", "architecture", "count", "data", "evaluate", "exercise", "explore", "explore_memory",
-    "explore_quant", "forgetting", "grids", "lora", "memory", "merge", "models", "plots", "quant", "setup", "spectrum", "tour",
-    "train", "world",
+    "explore_plane", "explore_quant", "forgetting", "grids", "lora", "memory", "merge", "models", "playground", "plots", "quant",
+    "setup", "spectrum", "tour", "train", "world",
 ]  # fmt: skip
 
 

@@ -37,14 +37,14 @@ class Drawing:
         return f'<img alt="{html.escape(self.text)}" src="data:image/svg+xml,{quote(self.svg, safe=SAFE)}">'
 
 
-def drawing(title: str, parts: Iterable[str], text: str, aside: str = "") -> Drawing:
-    """A `Drawing` of the parts on a white ground of 760 × 330 units, as wide as the page up to 760 pixels; `aside` follows the title."""
+def drawing(title: str, parts: Iterable[str], text: str, aside: str = "", height: int = HEIGHT) -> Drawing:
+    """A `Drawing` of the parts on a white ground of 760 × `height` units, at most as wide as the page; `aside` follows the title."""
     head = f"{html.escape(title)}<tspan fill='{GREY}' font-weight='normal'>{'&#160;' * 3}{html.escape(aside)}</tspan>"
     svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
         f'style="max-width:100%;height:auto;display:block" role="img" aria-label="{html.escape(text)}" '
         "font-family=\"system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif\">"
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>'
+        f'<rect width="{WIDTH}" height="{height}" fill="white"/>'
         f"<text x='16' y='25' font-size='15' font-weight='bold' fill='{INK}'>{head}</text>{''.join(parts)}</svg>"
     )
     return Drawing(svg, text)

@@ -22,6 +22,15 @@ PIXELS = 64  # the longer side of a heat map: enough to see stripes and noise ap
 LEFT, TOP, SIDE = 54, 62, 128  # of the plots in the rank explorer; the longer side of a heat map in the picture's units
 
 
+def __getattr__(name: str):
+    """The playground, when it is first named: it trains, and explorers only draw."""
+    if name == "playground":
+        from .playground import playground
+
+        return playground
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def answers_view(prompt: str, gold: str, replies: dict[str, str]) -> str:
     """One prompt, the right answer, and what each model replied, as an HTML table; right replies are green, wrong ones red."""
     cell = "style='text-align:left;white-space:pre-wrap;font-family:monospace'"

@@ -126,10 +126,15 @@ class Panel:
             self.drawing = True
             try:
                 self.narrow()
-                self.shown = self.current()
-                self.picture.value = self.html
+                self.show()
             finally:
                 self.drawing = False
+
+    def show(self) -> None:
+        """Draw the view at the present choices: for a panel whose picture depends on more than its controls."""
+        with self.lock:
+            self.shown = self.current()
+            self.picture.value = self.html
 
     def narrow(self) -> None:
         """Give controls that depend on earlier ones their values, and keep what was chosen or else the next lower number."""

@@ -26,15 +26,16 @@ LEAVES = {
     "explore": {"record", "drawing", "panel"},
     "explore_quant": {"record", "drawing", "panel", "explore"},
     "explore_memory": {"record", "drawing", "panel"},
+    "explore_plane": {"record", "drawing", "explore"},
 }
 # Small calculators and checks, each on its own: they may import the order, and only the entries import them.
 CHECKS = {"decide", "cost", "claims", "doctor"}
 # Entries may import anything; nothing imports them but entries.
-ENTRIES = {"__init__", "__main__", "tour", "grids", "bench", "notebooks"}
+ENTRIES = {"__init__", "__main__", "tour", "grids", "bench", "notebooks", "playground"}
 # The package's own names besides its modules, which `from ftkit import …` may give.
 NAMES = {"setup", "Environment", "UserError", "__version__"}
 # Modules that also are entry points, and what they may import besides.
-BESIDES = {"world.pretrain": {"forgetting"}, "world.card": {"models", "forgetting"}}
+BESIDES = {"world.pretrain": {"forgetting"}, "world.card": {"models", "forgetting"}, "explore": {"playground"}}
 
 HEAVY = ("torch", "transformers", "peft", "trl", "datasets", "bitsandbytes", "matplotlib", "ipywidgets", "nbclient")
 
@@ -53,7 +54,7 @@ def allowed(module):
     if top in ENTRIES:
         return None
     if top in LEAVES:
-        return LEAVES[top]
+        return LEAVES[top] | BESIDES.get(module, set())
     if top in CHECKS:
         return everywhere | set(ORDER)
     if top in ORDER:
@@ -168,6 +169,12 @@ def test_importing_the_package_is_light():
     code = f"import sys, ftkit; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
     assert done.stdout == "[]\n"
+
+
+def test_explorers_bring_the_playground_only_when_it_is_named():
+    code = "import sys; from ftkit import explore; print('ftkit.playground' in sys.modules, callable(explore.playground))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    assert done.stdout == "False True\n"
 
 
 @pytest.mark.parametrize(
