@@ -123,7 +123,7 @@ def digest(rows) -> str:
 
 
 def watcher(losses: list, validation: list, stop=None, watch=None):
-    """A Trainer callback that fills the two curves, draws a bar with time to go, tells `watch`, and stops when `stop()` says so."""
+    """A Trainer callback that fills the two curves, tells `watch` or else draws a bar with time to go, and stops when `stop()` says so."""
     from tqdm.auto import tqdm
     from transformers import TrainerCallback
 
@@ -131,7 +131,7 @@ def watcher(losses: list, validation: list, stop=None, watch=None):
         bar = None
 
         def on_train_begin(self, args, state, control, **_):
-            self.bar = tqdm(total=state.max_steps, desc="training", unit="step", disable=not progress_wanted())
+            self.bar = tqdm(total=state.max_steps, desc="training", unit="step", disable=watch is not None or not progress_wanted())
 
         def on_log(self, args, state, control, logs=None, **_):
             if "loss" in logs:
