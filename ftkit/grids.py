@@ -27,8 +27,8 @@ ALPHAS = (4.0, 16.0, 64.0)
 RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)  # steps of two, alphas in steps of four: some products alpha · lr come up three times
 TESTED = 100  # test rows that a run of the playground's grid is asked
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # 97.5 % quantiles of t by degrees of freedom, from 1
-PLANE_RANKS, PLANE_EPOCHS = (1, 64, 16, 4), (1, 2, 3)
-PLANE_RATES = {"lora": (5e-4, 2e-3, 8e-3), "full": (2e-4, 8e-4, 3.2e-3)}
+PLANE_RANKS = {1: (2, 1, 3), 64: (2, 1, 3), 16: (2, 1, 3), 4: (2,)}  # and for how many epochs
+PLANE_RATES = {"lora": (1e-3, 2e-3, 8e-3), "full": (2e-4, 8e-4, 3.2e-3)}
 # The same number of trained parameters on different targets: r · Σ (d_in + d_out) is 32,768 a layer for r = 8 on all seven, or just below.
 BUDGET = {("q_proj", "v_proj"): 36, ("q_proj", "k_proj", "v_proj", "o_proj"): 18, ("gate_proj", "up_proj", "down_proj"): 14}
 
@@ -113,16 +113,14 @@ def playground_points() -> list[Point]:
     """
     start = {"alpha": 16, "rows": 96, "batch_size": 4}
     low, mild, hot = PLANE_RATES["lora"]
-    rates = [{"lr": low * 2**k} for k in range(7)] + [{"r": 0, "alpha": 0, "lr": 1e-4 * 2**k} for k in range(7)]
+    rates = [{"lr": 5e-4 * 2**k} for k in range(7)] + [{"r": 0, "alpha": 0, "lr": 1e-4 * 2**k} for k in range(7)]
     means = [{"replay": share} for share in (0.05, 0.1, 0.2, 0.5)] + [{"replay": 0.2, "replayed": "self"}]
     means += [{"kl": 0.1}, {"kl": 1.0}, {"weight_decay": 0.1}]
     others = [{"quant": "nf4"}, {"dora": True}, *({"targets": t} for t in ("attention", "mlp", "q,v"))]
-    plane = [{"r": r, "lr": lr, "epochs": e} for r in PLANE_RANKS for lr in (hot, mild, low) for e in PLANE_EPOCHS]
-    full = [{"r": 0, "alpha": 0, "lr": lr, "epochs": e} for lr in PLANE_RATES["full"] for e in PLANE_EPOCHS]
+    plane = [{"r": r, "lr": lr, "epochs": e} for r, epochs in PLANE_RANKS.items() for e in epochs for lr in (hot, mild, low)]
+    full = [{"r": 0, "alpha": 0, "lr": lr, "epochs": e} for lr in PLANE_RATES["full"] for e in (1, 2, 3)]
     full += [{"r": 0, "alpha": 0, "lr": 8e-4, **one} for one in ({"weight_decay": 0.1}, {"replay": 0.2})]
-    crossed = [
-        {"lr": lr, **one} for lr, some in ((hot, means), (mild, means), (hot, others), (mild, others), (low, others)) for one in some
-    ]
+    crossed = [{"lr": lr, **one} for some in (means, others) for lr in (hot, mild) for one in some]
     stated = [*rates, *crossed[: len(means)], *full, *crossed[len(means) :], *plane]
     every = [{"r": 16, "epochs": 2} | start | one for one in stated]
     found = {Point(**one, evaluations=one["epochs"], seed=seed): None for one in every for seed in SEEDS}
