@@ -145,10 +145,10 @@ def stretched(share: float) -> float:
     return -math.sqrt(max(0.0, 1 - share))
 
 
-def stretched_frame(found: Sequence[Spot], left: float, top: float, width: float, height: float) -> Frame:
-    """The plane's area: skills to the right, task upwards, both from the tick below the lowest share."""
-    ends = [max(t for t in TICKS if t <= min(getattr(s, what)[1] for s in found) or not t) for what in ("skills", "task")]
-    return Frame(left, top, width, height, *((stretched(min(end, 0.96)), 0.0) for end in ends))
+def stretched_frame(skills: Iterable[float], task: Iterable[float], left: float, top: float, width: float, height: float) -> Frame:
+    """The plane's area: skills to the right, task upwards, both from the tick below the lowest share to 100 %."""
+    ends = [max(t for t in TICKS[:-2] if t < lowest - 0.01 or not t) for lowest in (min(skills), min(task))]
+    return Frame(left, top, width, height, *((stretched(end), 0.0) for end in ends))
 
 
 def ticks(bounds: tuple[float, float]) -> dict[float, str]:
@@ -174,7 +174,7 @@ def plane(found: Mapping[Setting, Spot], chosen: Setting, trials: Sequence[Trial
     across = [place(frame, share, here.task[0]) for share in here.skills[1:]]
     along = [place(frame, here.skills[0], share) for share in here.task[1:]]
     parts += [line(across, ACCENT, 2), line(along, ACCENT, 2), dot(x, y, 5, ACCENT)]
-    for trial in (t for t in trials if t.task is not None):
+    for trial in trials:
         at = place(frame, trial.skills, trial.task)
         if trial.setting in found:
             grid = found[trial.setting]
@@ -216,7 +216,7 @@ def by_skill(here: Spot, base: Mapping[str, float], left: float, top: float) -> 
         parts.append(line([(begin + 46 * low, y - 4), (begin + 46 * high, y - 4)], INK, 1.2))
         if name in base:
             parts.append(line([(begin + 46 * base[name], y - 10), (begin + 46 * base[name], y + 2)], INK, 1.2))
-        parts.append(words(begin + 68, y, f"{100 * mean:.0f}", 10.5, ACCENT if lost else GREY, "end"))
+        parts.append(words(begin + 71, y, f"{100 * mean:.0f}", 10.5, ACCENT if lost else GREY, "end"))
     return "".join(parts)
 
 
@@ -248,16 +248,18 @@ def plane_view(
     """
     here = found[chosen]
     made = [*(trial.curve for trial in trials if trial.setting == chosen), live]
-    frame = stretched_frame(list(found.values()), 54, 128, 350, 262)
+    measured = [trial for trial in trials if trial.task is not None]
+    shares = ([*(getattr(s, what)[1] for s in found.values()), *(getattr(t, what) for t in measured)] for what in ("skills", "task"))
+    frame = stretched_frame(*shares, 54, 128, 350, 262)
     tiles = (
         (f"{100 * here.task[0]:.1f} %", f"task right, {100 * here.task[1]:.1f} to {100 * here.task[2]:.1f}", ACCENT),
         (f"{100 * here.skills[0]:.1f} %", f"skills still right, {100 * here.skills[1]:.1f} to {100 * here.skills[2]:.1f}", INK),
         (size(4 * here.trainable), f"{'adapter' if chosen.r else 'all weights'} in fp32", INK),
-        (f"{here.loss:.3f}", "last training loss, nats per token", INK),
+        (f"{here.loss:.3g}", "last training loss, nats per token", INK),
     )
     parts = [
         *(tile(x, 66, *shown) for x, shown in zip((16, 192, 376, 560), tiles, strict=True)),
-        plane(found, chosen, trials, frame),
+        plane(found, chosen, measured, frame),
         words(frame.left + frame.width / 2, 422, "skills still right, %", 11, INK, "middle"),
         key(442),
         losses(here, made, loss_frame(here, made, 504, 128, 216, 86)),

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import data, evaluate, explore_plane, forgetting, grids
-from .drawing import ACCENT, Drawing
+from .drawing import ACCENT, INK, WIDTH, Drawing
 from .explore_plane import Curve, Setting, Trial
 from .panel import Panel
 from .record import Table, percent
@@ -67,19 +67,23 @@ class Playground(Panel):
         import ipywidgets
 
         wide = ipywidgets.Layout(width="auto", flex="1 1 auto")
+        halves = ipywidgets.Layout(grid_template_columns="repeat(2, minmax(0, 1fr))", grid_gap="2px 16px")
+        for chosen in self.controls.values():
+            chosen.layout.width = "auto"
         self.buttons = {name: ipywidgets.Button(description=name.capitalize()) for name in ("train", "stop")}
         self.buttons["train"].style = {"button_color": ACCENT, "text_color": "white", "font_weight": "bold"}
         self.buttons["train"].on_click(self.train)
         self.buttons["stop"].on_click(self.stop)
         self.buttons["stop"].disabled = True
-        self.bar = ipywidgets.FloatProgress(0, max=1, layout=wide, style={"bar_color": ACCENT})
+        self.bar = ipywidgets.FloatProgress(0, max=1, layout=wide, style={"bar_color": INK})
         self.status, self.made = ipywidgets.HTML(layout=wide), ipywidgets.HTML()
         named = {**self.buttons, "bar": self.bar, "status": self.status, "made": self.made}
         for name, widget in named.items():
             widget.add_class(f"ft-{name}")
         self.say("Train makes this very run here, with a seed that the grid has not seen.")
-        controls, picture = self.box.children
-        self.box.children = [controls, ipywidgets.HBox([*self.buttons.values(), self.bar]), self.status, picture, self.made]
+        controls = ipywidgets.GridBox(list(self.controls.values()), layout=halves)
+        self.box.children = [controls, ipywidgets.HBox([*self.buttons.values(), self.bar]), self.status, self.picture, self.made]
+        self.box.layout.max_width = f"{WIDTH}px"
 
     def say(self, text: str, done: float | None = None) -> None:
         """Write the status line; done: the share of the bar that is filled."""
@@ -115,7 +119,7 @@ class Playground(Panel):
         try:
             trial, folder = self.make(setting)
             self.trials.append(trial)
-            self.say(f"{explore_plane.said(trial, self.found)}. {'Adapter' if setting.r else 'Model'} in {folder}.", 1)
+            self.say(f"{explore_plane.said(trial, self.found)}. {'Adapter' if setting.r else 'Model'} in {folder}.", 0)
         except Exception as error:
             self.error = error
             self.say(f"{'' if isinstance(error, UserError) else f'{type(error).__name__}: '}{error}", 0)

@@ -1,6 +1,8 @@
-"""A reader's browser: JupyterLab opens the notebook, runs it, and its rank slider redraws the picture."""
+"""A reader's browser: in JupyterLab and in Voila a slider redraws its picture, and the playground trains, pins and stops."""
 
+import dataclasses
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -16,13 +18,15 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from ftkit import grids, lora, models
+
 ROOT = Path(__file__).parents[1]
 LESSON = ROOT / "notebooks" / "01_low_rank.ipynb"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MINUTE = 60_000  # milliseconds
 MISSING = [
     *([] if CHROMIUM else ["no Chromium on PATH (chromium, chromium-browser or google-chrome)"]),
-    *(f"{name} is not installed" for name in ("playwright", "jupyterlab") if importlib.util.find_spec(name) is None),
+    *(f"{name} is not installed" for name in ("playwright", "jupyterlab", "voila") if importlib.util.find_spec(name) is None),
 ]
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING))]
@@ -35,18 +39,33 @@ def tiny(folder):
         "W = {f'model.layers.0.self_attn.{n}': spectrum.svd(torch.rand(d, 16)) for n, d in (('q_proj', 16), ('k_proj', 8))}\n"
         "panel = explore.ranks({'W': W})\npanel"
     )
-    path = folder / "tiny.ipynb"
+    return notebook(folder / "tiny.ipynb", source)
+
+
+def notebook(path, source):
+    """A notebook of one cell."""
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}  # without it JupyterLab asks which one
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)], metadata={"kernelspec": kernel}), path)
     return path
 
 
+def playground(folder):
+    """A notebook with the playground over a made-up grid of short runs; those of two epochs are long enough to be stopped."""
+    points = [
+        grids.Point(r=r, rows=16 if e == 1 else 160, batch_size=4, epochs=e, seed=s) for r in (4, 16) for e in (1, 2) for s in (0, 1, 2)
+    ]
+    made_up = {"method": "lora", "trainable": 1000, "task": 0.5, "skills": {"copy": 0.9}, "curve": [[1, 0.9], [9, 0.1]]}
+    (folder / "grid.json").write_text(json.dumps([dataclasses.asdict(point) | made_up for point in points]))
+    source = (
+        "import json\nfrom pathlib import Path\nfrom ftkit import explore\n\n"
+        f"panel = explore.playground(json.loads(Path({str(folder / 'grid.json')!r}).read_text()), {str(folder / 'runs')!r})\npanel"
+    )
+    return notebook(folder / "playground.ipynb", source)
+
+
 @contextmanager
 def jupyterlab(folder):
-    """JupyterLab on loopback with `folder` as its root; its address. The server and its kernels end with the block."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """JupyterLab on loopback with `folder` as its root; its address."""
     options = {
         "ServerApp.root_dir": folder,
         "IdentityProvider.token": "",
@@ -54,14 +73,24 @@ def jupyterlab(folder):
         "LabApp.news_url": None,
         "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
     }
+    given = [f"--{name}={value}" for name, value in options.items()]
+    with serving(["jupyterlab", "--no-browser", "--ip=127.0.0.1", "--allow-root", *given], folder, "/api") as address:
+        yield address
+
+
+@contextmanager
+def serving(arguments, folder, alive):
+    """A server as a module with arguments, on loopback; its address. It ends with the block, and its kernels with it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     clean = os.environ | {"JUPYTER_CONFIG_DIR": str(folder / ".jupyter")}  # nobody's own settings, layouts and passwords
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root"]
+    command = [sys.executable, "-m", *arguments, f"--port={port}"]
     log = folder / "server.log"
     with log.open("w") as stream:
-        command += [f"--{name}={value}" for name, value in options.items()]
         server = subprocess.Popen(command, cwd=folder, env=clean, stdout=stream, stderr=stream, start_new_session=True)
     try:
-        wait_for(f"http://127.0.0.1:{port}/api", server, log)
+        wait_for(f"http://127.0.0.1:{port}{alive}", server, log)
         yield f"http://127.0.0.1:{port}"
     finally:
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -81,7 +110,7 @@ def wait_for(address, server, log, seconds=120):
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.3)
-    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+    pytest.fail(f"the server did not start:\n{log.read_text()[-2000:]}")
 
 
 @contextmanager
@@ -135,6 +164,53 @@ def test_the_rank_slider_redraws_in_jupyterlab(lesson, tmp_path):
     assert before.split(" at r = ")[0] == after.split(" at r = ")[0]
     assert rank(after) > rank(before)
     assert (tmp_path / "explorer.png").stat().st_size > 10_000
+
+
+@contextmanager
+def shown_by(front, path, screenshot):
+    """A page on which `front` has run a notebook."""
+    if front == "jupyterlab":
+        with jupyterlab(path.parent) as address, page(screenshot) as lab:
+            open_and_run(lab, address, path.name)
+            assert errors(lab) == []
+            yield lab
+    else:
+        arguments = ["voila", str(path), "--no-browser", "--Voila.ip=127.0.0.1", "--show_tracebacks=True"]
+        with serving(arguments, path.parent, "/voila/static/voila.js") as address, page(screenshot) as lab:
+            lab.goto(address, timeout=2 * MINUTE)
+            yield lab
+
+
+def status(lab, text, minutes=10):
+    """Wait until the playground's status line holds a text."""
+    says = "text => document.querySelector('.ft-status')?.textContent.includes(text)"
+    lab.wait_for_function(says, arg=text, timeout=minutes * MINUTE)
+
+
+@pytest.mark.parametrize("front", ["jupyterlab", "voila"])
+def test_the_playground_redraws_trains_pins_and_stops(front, tmp_path):
+    with shown_by(front, playground(tmp_path), tmp_path / f"{front}.png") as lab:
+        picture = lab.locator(".ft-view svg").first
+        picture.wait_for(timeout=2 * MINUTE)
+        assert picture.get_attribute("aria-label").startswith("LoRA r = 16, lr 0.002, 2 epochs")
+        lab.locator(".ft-epochs .noUi-handle").press("ArrowLeft")
+        lab.locator(".ft-view svg[aria-label*=', 1 epoch:']").wait_for(timeout=MINUTE)
+        lab.locator(".ft-train").click()
+        status(lab, "run 1 (seed 3)")
+        assert "run 1 (seed 3): task" in picture.get_attribute("aria-label")
+        assert "Runs made here" in lab.locator(".ft-made").inner_text()
+        lab.screenshot(path=tmp_path / f"{front}-pinned.png")
+        lab.locator(".ft-epochs .noUi-handle").press("ArrowRight")
+        lab.locator(".ft-train").click()
+        status(lab, "step 2 of 80")
+        lab.locator(".ft-r .noUi-handle").press("ArrowLeft")  # the kernel is free meanwhile
+        lab.locator(".ft-view svg[aria-label*='r = 4,']").wait_for(timeout=MINUTE)
+        lab.locator(".ft-stop").click()
+        status(lab, "run 2: ")
+        assert "stopped before it was measured" in lab.locator(".ft-status").inner_text()
+    for number in (1, 2):
+        model, _ = models.load("pocket")
+        assert lora.is_attached(lora.load(model, tmp_path / "runs" / f"run-{number}" / "adapter"))
 
 
 def rank(line):

@@ -107,7 +107,7 @@ def test_every_setting_is_drawn_inside_its_bounds_without_a_widget(found):
         shown = explore_plane.plane_view(found, setting, base)
         assert isinstance(shown, drawing.Drawing)
         said = texts(shown)
-        assert {f"{100 * spot.task[0]:.1f} %", f"{100 * spot.skills[0]:.1f} %", f"{spot.loss:.3f}", *SKILLS} <= set(said)
+        assert {f"{100 * spot.task[0]:.1f} %", f"{100 * spot.skills[0]:.1f} %", f"{spot.loss:.3g}", *SKILLS} <= set(said)
         assert shown.text.startswith(str(setting))
         marks = list(ET.fromstring(shown.svg).iter("{http://www.w3.org/2000/svg}circle"))
         assert len(marks) == len(found) + 2 + 4  # every setting, the chosen one with its ring, and the key
