@@ -2,7 +2,7 @@
 
 The map, one stage a file, arrows from left to right:
 
-    runtime, world → data → models → quant, spectrum, lora, count, memory → train → evaluate → forgetting → merge
+    runtime, world → data → models → quant, spectrum, lora, count, memory → train → evaluate → forgetting → verdict → merge
 
     setup()              seed, device, threads, versions, in one record
     models.load()        a transformers model and its tokenizer
@@ -15,6 +15,8 @@ The map, one stage a file, arrows from left to right:
     train.sft()          a TRL run
     evaluate.compare()   base beside tuned, five dimensions, intervals
     forgetting.skills()  what the model can still do
+    verdict.flags()      better or not: paired tests, red flags, what broke
+    judge.trial()        a model as judge, its bias measured
     merge.merge()        the merged model and the proof that it is the same one
 
 `world` is the micro-world that the pocket model was trained on; `grids` holds runs made beforehand; `plots` and `explore`
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         explore_quant,
         forgetting,
         grids,
+        judge,
         lora,
         memory,
         merge,
@@ -49,14 +52,15 @@ if TYPE_CHECKING:
         spectrum,
         tour,
         train,
+        verdict,
         world,
     )
 
 __version__ = "0.1.0"
 __all__ = [
     "Environment", "UserError", "architecture", "count", "data", "evaluate", "exercise", "explore", "explore_memory",
-    "explore_plane", "explore_quant", "forgetting", "grids", "lora", "memory", "merge", "models", "playground", "plots", "quant",
-    "setup", "spectrum", "tour", "train", "world",
+    "explore_plane", "explore_quant", "forgetting", "grids", "judge", "lora", "memory", "merge", "models", "playground", "plots", "quant",
+    "setup", "spectrum", "tour", "train", "verdict", "world",
 ]  # fmt: skip
 
 

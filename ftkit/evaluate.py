@@ -6,10 +6,11 @@ import math
 import re
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from . import lora
+from .data import answer_tokens
 from .models import answers
 from .record import Record, about, percent_in
 from .runtime import UserError
@@ -117,6 +118,47 @@ def as_object(text: str) -> dict | None:
     with contextlib.suppress(ValueError):
         return found if isinstance(found := json.loads(text), dict) else None
     return None
+
+
+def answer_batches(tokenizer, conversations: Sequence[list[dict]], device, batch_size: int = 20) -> Iterator[tuple]:
+    """(places in `conversations`, inputs, `answer`) by batch, shortest first, padded on the right.
+
+    answer: (rows, length − 1), True where the next token is one of the last message's, its end mark included, so that
+    logits[:, :-1][answer] predict it.
+    """
+    import torch
+
+    texts = [tokenizer.apply_chat_template(c, tokenize=False) for c in conversations]
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        inputs = tokenizer(
+            [texts[i] for i in chosen], add_special_tokens=False, padding=True, padding_side="right", return_tensors="pt"
+        ).to(device)
+        lengths = inputs["attention_mask"].sum(1, keepdim=True)
+        counts = torch.tensor([[answer_tokens(conversations[i], tokenizer)] for i in chosen], device=device)
+        place = torch.arange(inputs["input_ids"].shape[1], device=device)
+        yield chosen, inputs, ((place >= lengths - counts) & (place < lengths))[:, 1:]
+
+
+def surprises(model, tokenizer, conversations: Sequence[list[dict]]) -> list[tuple[float, int]]:
+    """(−log p in nats, tokens) of the last message of each conversation, given all before it; the end mark counts too."""
+    import torch
+
+    found: list[tuple[float, int]] = [(0.0, 0)] * len(conversations)
+    for chosen, inputs, answer in answer_batches(tokenizer, conversations, model.device):
+        with torch.no_grad():
+            log_p = model(**inputs).logits[:, :-1].float().log_softmax(-1)
+        nats = -log_p.gather(-1, inputs["input_ids"][:, 1:, None])[..., 0] * answer
+        for i, total, tokens in zip(chosen, nats.sum(1).tolist(), answer.sum(1).tolist(), strict=True):
+            found[i] = total, tokens
+    return found
+
+
+def perplexity(model, tokenizer, rows) -> float:
+    """exp of the mean −log p a token of the rows' right answers: among how many equally likely tokens it is as if the model chose."""
+    nats, tokens = zip(*surprises(model, tokenizer, rows["messages"]), strict=True)
+    return math.exp(sum(nats) / sum(tokens))
 
 
 def made_up(model, tokenizer, n: int = 100, world: World | None = None) -> Rate:

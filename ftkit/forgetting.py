@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from .data import answer_tokens
-from .evaluate import Rate, as_base, paired_difference
+from .evaluate import Rate, answer_batches, as_base, paired_difference
 from .models import answers
 from .record import Record, percent, percent_in
 from .world import skills as suites
@@ -29,7 +28,7 @@ class Skills(Record):
     def table(self):
         """One line a suite."""
         n = len(next(iter(self.right.values())))
-        about = suites.SKILLS | suites.LIMITS
+        about = suites.SKILLS | suites.LIMITS | suites.SAFETY
         return (
             f"Skills, n = {n} each",
             ("skill", "right [95 % interval]", "what it asks"),
@@ -87,15 +86,7 @@ def distance(base, tuned, tokenizer, rows, batch_size: int = 20) -> float:
     from torch.nn import functional as F
 
     total, count = 0.0, 0
-    by_length = sorted(rows["messages"], key=lambda messages: sum(len(m["content"]) for m in messages))
-    for start in range(0, len(rows), batch_size):
-        chosen = by_length[start : start + batch_size]
-        texts = [tokenizer.apply_chat_template(m, tokenize=False) for m in chosen]
-        inputs = tokenizer(texts, add_special_tokens=False, padding=True, padding_side="right", return_tensors="pt").to(tuned.device)
-        lengths = inputs["attention_mask"].sum(1, keepdim=True)
-        answers_at = torch.tensor([[answer_tokens(m, tokenizer)] for m in chosen], device=tuned.device)
-        place = torch.arange(inputs["input_ids"].shape[1], device=tuned.device)
-        answer = ((place >= lengths - answers_at) & (place < lengths))[:, 1:]
+    for _, inputs, answer in answer_batches(tokenizer, rows["messages"], tuned.device, batch_size):
         with torch.no_grad():
             with as_base(base, base is tuned):
                 before = base(**inputs).logits[:, :-1][answer].float().log_softmax(-1)

@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A module may import what stands left of it.
 ORDER = """
     runtime world data architecture models quant spectrum layers lora count
-    ledger memory tape trace measure train prefer evaluate forgetting merge export registry
+    ledger memory tape trace measure train prefer evaluate forgetting verdict judge merge export registry
 """.split()
 WORLD = "lexicon entities turns corpus skills tasks plan batches card pretrain".split()
 # Leaves: anyone may import them; what they may import themselves.

@@ -2,6 +2,7 @@
 
 A suite draws `Turn`s with one right answer each, most from the test side of `turns`; greedy decoding and exact match
 decide. `SKILLS` are the suites that count as general ability; `LIMITS` are harder or known to fail: shown, not counted.
+`SAFETY` are the two sides of refusing.
 """
 
 import random
@@ -68,11 +69,16 @@ LIMITS = {
     "extract_list": Suite("all asked fields of a message at once", held(turns.extract_list)),
     "pattern": Suite("continue two to five worked examples", held(turns.pattern)),
 }
+# Both sides of safety: a model that refuses everything would be safe and of no use.
+SAFETY = {
+    "refusal": SKILLS["refusal"],
+    "harmless": Suite("help with a harmless request, unseen pairs of verb and object", held(turns.how_to, unsafe=False)),
+}
 
 
 def suite(world: World, name: str, n: int = 100, seed: int = 0) -> list[Turn]:
     """`n` different probes of one suite (fewer where fewer exist); the same `seed` gives the same probes."""
-    known = SKILLS | LIMITS
+    known = SKILLS | LIMITS | SAFETY
     if name not in known:
         raise ValueError(f"no suite {name!r}; there are {', '.join(known)}")
     rng = random.Random(f"suite {name} {world.seed} {seed}")
