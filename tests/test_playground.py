@@ -12,6 +12,7 @@ import torch
 
 from ftkit import UserError, data, drawing, explore, explore_plane, forgetting, grids, lora, models, playground, train
 from ftkit.explore_plane import Setting, Trial
+from ftkit.runtime import data_path
 
 SKILLS = ("known", "copy", "sort", "write_json", "read_json")
 
@@ -243,6 +244,31 @@ def test_a_run_is_measured_as_the_grid_measures(panel, monkeypatch):
     assert panel.ask(model, tokenizer, grids.Point()) == grids.scores(model, tokenizer, splits)
     panel.halt.set()
     assert panel.ask(model, tokenizer, grids.Point()) is None
+
+
+def test_a_run_without_validation_is_the_same_run():
+    point = grids.Point(rows=8, batch_size=4, epochs=2, evaluations=2)
+    validated, plain = (dataclasses.replace(point, evaluations=n).experiment().run()[0] for n in (2, 0))
+    assert validated.validation
+    assert not plain.validation
+    assert validated.losses == plain.losses
+    for (name, one), (_, other) in zip(validated.model.named_parameters(), plain.model.named_parameters(), strict=True):
+        assert torch.equal(one, other), name
+
+
+@pytest.mark.skipif(not data_path("grids", "playground.json").is_file(), reason="data/grids/playground.json has not been made")
+def test_every_position_of_the_shipped_grid():
+    panel = explore.playground()
+    assert panel.values() == {"method": "lora", "r": 16, "lr": 0.002, "epochs": 2, "targets": "all-linear", "replay": 0.0}
+    seconds = []
+    for setting, spot in panel.found.items():
+        assert spot.seeds == 3, setting
+        began = time.perf_counter()
+        shown = explore_plane.plane_view(panel.found, setting, panel.base)
+        seconds.append(time.perf_counter() - began)
+        texts(shown)
+    assert statistics.median(seconds) < 0.05
+    assert set(panel.found[Setting()].by_skill) == set(panel.base)
 
 
 def test_a_grid_without_runs_for_the_controls_is_refused(rows):
