@@ -68,13 +68,10 @@ def likelihood(model, tokenizer, per_token: bool = False) -> Judge:
     """Which answer does the model itself find likelier? log p(first) − log p(second) in nats, or of their means a token."""
 
     def judge(asked: Sequence[tuple[str, str, str]]) -> list[float]:
-        told = [
-            [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-            for question, *both in asked
-            for answer in both
-        ]
-        nats = [total / tokens if per_token else total for total, tokens in surprises(model, tokenizer, told)]
-        return [second - first for first, second in zip(nats[::2], nats[1::2], strict=True)]
+        told = list(dict.fromkeys((question, answer) for question, *both in asked for answer in both))  # either order says the same
+        chats = [[{"role": "user", "content": q}, {"role": "assistant", "content": a}] for q, a in told]
+        nats = {t: n / k if per_token else n for t, (n, k) in zip(told, surprises(model, tokenizer, chats), strict=True)}
+        return [nats[question, second] - nats[question, first] for question, first, second in asked]
 
     return judge
 
@@ -143,9 +140,9 @@ def trial(judge: Judge, pairs: Sequence[Pair]) -> Trial:
     """Ask a judge every pair in both orders."""
     if not pairs:
         raise UserError("there are no pairs to judge; give one at least.")
-    return Trial(
-        list(pairs), judge([(p.question, p.right, p.other) for p in pairs]), judge([(p.question, p.other, p.right) for p in pairs])
-    )
+    orders = [(p.question, p.right, p.other) for p in pairs] + [(p.question, p.other, p.right) for p in pairs]
+    margins = judge(orders)
+    return Trial(list(pairs), margins[: len(pairs)], margins[len(pairs) :])
 
 
 def table(trials: Mapping[str, Trial]) -> Table:
