@@ -89,7 +89,7 @@ def evaluate(
     with one_sentence():
         from . import data as sets
         from . import evaluate as stage
-        from . import forgetting, models, setup
+        from . import forgetting, models, setup, verdict
         from . import train as training
 
         setup(seed=0)
@@ -103,7 +103,8 @@ def evaluate(
             return
         compared = stage.compare(base, tuned, tokenizer, test)
         forgotten = forgetting.table(forgetting.skills(base, tokenizer), forgetting.skills(tuned, tokenizer))
-        show(f"{compared}\n\n{forgotten}", as_json, {**compared.json(), **forgotten.json()})
+        raised = verdict.flags(compared, forgotten)
+        show(f"{compared}\n\n{forgotten}\n\n{raised}", as_json, {**compared.json(), **forgotten.json(), **raised.json()})
 
 
 @app.command()

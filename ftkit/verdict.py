@@ -100,7 +100,7 @@ class Difference(Record):
         size = f"≈{100 * self.change:+.1f} [{low:+.1f}, {high:+.1f}] points"
         if self.word != "can't be told apart":
             return f"{self.word}: {size} on {self.n} rows (McNemar p = {about(self.p, 2)})"
-        need = f"about {rounded(self.rows_needed)} rows would show such a change" if self.rows_needed else "as many gained as lost"
+        need = f"{rounded(self.rows_needed)} rows would show such a change" if self.rows_needed else "as many gained as lost"
         return f"{self.word} with n = {self.n}: {size} (McNemar p = {about(self.p, 2)}); {need}"
 
     def table(self):

@@ -81,7 +81,7 @@ def test_impossible_questions_about_rows_are_refused(change, changed, power):
     [
         (2, 20, r"^better: ≈\+9\.0 \[\+4\.\d, \+13\.\d\] points on 200 rows \(McNemar p = ≈0\.00012\)$"),
         (20, 2, r"^worse: ≈-9\.0 "),
-        (5, 9, r"^can't be told apart with n = 200: ≈\+2\.0 .* p = ≈0\.42\); about ≈1,400 rows would show such a change$"),
+        (5, 9, r"^can't be told apart with n = 200: ≈\+2\.0 .* p = ≈0\.42\); ≈1,400 rows would show such a change$"),
         (3, 3, r"^can't be told apart with n = 200: ≈\+0\.0 .*; as many gained as lost$"),
         (0, 0, r"^can't be told apart"),
     ],
