@@ -15,6 +15,7 @@ The map, one stage a file, arrows from left to right:
     train.sft()          a TRL run
     evaluate.compare()   base beside tuned, five dimensions, intervals
     forgetting.skills()  what the model can still do
+    harness.skills()     the same, found by lm-eval
     verdict.flags()      better or not: paired tests, red flags, what broke
     judge.trial()        a model as judge, its bias measured
     merge.merge()        the merged model and the proof that it is the same one
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         explore_quant,
         forgetting,
         grids,
+        harness,
         judge,
         lora,
         memory,
@@ -59,8 +61,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Environment", "UserError", "architecture", "count", "data", "evaluate", "exercise", "explore", "explore_memory",
-    "explore_plane", "explore_quant", "forgetting", "grids", "judge", "lora", "memory", "merge", "models", "playground", "plots", "quant",
-    "setup", "spectrum", "tour", "train", "verdict", "world",
+    "explore_plane", "explore_quant", "forgetting", "grids", "harness", "judge", "lora", "memory", "merge",
+    "models", "playground", "plots", "quant", "setup", "spectrum", "tour", "train", "verdict", "world",
 ]  # fmt: skip
 
 

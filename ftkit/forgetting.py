@@ -8,6 +8,8 @@ from .record import Record, percent, percent_in
 from .world import skills as suites
 from .world.entities import World
 
+LONGEST_ANSWER = 48  # tokens
+
 
 @dataclass(frozen=True, repr=False)
 class Skills(Record):
@@ -45,7 +47,7 @@ def skills(model, tokenizer, n: int = 50, seed: int = 0, names: list[str] | None
     probes = {name: suites.suite(world or World(), name, n, seed) for name in names}
     right = {}
     for name, group in probes.items():  # a suite's answers are alike in length, so that its batches end early
-        replies = answers(model, tokenizer, [[{"role": "user", "content": p.prompt}] for p in group], 48)
+        replies = answers(model, tokenizer, [[{"role": "user", "content": p.prompt}] for p in group], LONGEST_ANSWER)
         right[name] = [r == p.answer for r, p in zip(replies, group, strict=True)]
     return Skills(right)
 
