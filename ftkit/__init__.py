@@ -2,7 +2,7 @@
 
 The map, one stage a file, arrows from left to right:
 
-    runtime, world → data → models → quant, spectrum, lora, count, memory → train → evaluate → forgetting → verdict → merge
+    runtime, world → data → models → quant, spectrum, lora, count, memory → train → evaluate → forgetting → verdict → merge, adapters
 
     setup()              seed, device, threads, versions, in one record
     models.load()        a transformers model and its tokenizer
@@ -19,6 +19,7 @@ The map, one stage a file, arrows from left to right:
     verdict.flags()      better or not: paired tests, red flags, what broke
     judge.trial()        a model as judge, its bias measured
     merge.merge()        the merged model and the proof that it is the same one
+    adapters.combine()   several adapters on one base
 
 `world` is the micro-world that the pocket model was trained on; `grids` holds runs made beforehand; `plots` and `explore`
 draw; `playground` draws and trains. Nothing heavy is imported before it is used.
@@ -31,6 +32,7 @@ from .runtime import Environment, UserError, setup
 
 if TYPE_CHECKING:
     from . import (
+        adapters,
         architecture,
         count,
         data,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         exercise,
         explore,
         explore_memory,
+        explore_merge,
         explore_plane,
         explore_quant,
         forgetting,
@@ -60,8 +63,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Environment", "UserError", "architecture", "count", "data", "evaluate", "exercise", "explore", "explore_memory",
-    "explore_plane", "explore_quant", "forgetting", "grids", "harness", "judge", "lora", "memory", "merge",
+    "Environment", "UserError", "adapters", "architecture", "count", "data", "evaluate", "exercise", "explore", "explore_memory",
+    "explore_merge", "explore_plane", "explore_quant", "forgetting", "grids", "harness", "judge", "lora", "memory", "merge",
     "models", "playground", "plots", "quant", "setup", "spectrum", "tour", "train", "verdict", "world",
 ]  # fmt: skip
 

@@ -1,11 +1,14 @@
 """Merging is a claim to check: fold B A into W, then hold the merged model against the adapter model on the same tokens."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from . import lora
+from . import lora, models, quant
 from .record import Record, about, percent
-from .runtime import UserError
+from .runtime import UserError, nearest
+
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,29 +49,162 @@ def own_copy(model):
     return twin
 
 
-def merge(model, tokens=None, in_place: bool = False):
-    """`(merged, MergeReport)`: W + (alpha/r) · B A in every target, as a plain transformers model.
-
-    tokens: ids (rows, length) to compare on; seeded random ones by default.
-    in_place: reuse the model's memory (the adapter model is gone afterwards); by default a copy is merged.
-    """
+def logits(model, tokens):
+    """The model's logits on ids (rows, length) in evaluation mode, float32, (rows, length, vocabulary)."""
     import torch
-    from torch.nn import functional as F
 
+    with torch.no_grad():
+        return model.eval()(tokens).logits.float()
+
+
+def reference(model, tokens):
+    """`(adapted, base)`: the logits of an adapter model with its adapter on and off."""
     if not lora.is_attached(model):
         raise UserError(
             f"the model is a {type(model).__name__} without an adapter, so there is nothing to merge; attach one with lora.attach."
         )
+    adapted = logits(model, tokens)
+    with model.disable_adapter():
+        return adapted, logits(model, tokens)
+
+
+def gaps(expected, base, found, dtype) -> MergeReport:
+    """The report on three sets of logits: of the adapter model, of its base, of the merged model."""
+    from torch.nn import functional as F
+
+    kl = F.kl_div(found.log_softmax(-1), expected.log_softmax(-1), log_target=True, reduction="none").sum(-1).mean().item()
+    same = (expected.argmax(-1) == found.argmax(-1)).float().mean().item()
+    largest, scale = (expected - found).abs().max().item(), (expected - base).abs().max().item()
+    return MergeReport(largest, max(0.0, kl), same, scale, expected.shape[:2].numel(), str(dtype).removeprefix("torch."))
+
+
+def compare(tuned, merged, tokens=None) -> MergeReport:
+    """Any merged model held against the adapter model that it should equal.
+
+    tokens: ids (rows, length) to compare on; seeded random ones by default.
+    """
+    tokens = probe_tokens(tuned) if tokens is None else tokens
+    return gaps(*reference(tuned, tokens), logits(merged, tokens), merged.dtype)
+
+
+def merge(model, tokens=None, in_place: bool = False, into=None):
+    """`(merged, MergeReport)`: W + (alpha/r) · B A in every target, as a plain transformers model.
+
+    tokens: ids (rows, length) to compare on; seeded random ones by default.
+    in_place: reuse the model's memory (the adapter model is gone afterwards); by default a copy is merged.
+    into: another base to merge into, which is left as it is. By default the one that the adapter was trained on, and if that is held in
+    four or eight bits, its dequantized weights: rounding W + ΔW again would lose most of a small ΔW.
+    """
     tokens = probe_tokens(model) if tokens is None else tokens
-    model.eval()
-    with torch.no_grad():
-        adapted = model(tokens).logits.float()
-        with model.disable_adapter():
-            base = model(tokens).logits.float()
-        merged = (model if in_place else own_copy(model)).merge_and_unload(safe_merge=True)
-        after = merged(tokens).logits.float()
-    gap = (adapted - after).abs().max().item()
-    kl = F.kl_div(after.log_softmax(-1), adapted.log_softmax(-1), log_target=True, reduction="none").sum(-1).mean().item()
-    same = (adapted.argmax(-1) == after.argmax(-1)).float().mean().item()
-    dtype = str(next(merged.parameters()).dtype).removeprefix("torch.")
-    return merged, MergeReport(gap, max(0.0, kl), same, (adapted - base).abs().max().item(), tokens.numel(), dtype)
+    before = reference(model, tokens)
+    check_finite(model)
+    packed = is_packed(model)
+    if in_place and (packed or into is not None):
+        raise UserError("in_place merges into the memory of W as it is: for a quantized model, or with `into`, leave in_place out.")
+    if into is not None:
+        target = lora.carried(model, own_copy(into))
+    elif packed:
+        target = lora.carried(model, own_copy(model).unload().dequantize())
+    else:
+        target = model if in_place else own_copy(model)
+    merged = target.merge_and_unload(safe_merge=True)
+    return merged, gaps(*before, logits(merged, tokens), merged.dtype)
+
+
+def is_packed(model) -> bool:
+    """True for a base that bitsandbytes holds in four or eight bits."""
+    return any(not p.is_floating_point() for p in model.parameters())
+
+
+def check_finite(model) -> None:
+    """Refuse an adapter with NaN or infinite values before anything is merged."""
+    for name, p in model.named_parameters():
+        if ".lora_" in name and not p.isfinite().all():
+            raise UserError(f"the adapter's {models.plain_name(name)} holds NaN or infinite values; train again at a lower learning rate.")
+
+
+@dataclass(frozen=True, repr=False)
+class Precisions(Record):
+    """The same adapter run and merged in several dtypes, each held against the adapter in float32: reports[dtype][way]."""
+
+    reports: dict[str, dict[str, MergeReport]]
+
+    def table(self):
+        """One line a dtype and a way."""
+        rows = [
+            (dtype, way, about(r.max_logit_gap, 2), about(r.kl, 2), percent(r.top1_agreement))
+            for dtype, ways in self.reports.items()
+            for way, r in ways.items()
+        ]
+        return "Against the adapter in float32", ("dtype", "model", "logit gap", "KL", "same token"), rows
+
+
+def precisions(model, tokens=None, dtypes: Sequence[str] = DTYPES) -> Precisions:
+    """What a dtype costs an adapter model, merged or not; model: an adapter model in float32, which is left as it is.
+
+    adapter: everything cast and not merged; cast, merged: W and ΔW added in the dtype; merged, cast: added in float32 and rounded once.
+    """
+    import torch
+
+    for dtype in dtypes:
+        if dtype not in DTYPES:
+            raise UserError(f"the dtype is {dtype!r}; give one of {', '.join(DTYPES)}.{nearest(dtype, DTYPES)}")
+    tokens = probe_tokens(model) if tokens is None else tokens
+    before = reference(model, tokens)
+    found = {}
+    for name in dtypes:
+        dtype = getattr(torch, name)
+        ways = {
+            "adapter": own_copy(model).to(dtype),
+            "cast, merged": own_copy(model).to(dtype).merge_and_unload(safe_merge=True),
+            "merged, cast": own_copy(model).merge_and_unload(safe_merge=True).to(dtype),
+        }
+        found[name] = {way: gaps(*before, logits(twin, tokens), dtype) for way, twin in ways.items()}
+    return Precisions(found)
+
+
+def rounded(W, format: str):
+    """W as `format` can hold it, float32: a dtype such as "bfloat16", or one of `quant.BITS`, in blocks of 64."""
+    import torch
+
+    if format in DTYPES:
+        return W.to(getattr(torch, format)).float()
+    if format not in quant.BITS:
+        raise UserError(
+            f"the format is {format!r}; give one of {', '.join([*DTYPES, *quant.BITS])}.{nearest(format, [*DTYPES, *quant.BITS])}"
+        )
+    return quant.quantize(W.float(), format).dequantize()
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Arrival(Record):
+    """What is left of an update ΔW once W + ΔW has to fit a format."""
+
+    wanted: object  # ΔW, (d_out, d_in)
+    arrived: object  # round(W + ΔW) − round(W), the same shape
+    size: float  # ‖ΔW‖ / ‖W‖, Frobenius
+
+    @property
+    def kept(self) -> float:
+        """⟨arrived, ΔW⟩ / ‖ΔW‖²: how much of the update arrives; 1 is all of it, 0 nothing. Rounding noise averages out of it."""
+        return ((self.arrived * self.wanted).sum() / self.wanted.square().sum()).item()
+
+    @property
+    def error(self) -> float:
+        """‖arrived − ΔW‖ / ‖ΔW‖: what is missing and the rounding noise together."""
+        return ((self.arrived - self.wanted).norm() / self.wanted.norm()).item()
+
+    def table(self):
+        """Size, share kept, error."""
+        rows = [("‖ΔW‖ / ‖W‖", percent(self.size)), ("update kept", percent(self.kept)), ("error of the update", percent(self.error))]
+        return "An update after rounding", ("", "value"), rows
+
+
+def arrival(W, delta, format: str) -> Arrival:
+    """Round W + ΔW, both (d_out, d_in), to `format` (see `rounded`), and see what is left of ΔW.
+
+    It matters what W is: one that lies on the format's own levels stays there under a small ΔW; one that lies between them is
+    tipped over by it now and then, and on average by as much as it should.
+    """
+    W = W.detach().float()
+    return Arrival(delta, rounded(W + delta, format) - rounded(W, format), (delta.norm() / W.norm()).item())

@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A module may import what stands left of it.
 ORDER = """
     runtime world data architecture models quant spectrum layers lora count
-    ledger memory tape trace measure train prefer evaluate forgetting harness verdict judge merge export registry
+    ledger memory tape trace measure train prefer evaluate forgetting harness verdict judge merge adapters export registry
 """.split()
 WORLD = "lexicon entities turns corpus skills tasks plan batches card pretrain".split()
 # Leaves: anyone may import them; what they may import themselves.
@@ -26,6 +26,7 @@ LEAVES = {
     "explore": {"record", "drawing", "panel"},
     "explore_quant": {"record", "drawing", "panel", "explore"},
     "explore_memory": {"record", "drawing", "panel"},
+    "explore_merge": {"record", "drawing", "panel", "explore"},
     "explore_plane": {"record", "drawing", "explore"},
 }
 # Small calculators and checks, each on its own: they may import the order, and only the entries import them.
