@@ -43,14 +43,17 @@ if TYPE_CHECKING:
         explore_merge,
         explore_plane,
         explore_quant,
+        explore_train,
         forgetting,
         grids,
+        guides,
         harness,
         judge,
         lora,
         memory,
         merge,
         models,
+        overfit,
         playground,
         plots,
         quant,
@@ -64,8 +67,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Environment", "UserError", "adapters", "architecture", "count", "data", "evaluate", "exercise", "explore", "explore_memory",
-    "explore_merge", "explore_plane", "explore_quant", "forgetting", "grids", "harness", "judge", "lora", "memory", "merge",
-    "models", "playground", "plots", "quant", "setup", "spectrum", "tour", "train", "verdict", "world",
+    "explore_merge", "explore_plane", "explore_quant", "explore_train", "forgetting", "grids", "guides", "harness", "judge",
+    "lora", "memory", "merge", "models", "overfit", "playground", "plots", "quant", "setup", "spectrum", "tour", "train",
+    "verdict", "world",
 ]  # fmt: skip
 
 

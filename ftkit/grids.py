@@ -275,9 +275,9 @@ def missing(grid: str, folder: Path, worker: int, workers: int) -> Iterator[Poin
             yield point
 
 
-def write(grid: str, rows: list[dict]) -> Path:
+def write(grid: str, rows: list[dict], command: str = "python -m ftkit.grids {grid}") -> Path:
     """data/grids/<grid>.json: the command that makes it, versions, the time it took, and a row a line."""
-    head = {"command": f"python -m ftkit.grids {grid}", "versions": {p: importlib.metadata.version(p) for p in PACKAGES}}
+    head = {"command": command.format(grid=grid), "versions": {p: importlib.metadata.version(p) for p in PACKAGES}}
     head["training_seconds"] = round(sum(row["seconds"] for row in rows))
     path = data_path("grids", f"{grid}.json")
     path.parent.mkdir(exist_ok=True)

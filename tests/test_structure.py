@@ -27,12 +27,13 @@ LEAVES = {
     "explore_quant": {"record", "drawing", "panel", "explore"},
     "explore_memory": {"record", "drawing", "panel"},
     "explore_merge": {"record", "drawing", "panel", "explore"},
+    "explore_train": {"record", "drawing", "panel", "explore"},
     "explore_plane": {"record", "drawing", "explore"},
 }
 # Small calculators and checks, each on its own: they may import the order, and only the entries import them.
-CHECKS = {"decide", "cost", "claims", "doctor"}
+CHECKS = {"decide", "cost", "claims", "doctor", "guides"}
 # Entries may import anything; nothing imports them but entries.
-ENTRIES = {"__init__", "__main__", "tour", "grids", "bench", "notebooks", "playground"}
+ENTRIES = {"__init__", "__main__", "tour", "grids", "bench", "notebooks", "playground", "overfit"}
 # The package's own names besides its modules, which `from ftkit import …` may give.
 NAMES = {"setup", "Environment", "UserError", "__version__"}
 # Modules that also are entry points, and what they may import besides.
