@@ -91,6 +91,19 @@ def test_the_shipped_grid_is_the_one_that_the_command_makes():
     assert [grids.as_point(row).key for row in grids.read()] == [p.key for p in grids.points()]
 
 
+def test_the_shipped_playground_holds_whole_settings_of_its_plan():
+    keys = [grids.as_point(row).key for row in grids.read("playground")]
+    planned = {p.key for p in grids.points("playground")}
+    assert set(keys) <= planned
+    assert len(set(keys)) == len(keys)
+    assert {
+        tuple(k.replace(f'"seed": {one}', f'"seed": {s}') in keys for s in grids.SEEDS)
+        for one in grids.SEEDS
+        for k in keys
+        if f'"seed": {one}' in k
+    } == {(True, True, True)}
+
+
 def test_a_point_of_the_plane_is_observed():
     point = grids.Point(r=4, rows=16, batch_size=8, epochs=1, evaluations=1, replay=0.2, replayed="self", kl=0.5)
     row = json.loads(json.dumps(grids.compact(grids.observe(point))))
