@@ -13,6 +13,7 @@ The map, one stage a file, arrows from left to right:
     count.count()        what a LoRA of a published architecture trains
     memory.predict()     what one training step holds, byte by byte
     train.sft()          a TRL run
+    experiment.reopen()  the run of a folder, loaded again
     evaluate.compare()   base beside tuned, five dimensions, intervals
     forgetting.skills()  what the model can still do
     harness.skills()     the same, found by lm-eval
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         data,
         evaluate,
         exercise,
+        experiment,
         explore,
         explore_memory,
         explore_merge,
@@ -60,16 +62,17 @@ if TYPE_CHECKING:
         spectrum,
         tour,
         train,
+        trainer,
         verdict,
         world,
     )
 
 __version__ = "0.1.0"
 __all__ = [
-    "Environment", "UserError", "adapters", "architecture", "count", "data", "evaluate", "exercise", "explore", "explore_memory",
-    "explore_merge", "explore_plane", "explore_quant", "explore_train", "forgetting", "grids", "guides", "harness", "judge",
-    "lora", "memory", "merge", "models", "overfit", "playground", "plots", "quant", "setup", "spectrum", "tour", "train",
-    "verdict", "world",
+    "Environment", "UserError", "adapters", "architecture", "count", "data", "evaluate", "exercise", "experiment", "explore",
+    "explore_memory", "explore_merge", "explore_plane", "explore_quant", "explore_train", "forgetting", "grids", "guides",
+    "harness", "judge", "lora", "memory", "merge", "models", "overfit", "playground", "plots", "quant", "setup", "spectrum",
+    "tour", "train", "trainer", "verdict", "world",
 ]  # fmt: skip
 
 

@@ -60,23 +60,23 @@ def tour(
 def train(
     recipe: Annotated[Path, typer.Argument(help="A YAML recipe, a run.json or the folder of a run.")], out: Out, as_json: Json = False
 ) -> None:
-    """Train from a recipe or from the record of an earlier run."""
+    """Train from a recipe or from the record of an earlier run; killed, the same command goes on from the last checkpoint."""
     with one_sentence():
         from . import setup
-        from . import train as stage
+        from .experiment import Experiment
 
-        experiment = stage.Experiment.read(recipe)
+        experiment = Experiment.read(recipe)
         setup(seed=experiment.recipe.seed)
-        run, tokenizer = experiment.run()
-        folder = experiment.save(run, tokenizer, out)
+        run = experiment.into(out)
+        record = json.loads((out / "run.json").read_text(encoding="utf-8"))
         values = {
-            "loss": run.loss,
-            "steps": run.steps,
-            "seconds": round(run.seconds, 2),
-            "adapter": str(folder / "adapter"),
-            "record": str(folder / "run.json"),
+            "loss": record["losses"][-1][1],
+            "steps": record["steps"],
+            "seconds": record["seconds"],
+            "adapter": str(out / ("adapter" if experiment.lora is not None else "model")),
+            "record": str(out / "run.json"),
         }
-        show(run, as_json, values)
+        show(run or f"{out} holds this very run already; nothing was left to train.", as_json, values)
 
 
 @app.command()
@@ -90,10 +90,10 @@ def evaluate(
         from . import data as sets
         from . import evaluate as stage
         from . import forgetting, models, setup, verdict
-        from . import train as training
+        from .experiment import reopen
 
         setup(seed=0)
-        tuned, base, tokenizer = training.reopen(model) if Path(model, "run.json").is_file() else (None, *models.load(model))
+        tuned, base, tokenizer = reopen(model) if Path(model, "run.json").is_file() else (None, *models.load(model))
         test = sets.test_rows(data)
         if tuned is None:
             score = stage.score(base, tokenizer, test, model)
@@ -115,11 +115,11 @@ def merge(run: Annotated[Path, typer.Argument(help="The folder of a run.")], out
 
         from . import merge as stage
         from . import setup
-        from . import train as training
+        from .experiment import reopen
         from .runtime import staged
 
         setup(seed=0)
-        tuned, _, tokenizer = training.reopen(run)
+        tuned, _, tokenizer = reopen(run)
         merged, report = stage.merge(tuned)
         with staged(out) as new:
             merged.save_pretrained(new)

@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 
 from . import data, evaluate, forgetting, lora, merge, models, setup, spectrum, train
+from .experiment import Experiment
 from .runtime import PACKAGES, UserError, data_path, nearest
 
 SEEDS = (0, 1, 2)
@@ -64,7 +65,7 @@ class Point:
         """What the field calls it: full, lora, dora or qlora."""
         return "full" if not self.r else "dora" if self.dora else "qlora" if self.quant else "lora"
 
-    def experiment(self) -> train.Experiment:
+    def experiment(self) -> Experiment:
         """The run that this point stands for; the last step is kept."""
         recipe = train.Recipe(
             self.lr,
@@ -78,10 +79,10 @@ class Point:
         )
         targets = list(self.targets) if isinstance(self.targets, tuple) else self.targets
         adapter = {"r": self.r, "alpha": self.alpha, "targets": targets} | ({"use_dora": True} if self.dora else {})
-        return train.Experiment("pocket", self.quant, self.data, self.rows, self.replay, self.replayed, adapter if self.r else None, recipe)
+        return Experiment("pocket", self.quant, self.data, self.rows, self.replay, self.replayed, adapter if self.r else None, recipe)
 
 
-def experiment(row: Mapping) -> train.Experiment:
+def experiment(row: Mapping) -> Experiment:
     """The run that a grid's row was measured on."""
     return as_point(row).experiment()
 

@@ -184,7 +184,7 @@ def playground(rows: Sequence[Mapping] | None = None, out: str | Path = "runs/pl
     """Choose method, rank, learning rate, epochs, targets and replay; see loss, task score and forgetting; press Train.
 
     rows: of a grid of runs, `grids.read("playground")` by default; a control offers what the grid holds for the choices before
-    it. Train makes the chosen run in the background, Stop ends it early; either leaves `out`/run-N, which `train.reopen` opens.
+    it. Train makes the chosen run in the background, Stop ends it early; either leaves `out`/run-N, which `experiment.reopen` opens.
     A fourth seed lies outside the range of three in one case of two, so a run outside it is no surprise.
     """
     card = json.loads(data_path("pocket", "card.json").read_text(encoding="utf-8"))

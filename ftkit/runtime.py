@@ -123,15 +123,18 @@ def hub_call(hub_id: str, function: str, *arguments: str):
 
 @contextmanager
 def staged(out: Path) -> Iterator[Path]:
-    """A folder beside `out` to write into; what it holds moves into `out` when the block ends, and vanishes if the block fails."""
+    """A folder in or beside `out` to write into; what it holds moves into `out` when the block ends, and vanishes if the block fails.
+
+    Files move last: a record is there when what it records is.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.is_file():
         raise UserError(f"{out} is a file; give a folder to write into.")
-    new = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    new = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out if out.is_dir() else out.parent))
     try:
         yield new
         out.mkdir(exist_ok=True)
-        for item in new.iterdir():
+        for item in sorted(new.iterdir(), key=Path.is_file):
             target = out / item.name
             if target.is_dir():
                 shutil.rmtree(target)

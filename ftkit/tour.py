@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import data, evaluate, forgetting, merge, models, plots, train
+from .experiment import Experiment
 from .record import Record, about, percent, percent_in
 from .runtime import staged
 
-COOL = train.Experiment(replay=0.25)
+COOL = Experiment(replay=0.25)
 HOT = dataclasses.replace(COOL, replay=0.0, recipe=dataclasses.replace(COOL.recipe, lr=10 * COOL.recipe.lr, evaluations=0))
 
 

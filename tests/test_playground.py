@@ -10,7 +10,8 @@ import xml.etree.ElementTree as ET
 import pytest
 import torch
 
-from ftkit import UserError, data, drawing, explore, explore_plane, forgetting, grids, lora, models, playground, train
+from ftkit import UserError, data, drawing, explore, explore_plane, forgetting, grids, lora, models, playground
+from ftkit.experiment import Experiment, reopen
 from ftkit.explore_plane import Setting, Trial
 from ftkit.runtime import data_path
 
@@ -193,7 +194,7 @@ def test_train_runs_here_saves_pins_and_measures_as_the_grid_does(panel, found):
     assert panel.buttons["stop"].disabled
     record = json.loads((panel.out / "run-1" / "run.json").read_text())
     assert record["scores"] == {"task": trial.task, "skills": trial.by_skill}
-    tuned, _, tokenizer = train.reopen(panel.out / "run-1")
+    tuned, _, tokenizer = reopen(panel.out / "run-1")
     names = ["copy", "read_json"]
     again = forgetting.skills(tuned, tokenizer, names=names).rates
     assert {name: again[name].value for name in names} == {name: trial.by_skill[name] for name in names}
@@ -219,7 +220,7 @@ def test_an_error_ends_in_the_panel_and_the_next_run_may_start(panel, monkeypatc
         def fail(*_, error=error):
             raise error
 
-        monkeypatch.setattr(train.Experiment, "run", fail)
+        monkeypatch.setattr(Experiment, "run", fail)
         panel.train()
         panel.wait(60)
         assert panel.error is error
@@ -231,7 +232,7 @@ def test_an_error_ends_in_the_panel_and_the_next_run_may_start(panel, monkeypatc
 def test_a_number_is_never_given_twice(panel, monkeypatch):
     (panel.out / "run-1").mkdir(parents=True)
     asked = []
-    monkeypatch.setattr(train.Experiment, "run", lambda self, *_: asked.append(self.recipe.seed) or [][0])
+    monkeypatch.setattr(Experiment, "run", lambda self, *_: asked.append(self.recipe.seed) or [][0])
     panel.train()
     panel.wait(60)
     assert asked == [4]  # run-2
@@ -278,7 +279,7 @@ def test_a_grid_without_runs_for_the_controls_is_refused(rows):
 
 def test_a_run_left_in_its_thread_uses_the_threads_that_were_set(panel, monkeypatch):
     seen = []
-    monkeypatch.setattr(train.Experiment, "run", lambda *_: seen.append(torch.get_num_threads()) or [][0])
+    monkeypatch.setattr(Experiment, "run", lambda *_: seen.append(torch.get_num_threads()) or [][0])
     panel.train()
     panel.wait(60)
     assert seen == [torch.get_num_threads()]

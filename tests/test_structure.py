@@ -12,8 +12,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A module may import what stands left of it.
 ORDER = """
-    runtime world data architecture models quant spectrum layers lora count
-    ledger memory tape trace measure train prefer evaluate forgetting harness verdict judge merge adapters export registry
+    runtime checkpoint world data architecture models quant spectrum layers lora count
+    ledger memory tape trace measure trainer train experiment prefer evaluate forgetting harness verdict judge merge adapters export
+    registry
 """.split()
 WORLD = "lexicon entities turns corpus skills tasks plan batches card pretrain".split()
 # Leaves: anyone may import them; what they may import themselves.
@@ -144,7 +145,7 @@ def test_imports_go_one_way(path):
 
 
 def test_each_library_has_one_door(path, tree):
-    doors = {"peft": {"lora"}, "trl": {"train", "prefer"}, "lm_eval": {"harness"}}
+    doors = {"peft": {"lora"}, "trl": {"trainer", "prefer"}, "lm_eval": {"harness"}}
     for library in set(libraries(tree)) & set(doors):
         assert module_of(path) in doors[library], f"{library} is imported by {' and '.join(doors[library])} only"
     if "BitsAndBytesConfig" in code_of(tree):

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from .. import forgetting
+from .. import checkpoint, forgetting
 from ..runtime import UserError, progress_wanted, quiet
 from .batches import batch
 from .card import readable, ship
@@ -47,8 +47,7 @@ def save(folder: Path, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer
     new = folder.with_name(folder.name + ".new")
     new.mkdir(parents=True, exist_ok=True)
     save_file({k: v.contiguous() for k, v in model.state_dict().items() if k != "lm_head.weight"}, new / "model.safetensors")
-    moments = {f"{i}.{k}": v for i, s in optimizer.state_dict()["state"].items() for k, v in s.items()}
-    save_file(moments, new / "optimizer.safetensors")
+    save_file(checkpoint.moments(optimizer), new / "optimizer.safetensors")
     (new / "state.json").write_text(json.dumps(state))
     old = folder.with_name(folder.name + ".old")
     if folder.exists():
@@ -63,11 +62,7 @@ def save(folder: Path, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer
 def restore(folder: Path, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer) -> dict:
     """Read a checkpoint back into model and optimizer and return its state."""
     model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
-    moments: dict[int, dict] = {}
-    for key, value in load_file(folder / "optimizer.safetensors").items():
-        index, name = key.split(".")
-        moments.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    checkpoint.set_moments(optimizer, load_file(folder / "optimizer.safetensors"))
     return json.loads((folder / "state.json").read_text())
 
 
@@ -82,10 +77,10 @@ def train(
     model.set_attn_implementation("eager")  # faster than SDPA on a CPU, with a mask and rows this short
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.lr, betas=plan.betas, weight_decay=plan.weight_decay, fused=True)
     state = {"step": 0, "tokens": 0, "seconds": 0.0, "curve": [], "probes": [], "plan": json.loads(json.dumps(asdict(plan)))}
-    checkpoint = out / "checkpoint"
-    if checkpoint.exists():
-        state = restore(checkpoint, model, optimizer)
-        check_plan(plan, state, checkpoint)
+    folder = out / "checkpoint"
+    if folder.exists():
+        state = restore(folder, model, optimizer)
+        check_plan(plan, state, folder)
     began, total, recent = time.perf_counter() - state["seconds"], stop_at or plan.steps, []
     bar = tqdm(total=plan.steps, initial=state["step"], unit="step", disable=not progress_wanted())
     for step in range(state["step"], total):
@@ -107,18 +102,16 @@ def train(
             recent = []
         if (step + 1) % save_every == 0 or step + 1 == total:
             state["probes"].append({"step": step + 1, "tokens": state["tokens"], **quick_probes(model, tokenizer, world)})
-            save(checkpoint, model, optimizer, state)
+            save(folder, model, optimizer, state)
     bar.close()
     return model, tokenizer, state
 
 
-def check_plan(plan: Plan, state: dict, checkpoint: Path) -> None:
+def check_plan(plan: Plan, state: dict, folder: Path) -> None:
     """Refuse to go on from a checkpoint of another plan: the result would be neither run."""
     now = json.loads(json.dumps(asdict(plan)))
-    other = {k: (v, now[k]) for k, v in state.get("plan", now).items() if now.get(k) != v}
-    if other:
-        stated = ", ".join(f"{k} was {was!r} and is {new!r} now" for k, (was, new) in other.items())
-        raise UserError(f"{checkpoint} comes from another plan ({stated}); give the same options, another --out, or remove it.")
+    if other := checkpoint.differences(state.get("plan", now), now):
+        raise UserError(f"{folder} comes from another plan ({', '.join(other)}); give the same options, another --out, or remove it.")
 
 
 def quick_probes(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, world: World) -> dict[str, float]:
