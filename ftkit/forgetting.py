@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .evaluate import Rate, answer_batches, as_base, paired_difference
-from .models import answers
+from .models import answers_are
 from .record import Record, percent, percent_in
 from .world import skills as suites
 from .world.entities import World
@@ -45,11 +45,10 @@ def skills(model, tokenizer, n: int = 50, seed: int = 0, names: list[str] | None
     """Ask `n` held-out probes of every skill (or of `names`); greedy decoding, exact match."""
     names = list(names or suites.SKILLS)
     probes = {name: suites.suite(world or World(), name, n, seed) for name in names}
-    right = {}
-    for name, group in probes.items():  # a suite's answers are alike in length, so that its batches end early
-        replies = answers(model, tokenizer, [[{"role": "user", "content": p.prompt}] for p in group], LONGEST_ANSWER)
-        right[name] = [r == p.answer for r, p in zip(replies, group, strict=True)]
-    return Skills(right)
+    every = [p for group in probes.values() for p in group]
+    asked = [[{"role": "user", "content": p.prompt}] for p in every]
+    right = iter(answers_are(model, tokenizer, asked, [p.answer for p in every], LONGEST_ANSWER))
+    return Skills({name: [next(right) for _ in group] for name, group in probes.items()})
 
 
 @dataclass(frozen=True, repr=False)

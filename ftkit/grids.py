@@ -30,6 +30,11 @@ TESTED = 100  # test rows that a run of the playground's grid is asked
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # 97.5 % quantiles of t by degrees of freedom, from 1
 PLANE_RANKS = {1: (2, 1, 3), 64: (2, 1, 3), 16: (2, 1, 3), 4: (2,)}  # and for how many epochs
 PLANE_RATES = {"lora": (1e-3, 2e-3, 8e-3), "full": (2e-4, 8e-4, 3.2e-3)}
+# Gentle runs that come near the hot ones' task score: low rates for more epochs, so that methods can be compared at equal scores.
+GENTLE = {
+    "lora": ((5e-4, 8), (1e-3, 4), (1e-3, 6), (1.4e-3, 3)),
+    "full": ((1e-4, 4), (1e-4, 6), (1.4e-4, 3), (2e-4, 5)),
+}
 # The same number of trained parameters on different targets: r · Σ (d_in + d_out) is 32,768 a layer for r = 8 on all seven, or just below.
 BUDGET = {("q_proj", "v_proj"): 36, ("q_proj", "k_proj", "v_proj", "o_proj"): 18, ("gate_proj", "up_proj", "down_proj"): 14}
 
@@ -121,6 +126,8 @@ def playground_points() -> list[Point]:
     plane = [{"r": r, "lr": lr, "epochs": e} for r, epochs in PLANE_RANKS.items() for e in epochs for lr in (hot, mild, low)]
     full = [{"r": 0, "alpha": 0, "lr": lr, "epochs": e} for lr in PLANE_RATES["full"] for e in (1, 2, 3)]
     full += [{"r": 0, "alpha": 0, "lr": 8e-4, **one} for one in ({"weight_decay": 0.1}, {"replay": 0.2})]
+    full += [{"r": 0, "alpha": 0, "lr": lr, "epochs": e} for lr, e in GENTLE["full"]]
+    plane += [{"lr": lr, "epochs": e} for lr, e in GENTLE["lora"]]
     crossed = [{"lr": lr, **one} for some in (means, others) for lr in (hot, mild) for one in some]
     stated = [*rates, *crossed[: len(means)], *full, *crossed[len(means) :], *plane]
     every = [{"r": 16, "epochs": 2} | start | one for one in stated]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from torch.nn import functional as F
+from torch.utils.data import Sampler
 from tqdm.auto import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainerState
 from trl import SFTConfig, SFTTrainer
@@ -16,6 +17,7 @@ from trl import SFTConfig, SFTTrainer
 from . import checkpoint, lora, models
 from .runtime import UserError, device_and_dtype, progress_wanted
 
+MICRO = (4, 3, 2)  # rows a forward pass on a CPU, whichever divides the batch: nothing is gained there by more at once
 EVERY, SHARE = 10.0, 0.02  # lasting checkpoints: seconds between two, and the share of the time that writing them may take
 
 
@@ -51,18 +53,40 @@ class Watcher(TrainerCallback):
         self.bar.close()
 
 
+class ShortFirst(Sampler):
+    """An epoch's rows in the order that accelerate would draw them, but each step's `size` rows by length: the same steps, less padding."""
+
+    def __init__(self, lengths: list[int], size: int, seed: int):
+        self.lengths, self.size, self.seed, self.epoch = lengths, size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch comes next; each has its own order."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        order = torch.randperm(len(self.lengths), generator=torch.Generator().manual_seed(self.seed + self.epoch)).tolist()
+        for start in range(0, len(order), self.size):
+            yield from sorted(order[start : start + self.size], key=self.lengths.__getitem__)
+
+
 def config(recipe, folder: str, rows: int, validated: bool, assistant_marks: bool):
     """TRL's SFTConfig for a `train.Recipe`. TRL turns bf16 and checkpointing on, which slows a CPU many times: off unless they help."""
     device, dtype = device_and_dtype()
     cuda = device == "cuda"
     steps = max(1, math.ceil(rows / recipe.batch_size) * recipe.epochs)
     every = max(1, int(steps // max(1, recipe.evaluations)))
+    whole = cuda or recipe.packing
+    micro = recipe.batch_size if whole else next((m for m in MICRO if recipe.batch_size % m == 0), recipe.batch_size)
     rhythm = {"eval_strategy": "steps", "eval_steps": every, "save_strategy": "steps", "save_steps": every}
     return SFTConfig(
         output_dir=folder,
         learning_rate=recipe.lr,
         num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=recipe.batch_size // micro,
         per_device_eval_batch_size=4 * recipe.batch_size,
         warmup_steps=recipe.warmup,
         lr_scheduler_type=recipe.schedule,
@@ -114,15 +138,27 @@ class Keeper(SFTTrainer):
         loss = super().training_step(*inputs, **options)
         if not loss.isfinite():
             raise FloatingPointError(f"the loss is {loss.item()} at step {self.state.global_step + 1}")
+        if self.accelerator.sync_gradients:  # the last rows of the step
+            self.keep()
+        if self.lasting and time.perf_counter() > self.due:
+            self.control.should_save = True
+        return loss
+
+    def keep(self) -> None:
+        """Copy the weights that gave a finite loss on all rows of a step."""
         weights = trained(self.model)
         if self.good is None:
             self.good = 0, [p.detach().clone() for p in weights]
         for kept, p in zip(self.good[1], weights, strict=True):
             kept.copy_(p.detach())
         self.good = self.state.global_step, self.good[1]
-        if self.lasting and time.perf_counter() > self.due:
-            self.control.should_save = True
-        return loss
+
+    def _get_train_sampler(self, train_dataset=None):
+        if self.args.gradient_accumulation_steps == 1:
+            return super()._get_train_sampler(train_dataset)
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return ShortFirst([len(ids) for ids in rows["input_ids"]], size, self.args.data_seed)
 
     def _save_checkpoint(self, model, trial):
         if not self.args.should_save or not (self.lasting or self.args.load_best_model_at_end):

@@ -22,6 +22,17 @@ def test_importing_the_kit_and_moving_a_slider_are_quick(report):
     assert [row.plain is None for row in report.rows] == [False, True, False]
 
 
+def test_training_and_the_skill_check_beat_the_plain_ways():
+    """A few rows and probes, so the ratios are smaller than those of `python -m ftkit bench`; the losses and all answers are the same."""
+    speed, loss, free, free_loss = bench.training(rows=24, rounds=1)
+    assert speed.ratio > 1.2
+    assert free.ratio > 1
+    for row in (loss, free_loss):
+        assert row.ours == pytest.approx(row.plain, rel=0.03), row
+    for row in bench.checking(n=4):
+        assert row.ratio > 2, row
+
+
 def test_70b_with_peft_in_ten_seconds_and_two_gigabytes():
     seconds, peak = bench.fresh(bench.COUNT_META)
     assert seconds <= 10

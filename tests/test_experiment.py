@@ -22,14 +22,14 @@ from ftkit.__main__ import app
 from ftkit.experiment import Experiment, reopen
 
 TINY = {"rows": 12, "lora": {"r": 2, "alpha": 4}, "recipe": {"epochs": 1, "batch_size": 4, "evaluations": 0}}  # 3 steps
-# What a resumed run has to get right: dropout's random numbers, the best step, patience, epochs that end midway, Adam over all weights.
+# What a resumed run has to get right: dropout's random numbers, the best step, patience, epochs that end midway, micro-batches.
 KILLED = {
     "lora": {
         "rows": 24,
         "lora": {"r": 2, "alpha": 4, "dropout": 0.1},
         "recipe": {"epochs": 2.5, "batch_size": 4, "evaluations": 5, "patience": 2},
     },
-    "full": {"rows": 32, "lora": None, "recipe": {"lr": 3e-4, "epochs": 2, "batch_size": 4, "evaluations": 0, "seed": 1}},
+    "full": {"rows": 56, "lora": None, "recipe": {"lr": 3e-4, "epochs": 2, "batch_size": 8, "evaluations": 0, "seed": 1}},
     "dora": {
         "rows": 24,
         "replay": 0.2,

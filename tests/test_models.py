@@ -7,6 +7,8 @@ import torch
 
 from ftkit import UserError, models
 from ftkit.runtime import data_path
+from ftkit.world import skills
+from ftkit.world.entities import World
 
 POCKET = data_path("pocket")
 
@@ -120,3 +122,48 @@ def test_a_pickle_is_never_opened(folder, monkeypatch):
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     monkeypatch.setattr(torch, "load", lambda *a, **k: pytest.fail("a pickle was opened"))
     refused(folder, "pytorch_model.bin", "pickle", "safetensors")
+
+
+def test_whether_a_reply_is_the_gold_is_seen_without_writing_it(monkeypatch):
+    """Right golds, wrong ones, longer, shorter, spaced, empty ones and one that the limit cuts off, for a model that errs too."""
+    model, tokenizer = models.load("pocket")
+    probes = [p for name in ("copy", "sort", "known", "write_json") for p in skills.suite(World(), name, 10, 1)]
+    chats = [[{"role": "user", "content": p.prompt}] for p in probes]
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 0.4 * p.std() * torch.randn(p.shape, generator=torch.Generator().manual_seed(0))
+    replies = models.answers(model, tokenizer, chats, 20)
+    written, plain = [], models.answers
+    monkeypatch.setattr(models, "answers", lambda m, t, c, n: written.extend(c) or plain(m, t, c, n))
+    golds = {
+        "right": [p.answer for p in probes],
+        "its own": replies,
+        "longer": [f"{r} x" for r in replies],
+        "shorter": [r[:-1] for r in replies],
+        "spaced": [f" {r}" for r in replies],
+        "empty": [""] * len(replies),
+    }
+    for name, gold in golds.items():
+        written.clear()
+        found = models.answers_are(model, tokenizer, chats, gold, 20)
+        assert found == [reply == g for reply, g in zip(replies, gold, strict=True)], name
+        assert len(written) < len(chats) or name in ("spaced", "shorter", "empty"), name
+    shares = {name: sum(map(str.__eq__, replies, gold)) for name, gold in golds.items()}
+    assert 5 < shares["right"] < 35, "the test needs both kinds"
+    assert shares["its own"] == 40
+    assert any(len(tokenizer(r, add_special_tokens=False)["input_ids"]) >= 20 for r in replies), "and one that the limit cuts"
+
+
+def test_what_the_first_other_token_says():
+    _, tokenizer = models.load("pocket")
+    end = tokenizer.eos_token_id
+    words = ("city", "order", "the", "name", "ticket")
+    letters = {word: tokenizer(word[0], add_special_tokens=False)["input_ids"][0] for word in words}
+    tokens = {word: tokenizer(word, add_special_tokens=False)["input_ids"] for word in words}
+    word = next(w for w in words if tokens[w][0] != letters[w])
+    one, other = tokens[word], tokenizer("#", add_special_tokens=False)["input_ids"]
+    assert models.writes(tokenizer, [*one, end], one, {end}) is True
+    assert models.writes(tokenizer, [end, *one], one, {end}) is False
+    assert models.writes(tokenizer, [*one, other[0]], one, {end}) is False
+    assert models.writes(tokenizer, [other[0], *one[1:], end], one, {end}) is False
+    assert models.writes(tokenizer, [letters[word], *one[1:], end], one, {end}) is None, "its first letter alone may go on to it"
