@@ -32,8 +32,8 @@ PLANE_RANKS = {1: (2, 1, 3), 64: (2, 1, 3), 16: (2, 1, 3), 4: (2,)}  # and for h
 PLANE_RATES = {"lora": (1e-3, 2e-3, 8e-3), "full": (2e-4, 8e-4, 3.2e-3)}
 # Gentle runs that come near the hot ones' task score: low rates for more epochs, so that methods can be compared at equal scores.
 GENTLE = {
-    "lora": ((5e-4, 8), (1e-3, 4), (1e-3, 6), (1.4e-3, 3)),
-    "full": ((1e-4, 4), (1e-4, 6), (1.4e-4, 3), (2e-4, 5)),
+    "lora": ((5e-4, 8), (5e-4, 12), (1e-3, 4), (1e-3, 6), (1e-3, 8), (1.4e-3, 3)),
+    "full": ((1e-4, 4), (1e-4, 6), (1e-4, 12), (1.4e-4, 3), (2e-4, 5), (2e-4, 8)),
 }
 # The same number of trained parameters on different targets: r · Σ (d_in + d_out) is 32,768 a layer for r = 8 on all seven, or just below.
 BUDGET = {("q_proj", "v_proj"): 36, ("q_proj", "k_proj", "v_proj", "o_proj"): 18, ("gate_proj", "up_proj", "down_proj"): 14}

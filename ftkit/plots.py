@@ -83,6 +83,19 @@ def bars(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], ylabel:
     return figure
 
 
+def intervals(changes: Mapping[str, tuple[float, float, float]], xlabel: str) -> Figure:
+    """A row a name: a value with its interval, in colour where the interval leaves zero out. changes[name] = (value, low, high)."""
+    figure, ax = new(7.0, 0.9 + 0.27 * len(changes))
+    for row, (value, low, high) in enumerate(reversed(changes.values())):
+        colour = ACCENT if low > 0 or high < 0 else "gray"
+        ax.hlines(row, low, high, color=colour, lw=1.6)
+        ax.plot(value, row, "o", color=colour, ms=5)
+    ax.axvline(0, color="black", lw=0.8, zorder=0)
+    ax.set_yticks(range(len(changes)), list(changes)[::-1])
+    ax.set(xlabel=xlabel)
+    return figure
+
+
 COLOURS = (ACCENT, PLAIN, "#8a8f98", "#edae49", "#00798c", "#6b4e71", "#2f4b26")
 
 

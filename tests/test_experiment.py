@@ -17,7 +17,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from ftkit import UserError, checkpoint, lora, models, runtime, trainer
+from ftkit import UserError, checkpoint, lora, models, runtime, train, trainer
 from ftkit.__main__ import app
 from ftkit.experiment import Experiment, reopen
 
@@ -338,6 +338,12 @@ def test_a_bad_recipe_file_is_one_sentence(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(UserError, match=message):
         Experiment.read(path)
+
+
+def test_the_recipe_of_the_readme_is_one():
+    readme = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
+    stated = Experiment.from_dict(yaml.safe_load(readme.split("```yaml\n")[1].split("```")[0]))
+    assert stated == Experiment(replay=0.25, recipe=train.Recipe(lr=2e-3, epochs=2))
 
 
 def test_yamls_2e_3_is_a_number(tmp_path):
