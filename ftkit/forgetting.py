@@ -1,9 +1,11 @@
 """What did the tuning cost? The same held-out skill probes before and after."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from . import everyday
 from .evaluate import Rate, answer_batches, as_base, paired_difference
-from .models import answers_are
+from .models import answers, answers_are, knows_world
 from .record import Record, percent, percent_in
 from .world import skills as suites
 from .world.entities import World
@@ -29,8 +31,8 @@ class Skills(Record):
 
     def table(self):
         """One line a suite."""
-        n = len(next(iter(self.right.values())))
-        about = suites.SKILLS | suites.LIMITS | suites.SAFETY
+        n = max(map(len, self.right.values()))
+        about = suites.SKILLS | suites.LIMITS | suites.SAFETY | everyday.SKILLS | everyday.SAFETY
         return (
             f"Skills, n = {n} each",
             ("skill", "right [95 % interval]", "what it asks"),
@@ -41,14 +43,26 @@ class Skills(Record):
         )
 
 
+def probes(tokenizer, n: int = 50, seed: int = 0, names: Iterable[str] | None = None, world: World | None = None) -> dict[str, list]:
+    """`n` probes of every skill (or of `names`) that are fair to a tokenizer's model, each with a prompt and a right answer.
+
+    Suites of the micro-world (`world.skills`) for the pocket model and what was tuned from it; of the real one (`everyday`) for others.
+    """
+    if knows_world(tokenizer):
+        return {name: suites.suite(world or World(), name, n, seed) for name in names or suites.SKILLS}
+    return {name: everyday.suite(name, n, seed) for name in names or everyday.SKILLS}
+
+
 def skills(model, tokenizer, n: int = 50, seed: int = 0, names: list[str] | None = None, world: World | None = None) -> Skills:
-    """Ask `n` held-out probes of every skill (or of `names`); greedy decoding, exact match."""
-    names = list(names or suites.SKILLS)
-    probes = {name: suites.suite(world or World(), name, n, seed) for name in names}
-    every = [p for group in probes.values() for p in group]
-    asked = [[{"role": "user", "content": p.prompt}] for p in every]
-    right = iter(answers_are(model, tokenizer, asked, [p.answer for p in every], LONGEST_ANSWER))
-    return Skills({name: [next(right) for _ in group] for name, group in probes.items()})
+    """Ask `probes`, greedily: exact match in the micro-world, each probe's own rule in the real one."""
+    asked = probes(tokenizer, n, seed, names, world)
+    every = [p for group in asked.values() for p in group]
+    chats = [[{"role": "user", "content": p.prompt}] for p in every]
+    if knows_world(tokenizer):
+        right = iter(answers_are(model, tokenizer, chats, [p.answer for p in every], LONGEST_ANSWER))
+    else:
+        right = (p.right(reply) for p, reply in zip(every, answers(model, tokenizer, chats, LONGEST_ANSWER), strict=True))
+    return Skills({name: [next(right) for _ in group] for name, group in asked.items()})
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,7 +89,7 @@ class Forgetting(Record):
         rows = [(k, percent(a[k].value), percent(b[k].value), percent(b[k].value - a[k].value)) for k in a]
         mean, low, high = self.lost
         rows.append(("mean", percent(self.before.mean), percent(self.after.mean), percent_in(-mean, -high, -low)))
-        return f"Skills before and after, n = {next(iter(a.values())).n} each", ("skill", "before", "after", "change"), rows
+        return f"Skills before and after, n = {max(rate.n for rate in a.values())} each", ("skill", "before", "after", "change"), rows
 
 
 def distance(base, tuned, tokenizer, rows, batch_size: int = 20) -> float:

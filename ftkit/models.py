@@ -1,6 +1,8 @@
 """Load a base model and its tokenizer: the pocket model, a local directory or a hub id. Safetensors only."""
 
+import functools
 import hashlib
+import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,6 +10,7 @@ from pathlib import Path
 
 from .runtime import UserError, chosen_model, data_path, device_and_dtype, hub_call, nearest
 
+WANTED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")  # of a hub model
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 QUANTIZATIONS = ("nf4", "fp4", "int8")
 
@@ -73,6 +76,7 @@ def load(name: str | Path | None = None, quant: str | None = None):
     if quant is not None and quant not in QUANTIZATIONS:
         raise UserError(f"quant is {quant!r}; give None, {', '.join(map(repr, QUANTIZATIONS))}.{nearest(quant, QUANTIZATIONS)}")
     where = resolve(name)
+    where = where if Path(where).is_dir() else download(where)
     device, dtype_name = device_and_dtype()
     dtype = getattr(torch, dtype_name)
     options = {"dtype": dtype, "use_safetensors": True}
@@ -88,6 +92,16 @@ def load(name: str | Path | None = None, quant: str | None = None):
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return (unpacked(model) if quant else model.to(device)).eval(), tokenizer
+
+
+def download(hub_id: str) -> str:
+    """The directory of a hub model in the hub client's cache, whole: safetensors, configuration and tokenizer, and no pickle.
+
+    A connection that breaks is taken up again where it broke; what does not arrive whole is refused, never loaded.
+    """
+    folder = hub_call(hub_id, "snapshot_download", allow_patterns=list(WANTED), ignore_patterns=["*/*"])
+    check_directory(Path(folder))
+    return folder
 
 
 def quantization(quant: str, dtype):
@@ -138,6 +152,17 @@ def replaced(weights: Mapping) -> Iterator[None]:
         with torch.no_grad():
             for parameter, values in kept.items():
                 parameter.copy_(values)
+
+
+@functools.cache
+def pocket_vocabulary() -> frozenset[str]:
+    """The tokens of the pocket model's tokenizer."""
+    return frozenset(json.loads(data_path("pocket", "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"])
+
+
+def knows_world(tokenizer) -> bool:
+    """Does a model with this tokenizer come from the pocket model, so that the micro-world's questions are fair to it?"""
+    return pocket_vocabulary() <= tokenizer.get_vocab().keys() and len(tokenizer) < 2 * len(pocket_vocabulary())
 
 
 def answers(model, tokenizer, conversations: Sequence[list[dict]], max_new_tokens: int = 64, batch_size: int = 50) -> list[str]:
@@ -210,8 +235,8 @@ def writes(tokenizer, said: Sequence[int], gold: Sequence[int], ends: set[int]) 
 def fingerprint(model) -> str:
     """What the base was: SHA-256 of a local directory's safetensors, or the commit of a hub model."""
     folder = Path(model.config._name_or_path)
-    if not folder.is_dir():
-        return f"hub commit {getattr(model.config, '_commit_hash', None) or 'unknown'}"
+    if folder.parent.name == "snapshots":  # the hub client's cache, where a folder is named after its commit
+        return f"hub commit {folder.name}"
     return fingerprint_of(folder)
 
 

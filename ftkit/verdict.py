@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from .evaluate import Comparison, Rate, Score
-from .forgetting import Forgetting
+from .forgetting import LONGEST_ANSWER, Forgetting, probes
 from .models import answers
 from .record import Record, about
 from .runtime import UserError, nearest
-from .world import skills
 from .world.entities import World
 
 Z = NormalDist().inv_cdf(0.975)
@@ -240,10 +239,10 @@ def regressions(forgotten: Forgetting, model, tokenizer, seed: int = 0, world: W
     """The skill probes that went from right to wrong, and what the tuned `model` says now; `seed` and `world` as in `forgetting.skills`."""
     broken = []
     for name, before in forgotten.before.right.items():
-        group = skills.suite(world or World(), name, len(before), seed)
+        (group,) = probes(tokenizer, len(before), seed, [name], world).values()
         answered = zip(group, before, forgotten.after.right[name], strict=True)
         broken += [(name, probe) for probe, was, now in answered if was and not now]
-    replies = answers(model, tokenizer, [[{"role": "user", "content": probe.prompt}] for _, probe in broken], 48)
+    replies = answers(model, tokenizer, [[{"role": "user", "content": probe.prompt}] for _, probe in broken], LONGEST_ANSWER)
     found = [(name, probe.prompt, probe.answer, reply) for (name, probe), reply in zip(broken, replies, strict=True)]
     return Regressions(found, sum(map(sum, forgotten.before.right.values())))
 

@@ -78,7 +78,9 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize("config", VARIANTS, ids=lambda c: "-".join([c["model_type"], *(key for key in c if key not in SMALL | SMALL_GPT2 | {"model_type": 0})]))
+@pytest.mark.parametrize(
+    "config", VARIANTS, ids=lambda c: "-".join([c["model_type"], *(key for key in c if key not in SMALL | SMALL_GPT2 | {"model_type": 0})])
+)
 def test_what_a_config_may_leave_out_or_switch_on(config):
     assert parameters(config) == {n: p.numel() for n, p in built(config).named_parameters()}
 

@@ -12,7 +12,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A module may import what stands left of it.
 ORDER = """
-    runtime checkpoint world data architecture models quant spectrum layers lora count
+    runtime checkpoint world everyday data architecture models quant spectrum layers lora count
     ledger memory tape trace measure trainer train experiment prefer evaluate forgetting harness verdict judge merge adapters export
     registry
 """.split()

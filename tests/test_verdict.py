@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from ftkit import UserError, evaluate, forgetting, verdict
+from ftkit import UserError, evaluate, forgetting, models, verdict
 from ftkit.evaluate import Comparison, Latency, Rate, Score
 
 
@@ -166,7 +166,7 @@ def test_broken_probes_are_listed_with_what_is_said_now(monkeypatch):
     before = forgetting.Skills({"copy": [True, True, False], "count": [True, True, True]})
     after = forgetting.Skills({"copy": [True, False, False], "count": [False, True, False]})
     monkeypatch.setattr(verdict, "answers", lambda model, tokenizer, chats, n: [f"said {c[0]['content']}" for c in chats])
-    found = verdict.regressions(forgetting.table(before, after), None, None)
+    found = verdict.regressions(forgetting.table(before, after), None, models.load("pocket")[1])
     copy, count = (forgetting.suites.suite(forgetting.World(), name, 3) for name in ("copy", "count"))
     assert found.broken == [
         ("copy", copy[1].prompt, copy[1].answer, f"said {copy[1].prompt}"),
