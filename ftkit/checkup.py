@@ -174,7 +174,7 @@ def fell(losses: Sequence[Sequence[float]]) -> Finding:
     finite = [loss for _, loss in losses if math.isfinite(loss)]
     if len(finite) < 2:
         return Finding("training loss", True, f"not looked at: a curve of {len(finite)} steps has no direction")
-    n = max(1, min(ENDS, len(finite) // 4))
+    n = max(1, min(ENDS, len(finite) // 3))
     first, last = statistics.median(finite[:n]), statistics.median(finite[-n:])
     span = f"{about(first)} → {about(last)} nats per answer token"
     if last >= first:

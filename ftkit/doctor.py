@@ -23,7 +23,6 @@ from .runtime import PACKAGES, version_of
 
 ROOTS = (*PACKAGES, "accelerate", "ftkit")  # whose requirements have to hold
 WATCHED = (*PACKAGES, "accelerate", "tokenizers", "huggingface_hub", "safetensors", "numpy", "pyarrow", "matplotlib", "ipywidgets")
-FRONT_ENDS = {7: (1, 3), 8: (3, 4)}  # major version of ipywidgets: the first of jupyterlab_widgets that fits, and the first that does not
 NATIVE = 8  # the first compute capability whose bfloat16 is not emulated
 RAM, DISK = 1.5e9, 1e9  # bytes; the tour needs 1.0 GB of memory, and a run's checkpoints or a small hub model about as much disk
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -42,11 +41,11 @@ def environment() -> Findings:
 def installation() -> list[Finding]:
     """Do the installed libraries fit each other and what is loaded already?"""
     loaded = {name: str(sys.modules[name].__version__) for name in WATCHED if hasattr(sys.modules.get(name), "__version__")}
-    colab = "google.colab" in sys.modules
+    kernel, front, lab = map(version_of, ("ipywidgets", "jupyterlab_widgets", "jupyterlab"))
     return [
         *requirements(asked()),
         torchao(version_of("torchao"), torchao_minimum()),
-        widgets(version_of("ipywidgets"), version_of("jupyterlab_widgets"), version_of("jupyterlab"), colab),
+        widgets(kernel, front, lab, front_end_wanted(kernel), "google.colab" in sys.modules),
         replaced(loaded, {name: version_of(name) for name in loaded}),
     ]
 
@@ -119,7 +118,8 @@ def torchao_minimum() -> str | None:
     """The lowest torchao that the installed peft accepts, read in its source, since importing it may fail; None where it states none."""
     where = importlib.util.find_spec("peft")
     file = Path(where.origin).with_name("import_utils.py") if where and where.origin else None
-    found = re.search(r"TORCHAO_MINIMUM_VERSION\s*=[^\"'\n]*[\"']([^\"']+)", file.read_text(encoding="utf-8")) if file else None
+    text = file.read_text(encoding="utf-8") if file and file.is_file() else ""
+    found = re.search(r"TORCHAO_MINIMUM_VERSION\s*=[^\"'\n]*[\"']([^\"']+)", text)
     return found and found[1]
 
 
@@ -128,29 +128,38 @@ def torchao(here: str | None, minimum: str | None) -> Finding:
     from packaging.version import Version
 
     if here is None or minimum is None:
-        return Finding("torchao", True, "not installed, and the kit does not need it" if here is None else f"peft states no lowest {here}")
+        said = "not installed, and the kit does not need it" if here is None else f"{here}; the installed peft states no lowest version"
+        return Finding("torchao", True, said)
     if Version(here) >= Version(minimum):
         return Finding("torchao", True, f"{here}, and peft accepts {minimum} and later ones")
     said = f"torchao is {here} and peft accepts {minimum} at the lowest, so attaching a LoRA raises an error"
     return Finding("torchao", False, said, pip("uninstall -y torchao"))
 
 
-def widgets(kernel: str | None, front: str | None, lab: str | None, colab: bool = False) -> Finding:
+def front_end_wanted(kernel: str | None) -> str:
+    """The versions of jupyterlab_widgets that fit an ipywidgets, such as "~=3.0.15": what it asks for.
+
+    ipywidgets 7.7.1, Colab's, states no upper bound; but from 3 on jupyterlab_widgets knows the controls of ipywidgets 8 alone.
+    """
+    from packaging.specifiers import SpecifierSet
+
+    stated = asked(["ipywidgets"]).get("jupyterlab-widgets", {}).values()
+    return tightest([*stated, SpecifierSet("<3" if (kernel or "").startswith("7.") else "")])
+
+
+def widgets(kernel: str | None, front: str | None, lab: str | None, wanted: str, colab: bool = False) -> Finding:
     """Does JupyterLab's half of the widgets fit the kernel's? kernel: ipywidgets, front: jupyterlab_widgets, lab: jupyterlab."""
-    from packaging.version import Version
+    from packaging.specifiers import SpecifierSet
 
     if kernel is None:
         return Finding("widgets", False, "ipywidgets is not installed, so no slider can be shown", pip('install "ipywidgets>=8,<9"'))
     if colab or lab is None:
-        return Finding(
-            "widgets", True, f"ipywidgets {kernel}; {'Colab' if colab else 'no JupyterLab here, so another front end'} shows them"
-        )
-    major = Version(kernel).major
-    low, high = FRONT_ENDS.get(major, (0, math.inf))
-    if front is not None and low <= Version(front).major < high:
+        where = "Colab shows them" if colab else "there is no JupyterLab here, so another front end shows them"
+        return Finding("widgets", True, f"ipywidgets {kernel}; {where}")
+    if front is not None and front in SpecifierSet(wanted):
         return Finding("widgets", True, f"ipywidgets {kernel} and jupyterlab_widgets {front} fit each other")
-    said = f"ipywidgets is {kernel} and jupyterlab_widgets is {front or 'not installed'}, so JupyterLab shows text in place of sliders"
-    return Finding("widgets", False, said, pip(f'install "jupyterlab_widgets>={low},<{high}"') + ", and reload JupyterLab's page")
+    said = f"ipywidgets {kernel} asks for jupyterlab_widgets{wanted}, which is {front or 'not installed'}, so JupyterLab shows no sliders"
+    return Finding("widgets", False, said, pip(f'install "jupyterlab_widgets{wanted}"') + ", and reload JupyterLab's page")
 
 
 def replaced(loaded: Mapping[str, str], installed: Mapping[str, str | None]) -> Finding:
@@ -172,7 +181,7 @@ def differs(loaded: str, installed: str | None) -> bool:
         first, second = Version(loaded), Version(installed or "0")
     except InvalidVersion:
         return loaded != installed
-    return first != second if first.local and second.local else first.public != second.public
+    return first != second if first.local and second.local else Version(first.public) != Version(second.public)
 
 
 def gpu_facts() -> dict:
