@@ -71,7 +71,7 @@ def run(folder: str | Path) -> Findings:
     except UserError as error:
         if not (folder / "run.json").is_file():
             raise
-        return Findings(title, [Finding("record", False, str(error), "train again from the recipe, into another folder")])
+        return Findings(title, [Finding("record", False, str(error).rstrip("."), "train again from the recipe, into another folder")])
     method = "LoRA" if experiment.lora is not None else "full fine-tuning"
     losses, validation = known["losses"], known["validation"]
     found = [

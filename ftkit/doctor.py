@@ -275,7 +275,8 @@ def memory(left: int | None) -> Finding:
 def free_bytes(folder: Path) -> int | None:
     """Free space where a folder is or would be made; None where that can't be asked."""
     with contextlib.suppress(OSError):
-        return shutil.disk_usage(standing(folder)).free
+        usage = shutil.disk_usage(standing(folder))
+        return usage.free if usage.total else None  # /proc and its like have no size
     return None
 
 
@@ -319,9 +320,10 @@ def caches(environ: Mapping[str, str] = os.environ) -> dict[str, tuple[Path, str
     xdg = {name: Path(environ.get(f"XDG_{name}_HOME") or home / folder) for name, folder in (("CACHE", ".cache"), ("CONFIG", ".config"))}
     hub = Path(environ.get("HF_HOME") or xdg["CACHE"] / "huggingface").expanduser()
     figures = xdg["CONFIG"] / "matplotlib" if sys.platform.startswith(("linux", "freebsd")) else home / ".matplotlib"
+    own = environ.get("HF_HUB_CACHE")
     return {
         "Hugging Face home": (hub, "HF_HOME"),
-        "hub cache": (Path(environ.get("HF_HUB_CACHE") or hub / "hub").expanduser(), "HF_HUB_CACHE"),
+        "hub cache": (Path(own or hub / "hub").expanduser(), "HF_HUB_CACHE" if own else "HF_HOME"),
         "matplotlib folder": (Path(environ.get("MPLCONFIGDIR") or figures), "MPLCONFIGDIR"),
         "temporary folder": (Path(environ.get("TMPDIR") or temporary()), "TMPDIR"),
     }

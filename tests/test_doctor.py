@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -261,17 +262,20 @@ def test_memory_is_unknown_where_no_system_says_it(tmp_path, monkeypatch):
     assert wrong(doctor.memory(GB), "≈1 GB are free and the kit wants ≈1.5 GB", "other kernels")
 
 
-def test_disk_is_judged_where_there_is_least(tmp_path):
+def test_disk_is_judged_where_there_is_least(tmp_path, monkeypatch):
     assert doctor.disk({"hub cache": 3 * GB, "temporary folder": 2 * GB, "other": None}).ok
     assert wrong(doctor.disk({"hub cache": 3 * GB, "temporary folder": GB // 2}), "≈0.5 GB are free for the temporary folder", "≈1 GB")
     assert "unknown" in doctor.disk({"hub cache": None}).said
     assert doctor.disk({"hub cache": None}).ok
     assert doctor.free_bytes(tmp_path / "to" / "be" / "made") > 0
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=0, free=0))
+    assert doctor.free_bytes(tmp_path) is None, "a file system without a size, such as /proc"
 
 
 @pytest.mark.parametrize(("text", "most"), [("max 100000", None), ("150000 100000", 2), ("10000 100000", 1), ("", None), (None, None)])
 def test_cores_are_those_of_the_containers_quota(text, most, tmp_path):
-    here = len(os.sched_getaffinity(0))
+    here = doctor.cores(tmp_path / "none")
+    assert 1 <= here <= os.cpu_count()
     if text is not None:
         (tmp_path / "cpu.max").write_text(text)
     assert doctor.cores(tmp_path / "cpu.max") == min(here, most or here)
@@ -294,7 +298,10 @@ def test_caches_are_where_the_libraries_look_for_them():
     assert here["hub cache"][0] == Path(huggingface_hub.constants.HF_HUB_CACHE)
     assert here["matplotlib folder"][0] == Path(matplotlib.get_configdir())
     moved = doctor.caches({"HF_HOME": "/a", "MPLCONFIGDIR": "/b", "TMPDIR": "/c"})
-    assert [str(folder) for folder, _ in moved.values()] == ["/a", str(Path("/a/hub")), "/b", "/c"]
+    assert [(str(folder), variable) for folder, variable in moved.values()] == [
+        ("/a", "HF_HOME"), ("/a/hub", "HF_HOME"), ("/b", "MPLCONFIGDIR"), ("/c", "TMPDIR")
+    ]  # fmt: skip
+    assert doctor.caches({"HF_HUB_CACHE": "/d"})["hub cache"] == (Path("/d"), "HF_HUB_CACHE")
 
 
 def test_a_place_that_cannot_be_written_is_found_and_nothing_is_left_in_one_that_can(tmp_path):
