@@ -21,6 +21,7 @@ The map, one stage a file, arrows from left to right:
     judge.trial()        a model as judge, its bias measured
     merge.merge()        the merged model and the proof that it is the same one
     adapters.combine()   several adapters on one base
+    doctor.environment() what is wrong here, and what mends it
 
 `world` is the micro-world that the pocket model was trained on; `grids` holds runs made beforehand; `plots` and `explore`
 draw; `playground` draws and trains. Nothing heavy is imported before it is used.
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
     from . import (
         adapters,
         architecture,
+        checkup,
         count,
         data,
+        doctor,
         evaluate,
         exercise,
         experiment,
@@ -69,10 +72,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Environment", "UserError", "adapters", "architecture", "count", "data", "evaluate", "exercise", "experiment", "explore",
-    "explore_memory", "explore_merge", "explore_plane", "explore_quant", "explore_train", "forgetting", "grids", "guides",
-    "harness", "judge", "lora", "memory", "merge", "models", "overfit", "playground", "plots", "quant", "setup", "spectrum",
-    "tour", "train", "trainer", "verdict", "world",
+    "Environment", "UserError", "adapters", "architecture", "checkup", "count", "data", "doctor", "evaluate", "exercise",
+    "experiment", "explore", "explore_memory", "explore_merge", "explore_plane", "explore_quant", "explore_train", "forgetting",
+    "grids", "guides", "harness", "judge", "lora", "memory", "merge", "models", "overfit", "playground", "plots", "quant",
+    "setup", "spectrum", "tour", "train", "trainer", "verdict", "world",
 ]  # fmt: skip
 
 

@@ -235,6 +235,22 @@ def notebooks(
             raise typer.Exit(1)
 
 
+@app.command()
+def doctor(
+    run: Annotated[Path | None, typer.Argument(help="A run folder to look over; without one, the environment is.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look for what is wrong, with the environment or with a run, and say what mends it; exit 1 where something is."""
+    with one_sentence():
+        from . import doctor as stage
+
+        say("looking at the environment, and training for a moment" if run is None else f"looking at {run}")
+        found = stage.examine(run)
+        show(found, as_json, found.json())
+        if found.wrong:
+            raise typer.Exit(1)
+
+
 if __name__ == "__main__":
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     sys.exit(app(prog_name="ftkit"))

@@ -204,14 +204,44 @@ def check_keys(stated: Mapping, known: Sequence[str], where: str) -> None:
             raise UserError(f"{where} has the key {key!r}; the keys are {', '.join(known)}.{nearest(key, known)}")
 
 
+RECORDED = {
+    "experiment": dict,
+    "hashes": dict,
+    "versions": dict,
+    "steps": int,
+    "losses": list,
+    "validation": list,
+}  # what a record must hold
+
+
+def record(folder: str | Path) -> dict:
+    """The run.json of a run folder; refused where there is none, where it is not JSON or where a key that makes it a record is missing."""
+    file = Path(folder) / "run.json"
+    if not file.is_file():
+        raise UserError(f"{folder} holds no run.json; give the folder that `train --out` or `tour --out` wrote.")
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} is not whole ({' '.join(str(error).split())}); copy it again, or train again from the recipe.") from error
+    for key, kind in RECORDED.items():
+        value = known.get(key) if isinstance(known, Mapping) else None
+        if not isinstance(value, kind) or (kind is list and not all(is_point(point) for point in value)):
+            raise UserError(f"{file} is no record of a run: {key!r} is missing or of another kind; copy it again, or train again.")
+    return known
+
+
+def is_point(point: object) -> bool:
+    """True for a pair of numbers, such as a step and its loss; a loss may be NaN."""
+    return isinstance(point, Sequence) and len(point) == 2 and all(isinstance(x, int | float) for x in point)
+
+
 def reopen(folder: str | Path) -> tuple[object, object, object]:
     """`(tuned, base, tokenizer)` of a run folder; base and tuned are two objects, loaded afresh."""
     folder = Path(folder)
-    if not (folder / "run.json").is_file():
-        raise UserError(f"{folder} holds no run.json; give the folder that `train --out` or `tour --out` wrote.")
-    experiment = Experiment.read(folder)
+    known = record(folder)
+    experiment = Experiment.from_dict(known["experiment"])
     base, tokenizer = models.load(experiment.model, experiment.quant)
-    was, now = json.loads((folder / "run.json").read_text(encoding="utf-8"))["hashes"]["base"], models.fingerprint(base)
+    was, now = known["hashes"]["base"], models.fingerprint(base)
     if was != now:
         raise UserError(
             f"{folder} was trained on another {experiment.model!r} ({was[:12]}…, here {now[:12]}…); give it the base it was trained on."

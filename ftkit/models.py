@@ -268,6 +268,15 @@ def tensor_names(where: str) -> dict[str, str]:
     return found
 
 
+def tensors(file: Path) -> Iterator[tuple]:
+    """(name, tensor) of a safetensors file, one at a time, so that no more than one is in memory."""
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as held:
+        for name in held.keys():
+            yield name, held.get_tensor(name)
+
+
 def tensor(where: str, name: str, file: str):
     """One tensor out of the safetensors file `file` of a model; of a hub model this one file is downloaded, once."""
     from safetensors import safe_open

@@ -1,5 +1,6 @@
 """One line of setup: seed, device, dtype, threads, versions and the one dial, the model."""
 
+import contextlib
 import difflib
 import importlib.metadata
 import logging
@@ -67,6 +68,13 @@ def device_and_dtype() -> tuple[str, str]:
     if not torch.cuda.is_available():
         return "cpu", "float32"
     return "cuda", "bfloat16" if torch.cuda.get_device_capability()[0] >= 8 else "float16"
+
+
+def version_of(distribution: str) -> str | None:
+    """The installed version of a distribution, such as "huggingface-hub"; None where there is none."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(distribution)
+    return None
 
 
 def progress_wanted() -> bool:

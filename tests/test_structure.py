@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
     runtime checkpoint world everyday data architecture models quant spectrum layers lora count
     ledger memory tape trace measure trainer train experiment prefer evaluate forgetting harness verdict judge merge adapters export
-    registry
+    registry checkup selftest
 """.split()
 WORLD = "lexicon entities turns corpus skills tasks plan batches card pretrain".split()
 # Leaves: anyone may import them; what they may import themselves.
