@@ -204,6 +204,12 @@ def trained(model) -> list:
     return [p for p in model.parameters() if p.requires_grad]
 
 
+def hold_in_float32(model) -> None:
+    """Trained weights in float32, which a loss scaler asks for: a full model comes in float16, and TRL makes a QLoRA's adapter bfloat16."""
+    for p in trained(model):
+        p.data = p.data.float()
+
+
 @contextlib.contextmanager
 def same_dtypes(model) -> Iterator[None]:
     """Leave the trained parameters in the dtypes that they have: peft loads a QLoRA's adapter, which TRL makes bfloat16, as float32."""
@@ -250,6 +256,8 @@ def build(model, tokenizer, splits: Mapping, recipe, folder: Path, watching: Wat
         train_dataset=as_trl(splits["train"], marks),
         eval_dataset=as_trl(splits["validation"], marks) if validated else None,
     )
+    if trainer.args.fp16:
+        hold_in_float32(trainer.model)
     trainer.kl = recipe.kl
     trainer.remove_callback(PrinterCallback)
     refuse_all_masked(trainer.train_dataset, recipe.max_length)

@@ -82,3 +82,16 @@ def test_a_loss_that_breaks_within_a_step_keeps_the_weights_before_it(monkeypatc
         train.sft(model, tokenizer, mixed(), train.Recipe(epochs=1, batch_size=8, evaluations=0, warmup=0))
     assert len(seen) == 4
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.trained(model), strict=True))
+
+
+def test_a_loss_scaler_gets_float32_whatever_is_trained(tmp_path):
+    """On a GPU without bfloat16: TRL has made the adapter bfloat16 by then; the frozen 4-bit weights stay packed."""
+    model, tokenizer = models.load("pocket", "nf4")
+    rows = {"train": data.first(data.load("tickets", tokenizer)["train"], 4)}
+    built = trainer.build(lora.attach(model, r=2), tokenizer, rows, train.Recipe(), tmp_path, trainer.Watcher([], [])).model
+    assert {p.dtype for p in trainer.trained(built)} == {torch.bfloat16}
+    frozen = {name: p.dtype for name, p in built.named_parameters() if not p.requires_grad}
+    trainer.hold_in_float32(built)
+    assert {p.dtype for p in trainer.trained(built)} == {torch.float32}
+    assert frozen == {name: p.dtype for name, p in built.named_parameters() if not p.requires_grad}
+    assert torch.uint8 in frozen.values()
