@@ -4,8 +4,8 @@ In an empty environment, stubs claim to be Colab's packages, at Colab's versions
 --dry-run` then resolves against the registry. Exit code 1 when the kit's plan fails or would replace what must stay. Without a
 registry it says so and exits 0.
 
-`--pins` prints constraints that make a real environment as Colab's, but for what the kit replaces and PyTorch, whose build depends on
-the machine. `--refresh LIST --date DATE` writes colab.json anew from a list of name==version lines that Colab published.
+`--pins` prints constraints that make a real environment as Colab's, but for what the kit replaces there. `--refresh LIST --date DATE`
+writes colab.json anew from a list of name==version lines that Colab published.
 """
 
 import argparse
@@ -90,9 +90,9 @@ def judged(found: list[dict]) -> tuple[list[str], list[str], list[str]]:
 
 def pins() -> list[str]:
     """Constraints for a real environment like Colab's."""
-    free = {"pyarrow", "torch", "torchaudio", "torchvision", "triton", "torchao", "gcsfs", "setuptools"}  # trl wants a newer pyarrow
+    free = {"pyarrow", "triton", "setuptools"}  # TRL wants a newer pyarrow; the other two follow the build of torch
     free |= {canonicalize_name(Requirement(need).name) for need in plan().install}
-    return [f"{name}=={package['version']}" for name, package in table().items() if name not in free]
+    return [f"{name}=={package['version'].split('+')[0]}" for name, package in table().items() if name not in free]
 
 
 def questions(folder: Path) -> dict[str, list[str]]:

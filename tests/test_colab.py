@@ -14,7 +14,7 @@ import nbformat
 import packaging
 import peft.import_utils
 import pytest
-from colab_resolve import fake_colab, metadata, needs, plan, table, write_stubs
+from colab_resolve import fake_colab, judged, metadata, needs, pins, plan, table, write_stubs
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
@@ -88,6 +88,27 @@ def test_only_what_changed_under_the_session_is_stale():
     loaded = {"torch": module("2.11.0"), "huggingface_hub": module("1.27.0"), "datasets": module("4.0.0"), "torchao": module("0.10.0")}
     have = {"torch": "2.11.0+cu128", "huggingface-hub": "1.27.0", "datasets": "5.0.1", "pyarrow": "26.0.1"}
     assert colab.stale(loaded, have) == ["datasets 4.0.0 (installed: 5.0.1)", "torchao 0.10.0 (installed: none)"]
+
+
+# The question to the registry
+
+
+def test_what_pip_would_replace_is_judged():
+    found = [{"name": n, "version": v} for n, v in (("trl", "1.16.0"), ("pyarrow", "26.0.1"), ("huggingface_hub", "2.4.0"))]
+    replaced = ["huggingface-hub 1.27.0 → 2.4.0", "pyarrow 18.1.0 → 26.0.1"]
+    assert judged(found) == (["trl 1.16.0"], replaced, ["huggingface-hub"])
+
+
+def test_the_pins_make_colabs_versions_but_for_what_the_kit_replaces():
+    pinned = dict(line.split("==") for line in pins())
+    assert (pinned["torch"], pinned["transformers"], pinned["ipywidgets"]) == ("2.11.0", "5.15.0", "7.7.1")
+    assert not {"datasets", "pyarrow", "trl"} & pinned.keys()
+
+
+def test_without_a_registry_nothing_is_claimed():
+    env = os.environ | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])}
+    done = subprocess.run([sys.executable, ROOT / "tests" / "colab_resolve.py"], capture_output=True, text=True, env=env)
+    assert (done.returncode, done.stdout.split(":")[0]) == (0, "SKIPPED, nothing was resolved"), done.stderr
 
 
 # A session
@@ -208,9 +229,8 @@ def test_a_session_that_holds_an_older_pyarrow_is_told_to_restart(session):
 
 def test_a_folder_that_is_not_installed_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
-    monkeypatch.setattr(colab, "__package__", "ftkit")
-    missing = colab.importlib.metadata.PackageNotFoundError("ftkit")
-    monkeypatch.setattr(colab.importlib.metadata, "requires", lambda name: (_ for _ in ()).throw(missing))
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(sys, "meta_path", [])
     with pytest.raises(UserError, match="as a folder and not installed"):
         colab.prepare()
 
@@ -291,6 +311,6 @@ def test_the_verb_stamps_and_checks(checkout):
             capture_output=True, text=True, cwd=checkout, env=os.environ | {"PYTHONPATH": str(checkout)},
         )  # fmt: skip
 
-    for words, code, new in ((["--check"], 1, 1), ([], 0, 1), (["--check"], 0, 0)):
+    for words, code, new in ((["--check"], 1, 1), ([], 0, 1)):
         done = verb("00", *words)
         assert (done.returncode, len(json.loads(done.stdout)["stamped"])) == (code, new), done.stderr
