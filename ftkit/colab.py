@@ -32,7 +32,7 @@ KEEP = (
 BROKEN = {"torchao": ">=0.16.0"}
 # Modules that stay as they are in a session, whatever pip writes to the disk.
 LOADED = ("torch", "transformers", "datasets", "pyarrow", "peft", "accelerate", "huggingface_hub", "numpy", "pandas", "torchao")
-NEWEST = "choose the latest version under Runtime → Change runtime type"
+OTHER = "choose another runtime version under Runtime → Change runtime type"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def plan(have: Mapping[str, str], needs: Iterable[str]) -> Plan:
         for name, r in named.items()
         if name in KEEP and not holds(r.specifier, name) and name in have
     ]:
-        raise UserError(f"this Colab runtime brings {', '.join(clash)}, which ftkit would have to replace under your session; {NEWEST}.")
+        raise UserError(f"this Colab runtime brings {', '.join(clash)}, which ftkit would have to replace under your session; {OTHER}.")
     return Plan(
         tuple(str(r) for name, r in named.items() if not holds(r.specifier, name)),
         tuple(f"{name}=={have[name]}" for name in KEEP if name in have),
@@ -91,7 +91,7 @@ def pip(*arguments: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines() or ["no reason given"]
-        raise UserError(f"pip {arguments[0]} failed on this Colab ({said[0].removeprefix('ERROR: ').rstrip('. ')}); {NEWEST}.")
+        raise UserError(f"pip {arguments[0]} failed on this Colab ({said[0].removeprefix('ERROR: ').rstrip('. ')}); {OTHER}.")
 
 
 def install_arguments(todo: Plan, folder: Path) -> list[str]:
@@ -148,7 +148,7 @@ def prepare() -> None:
         carry_out(todo)
         have = installed()
         if left := plan(have, needs):
-            raise UserError(f"pip ran, and still {', '.join(left.install + left.remove)} is not as ftkit needs it; {NEWEST}.")
+            raise UserError(f"pip ran, and still {', '.join(left.install + left.remove)} is not as ftkit needs it; {OTHER}.")
         print(changes(before, have))
     if old := stale(sys.modules, have):
         raise UserError(f"this session still holds {', '.join(old)}; choose Runtime → Restart session and run the cell again.")

@@ -69,7 +69,7 @@ def test_extras_and_markers_of_other_pythons_are_not_needed():
 
 @pytest.mark.parametrize(("name", "version"), [("transformers", "5.13.1"), ("transformers", "6.0.0"), ("torch", "2.10.0+cu128")])
 def test_a_runtime_that_would_need_a_replacement_is_refused(name, version):
-    with pytest.raises(UserError, match=rf"brings {name} {version.replace('+', '.')} \(not .*choose the latest version under Runtime"):
+    with pytest.raises(UserError, match=rf"brings {name} {version.replace('+', '.')} \(not .*choose another runtime version under Runtime"):
         colab.plan(COLAB | {name: version}, needs())
 
 
