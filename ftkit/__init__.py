@@ -30,6 +30,7 @@ draw; `playground` draws and trains. Nothing heavy is imported before it is used
 import importlib
 from typing import TYPE_CHECKING
 
+from . import colab
 from .runtime import Environment, UserError, setup
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ __all__ = [
     "grids", "guides", "harness", "judge", "lora", "memory", "merge", "models", "overfit", "playground", "plots", "quant",
     "setup", "spectrum", "tour", "train", "trainer", "verdict", "world",
 ]  # fmt: skip
+
+colab.prepare()  # nothing but on Colab, and there before a stage can import anything heavy
 
 
 def __getattr__(name: str):

@@ -221,12 +221,19 @@ def memory(
 def notebooks(
     names: Annotated[list[str] | None, typer.Argument(help="Notebook names; all by default.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Compare with what is committed and write nothing.")] = False,
+    stamp: Annotated[bool, typer.Option("--stamp", help="Run nothing; write the project's address into badge and setup lines.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Restart and run all notebooks, clean them and write them back."""
+    """Restart and run all notebooks, clean them and write them back; or stamp them."""
     with one_sentence():
         import dataclasses
 
+        if stamp:
+            from . import stamp as stamper
+
+            stamps = stamper.run(names or [], check)
+            show(stamps, as_json, dataclasses.asdict(stamps))
+            raise typer.Exit(int(check and bool(stamps.stamped)))
         from . import notebooks as stage
 
         report = stage.run(names or [], check)

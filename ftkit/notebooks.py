@@ -91,10 +91,15 @@ def one(path: Path, check: bool) -> str | None:
         return difference(committed, new)
     keep_equal(committed, new)
     tidy(new)
-    fresh = path.with_name(f".{path.name}.tmp")
-    fresh.write_text(nbformat.writes(new) + "\n", encoding="utf-8")
-    os.replace(fresh, path)
+    write(path, nbformat.writes(new) + "\n")
     return None
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file as a whole: whoever reads it meanwhile finds the old text or the new one."""
+    fresh = path.with_name(f".{path.name}.tmp")
+    fresh.write_text(text, encoding="utf-8")
+    os.replace(fresh, path)
 
 
 def jupyter():

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbval.plugin import get_sanitize_patterns
 
-from ftkit import notebooks
+from ftkit import notebooks, stamp
 
 ROOT = Path(__file__).parents[1]
 COMMITTED = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -27,7 +27,7 @@ def is_ignored(cell):
 
 def cell_findings(cell):
     """What is wrong with one code cell."""
-    lines = cell.source.splitlines()
+    lines = stamp.unstamped(cell.source).splitlines()
     tags = cell.metadata.get("tags", [])
     if len(lines) > LINES:
         yield f"{len(lines)} lines, more than {LINES}: move a function to the package"

@@ -32,9 +32,9 @@ LEAVES = {
     "explore_plane": {"record", "drawing", "explore"},
 }
 # Small calculators and checks, each on its own: they may import the order, and only the entries import them.
-CHECKS = {"decide", "cost", "claims", "doctor", "guides"}
+CHECKS = {"decide", "cost", "claims", "doctor", "guides", "colab"}
 # Entries may import anything; nothing imports them but entries.
-ENTRIES = {"__init__", "__main__", "tour", "grids", "bench", "notebooks", "playground", "overfit"}
+ENTRIES = {"__init__", "__main__", "tour", "grids", "bench", "notebooks", "stamp", "playground", "overfit"}
 # The package's own names besides its modules, which `from ftkit import …` may give.
 NAMES = {"setup", "Environment", "UserError", "__version__"}
 # Modules that also are entry points, and what they may import besides.
