@@ -8,7 +8,7 @@ from .explore import places, tile
 from .panel import Panel
 from .record import about, percent
 
-DOTS = 600  # weights drawn
+DOTS = 400  # weights drawn
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
