@@ -133,7 +133,7 @@ def hub_call(hub_id: str, function: str, *arguments: str, **options: object):
         raise UserError(f"{hub_id!r} is gated: accept its terms on its page, then {how}.") from error
     except errors.RepositoryNotFoundError as error:
         raise UserError(f"there is no {hub_id!r} that you may see: check the spelling; if it is private, set HF_TOKEN.") from error
-    except errors.LocalEntryNotFoundError as error:
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise UserError(
             f"{hub_id!r} is not in the cache and the hub can't be reached: check the network and HF_HUB_OFFLINE, or give a local directory."
         ) from error

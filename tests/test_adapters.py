@@ -239,10 +239,17 @@ def test_the_verb_writes_nothing_for_a_damaged_run(tmp_path, folder):
 
     run = tmp_path / "run"
     base = models.load("pocket")[0]
-    stated = {"model": "pocket"}
+    whole = {
+        "experiment": {"model": "pocket"},
+        "hashes": {"base": models.fingerprint(base)},
+        "versions": {},
+        "steps": 1,
+        "losses": [],
+        "validation": [],
+    }
     run.mkdir()
     shutil.move(folder, run / "adapter")
-    (run / "run.json").write_text(json.dumps({"experiment": stated, "hashes": {"base": models.fingerprint(base)}}))
+    (run / "run.json").write_text(json.dumps(whole))
     file = run / "adapter" / "adapter_model.safetensors"
     file.write_bytes(file.read_bytes()[:5000])
     result = CliRunner().invoke(app, ["merge", str(run), "--out", str(tmp_path / "merged")])

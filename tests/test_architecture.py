@@ -126,7 +126,7 @@ def test_of_a_hub_model_only_the_config_is_fetched(tmp_path, monkeypatch):
     ("source", "text", "sentence"),
     [
         ("llama-3.1-8", None, "Did you mean 'llama-3.1-8b'"),
-        ("owner/name", None, "check the id and the network"),
+        ("owner/name", None, "check the network and HF_HUB_OFFLINE"),
         ("folder", None, "folder holds no config.json"),
         ("c.json", "{a", "c.json is not JSON"),
         ("c.json", "[]", 'has no "model_type"'),

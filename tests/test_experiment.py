@@ -139,8 +139,11 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bytes(name, start, un
         time.sleep(dice.uniform(0, 0.1))
         process.kill()
         process.join()
-        assert process.exitcode == -signal.SIGKILL, "it was over before it was killed: give it more steps"
+        if process.exitcode == 0:  # a quick machine was done before the last kills
+            break
+        assert process.exitcode == -signal.SIGKILL
         seen.append(newest(tmp_path))
+    assert len(seen) >= 3, "it was over too soon: give it more steps"
     process = start(KILLED[name], tmp_path, 0.0)
     process.join()
     assert process.exitcode == 0

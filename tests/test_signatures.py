@@ -20,6 +20,7 @@ LIBRARIES = ("transformers", "trl", "peft", "bitsandbytes", "accelerate", "datas
 
 # What a call is given by name: arguments, and fields of a config.
 ARGUMENTS = {
+    "huggingface_hub.snapshot_download": "allow_patterns ignore_patterns",
     "trl.SFTConfig": """output_dir learning_rate num_train_epochs per_device_train_batch_size gradient_accumulation_steps
         per_device_eval_batch_size warmup_steps lr_scheduler_type weight_decay max_length packing assistant_only_loss seed data_seed
         bf16 fp16 use_cpu gradient_checkpointing logging_steps logging_nan_inf_filter report_to disable_tqdm
@@ -90,8 +91,11 @@ MEMBERS = {
     "datasets": "Dataset DatasetDict concatenate_datasets",
     "datasets.Dataset": "from_list map select select_columns shuffle",
     "datasets.utils.logging": "disable_progress_bar",
-    "huggingface_hub": "get_safetensors_metadata hf_hub_download",
-    "huggingface_hub.errors": "StrictDataclassError",
+    "huggingface_hub": "errors get_safetensors_metadata hf_hub_download snapshot_download",
+    "huggingface_hub.errors": """GatedRepoError HTTPError LocalEntryNotFoundError OfflineModeIsEnabled RepositoryNotFoundError
+        StrictDataclassError""",
+    "huggingface_hub.utils": "disable_progress_bars",
+    "huggingface_hub.utils.logging": "set_verbosity_error",
 }
 # What the kit's trainers replace: the whole parameter list, in its order, since the Trainer calls these by position.
 OVERRIDDEN = {

@@ -189,5 +189,5 @@ def test_a_hub_model_gives_one_file(tmp_path, monkeypatch):
 
 
 def test_a_hub_that_can_not_be_reached():
-    with pytest.raises(UserError, match="could not reach 'owner/name'"):
+    with pytest.raises(UserError, match="'owner/name' is not in the cache and the hub can't be reached"):
         lora.weight("owner/name", "model.norm")
