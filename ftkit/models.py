@@ -237,6 +237,8 @@ def fingerprint(model) -> str:
     folder = Path(model.config._name_or_path)
     if folder.parent.name == "snapshots":  # the hub client's cache, where a folder is named after its commit
         return f"hub commit {folder.name}"
+    if not folder.is_dir():  # loaded by its id, without the kit
+        return f"hub commit {getattr(model.config, '_commit_hash', None) or 'unknown'}"
     return fingerprint_of(folder)
 
 

@@ -167,3 +167,9 @@ def test_what_the_first_other_token_says():
     assert models.writes(tokenizer, [*one, other[0]], one, {end}) is False
     assert models.writes(tokenizer, [other[0], *one[1:], end], one, {end}) is False
     assert models.writes(tokenizer, [letters[word], *one[1:], end], one, {end}) is None, "its first letter alone may go on to it"
+
+
+@pytest.mark.parametrize(("commit", "said"), [("abc", "hub commit abc"), (None, "hub commit unknown")])
+def test_a_hub_model_loaded_without_the_kit_is_known_by_its_commit(commit, said):
+    config = type("Config", (), {"_name_or_path": "owner/no-such-model", "_commit_hash": commit})
+    assert models.fingerprint(type("Model", (), {"config": config})) == said
