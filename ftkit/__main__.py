@@ -222,9 +222,10 @@ def notebooks(
     names: Annotated[list[str] | None, typer.Argument(help="Notebook names; all by default.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Compare with what is committed and write nothing.")] = False,
     stamp: Annotated[bool, typer.Option("--stamp", help="Run nothing; write the project's address into badge and setup lines.")] = False,
+    out: Annotated[Path | None, typer.Option(help="A folder for the executed notebooks; the committed ones stay as they are.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Restart and run all notebooks, clean them and write them back; or stamp them."""
+    """Restart and run all notebooks, clean them and write them back, or with FTKIT_MODEL only report; or stamp them."""
     with one_sentence():
         import dataclasses
 
@@ -236,7 +237,7 @@ def notebooks(
             raise typer.Exit(int(check and bool(stamps.stamped)))
         from . import notebooks as stage
 
-        report = stage.run(names or [], check)
+        report = stage.run(names or [], check, out=out)
         show(report, as_json, dataclasses.asdict(report))
         if report.failed:
             raise typer.Exit(1)

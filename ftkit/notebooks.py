@@ -1,7 +1,8 @@
 """Run notebooks as a reader would and write them back tidy, or compare them with what is committed.
 
 The outputs in the repository are made here and nowhere else: a fresh kernel of this interpreter, every cell in order, then
-fixed ids, counts 1..n and no widget state, so that a second run gives the same bytes.
+fixed ids, counts 1..n and no widget state, so that a second run gives the same bytes. With FTKIT_MODEL at another model they run
+as they are, for a report of which claims carry over, and the committed outputs stay.
 """
 
 import json
@@ -13,8 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import carryover
 from .record import Record, about
-from .runtime import UserError, nearest, progress_wanted
+from .runtime import UserError, chosen_model, nearest, progress_wanted
 
 CELL_SECONDS = 600
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -33,34 +35,69 @@ SANITIZE = (
 
 @dataclass(frozen=True, repr=False)
 class Report(Record):
-    """Which notebooks ran, in order, which of them failed and why, and the seconds that each took."""
+    """Which notebooks ran, in order, which of them failed and why, and the seconds that each took.
+
+    claims: on another model, {notebook: {how it came out: how many of the pocket model's claims}}.
+    """
 
     ran: list[str]
     failed: list[str]
     seconds: dict[str, float]
     reasons: dict[str, str] = field(default_factory=dict)
+    claims: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def table(self):
-        """One line a notebook."""
-        rows = [(name, about(self.seconds[name]), self.reasons.get(name, "ok")) for name in self.ran]
-        return f"Notebooks: {len(self.ran)} ran, {len(self.failed)} failed", ("notebook", "seconds", "result"), rows
+        """One line a notebook; on another model with the number of claims for each way they came out."""
+        told = {name: (", ".join(f"{n} {how[0]}" for how, n in counts.items()),) for name, counts in self.claims.items()}
+        rows = [(name, about(self.seconds[name]), self.reasons.get(name, "ok"), *told.get(name, ())) for name in self.ran]
+        heads = ("notebook", "seconds", "result", *(["the pocket model's claims here"] if told else []))
+        return f"Notebooks: {len(self.ran)} ran, {len(self.failed)} failed", heads, rows
 
 
-def run(names: Sequence[str] = (), check: bool = False, folder: Path | None = None) -> Report:
+def run(names: Sequence[str] = (), check: bool = False, folder: Path | None = None, out: Path | None = None) -> Report:
     """Execute the notebooks called `names` (all without any) and write each back, or with `check` only compare.
 
     names: "03_four_bits", "03_four_bits.ipynb" or "03"; a name that is not there raises UserError.
     check: compare the new outputs with the committed ones, pictures and widget views left out, and write nothing.
     folder: where the notebooks are; the checkout's own by default, else `notebooks` below the current directory.
+    out: a folder that gets the executed notebooks, failed ones too, instead. With another model than the pocket model, whose outputs
+    the committed ones are, nothing is written back, and `check` is refused.
     A notebook that fails or differs stands in the report's `failed` and `reasons`, and its file stays as it was.
     """
-    seconds, reasons = {}, {}
+    other = chosen_model() != "pocket"
+    if check and (other or out):
+        raise UserError("check compares with what the pocket model gave here; unset FTKIT_MODEL and leave out out, or leave out check.")
+    seconds, reasons, claims = {}, {}, {}
     for path in find(names, folder):
         began = time.perf_counter()
-        if reason := one(path, check):
+        committed, new = (jupyter()[1].read(path, as_version=4) for _ in range(2))
+        if reason := execute(new, path) or (difference(committed, new) if check else None):
             reasons[path.stem] = f"{path.stem}, {reason}"
         seconds[path.stem] = round(time.perf_counter() - began, 2)
-    return Report(list(seconds), list(reasons), seconds, reasons)
+        if other:
+            claims[path.stem] = carried_over(new)
+        if not check:
+            keep(committed, new, reason, path, out, other)
+    return Report(list(seconds), list(reasons), seconds, reasons, claims)
+
+
+def keep(committed, new, reason: str | None, path: Path, out: Path | None, other: bool) -> None:
+    """Write an executed notebook into `out`, or back where it came from if it ran on the pocket model."""
+    if out is None and (other or reason):
+        return
+    if out is None:
+        keep_equal(committed, new)
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+    tidy(new)
+    write((out or path.parent) / path.name, jupyter()[1].writes(new) + "\n")
+
+
+def carried_over(nb) -> dict[str, int]:
+    """How the claims of the pocket model came out in an executed notebook: {"✓ …": so many, …}."""
+    lines = [line for cell in code_cells(nb) for o in cell.outputs if o.get("name") == "stdout" for line in o.text.splitlines()]
+    ways = (carryover.SAME, carryover.OTHER, carryover.UNASKED)
+    return {way: sum(line.startswith(way) for line in lines) for way in ways}
 
 
 def find(names: Sequence[str], folder: Path | None) -> list[Path]:
@@ -79,20 +116,6 @@ def find(names: Sequence[str], folder: Path | None) -> list[Path]:
             raise UserError(f"there is no notebook {name!r} in {folder}.{nearest(stem, paths) or ' There are ' + ', '.join(paths) + '.'}")
         chosen[stem] = paths[stem]
     return list(chosen.values())
-
-
-def one(path: Path, check: bool) -> str | None:
-    """Execute one notebook, then write it back or compare it; None, or what went wrong."""
-    nbformat = jupyter()[1]
-    committed, new = (nbformat.read(path, as_version=4) for _ in range(2))
-    if reason := execute(new, path):
-        return reason
-    if check:
-        return difference(committed, new)
-    keep_equal(committed, new)
-    tidy(new)
-    write(path, nbformat.writes(new) + "\n")
-    return None
 
 
 def write(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import carryover
 from .record import Record
 
 PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets")
@@ -50,6 +51,8 @@ class Environment(Record):
     def table(self):
         """What decides the numbers; versions are in `.versions`."""
         rows = [("model", self.model), ("seed", self.seed), ("device", f"{self.device}, {self.dtype}"), ("threads", f"≈{self.threads}")]
+        if self.model != "pocket":
+            rows.append(("claims", "the text's numbers are the pocket model's; what is claimed of it is tried on yours: ✓ the same, ✗ not"))
         return "ftkit is ready", ("setting", "value"), rows
 
 
@@ -99,8 +102,9 @@ def quiet() -> None:
 def setup(seed: int = 0, model: str | None = None, threads: int | None = None) -> Environment:
     """Seed everything, choose device and threads, quiet the libraries; returns the record.
 
-    `model` turns the one dial for the whole session (see `chosen_model`). `threads` defaults to OMP_NUM_THREADS, else to
-    two at most: the pocket model's matrices are too small to feed more.
+    `model` turns the one dial for the whole session (see `chosen_model`); with another one than the pocket model a notebook tries
+    the claims that are marked as the pocket model's and tells how they come out (see `carryover`). `threads` defaults to
+    OMP_NUM_THREADS, else to two at most: the pocket model's matrices are too small to feed more.
     """
     import torch
     import transformers
@@ -110,6 +114,7 @@ def setup(seed: int = 0, model: str | None = None, threads: int | None = None) -
     if model is not None:
         os.environ["FTKIT_MODEL"] = model
     quiet()
+    carryover.watch(chosen_model(model))
     transformers.set_seed(seed)
     threads = threads or int(os.environ.get("OMP_NUM_THREADS", 0)) or min(2, os.cpu_count() or 1)
     torch.set_num_threads(threads)

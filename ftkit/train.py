@@ -31,6 +31,8 @@ class Recipe:
     warmup: float = 0.05  # share of the steps
     schedule: str = "linear"
     weight_decay: float = 0.0
+    micro_batch: int | None = None  # rows at once, of which batch_size is a multiple; None: all of a step on a GPU, a few on a CPU
+    checkpointing: bool = False  # a layer keeps its input alone and runs again in the backward pass: less memory, a third more time
     max_length: int = 512  # tokens; longer rows are cut at the end
     packing: bool = False  # several rows in one sequence
     evaluations: int = 3  # validation points (0: train to the end and keep the last step)
@@ -44,9 +46,11 @@ class Recipe:
             if not is_number(value := getattr(self, name)) or not 0 < value <= high:
                 raise UserError(f"{name} is {value!r}; give a number above 0 and up to {high:,}.")
         for name in ("batch_size", "max_length", "evaluations", "seed"):
-            if not is_number(value := getattr(self, name)) or not isinstance(value, int) or value < 0:
+            if not is_whole(value := getattr(self, name)) or value < 0:
                 raise UserError(f"{name} is {value!r}; give a whole number from 0 on.")
-        for name in ("packing", "keep_best"):
+        if (micro := self.micro_batch) is not None and (not is_whole(micro) or micro < 1 or self.batch_size % micro):
+            raise UserError(f"micro_batch is {micro!r}; give null, or a whole number that divides batch_size, {self.batch_size}.")
+        for name in ("checkpointing", "packing", "keep_best"):
             if not isinstance(value := getattr(self, name), bool):
                 raise UserError(f"{name} is {value!r}; give true or false.")
         for name in ("lr", "weight_decay", "kl"):
@@ -56,7 +60,7 @@ class Recipe:
             raise UserError(f"schedule is {self.schedule!r}; give one of {', '.join(SCHEDULES)}.{nearest(self.schedule, SCHEDULES)}")
         if not is_number(self.warmup) or not 0 <= self.warmup < 1:
             raise UserError(f"warmup is {self.warmup!r}; it is a share of the steps, from 0 to below 1.")
-        if self.patience is not None and (not is_number(self.patience) or not isinstance(self.patience, int) or self.patience < 1):
+        if self.patience is not None and (not is_whole(self.patience) or self.patience < 1):
             raise UserError(f"patience is {self.patience!r}; give a whole number of validation points from 1 on, or null.")
         if self.patience is not None and not self.evaluations:
             raise UserError("patience counts validation points; set evaluations above 0 too.")
@@ -65,6 +69,11 @@ class Recipe:
 def is_number(value: object) -> bool:
     """True for a finite number, which True and False are not meant to be."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_whole(value: object) -> bool:
+    """True for a whole number."""
+    return is_number(value) and isinstance(value, int)
 
 
 def unusual(lr: float, method: str) -> str:
@@ -160,7 +169,8 @@ def sft(model, tokenizer, examples, recipe: Recipe | None = None, stop=None, wat
     watch: a function told (step, of so many, losses, validation) after every step.
     checkpoints: a folder for checkpoints; the same call goes on from the last one it finds there, on a CPU to the same bytes.
     Raises `Diverged` at a loss that is NaN or infinite, with the best checkpoint's weights in the model, or without one those
-    that gave the last finite loss: a copy of the trained weights is held for it.
+    that gave the last finite loss: a copy of the trained weights is held for it. Where the GPU's memory runs out, the UserError
+    says what of the step to shrink, and a setting that fits (see `room`).
     """
     from transformers import set_seed
 

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainerState
 from trl import SFTConfig, SFTTrainer
 
-from . import checkpoint, lora, models
+from . import checkpoint, lora, models, room
 from .runtime import UserError, device_and_dtype, progress_wanted
 
 MICRO = (4, 3, 2)  # rows a forward pass on a CPU, whichever divides the batch: nothing is gained there by more at once
@@ -79,7 +79,8 @@ def config(recipe, folder: str, rows: int, validated: bool, assistant_marks: boo
     steps = max(1, math.ceil(rows / recipe.batch_size) * recipe.epochs)
     every = max(1, int(steps // max(1, recipe.evaluations)))
     whole = cuda or recipe.packing
-    micro = recipe.batch_size if whole else next((m for m in MICRO if recipe.batch_size % m == 0), recipe.batch_size)
+    chosen = recipe.batch_size if whole else next((m for m in MICRO if recipe.batch_size % m == 0), recipe.batch_size)
+    micro = recipe.micro_batch or chosen
     rhythm = {"eval_strategy": "steps", "eval_steps": every, "save_strategy": "steps", "save_steps": every}
     return SFTConfig(
         output_dir=folder,
@@ -87,7 +88,7 @@ def config(recipe, folder: str, rows: int, validated: bool, assistant_marks: boo
         num_train_epochs=recipe.epochs,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=recipe.batch_size // micro,
-        per_device_eval_batch_size=4 * recipe.batch_size,
+        per_device_eval_batch_size=4 * (recipe.micro_batch or recipe.batch_size),
         warmup_steps=recipe.warmup,
         lr_scheduler_type=recipe.schedule,
         weight_decay=recipe.weight_decay,
@@ -99,7 +100,7 @@ def config(recipe, folder: str, rows: int, validated: bool, assistant_marks: boo
         bf16=dtype == "bfloat16",
         fp16=dtype == "float16",
         use_cpu=not cuda,
-        gradient_checkpointing=False,
+        gradient_checkpointing=recipe.checkpointing,
         logging_steps=1,
         logging_nan_inf_filter=False,
         report_to="none",
@@ -284,7 +285,7 @@ def proceed(trainer, folder: Path, losses: list, validation: list) -> str | None
             return None
     trainer.due = time.perf_counter() + EVERY
     try:
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        train_within_memory(trainer, last)
         if not all(p.isfinite().all() for p in trained(trainer.model)):
             raise FloatingPointError(f"a weight is not finite after step {trainer.state.global_step}")
     except FloatingPointError as error:
@@ -293,6 +294,31 @@ def proceed(trainer, folder: Path, losses: list, validation: list) -> str | None
         cure = f"lower the learning rate (lr is {lr:g}) or warm up longer"
         return f"{error} of {trainer.state.max_steps}; the weights after step {kept} are kept. To mend it, {cure}."
     return None
+
+
+def free_bytes() -> int:
+    """What this process can still get of the GPU's memory."""
+    if not torch.cuda.is_available():
+        return 0
+    return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+
+
+def train_within_memory(trainer, last: Path | None) -> None:
+    """Train, from a checkpoint or the start; where the GPU is full, say in a sentence what fits, and give the step's memory back."""
+    model, args = trainer.model, trainer.args
+    copied = sum(p.nbytes for p in trained(model))  # see `Keeper.keep`; the model's own bytes are in the ledger
+    had = free_bytes() + sum(t.nbytes for t in (*model.parameters(), *model.buffers())) - copied
+    try:
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        return
+    except torch.OutOfMemoryError:
+        pass  # left here: as the context of the next error it would keep the frames, and they the step's tensors
+    trainer.optimizer = trainer.good = None
+    model.zero_grad(set_to_none=True)
+    torch.cuda.empty_cache()
+    tokens = max(map(len, trainer.train_dataset["input_ids"]))
+    autocast = "bfloat16" if args.bf16 else "float16" if args.fp16 else None
+    raise UserError(room.told(model, args.per_device_train_batch_size, tokens, args.gradient_checkpointing, autocast, had))
 
 
 def put_back(trainer) -> int:

@@ -256,6 +256,36 @@ def test_check_leaves_ignored_outputs_alone(good):
     assert notebooks.run([], True, good.parent).failed == []
 
 
+CLAIMING = ("from ftkit import setup\nenv = setup()\nenv", "assert 1 < 2  # pocket\nassert 1 > 2, 'one above two'  # pocket\n6 * 7")
+
+
+def test_another_model_gives_a_report_of_claims_and_leaves_the_file_alone(tmp_path, monkeypatch):
+    path = write(tmp_path, *CLAIMING)
+    before = path.read_bytes()
+    assert notebooks.run([], False, tmp_path).reasons == {"00_sample": "00_sample, cell 2: AssertionError: one above two"}
+    monkeypatch.setenv("FTKIT_MODEL", "owner/name")
+    report = notebooks.run([], False, tmp_path)
+    assert (report.failed, list(report.claims["00_sample"].values())) == ([], [1, 1, 0])
+    assert "1 ✓, 1 ✗, 0 –" in str(report)
+    assert path.read_bytes() == before
+    with pytest.raises(ValueError, match="unset FTKIT_MODEL"):
+        notebooks.run([], True, tmp_path)
+
+
+def test_executed_notebooks_go_where_they_are_asked_to(tmp_path, monkeypatch):
+    path, out = write(tmp_path, *CLAIMING), tmp_path / "new" / "out"
+    before = path.read_bytes()
+    monkeypatch.setenv("FTKIT_MODEL", "owner/name")
+    notebooks.run([], False, tmp_path, out)
+    cell = nbformat.read(out / path.name, as_version=4).cells[1]
+    assert cell.outputs[0].text == "✓ as with the pocket model: 1 < 2\n✗ unlike the pocket model: one above two\n"
+    assert cell.source == CLAIMING[1], "the reader sees the assert as it was written"
+    monkeypatch.delenv("FTKIT_MODEL")
+    assert notebooks.run([], False, tmp_path, out).failed == ["00_sample"]
+    assert nbformat.read(out / path.name, as_version=4).cells[1].outputs[0].output_type == "error", "a failed one too, to look at"
+    assert path.read_bytes() == before
+
+
 def test_approximate_numbers_are_not_compared():
     wide = "score  value      n\nloss   ≈0.1342    3\nlr     ≈1.2e-05   4"
     narrow = "score  value    n\nloss   ≈0.13    3\nlr     ≈1e-05   4"
