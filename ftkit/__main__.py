@@ -81,7 +81,7 @@ def train(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="'pocket', a model directory, a hub id, or the folder of a run.")],
+    model: Annotated[str, typer.Argument(help="'pocket', 'hub', a model directory, a hub id, or the folder of a run.")],
     data: Annotated[str, typer.Option("--data", help="A task of the kit or a JSONL file.")],
     as_json: Json = False,
 ) -> None:

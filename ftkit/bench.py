@@ -44,7 +44,6 @@ SCRIPT = {
     "learning_rate": 2e-3,
     "warmup_steps": 0.1,
     "report_to": "none",
-    "assistant_only_loss": True,
     "save_strategy": "no",
     "disable_tqdm": True,
     "seed": 0,
@@ -160,7 +159,17 @@ def spectra() -> list[Row]:
     ]
 
 
-def tuned(rows, tokenizer, script: dict | None = None) -> tuple[float, float]:
+def clock() -> float:
+    """Seconds: of this process on a CPU, of the wall where a GPU works."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def tuned(rows, name: str, script: dict | None = None) -> tuple[float, float]:
     """(µs a token, loss on the rows afterwards) of one epoch, 16 rows a step: by `train.sft`, or by the script with more options."""
     import torch
     from transformers import PrinterCallback
@@ -168,37 +177,39 @@ def tuned(rows, tokenizer, script: dict | None = None) -> tuple[float, float]:
     from . import trainer
 
     torch.manual_seed(0)
-    model = lora.attach(models.load("pocket")[0], r=16, alpha=32, targets="attention")
-    start = time.process_time()
+    model, tokenizer = models.load(name)
+    model = lora.attach(model, r=16, alpha=32, targets="attention")
+    start = clock()
     if script is None:
         kept = train.sft(model, tokenizer, rows, train.Recipe(2e-3, 1, 16, warmup=0.1, evaluations=0)).trainer
     else:
         with tempfile.TemporaryDirectory(prefix="ftkit-") as folder:
+            marks = trainer.marks_answers(tokenizer)
             kept = trainer.SFTTrainer(
                 model,
-                trainer.SFTConfig(folder, use_cpu=device_and_dtype()[0] == "cpu", **SCRIPT, **script),
-                train_dataset=rows.select_columns("messages"),
+                trainer.SFTConfig(folder, use_cpu=device_and_dtype()[0] == "cpu", assistant_only_loss=marks, **SCRIPT, **script),
+                train_dataset=trainer.as_trl(rows, marks),
                 processing_class=tokenizer,
             )
             kept.remove_callback(PrinterCallback)
             kept.train()
-    spent = time.process_time() - start
+    spent = clock() - start
     nats, tokens = zip(*evaluate.surprises(model.eval(), tokenizer, rows["messages"]), strict=True)
     return 1e6 * spent / sum(len(ids) for ids in kept.train_dataset["input_ids"]), sum(nats) / sum(tokens)
 
 
-def training(rows: int = 96, rounds: int = 2) -> list[Row]:
+def training(rows: int = 96, rounds: int = 2, name: str = "pocket") -> list[Row]:
     """One epoch on as many tickets as general rows, by `train.sft` beside a guide's script, as it is and with its brakes off."""
-    tokenizer = models.load("pocket")[1]
+    tokenizer = models.load(name)[1]
     mixed = data.mix(data.first(data.load("tickets", tokenizer)["train"], rows), data.load("general")["train"], 0.5)
     quiet()
-    tuned(data.first(mixed, 16), tokenizer)  # the first call sets the libraries up
+    tuned(data.first(mixed, 16), name)  # the first call sets the libraries up
     ways = {
         "ours": None,
         "as it is": {"bf16": device_and_dtype()[1] != "float16"},
         "brakes off": {"bf16": False, "gradient_checkpointing": False},
     }
-    spent = {way: [tuned(mixed, tokenizer, script) for _ in range(rounds)] for way, script in ways.items()}
+    spent = {way: [tuned(mixed, name, script) for _ in range(rounds)] for way, script in ways.items()}
     (ours, loss), (plain, plain_loss), (free, free_loss) = (min(found) for found in spent.values())
     script, without = "a guide's SFTTrainer script, old names mended", "the same script, bf16 and checkpointing off"
     return [

@@ -14,7 +14,7 @@ import typer
 
 from . import architecture, ledger, lora, memory, models, trace
 from .ledger import Ledger, Setting
-from .runtime import UserError, device_and_dtype, quiet
+from .runtime import UserError, data_path, device_and_dtype, quiet
 from .tape import Tape, needs_bitsandbytes
 
 SEED = 0
@@ -157,7 +157,7 @@ def main(one: Annotated[str, typer.Option(help="Measure this setting alone, give
         rows.append({**row, **figures, **measured})
         typer.echo(f"… {json.dumps(rows[-1])}", err=True)
     head = {"command": "python -m ftkit.measure", "card": card, "cuda": torch.version.cuda}
-    trace.save(f"memory_{card.replace(' ', '_').lower()}", head, rows)
+    trace.save(data_path("measurements", f"memory_{card.replace(' ', '_').lower()}.json"), head, rows)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def check_safetensors(file: Path) -> None:
 
 
 def resolve(name: str | Path | None = None) -> str:
-    """The directory or hub id that `name` means: "pocket", an existing directory, or "owner/name"."""
+    """The directory or hub id that `name` means: "pocket", "hub", an existing directory, or "owner/name"."""
     name = chosen_model(str(name) if name is not None else None)
     if name == "pocket":
         name = str(data_path("pocket"))
@@ -56,9 +56,9 @@ def resolve(name: str | Path | None = None) -> str:
     if path.exists():
         raise UserError(f"{name} is a file; give the model's directory, {path.parent}.")
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        hint = nearest(name, ["pocket"])
+        hint = nearest(name, ["pocket", "hub"])
         raise UserError(
-            f"there is no model {name!r}: give 'pocket', a model directory that exists, or a hub id such as 'owner/name'.{hint}"
+            f"there is no model {name!r}: give 'pocket', 'hub', a model directory that exists, or a hub id such as 'owner/name'.{hint}"
         )
     return name
 
@@ -66,7 +66,7 @@ def resolve(name: str | Path | None = None) -> str:
 def load(name: str | Path | None = None, quant: str | None = None):
     """`(model, tokenizer)` as transformers makes them, in evaluation mode, on the GPU where there is one.
 
-    name: "pocket", a directory or a hub id; None reads FTKIT_MODEL, else "pocket".
+    name: "pocket", "hub" (`runtime.HUB`), a directory or a hub id; None reads FTKIT_MODEL, else "pocket".
     quant: None, "nf4", "fp4" (4 bits, double quantization; Dettmers et al. 2023) or "int8", by bitsandbytes.
     dtype: float32 on a CPU; bfloat16 or float16 on a GPU, whichever it has.
     """

@@ -17,6 +17,8 @@ from pathlib import Path
 from . import carryover
 from .record import Record
 
+HUB = "Qwen/Qwen2.5-0.5B-Instruct"  # what "hub" means: half a billion parameters, Apache-2.0, not gated; a T4 holds it (tests/test_room.py)
+DTYPES = ("bfloat16", "float16")  # of a GPU
 PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets")
 
 
@@ -57,20 +59,25 @@ class Environment(Record):
 
 
 def chosen_model(name: str | None = None) -> str:
-    """The dial: the argument, else the environment variable FTKIT_MODEL, else "pocket"."""
-    return name or os.environ.get("FTKIT_MODEL") or "pocket"
+    """The dial: the argument, else the environment variable FTKIT_MODEL, else "pocket"; "hub" is short for the id in HUB."""
+    name = name or os.environ.get("FTKIT_MODEL") or "pocket"
+    return HUB if name == "hub" else name
 
 
 def device_and_dtype() -> tuple[str, str]:
     """("cuda", "bfloat16") on GPUs of compute capability 8 and above, ("cuda", "float16") on older ones, else ("cpu", "float32").
 
-    A T4 only emulates bfloat16, although torch calls it supported; hence the question for the capability.
+    A T4 only emulates bfloat16, although torch calls it supported; hence the question for the capability. FTKIT_DTYPE chooses the
+    other one of the two on a GPU.
     """
     import torch
 
     if not torch.cuda.is_available():
         return "cpu", "float32"
-    return "cuda", "bfloat16" if torch.cuda.get_device_capability()[0] >= 8 else "float16"
+    dtype = os.environ.get("FTKIT_DTYPE") or ("bfloat16" if torch.cuda.get_device_capability()[0] >= 8 else "float16")
+    if dtype not in DTYPES:
+        raise UserError(f"FTKIT_DTYPE is {dtype!r}; give {' or '.join(DTYPES)}, or unset it.{nearest(dtype, DTYPES)}")
+    return "cuda", dtype
 
 
 def version_of(distribution: str) -> str | None:

@@ -11,6 +11,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 from . import architecture, count, ledger, lora, memory, models
 from .ledger import Ledger, Setting
@@ -340,10 +341,9 @@ def comparison() -> list[dict]:
     return rows
 
 
-def save(name: str, head: dict, rows: list[dict]) -> None:
-    """Write data/measurements/<name>.json: what made it, with which versions, and one row a line."""
+def save(path: Path, head: dict, rows: list[dict]) -> None:
+    """Write a file of measurements: what made it, with which versions, and one row a line."""
     head = {**head, "versions": {p: importlib.metadata.version(p) for p in PACKAGES}}
-    path = data_path("measurements", f"{name}.json")
     path.parent.mkdir(exist_ok=True)
     lines = ",\n".join(json.dumps(row) for row in rows)
     path.write_text(f'{json.dumps(head)[:-1]},\n"rows": [\n{lines}\n]}}\n', encoding="utf-8")
@@ -359,7 +359,7 @@ def main() -> None:
         print(f"… {row['source']} {row['method']}: {predicted.peak / traced.peak - 1:+.2%}", file=sys.stderr, flush=True)
     errors = sorted(abs(row["formula"] / row["trace"] - 1) for row in rows)
     errors_of = {"median_error": round(statistics.median(errors), 6), "worst_error": round(errors[-1], 6)}
-    save("formula_vs_trace", {"command": "python -m ftkit.trace", **errors_of}, rows)
+    save(data_path("measurements", "formula_vs_trace.json"), {"command": "python -m ftkit.trace", **errors_of}, rows)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,11 @@ def config(recipe, folder: str, rows: int, validated: bool, assistant_marks: boo
     )
 
 
+def marks_answers(tokenizer) -> bool:
+    """Does the chat template mark the assistant's tokens, so that TRL can find them itself?"""
+    return "{% generation" in (tokenizer.chat_template or "").replace("{%-", "{%")
+
+
 def as_trl(rows, assistant_marks: bool):
     """Chat rows as TRL wants them: `messages` with a marked template, prompt and completion without."""
     rows = rows.select_columns("messages")
@@ -247,7 +252,7 @@ class NearBase(Keeper):
 def build(model, tokenizer, splits: Mapping, recipe, folder: Path, watching: Watcher) -> Keeper:
     """The trainer for a `train.Recipe`, with `watching` among its callbacks."""
     validated = recipe.evaluations > 0 and len(splits.get("validation", ())) > 0
-    marks = "{% generation" in (tokenizer.chat_template or "").replace("{%-", "{%")
+    marks = marks_answers(tokenizer)
     patient = [EarlyStoppingCallback(early_stopping_patience=recipe.patience)] if validated and recipe.patience is not None else []
     trainer = (NearBase if recipe.kl else Keeper)(
         model,
@@ -316,9 +321,10 @@ def train_within_memory(trainer, last: Path | None) -> None:
     trainer.optimizer = trainer.good = None
     model.zero_grad(set_to_none=True)
     torch.cuda.empty_cache()
-    tokens = max(map(len, trainer.train_dataset["input_ids"]))
+    lengths = [len(ids) for ids in trainer.train_dataset["input_ids"]]
+    rows = min(args.per_device_train_batch_size, len(lengths))
     autocast = "bfloat16" if args.bf16 else "float16" if args.fp16 else None
-    raise UserError(room.told(model, args.per_device_train_batch_size, tokens, args.gradient_checkpointing, autocast, had))
+    raise UserError(room.told(model, rows, max(lengths), args.gradient_checkpointing, autocast, had))
 
 
 def put_back(trainer) -> int:
