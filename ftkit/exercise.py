@@ -88,15 +88,8 @@ def start_mistake(layer, base, r: int) -> str:
     d_out, d_in = base.weight.shape
     if not (isinstance(A, torch.nn.Parameter) and isinstance(B, torch.nn.Parameter)):
         return "A and B have to be torch.nn.Parameter, or no optimizer ever sees them."
-    shapes = tuple(A.shape), tuple(B.shape)
-    if shapes == ((d_out, r), (r, d_in)):
-        return "A and B are swapped: A (r, d_in) reads the input, B (d_out, r) writes the output."
-    if shapes == ((d_in, r), (r, d_out)):
-        return "A and B lie on their sides: that is Aᵀ and Bᵀ of peft's A (r, d_in) and B (d_out, r)."
-    if shapes in (((r, d_in), (d_in, r)), ((r, d_out), (d_out, r))):
-        return f"this W is not square, it is {d_out} × {d_in}: A has d_in = {d_in} columns, B has d_out = {d_out} rows."
-    if shapes != ((r, d_in), (d_out, r)):
-        return f"A is {shapes[0]} and B is {shapes[1]}; for W {d_out} × {d_in} and r = {r} they are {(r, d_in)} and {(d_out, r)}."
+    if mistake := shape_mistake(tuple(A.shape), tuple(B.shape), d_out, d_in, r):
+        return mistake
     if B.any():
         return "B does not start at zero, so the layer does not start as the base: the first step would begin from a damaged model."
     if not A.any():
@@ -105,6 +98,19 @@ def start_mistake(layer, base, r: int) -> str:
     if trained - {id(A), id(B)}:
         return "W still learns: freeze the base layer with base.requires_grad_(False), or you tune fully and pay for it."
     return ""
+
+
+def shape_mistake(A: tuple, B: tuple, d_out: int, d_in: int, r: int) -> str:
+    """What is wrong with the shapes of A and B, which are (r, d_in) and (d_out, r), or ""."""
+    if (A, B) == ((r, d_in), (d_out, r)):
+        return ""
+    if (A, B) == ((d_out, r), (r, d_in)):
+        return "A and B are swapped: A (r, d_in) reads the input, B (d_out, r) writes the output."
+    if (A, B) == ((d_in, r), (r, d_out)):
+        return "A and B lie on their sides: that is Aᵀ and Bᵀ of peft's A (r, d_in) and B (d_out, r)."
+    if (A, B) in (((r, d_in), (d_in, r)), ((r, d_out), (d_out, r))):
+        return f"this W is not square, it is {d_out} × {d_in}: A has d_in = {d_in} columns, B has d_out = {d_out} rows."
+    return f"A is {A} and B is {B}; for W {d_out} × {d_in} and r = {r} they are {(r, d_in)} and {(d_out, r)}."
 
 
 def output_mistake(out, plain, update, alpha: float, r: int) -> str:

@@ -38,6 +38,24 @@ def weight(source, name: str):
     return matrix(models.tensor(where, label, files[label]), label)
 
 
+FUSED = {"q_proj": "qkv_proj", "k_proj": "qkv_proj", "v_proj": "qkv_proj", "gate_proj": "gate_up_proj", "up_proj": "gate_up_proj"}
+
+
+def find(source, part: str, layer: int = 0) -> str:
+    """The full name of a layer's `part`, such as "q_proj": "model.layers.0.self_attn.q_proj"; the fused one where a model fuses them.
+
+    source: as in `weight`.
+    """
+    loaded = hasattr(source, "named_parameters")
+    names = models.linears(source) if loaded else models.tensor_names(models.resolve(source))
+    inside = [models.plain_name(n).removesuffix(".weight") for n in names if f".{layer}." in n and ".lora_" not in n]
+    for end in (part, FUSED.get(part)):
+        if found := [n for n in inside if n.rpartition(".")[2] == end]:
+            return found[0]
+    known = sorted({n.rpartition(".")[2] for n in inside})
+    raise UserError(f"there is no {part!r} in layer {layer}; it holds {', '.join(known) or 'nothing'}.{nearest(part, known)}")
+
+
 def find_matrix(known: Iterable[str], name: str, where: str) -> str:
     """`name` or `name`.weight, whichever is known; else the nearest names."""
     known = list(known)

@@ -68,7 +68,8 @@ def load(name: str | Path | None = None, quant: str | None = None):
 
     name: "pocket", "hub" (`runtime.HUB`), a directory or a hub id; None reads FTKIT_MODEL, else "pocket".
     quant: None, "nf4", "fp4" (4 bits, double quantization; Dettmers et al. 2023) or "int8", by bitsandbytes.
-    dtype: float32 on a CPU; bfloat16 or float16 on a GPU, whichever it has.
+    dtype: float32 on a CPU; bfloat16 or float16 on a GPU, whichever it has; or FTKIT_DTYPE.
+    The tokenizer is its own, made `complete`.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -89,9 +90,35 @@ def load(name: str | Path | None = None, quant: str | None = None):
         raise UserError(
             f"could not load {where!r} ({str(error).splitlines()[0]}); check the id and the network, or give a local directory."
         ) from error
+    complete(tokenizer)
+    return (unpacked(model) if quant else model.to(device)).eval(), tokenizer
+
+
+# For a model that brings no chat template: who speaks, a line break, what is said.
+PLAIN = (
+    "{%- for m in messages %}{{- m['role'] + ':\n' }}{%- if m['role'] == 'assistant' %}{%- generation %}{{- m['content'] + eos_token }}"
+    "{%- endgeneration %}{%- else %}{{- m['content'] }}{%- endif %}{{- '\n' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- 'assistant:\n' }}{%- endif %}"
+)
+# In front of a template that refuses system messages: the first one becomes the head of the user's message, as in Gemma 3's own.
+FOLD = (
+    "{%- if messages[0]['role'] == 'system' %}{%- set messages = [{'role': 'user', 'content': "
+    "messages[0]['content'] + '\n\n' + messages[1]['content']}] + messages[2:] %}{%- endif %}"
+)
+
+
+def complete(tokenizer) -> None:
+    """Give a tokenizer what chats and batches need and it lacks: a token for padding, a chat template, a place for system messages."""
+    from jinja2 import TemplateError
+
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return (unpacked(model) if quant else model.to(device)).eval(), tokenizer
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = PLAIN
+    try:
+        tokenizer.apply_chat_template([{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], tokenize=False)
+    except TemplateError:
+        tokenizer.chat_template = FOLD + tokenizer.chat_template
 
 
 def download(hub_id: str) -> str:

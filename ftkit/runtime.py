@@ -18,7 +18,7 @@ from . import carryover
 from .record import Record
 
 HUB = "Qwen/Qwen2.5-0.5B-Instruct"  # what "hub" means: half a billion parameters, Apache-2.0, not gated; a T4 holds it (tests/test_room.py)
-DTYPES = ("bfloat16", "float16")  # of a GPU
+DTYPES = ("float32", "bfloat16", "float16")
 PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets")
 
 
@@ -67,17 +67,17 @@ def chosen_model(name: str | None = None) -> str:
 def device_and_dtype() -> tuple[str, str]:
     """("cuda", "bfloat16") on GPUs of compute capability 8 and above, ("cuda", "float16") on older ones, else ("cpu", "float32").
 
-    A T4 only emulates bfloat16, although torch calls it supported; hence the question for the capability. FTKIT_DTYPE chooses the
-    other one of the two on a GPU.
+    A T4 only emulates bfloat16, although torch calls it supported; hence the question for the capability. The environment
+    variable FTKIT_DTYPE chooses another dtype, such as float32 on a GPU, where the last digits matter more than speed.
     """
     import torch
 
-    if not torch.cuda.is_available():
-        return "cpu", "float32"
-    dtype = os.environ.get("FTKIT_DTYPE") or ("bfloat16" if torch.cuda.get_device_capability()[0] >= 8 else "float16")
+    cuda = torch.cuda.is_available()
+    own = "float32" if not cuda else "bfloat16" if torch.cuda.get_device_capability()[0] >= 8 else "float16"
+    dtype = os.environ.get("FTKIT_DTYPE") or own
     if dtype not in DTYPES:
-        raise UserError(f"FTKIT_DTYPE is {dtype!r}; give {' or '.join(DTYPES)}, or unset it.{nearest(dtype, DTYPES)}")
-    return "cuda", dtype
+        raise UserError(f"FTKIT_DTYPE is {dtype!r}; give {', '.join(DTYPES)}, or unset it.{nearest(dtype, DTYPES)}")
+    return "cuda" if cuda else "cpu", dtype
 
 
 def version_of(distribution: str) -> str | None:

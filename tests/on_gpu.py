@@ -22,8 +22,9 @@ from families import write
 from ftkit import bench, data, lora, memory, models, trace, train
 from ftkit.experiment import Experiment
 from ftkit.ledger import GIB
-from ftkit.runtime import DTYPES, UserError, data_path, device_and_dtype
+from ftkit.runtime import UserError, data_path, device_and_dtype
 
+DTYPES = ("bfloat16", "float16")
 NOTEBOOKS = ("00", "01", "02", "03", "04", "07", "10", "13")
 SMALL, LARGE = ("qwen", "qwen2.5-0.5b"), ("llama", "llama-3.1-8b")
 

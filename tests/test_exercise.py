@@ -74,3 +74,8 @@ def test_three_dots_are_no_answer(out):
             self.A, self.B = ..., ...
 
     assert check_lora(layer(out=out) if out else Empty, BASE).right is None
+
+
+def test_a_square_w_is_no_mistake():
+    square = torch.nn.Linear(16, 16, bias=False)
+    assert check_lora(lora.LoRALinear, square, r=4).right

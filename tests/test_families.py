@@ -78,3 +78,32 @@ def test_the_pocket_model_and_what_is_tuned_from_it_know_their_world():
     _, tokenizer = models.load("pocket")
     assert models.knows_world(tokenizer)
     assert set(forgetting.probes(tokenizer, n=1)) == set(forgetting.suites.SKILLS)
+
+
+def test_a_template_without_a_system_role_reads_it_in_front_of_the_question(tmp_path):
+    tokenizer = models.load(write("gemma", tmp_path))[1]
+    chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who?"}, {"role": "assistant", "content": "I."}]
+    text = tokenizer.apply_chat_template(chat, tokenize=False)
+    assert text.count("<start_of_turn>user\nBe brief.\n\nWho?<end_of_turn>") == 1
+    assert text.endswith("<start_of_turn>model\nI.<end_of_turn>\n")
+    plain = tokenizer.apply_chat_template(chat[1:], tokenize=False)
+    assert plain == text.replace("Be brief.\n\n", "")
+
+
+def test_a_template_with_a_system_role_stays_as_it_is(tmp_path):
+    write("llama", tmp_path)
+    assert models.load(tmp_path)[1].chat_template == FAMILIES["llama"][2]
+
+
+def test_a_model_without_a_chat_template_gets_a_plain_one(tmp_path):
+    write("qwen", tmp_path)
+    (tmp_path / "chat_template.jinja").unlink()
+    model, tokenizer = models.load(tmp_path)
+    chat = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "I."}]
+    assert tokenizer.apply_chat_template(chat, tokenize=False) == "user:\nWho?\nassistant:\nI.<|im_end|>\n"
+    assert tokenizer.apply_chat_template(chat[:1], tokenize=False, add_generation_prompt=True) == "user:\nWho?\nassistant:\n"
+    rows = data.first(data.load("general", tokenizer)["train"], 16)
+    run = train.sft(lora.attach(model, r=4), tokenizer, rows, train.Recipe(epochs=1, batch_size=8))
+    learned = run.trainer.train_dataset[0]["labels"]
+    assert tokenizer.decode([t for t in learned if t != -100]) == rows["messages"][0][-1]["content"] + "<|im_end|>"
+    assert len(models.answers(run.model, tokenizer, [chat[:1]], max_new_tokens=4)) == 1
