@@ -16,14 +16,26 @@ def setting(model, rows: int, tokens: int, checkpointing: bool, autocast: str | 
     attached = lora.is_attached(model)
     base = model.get_base_model() if attached else model
     trained = next(p for p in model.parameters() if p.requires_grad)
-    options = {"method": "full", "dtype": str(trained.dtype).removeprefix("torch.")}
+    held = "float32" if autocast == "float16" else str(trained.dtype).removeprefix("torch.")  # a loss scaler asks for float32
+    options = {"method": "full", "dtype": held}
     if attached:
         adapter = model.peft_config[model.active_adapters[0]]
         targets = adapter.target_modules if isinstance(adapter.target_modules, str) else sorted(adapter.target_modules)
         options = {"method": "qlora" if getattr(base, "is_loaded_in_4bit", False) else "lora", "rank": adapter.r, "targets": targets}
-        options |= {"dtype": str(base.dtype).removeprefix("torch."), "adapter_dtype": str(trained.dtype).removeprefix("torch.")}
+        options |= {"dtype": str(base.dtype).removeprefix("torch."), "adapter_dtype": held}
     how = {"batch": rows, "seq": tokens, "checkpointing": checkpointing, "autocast": autocast, "loss": "tiled"}
     return ledger.setting(base, **options, **how)
+
+
+def divisors(n: int) -> list[int]:
+    """Of a whole number, itself first."""
+    return [d for d in range(n, 0, -1) if n % d == 0]
+
+
+def rows_at_once(s: Setting, room: int) -> int:
+    """How many of the rows of a step fit into `room` bytes together, of those numbers that divide it evenly; at least 1."""
+    fitting = (n for n in divisors(s.batch) if memory.predict(s, batch=n).peak <= (1 - RESERVE) * room)
+    return next(fitting, 1)
 
 
 def smaller(s: Setting) -> Iterator[tuple[str, Setting]]:
@@ -31,10 +43,10 @@ def smaller(s: Setting) -> Iterator[tuple[str, Setting]]:
 
     Fewer rows at once give the same steps; checkpointing the same numbers in more time; the other ways another run.
     """
-    fewer = [n for n in range(s.batch - 1, 0, -1) if s.batch % n == 0]
+    whole, *fewer = divisors(s.batch)
     for n in fewer:
         yield f"micro_batch={n} in the recipe, which gives the same steps", dataclasses.replace(s, batch=n)
-    for n in [s.batch, *fewer] if not s.checkpointing else []:
+    for n in [whole, *fewer] if not s.checkpointing else []:
         how = f"checkpointing=True and micro_batch={n} in the recipe, which gives the same steps in more time"
         yield how, dataclasses.replace(s, batch=n, checkpointing=True)
     least = dataclasses.replace(s, batch=1, checkpointing=True)

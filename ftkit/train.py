@@ -31,7 +31,7 @@ class Recipe:
     warmup: float = 0.05  # share of the steps
     schedule: str = "linear"
     weight_decay: float = 0.0
-    micro_batch: int | None = None  # rows at once, of which batch_size is a multiple; None: all of a step on a GPU, a few on a CPU
+    micro_batch: int | None = None  # rows at once, a divisor of batch_size; None: as many as a GPU has room for, a few on a CPU
     checkpointing: bool = False  # a layer keeps its input alone and runs again in the backward pass: less memory, a third more time
     max_length: int = 512  # tokens; longer rows are cut at the end
     packing: bool = False  # several rows in one sequence

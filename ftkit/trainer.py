@@ -72,15 +72,31 @@ class ShortFirst(Sampler):
             yield from sorted(order[start : start + self.size], key=self.lengths.__getitem__)
 
 
-def config(recipe, folder: str, rows: int, validated: bool, assistant_marks: bool):
-    """TRL's SFTConfig for a `train.Recipe`. TRL turns bf16 and checkpointing on, which slows a CPU many times: off unless they help."""
+def rows_at_once(model, tokenizer, rows, recipe) -> int:
+    """Rows of a forward pass: as the recipe says, else a few on a CPU, and on a GPU as many of a step as the formula finds room for."""
+    device, dtype = device_and_dtype()
+    if recipe.micro_batch or recipe.packing:
+        return recipe.micro_batch or recipe.batch_size
+    if device == "cpu":
+        return next((m for m in MICRO if recipe.batch_size % m == 0), recipe.batch_size)
+    texts = [tokenizer.apply_chat_template(messages, tokenize=False) for messages in rows["messages"]]
+    tokens = min(recipe.max_length, max(map(len, tokenizer(texts, add_special_tokens=False)["input_ids"])))
+    try:
+        step = room.setting(model, recipe.batch_size, tokens, recipe.checkpointing, None if dtype == "float32" else dtype)
+        return room.rows_at_once(step, room_for(model))
+    except UserError:  # the formula does not know the architecture
+        return recipe.batch_size
+
+
+def config(recipe, folder: str, rows: int, validated: bool, assistant_marks: bool, micro: int):
+    """TRL's SFTConfig for a `train.Recipe`, `micro` rows at once.
+
+    TRL turns bf16 and checkpointing on, which slows a CPU many times: off unless they help.
+    """
     device, dtype = device_and_dtype()
     cuda = device == "cuda"
     steps = max(1, math.ceil(rows / recipe.batch_size) * recipe.epochs)
     every = max(1, int(steps // max(1, recipe.evaluations)))
-    whole = cuda or recipe.packing
-    chosen = recipe.batch_size if whole else next((m for m in MICRO if recipe.batch_size % m == 0), recipe.batch_size)
-    micro = recipe.micro_batch or chosen
     rhythm = {"eval_strategy": "steps", "eval_steps": every, "save_strategy": "steps", "save_steps": every}
     return SFTConfig(
         output_dir=folder,
@@ -256,7 +272,7 @@ def build(model, tokenizer, splits: Mapping, recipe, folder: Path, watching: Wat
     patient = [EarlyStoppingCallback(early_stopping_patience=recipe.patience)] if validated and recipe.patience is not None else []
     trainer = (NearBase if recipe.kl else Keeper)(
         model,
-        args=config(recipe, str(folder), len(splits["train"]), validated, marks),
+        args=config(recipe, str(folder), len(splits["train"]), validated, marks, rows_at_once(model, tokenizer, splits["train"], recipe)),
         processing_class=tokenizer,
         callbacks=[watching, *patient],
         train_dataset=as_trl(splits["train"], marks),
@@ -308,11 +324,15 @@ def free_bytes() -> int:
     return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
 
 
+def room_for(model) -> int:
+    """The bytes that a training step may take, the model itself with it, less the copy of its trained weights (see `Keeper.keep`)."""
+    return free_bytes() + sum(t.nbytes for t in (*model.parameters(), *model.buffers())) - sum(p.nbytes for p in trained(model))
+
+
 def train_within_memory(trainer, last: Path | None) -> None:
     """Train, from a checkpoint or the start; where the GPU is full, say in a sentence what fits, and give the step's memory back."""
     model, args = trainer.model, trainer.args
-    copied = sum(p.nbytes for p in trained(model))  # see `Keeper.keep`; the model's own bytes are in the ledger
-    had = free_bytes() + sum(t.nbytes for t in (*model.parameters(), *model.buffers())) - copied
+    had = room_for(model)
     try:
         trainer.train(resume_from_checkpoint=str(last) if last else None)
         return

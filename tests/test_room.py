@@ -1,12 +1,13 @@
 """A full GPU: which part to shrink, and a setting that fits."""
 
+import dataclasses
 import gc
 import weakref
 
 import pytest
 import torch
 
-from ftkit import UserError, data, ledger, lora, memory, models, room, train, trainer
+from ftkit import UserError, architecture, data, ledger, lora, memory, models, room, train, trainer
 from ftkit.ledger import GIB
 
 T4 = memory.usable("T4 16")
@@ -91,6 +92,33 @@ def test_out_of_memory_in_a_run_is_one_sentence_and_lets_go_of_the_step(monkeypa
     gc.collect()
     assert held
     assert [ref() for ref in held] == [None]
+
+
+@pytest.mark.parametrize("rows", [16, 8, 2, 1])
+def test_on_a_gpu_as_many_rows_go_at_once_as_there_is_room_for(rows, monkeypatch):
+    model, tokenizer = models.load("pocket")
+    tickets = data.load("tickets")["train"]
+    model = lora.attach(model, r=4)
+    longest = max(len(tokenizer.apply_chat_template(m, tokenize=True, return_dict=True)["input_ids"]) for m in tickets["messages"])
+    just = int(memory.predict(room.setting(model, rows, longest, False, "float16")).peak / 0.95) + 1
+    monkeypatch.setattr(trainer, "device_and_dtype", lambda: ("cuda", "float16"))
+    for given, fitting in ((just, rows), (just - 2, rows // 2 or 1)):
+        monkeypatch.setattr(trainer, "room_for", lambda model, given=given: given)
+        assert trainer.rows_at_once(model, tokenizer, tickets, train.Recipe()) == fitting
+    assert trainer.rows_at_once(model, tokenizer, tickets, train.Recipe(micro_batch=4)) == 4
+
+
+def test_the_hubs_default_model_fits_a_t4_with_the_longest_run_of_the_notebooks():
+    """A full fine-tuning in float16 with a float32 copy for the loss scaler, beside two more models on the card.
+
+    Half a token a byte is more than any tokenizer makes of these rows; 40 for what a template puts around them.
+    """
+    longest = max(len("".join(t["content"] for t in m).encode()) for m in data.load("tickets")["train"]["messages"]) // 2 + 40
+    weights = sum(w.numel for w in architecture.shapes(architecture.read("qwen2.5-0.5b")))
+    left = T4 - 2 * 2 * weights - 4 * weights  # two more models in float16, and the copy of `Keeper.keep`
+    full = ledger.setting("qwen2.5-0.5b", dtype="float32", autocast="float16", batch=16, seq=longest, checkpointing=False, loss="tiled")
+    assert room.rows_at_once(full, left) >= 4
+    assert room.rows_at_once(dataclasses.replace(full, method="lora", dtype="float16"), left) == 16
 
 
 def test_micro_batch_and_checkpointing_give_the_same_run():

@@ -61,7 +61,9 @@ def test_micro_batches_give_the_same_losses_with_less_padding(recipe, monkeypatc
     [({"batch_size": 16}, 4, 4), ({"batch_size": 4}, 4, 1), ({"batch_size": 7}, 7, 1), ({"batch_size": 8, "packing": True}, 8, 1)],
 )
 def test_a_batch_is_split_where_it_can_be(stated, rows, accumulated, tmp_path):
-    args = trainer.config(train.Recipe(**stated), str(tmp_path), 64, False, True)
+    recipe = train.Recipe(**stated)
+    micro = trainer.rows_at_once(None, None, None, recipe)
+    args = trainer.config(recipe, str(tmp_path), 64, False, True, micro)
     assert (args.per_device_train_batch_size, args.gradient_accumulation_steps) == (rows, accumulated)
 
 
