@@ -71,14 +71,12 @@ def loaded(setting: Setting):
     quant = "nf4" if setting.method == "qlora" else None
     if quant and not setting.double_quant:
         raise UserError("models.load quantizes twice, and double_quant is False; give double_quant=True, or the architecture's name.")
-    model, _ = models.load(setting.name, quant=quant)
+    model, _ = models.load(setting.name, quant=quant, device=setting.device, dtype=setting.dtype)
     model.config.use_cache = False
     model.set_attn_implementation(kernel(setting))
-    if setting.kbit_prepare or not quant:
-        dtype = torch.float32 if setting.kbit_prepare else getattr(torch, setting.dtype)
-        for p in model.parameters():
-            if p.is_floating_point():
-                p.data = p.data.to(dtype)
+    if setting.kbit_prepare:
+        for p in (p for p in model.parameters() if p.is_floating_point()):
+            p.data = p.data.float()
     if setting.method != "full":
         model = lora.attach(model, setting.rank, 2 * setting.rank, setting.targets)
         for p in (p for p in model.parameters() if p.requires_grad):

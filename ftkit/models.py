@@ -63,12 +63,12 @@ def resolve(name: str | Path | None = None) -> str:
     return name
 
 
-def load(name: str | Path | None = None, quant: str | None = None):
+def load(name: str | Path | None = None, quant: str | None = None, *, device: str | None = None, dtype: str | None = None):
     """`(model, tokenizer)` as transformers makes them, in evaluation mode, on the GPU where there is one.
 
     name: "pocket", "hub" (`runtime.HUB`), a directory or a hub id; None reads FTKIT_MODEL, else "pocket".
     quant: None, "nf4", "fp4" (4 bits, double quantization; Dettmers et al. 2023) or "int8", by bitsandbytes.
-    dtype: float32 on a CPU; bfloat16 or float16 on a GPU, whichever it has; or FTKIT_DTYPE.
+    device, dtype: "cuda" or "cpu", and "float32", "bfloat16" or "float16"; by default those of `runtime.device_and_dtype`.
     The tokenizer is its own, made `complete`.
     """
     import torch
@@ -78,11 +78,11 @@ def load(name: str | Path | None = None, quant: str | None = None):
         raise UserError(f"quant is {quant!r}; give None, {', '.join(map(repr, QUANTIZATIONS))}.{nearest(quant, QUANTIZATIONS)}")
     where = resolve(name)
     where = where if Path(where).is_dir() else download(where)
-    device, dtype_name = device_and_dtype()
-    dtype = getattr(torch, dtype_name)
+    here, usual = device_and_dtype()
+    device, dtype = device or here, getattr(torch, dtype or usual)
     options = {"dtype": dtype, "use_safetensors": True}
     if quant:
-        options["quantization_config"] = quantization(quant, dtype)
+        options |= {"quantization_config": quantization(quant, dtype), "device_map": device}
     try:
         tokenizer = AutoTokenizer.from_pretrained(where)
         model = AutoModelForCausalLM.from_pretrained(where, **options)
