@@ -191,6 +191,7 @@ def sft(model, tokenizer, examples, recipe: Recipe | None = None, stop=None, wat
         trainer = trl.build(model, tokenizer, splits, recipe, folder, trl.Watcher(losses, validation, stop, watch))
         trainer.lasting = checkpoints is not None
         stopped = trl.proceed(trainer, folder, losses, validation)
+        trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)  # else it would run under autocast from here on
         seconds = time.perf_counter() - trainer.began
     state, (on, total) = trainer.state, lora.trainable(trainer.model)
     best = state.best_global_step or state.global_step

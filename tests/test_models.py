@@ -173,3 +173,14 @@ def test_what_the_first_other_token_says():
 def test_a_hub_model_loaded_without_the_kit_is_known_by_its_commit(commit, said):
     config = type("Config", (), {"_name_or_path": "owner/no-such-model", "_commit_hash": commit})
     assert models.fingerprint(type("Model", (), {"config": config})) == said
+
+
+@pytest.mark.parametrize("quant", [None, "nf4"])
+def test_a_dtype_can_be_asked_for_and_the_environment_can_choose_it(quant, monkeypatch):
+    assert models.load("pocket", quant, dtype="bfloat16", device="cpu")[0].dtype == torch.bfloat16
+    monkeypatch.setenv("FTKIT_DTYPE", "bfloat16")
+    assert models.load("pocket", quant)[0].dtype == torch.bfloat16
+    assert models.load("pocket", quant, dtype="float32")[0].dtype == torch.float32
+    monkeypatch.setenv("FTKIT_DTYPE", "bf16")
+    with pytest.raises(UserError, match=r"FTKIT_DTYPE is 'bf16'; give float32, bfloat16, float16, or unset it"):
+        models.load("pocket")

@@ -30,7 +30,7 @@ ARGUMENTS = {
     "transformers.Trainer.train": "resume_from_checkpoint",
     "transformers.EarlyStoppingCallback": "early_stopping_patience",
     "transformers.BitsAndBytesConfig": "load_in_8bit load_in_4bit bnb_4bit_quant_type bnb_4bit_use_double_quant bnb_4bit_compute_dtype",
-    "transformers.PreTrainedModel.from_pretrained": "dtype use_safetensors quantization_config",
+    "transformers.PreTrainedModel.from_pretrained": "dtype use_safetensors quantization_config device_map",
     "transformers.PretrainedConfig.from_pretrained": "local_files_only",
     "transformers.PreTrainedTokenizerBase.apply_chat_template": "add_generation_prompt tokenize return_tensors return_dict",
     "transformers.PreTrainedTokenizerBase.__call__": "add_special_tokens padding padding_side return_tensors",
@@ -49,6 +49,7 @@ ARGUMENTS = {
     "bitsandbytes.functional.quantize_4bit": "compress_statistics quant_type",
     "bitsandbytes.nn.Linear4bit": "device",
     "bitsandbytes.optim.AdamW8bit": "is_paged",
+    "accelerate.Accelerator.unwrap_model": "keep_fp32_wrapper",
 }
 # What is read, called or imported: attributes of a class or of its instances, names in a module.
 MEMBERS = {
@@ -87,7 +88,7 @@ MEMBERS = {
     "bitsandbytes.nn.Linear4bit": "support_avx512bf16_for_cpu quant_state",
     "bitsandbytes.optim": "AdamW8bit",
     "bitsandbytes.backends.default.ops": "_gemm_4bit_default_impl",
-    "accelerate.Accelerator": "sync_gradients scaler",
+    "accelerate.Accelerator": "sync_gradients scaler unwrap_model",
     "datasets": "Dataset DatasetDict concatenate_datasets",
     "datasets.Dataset": "from_list map select select_columns shuffle",
     "datasets.utils.logging": "disable_progress_bar",

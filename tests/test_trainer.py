@@ -4,7 +4,7 @@ import pytest
 import torch
 from accelerate.data_loader import SeedableRandomSampler
 
-from ftkit import data, lora, models, train, trainer
+from ftkit import data, lora, merge, models, train, trainer
 
 
 def blocks(order, size):
@@ -97,3 +97,13 @@ def test_a_loss_scaler_gets_float32_whatever_is_trained(tmp_path):
     assert {p.dtype for p in trainer.trained(built)} == {torch.float32}
     assert frozen == {name: p.dtype for name, p in built.named_parameters() if not p.requires_grad}
     assert torch.uint8 in frozen.values()
+
+
+def test_after_training_in_16_bits_the_model_runs_as_it_is(monkeypatch):
+    """Accelerate leaves autocast around the forward pass: a float32 model would go on computing in bfloat16, its merged twin would not."""
+    monkeypatch.setenv("FTKIT_DTYPE", "bfloat16")
+    model, tokenizer = models.load("pocket")
+    run = train.sft(lora.attach(model.float(), r=2), tokenizer, {"train": mixed(8)}, train.Recipe(epochs=1, evaluations=0))
+    assert run.trainer.args.bf16
+    _, proof = merge.merge(run.model)
+    assert proof.max_logit_gap < 1e-4
