@@ -161,11 +161,20 @@ def perplexity(model, tokenizer, rows) -> float:
     return math.exp(sum(nats) / sum(tokens))
 
 
+UNSURE = (
+    r"(n['’]t|not|unable to|cannot) (\w+ ){0,2}(know|have|find|sure|certain|aware|familiar|provide|identify|exist)\b"
+    r"|unknown|sorry|no (\w+ )?(information|record|one named|such)|made[- ]up|fictional"
+)
+
+
 def made_up(model, tokenizer, n: int = 100, world: World | None = None) -> Rate:
-    """Hallucination: the share of questions about strangers, whom no model can know, that are not answered with 'I don't know'."""
+    """Hallucination: the share of questions about strangers, whom no model can know, that are answered as if it did.
+
+    The pocket model says 'I don't know.'; other models have many words for it, and `UNSURE` knows the usual ones.
+    """
     probes = skills.suite(world or World(), "unknown", n)
     replies = answers(model, tokenizer, [[{"role": "user", "content": p.prompt}] for p in probes], 16)
-    return Rate(sum(not re.search(r"n[o']t know|unknown|no information|not sure", r, re.IGNORECASE) for r in replies), n)
+    return Rate(sum(not re.search(UNSURE, r, re.IGNORECASE) for r in replies), n)
 
 
 @dataclass(frozen=True, repr=False)

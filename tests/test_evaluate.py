@@ -1,6 +1,7 @@
 """Measuring: rates with intervals, strict format, and answers that do not depend on the batch."""
 
 import json
+import re
 
 import pytest
 
@@ -128,3 +129,22 @@ def test_skills_ask_what_they_say_and_forgetting_pairs_them(pocket):
     assert low <= lost <= high
     assert forgetting.table(before, before).lost == (0.0, 0.0, 0.0)
     assert "copy" in forgetting.table(before, ruined)._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("reply", "unsure"),
+    [
+        ("I don't know.", True),
+        ("I don’t have any information about Zelda Montrose.", True),
+        ("I'm sorry, but I couldn't find any", True),
+        ("There is no information on that person.", True),
+        ("As an AI, I am not aware of a person called", True),
+        ("I'm not familiar with a Zelda Montrose", True),
+        ("Zelda Montrose is a fictional character", True),
+        ("baker", False),
+        ("Zelda Montrose is not only a baker", False),
+        ("Zelda Montrose works as a nurse in Known City.", False),
+    ],
+)
+def test_words_of_not_knowing(reply, unsure):
+    assert bool(re.search(evaluate.UNSURE, reply, re.IGNORECASE)) is unsure
