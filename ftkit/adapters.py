@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from . import evaluate, lora, merge, models
 from .record import Record, percent
-from .runtime import UserError, nearest
+from .runtime import UserError, nearest, version_of
 
 WAYS = ("cat", "svd", "linear", "ties", "ties_svd", "dare_linear", "dare_linear_svd", "dare_ties", "dare_ties_svd", "magnitude_prune",
         "magnitude_prune_svd")  # fmt: skip
@@ -91,8 +91,18 @@ def combine(model, weights: Mapping[str, float], way: str = "cat", name: str | N
     if len(set(ranks.values())) > 1 and way not in ("cat", "svd") and not way.endswith("_svd"):
         raise UserError(f"{way} mixes A and B apart, so all ranks have to be equal; they are {ranks}. Take cat, svd or ties_svd.")
     pruned = {"density": density} if way.startswith(PRUNING) else {}
-    model.add_weighted_adapter(list(weights), list(weights.values()), name, combination_type=way, **pruned, **options)
+    given = [w / scaled_twice(model, a, way) for a, w in weights.items()]
+    model.add_weighted_adapter(list(weights), given, name, combination_type=way, **pruned, **options)
     return name
+
+
+def scaled_twice(model, name: str, way: str) -> float:
+    """The factor alpha / r that peft before 0.21 multiplies onto ΔW, which has it already, in the ways that end in an SVD; else 1."""
+    from packaging.version import Version
+
+    if not way.endswith("svd") or Version(version_of("peft")) >= Version("0.21"):
+        return 1.0
+    return next(m.scaling[name] for m in model.modules() if hasattr(m, "get_delta_weight") and name in m.scaling)
 
 
 def updates(model, name: str) -> dict:

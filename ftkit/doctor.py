@@ -201,6 +201,7 @@ def bfloat16_wanted() -> list[str]:
         import torch
 
         said = {
+            "FTKIT_DTYPE=bfloat16": os.environ.get("FTKIT_DTYPE") == "bfloat16",
             "ACCELERATE_MIXED_PRECISION=bf16": os.environ.get("ACCELERATE_MIXED_PRECISION") == "bf16",
             "torch.set_default_dtype(torch.bfloat16)": torch.get_default_dtype() == torch.bfloat16,
         }
@@ -211,14 +212,14 @@ def bfloat16_wanted() -> list[str]:
 def bfloat16(capability: tuple[int, int] | None, wanted: Sequence[str]) -> Finding:
     """A GPU older than Ampere only emulates bfloat16, many times slower, though torch calls it supported: hence the capability."""
     if capability is None:
-        return Finding("bfloat16", True, "torch sees no CUDA GPU; on a CPU the kit computes in float32")
+        return Finding("bfloat16", True, "torch sees no CUDA GPU; on a CPU the kit computes in float32 unless FTKIT_DTYPE says otherwise")
     name = ".".join(map(str, capability))
     if capability[0] >= NATIVE:
         return Finding("bfloat16", True, f"the GPU's compute capability is {name}, and from {NATIVE}.0 on it is native")
     if not wanted:
         said = f"the GPU's compute capability is {name}, so the kit takes float16; in scripts of your own set fp16=True, bf16=False"
         return Finding("bfloat16", True, said)
-    cure = "unset ACCELERATE_MIXED_PRECISION; torch.set_default_dtype(torch.float32); and in an SFTConfig fp16=True, bf16=False"
+    cure = "unset FTKIT_DTYPE ACCELERATE_MIXED_PRECISION; torch.set_default_dtype(torch.float32); and in an SFTConfig fp16=True, bf16=False"
     said = f"{' and '.join(wanted)} asks for it, and a GPU of compute capability {name} below {NATIVE}.0 only emulates it, slowly"
     return Finding("bfloat16", False, said, cure)
 

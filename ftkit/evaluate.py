@@ -162,7 +162,7 @@ def perplexity(model, tokenizer, rows) -> float:
 
 
 UNSURE = (
-    r"(n['’]t|not|unable to|cannot) (\w+ ){0,2}(know|have|find|sure|certain|aware|familiar|provide|identify|exist)\b"
+    r"^I don['’]t\b|(n['’]t|not|unable to|cannot) (\w+ ){0,2}(know|have|find|sure|certain|aware|familiar|provide|identify|exist)\b"
     r"|unknown|sorry|no (\w+ )?(information|record|one named|such)|made[- ]up|fictional"
 )
 

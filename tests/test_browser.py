@@ -66,7 +66,11 @@ def playground(folder):
 @contextmanager
 def jupyterlab(folder):
     """JupyterLab on loopback with `folder` as its root; its address."""
+    settings = folder / ".settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"windowingMode": "none"}')  # else cells outside the window are hidden, in some versions
     options = {
+        "LabApp.user_settings_dir": folder / ".settings",
         "ServerApp.root_dir": folder,
         "IdentityProvider.token": "",
         "LabApp.expose_app_in_browser": True,

@@ -135,6 +135,7 @@ def test_skills_ask_what_they_say_and_forgetting_pairs_them(pocket):
     ("reply", "unsure"),
     [
         ("I don't know.", True),
+        ("I don't", True),
         ("I don’t have any information about Zelda Montrose.", True),
         ("I'm sorry, but I couldn't find any", True),
         ("There is no information on that person.", True),
