@@ -12,8 +12,9 @@ from families import write
 from ftkit import carryover, notebooks
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-# Each family meets notebooks that ask for single layers, train, quantize and merge.
+# Each family meets notebooks that ask for single layers, train, quantize and merge; so does bfloat16, as on a GPU.
 FAMILY = {"00": "gemma", "01": "phi", "02": "phi", "03": "llama", "04": "qwen", "07": "gemma", "09": "llama", "10": "qwen", "13": "phi"}
+IN_BFLOAT16 = ("00", "04", "07", "13")
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,7 @@ def test_every_notebook_has_a_model():
 @pytest.mark.parametrize("number", FAMILY)
 def test_it_runs_to_its_end_and_tells_every_claim(number, folder, tmp_path, monkeypatch):
     monkeypatch.setenv("FTKIT_MODEL", str(folder(FAMILY[number])))
+    monkeypatch.setenv("FTKIT_DTYPE", "bfloat16" if number in IN_BFLOAT16 else "float32")
     report = notebooks.run([number], folder=FOLDER, out=tmp_path)
     assert report.failed == [], report.reasons
     (path,) = tmp_path.glob("*.ipynb")
