@@ -173,7 +173,7 @@ def rounded(W, format: str):
         raise UserError(
             f"the format is {format!r}; give one of {', '.join([*DTYPES, *quant.BITS])}.{nearest(format, [*DTYPES, *quant.BITS])}"
         )
-    return quant.quantize(W.float(), format).dequantize()
+    return quant.quantize(W.float(), format).dequantize().to(W.device)
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -83,7 +83,7 @@ def random_like(W, seed: int = 0):
     """A matrix of independent normal numbers with W's shape and W's norm: what a spectrum without structure looks like."""
     import torch
 
-    noise = torch.randn(W.shape, generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(W.shape, generator=torch.Generator().manual_seed(seed)).to(W.device)  # every device gets the CPU's numbers
     return noise * (W.float().norm() / noise.norm())
 
 
@@ -101,7 +101,7 @@ def overlap(a, b, side: str = "right"):
     if rows_a.shape[1] != rows_b.shape[1]:
         raise UserError(f"the {side} directions have {rows_a.shape[1]} and {rows_b.shape[1]} coordinates; compare matrices of one layer.")
     sums = ((rows_a @ rows_b.T) ** 2).cumsum(0).cumsum(1)
-    i, j = (torch.arange(1, n + 1) for n in sums.shape)
+    i, j = (torch.arange(1, n + 1, device=sums.device) for n in sums.shape)
     return sums / torch.minimum(i[:, None], j[None, :])
 
 
