@@ -28,9 +28,10 @@ def measure(source, **options) -> Ledger:
     makes is counted until it goes. On a GPU the allocator is asked: its peak of allocated bytes, after a first step and a
     reset, and what it holds in reserve; parts can't be told apart there.
     """
-    here, dtype = device_and_dtype()
+    here = device_and_dtype()[0]
     device = options.setdefault("device", here)
-    options.setdefault("dtype", dtype if device == "cuda" else "float32")
+    if device == "cpu":
+        options.setdefault("dtype", "float32")
     if device == "cuda" and here != "cuda":
         raise UserError("device is 'cuda' and torch sees no GPU here; give device='cpu', or trace the step: trace.trace().")
     setting = ledger.setting(source, **options)

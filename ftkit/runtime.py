@@ -67,13 +67,15 @@ def chosen_model(name: str | None = None) -> str:
 def device_and_dtype() -> tuple[str, str]:
     """("cuda", "bfloat16") on GPUs of compute capability 8 and above, ("cuda", "float16") on older ones, else ("cpu", "float32").
 
-    A T4 only emulates bfloat16, although torch calls it supported; hence the question for the capability. The environment
-    variable FTKIT_DTYPE chooses another dtype, such as float32 on a GPU, where the last digits matter more than speed.
+    A T4 only emulates bfloat16, although torch calls it supported; hence the question for the capability. In a session with the
+    pocket model it is float32 everywhere: the notebooks hold that model to its last digits, and it is small. The environment variable
+    FTKIT_DTYPE chooses another one.
     """
     import torch
 
     cuda = torch.cuda.is_available()
-    own = "float32" if not cuda else "bfloat16" if torch.cuda.get_device_capability()[0] >= 8 else "float16"
+    exact = not cuda or chosen_model() == "pocket"
+    own = "float32" if exact else "bfloat16" if torch.cuda.get_device_capability()[0] >= 8 else "float16"
     dtype = os.environ.get("FTKIT_DTYPE") or own
     if dtype not in DTYPES:
         raise UserError(f"FTKIT_DTYPE is {dtype!r}; give {', '.join(DTYPES)}, or unset it.{nearest(dtype, DTYPES)}")

@@ -137,6 +137,7 @@ def main(stages: list[str], rehearsal: bool, out: Path | None) -> Path:
     head = {"command": "python tests/on_gpu.py", "card": card, "gib": total, "cuda": torch.version.cuda}
     with tempfile.TemporaryDirectory() as folder:
         rig = Rig(Path(folder), rehearsal)
+        os.environ["FTKIT_MODEL"] = rig.model(*SMALL)  # a session with the pocket model computes in float32
         for stage in stages or STAGES:
             print(f"… {stage}", file=sys.stderr, flush=True)
             kept = [row for row in kept if row["stage"] != stage] + [{"stage": stage, **row} for row in STAGES[stage](rig)]

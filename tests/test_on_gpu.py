@@ -18,6 +18,7 @@ def test_every_stage_runs_and_keeps_what_the_others_found(tmp_path, monkeypatch)
     }
     asked = []
     monkeypatch.setattr(on_gpu.Rig, "run", lambda self, verb, *more, **env: asked.append((verb, *more, env)) or said[verb])
+    monkeypatch.setenv("FTKIT_MODEL", "pocket")  # put back after the test, whatever the script sets
     path = tmp_path / "found.json"
     assert on_gpu.main(["qlora"], True, path) == path
     on_gpu.main(["notebooks", "full", "speed"], True, path)

@@ -28,6 +28,7 @@ from ftkit import (
     models,
     overfit,
     quant,
+    runtime,
     selftest,
     spectrum,
     trace,
@@ -165,6 +166,14 @@ def test_threads_see_the_gpu_and_afterwards_nobody_does():
         torch.ones(2, device="cuda")
 
 
+@pytest.mark.parametrize(("capability", "dtype"), [((8, 0), "bfloat16"), ((7, 5), "float16")])
+def test_a_session_with_the_pocket_model_is_exact_and_others_go_by_the_capability(capability, dtype, monkeypatch):
+    with pretended(capability):
+        assert runtime.device_and_dtype() == ("cuda", "float32")
+        monkeypatch.setenv("FTKIT_MODEL", "owner/name")
+        assert runtime.device_and_dtype() == ("cuda", dtype)
+
+
 RECIPE = train.Recipe(epochs=1, batch_size=8, micro_batch=8, evaluations=1)
 METHODS = {"lora": lora.attach, "full": lambda model: model}
 
@@ -231,7 +240,8 @@ def test_a_run_in_float32_has_the_cpus_losses(method, kl, splits, monkeypatch):
 
 @pytest.mark.parametrize(("capability", "dtype"), [((8, 0), torch.bfloat16), ((7, 5), torch.float16)])
 @pytest.mark.parametrize("method", METHODS)
-def test_it_trains_in_16_bits(method, capability, dtype, splits):
+def test_it_trains_in_16_bits(method, capability, dtype, splits, monkeypatch):
+    monkeypatch.setenv("FTKIT_DTYPE", str(dtype).removeprefix("torch."))
     with pretended(capability):
         run = tuned(splits, method)
         scaler = run.trainer.accelerator.scaler
@@ -244,11 +254,12 @@ def test_it_trains_in_16_bits(method, capability, dtype, splits):
 
 
 @pytest.mark.parametrize("capability", [(8, 0), (7, 5)])
-def test_a_killed_run_goes_on_from_its_checkpoint(capability, splits, tmp_path):
+def test_a_killed_run_goes_on_from_its_checkpoint(capability, splits, tmp_path, monkeypatch):
     def die(step, *_):
         if step == 3:
             raise KeyboardInterrupt
 
+    monkeypatch.setenv("FTKIT_DTYPE", "bfloat16" if capability[0] == 8 else "float16")
     with pretended(capability):
         again = partial(tuned, splits, recipe=train.Recipe(epochs=2, batch_size=8, evaluations=2))
         with pytest.raises(KeyboardInterrupt):
