@@ -11,7 +11,7 @@ which a GPU computes, pinned memory, the GPU's own random numbers, and memory: w
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from unittest import mock
 
@@ -154,9 +154,6 @@ class Cuda(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
-        if func is torch.Tensor.backward:
-            with self:  # a mode is off while it is asked, and a layer that was checkpointed runs again in there
-                return torch.autograd.backward(*args, kwargs.pop("gradient", None), **kwargs)
         kwargs.pop("pin_memory", None)
         if func == torch.Tensor.data.__set__ and isinstance(args[1], Pretended):
             return become(*args)
@@ -181,7 +178,8 @@ def is_cuda(device) -> bool:
 
 def answers(capability: tuple[int, int]) -> dict:
     """What torch.cuda says of the pretended GPU."""
-    said = {"is_available": True, "is_initialized": True, "device_count": 1, "current_device": 0, "get_device_name": "Pretended GPU"}
+    said = {"is_available": True, "is_initialized": True, "device_count": 1, "get_device_name": "Pretended GPU"}
+    said |= dict.fromkeys(("current_device", "_exchange_device", "_maybe_exchange_device"), 0)
     said |= {"get_device_capability": capability, "is_bf16_supported": True, "mem_get_info": (14 * GIB, 15 * GIB)}
     said |= dict.fromkeys(("memory_allocated", "max_memory_allocated", "memory_reserved", "max_memory_reserved"), GIB)
     nothing = ("_lazy_init", "synchronize", "empty_cache", "reset_peak_memory_stats", "set_device", "manual_seed", "manual_seed_all")
@@ -190,10 +188,14 @@ def answers(capability: tuple[int, int]) -> dict:
     return {name: mock.Mock(return_value=value) for name, value in said.items()}
 
 
-def start(thread: threading.Thread, run=threading.Thread.run) -> None:
-    """A thread's work: torch keeps a mode to the thread that entered it."""
-    with Cuda():
-        run(thread)
+def within(work: Callable) -> Callable:
+    """`work` with the mode on, which torch keeps to one thread, and turns off while a backward pass runs checkpointed layers again."""
+
+    def run(*args, **kwargs):
+        with Cuda():
+            return work(*args, **kwargs)
+
+    return run
 
 
 def forget() -> None:
@@ -217,7 +219,11 @@ def pretended(capability: tuple[int, int] = (8, 0)) -> Iterator[None]:
     future.set_swap_module_params_on_conversion(True)  # else a parameter would keep its class when its module moves
     forget()
     try:
-        with mock.patch.multiple(torch.cuda, **answers(capability)), mock.patch.object(threading.Thread, "run", start), Cuda():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(mock.patch.multiple(torch.cuda, **answers(capability)))
+            for owner, name in ((threading.Thread, "run"), (torch.autograd, "_engine_run_backward")):
+                stack.enter_context(mock.patch.object(owner, name, within(getattr(owner, name))))
+            stack.enter_context(Cuda())
             yield
     finally:
         forget()
