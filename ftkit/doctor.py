@@ -217,7 +217,7 @@ def bfloat16(capability: tuple[int, int] | None, wanted: Sequence[str]) -> Findi
     if capability[0] >= NATIVE:
         return Finding("bfloat16", True, f"the GPU's compute capability is {name}, and from {NATIVE}.0 on it is native")
     if not wanted:
-        said = f"the GPU's compute capability is {name}, so the kit takes float16; in scripts of your own set fp16=True, bf16=False"
+        said = f"the GPU's compute capability is {name}, so all but the pocket model run in float16; in scripts set fp16=True, bf16=False"
         return Finding("bfloat16", True, said)
     cure = "unset FTKIT_DTYPE ACCELERATE_MIXED_PRECISION; torch.set_default_dtype(torch.float32); and in an SFTConfig fp16=True, bf16=False"
     said = f"{' and '.join(wanted)} asks for it, and a GPU of compute capability {name} below {NATIVE}.0 only emulates it, slowly"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from .runtime import UserError, chosen_model, data_path, device_and_dtype, hub_call, nearest
+from .runtime import DTYPES, UserError, chosen_model, data_path, device_and_dtype, hub_call, nearest
 
 WANTED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")  # of a hub model
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -78,8 +78,8 @@ def load(name: str | Path | None = None, quant: str | None = None, *, device: st
         raise UserError(f"quant is {quant!r}; give None, {', '.join(map(repr, QUANTIZATIONS))}.{nearest(quant, QUANTIZATIONS)}")
     where = resolve(name)
     where = where if Path(where).is_dir() else download(where)
-    here, usual = device_and_dtype()
-    device, dtype = device or here, getattr(torch, dtype or usual)
+    device, dtype_name = placed(device, dtype)
+    dtype = getattr(torch, dtype_name)
     options = {"dtype": dtype, "use_safetensors": True}
     if quant:
         options |= {"quantization_config": quantization(quant, dtype), "device_map": device}
@@ -92,6 +92,17 @@ def load(name: str | Path | None = None, quant: str | None = None, *, device: st
         ) from error
     complete(tokenizer)
     return (unpacked(model) if quant else model.to(device)).eval(), tokenizer
+
+
+def placed(device: str | None, dtype: str | None) -> tuple[str, str]:
+    """The device and dtype that are asked for, else the session's; refuses what torch does not know or does not see."""
+    here, usual = device_and_dtype()
+    for what, value, known in (("device", device, ("cuda", "cpu")), ("dtype", dtype, DTYPES)):
+        if value is not None and value not in known:
+            raise UserError(f"{what} is {value!r}; give {', '.join(map(repr, known))}, or None.{nearest(value, known)}")
+    if device == "cuda" and here != "cuda":
+        raise UserError("device is 'cuda' and torch sees no GPU here; give device='cpu', or None for what there is.")
+    return device or here, dtype or usual
 
 
 # For a model that brings no chat template: who speaks, a line break, what is said.

@@ -66,7 +66,9 @@ def run(names: Sequence[str] = (), check: bool = False, folder: Path | None = No
     """
     other = chosen_model() != "pocket"
     if check and (other or out):
-        raise UserError("check compares with what the pocket model gave here; unset FTKIT_MODEL and leave out out, or leave out check.")
+        raise UserError(
+            "--check compares with the committed outputs, which are the pocket model's; unset FTKIT_MODEL and drop --out, or drop --check."
+        )
     seconds, reasons, claims = {}, {}, {}
     for path in find(names, folder):
         began = time.perf_counter()

@@ -61,7 +61,7 @@ def smaller(s: Setting) -> Iterator[tuple[str, Setting]]:
 
 
 def sentence(s: Setting, room: int) -> str:
-    """What did not fit into `room` bytes, the largest part that can be smaller, and the first of the `smaller` settings that does fit."""
+    """What did not fit into `room` bytes, its largest part, and the first of the `smaller` settings that does fit."""
     peak = memory.predict(s)
     parts = {name: size for name, size in peak.parts.items() if size}
     largest = max(parts, key=parts.__getitem__)

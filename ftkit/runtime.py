@@ -17,7 +17,7 @@ from pathlib import Path
 from . import carryover
 from .record import Record
 
-HUB = "Qwen/Qwen2.5-0.5B-Instruct"  # what "hub" means: half a billion parameters, Apache-2.0, not gated; a T4 holds it (tests/test_room.py)
+HUB = "Qwen/Qwen2.5-0.5B-Instruct"  # what "hub" means: half a billion parameters, Apache-2.0, not gated; by the formula a T4 holds it
 DTYPES = ("float32", "bfloat16", "float16")
 PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets")
 

@@ -32,7 +32,7 @@ class Recipe:
     schedule: str = "linear"
     weight_decay: float = 0.0
     micro_batch: int | None = None  # rows at once, a divisor of batch_size; None: as many as a GPU has room for, a few on a CPU
-    checkpointing: bool = False  # a layer keeps its input alone and runs again in the backward pass: less memory, a third more time
+    checkpointing: bool = False  # a layer keeps its input alone and runs again in the backward pass: less memory, more time
     max_length: int = 512  # tokens; longer rows are cut at the end
     packing: bool = False  # several rows in one sequence
     evaluations: int = 3  # validation points (0: train to the end and keep the last step)

@@ -262,3 +262,12 @@ def test_an_adapter_moves_to_another_base_with_all_it_is(both):
     assert torch.equal(logits(twin), logits(both))
     assert twin.active_adapters == ["b"]
     assert not lora.is_attached(twin.get_base_model())
+
+
+@pytest.mark.parametrize(("version", "factor"), [("0.20.0", 4.0), ("0.21.0", 1.0), ("0.21.2", 1.0)])
+def test_a_peft_that_scales_twice_is_given_weights_without_the_scale(version, factor, monkeypatch):
+    """alpha / r = 4; the ways without an SVD never scaled twice. That the sums come out is tested with the peft that is installed."""
+    monkeypatch.setattr(adapters, "version_of", lambda name: version)
+    model = lora.attach(models.load("pocket")[0], r=2, alpha=8)
+    assert adapters.scaled_twice(model, "default", "svd") == adapters.scaled_twice(model, "default", "ties_svd") == factor
+    assert adapters.scaled_twice(model, "default", "cat") == adapters.scaled_twice(model, "default", "ties") == 1.0

@@ -1,5 +1,6 @@
 """Loading: what is refused, and with which sentence."""
 
+import re
 import shutil
 
 import pytest
@@ -173,6 +174,20 @@ def test_what_the_first_other_token_says():
 def test_a_hub_model_loaded_without_the_kit_is_known_by_its_commit(commit, said):
     config = type("Config", (), {"_name_or_path": "owner/no-such-model", "_commit_hash": commit})
     assert models.fingerprint(type("Model", (), {"config": config})) == said
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"dtype": "bfloat"}, "dtype is 'bfloat'; give 'float32', 'bfloat16', 'float16', or None. Did you mean 'bfloat16'"),
+        ({"device": "gpu"}, "device is 'gpu'; give 'cuda', 'cpu', or None"),
+        ({"device": "cuda"}, "device is 'cuda' and torch sees no GPU here; give device='cpu'"),
+    ],
+)
+def test_a_device_or_dtype_that_is_not_there(asked, sentence, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        models.load("pocket", **asked)
 
 
 @pytest.mark.parametrize("quant", [None, "nf4"])
