@@ -1,11 +1,14 @@
-"""What pip would do on Colab, asked of pip itself: `python tests/colab_resolve.py`. No test of pytest's, because those have no network.
+"""What pip would do on Colab, asked of pip itself: `python tests/colab_resolve.py`. No test of
+pytest's, because those have no network.
 
-In an empty environment, stubs claim to be Colab's packages, at Colab's versions and with their own requirements (colab.json); `pip install
---dry-run` then resolves against the registry. Exit code 1 when the kit's plan fails or would replace what must stay. Without a
-registry it says so and exits 0.
+In an empty environment, stubs claim to be Colab's packages, at Colab's versions and with their own
+requirements (colab.json); `pip install --dry-run` then resolves against the registry. Exit code 1
+when the kit's plan fails or would replace what must stay. Without a registry it says so and exits
+0.
 
-`--pins` prints constraints that make a real environment as Colab's, but for what the kit replaces there. `--refresh LIST --date DATE`
-writes colab.json anew from a list of name==version lines that Colab published.
+`--pins` prints constraints that make a real environment as Colab's, but for what the kit replaces
+there. `--refresh LIST --date DATE` writes colab.json anew from a list of name==version lines that
+Colab published.
 """
 
 import argparse
@@ -20,14 +23,23 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from ftkit import colab
-from ftkit.record import Table
-from ftkit.runtime import UserError
+from ftkit import UserError
+from ftkit.core import Table, colab
 
 TABLE = Path(__file__).with_name("colab.json")
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
-# Besides the closure of what the kit needs: what else sits on torch, in the kernel, or pins something that trl could move.
-BESIDES = ("gcsfs", "ipykernel", "ipython", "pandas", "scipy", "torchao", "torchaudio", "torchvision")
+# Besides the closure of what the kit needs: what else sits on torch, in the kernel, or pins
+# something that trl could move.
+BESIDES = (
+    "gcsfs",
+    "ipykernel",
+    "ipython",
+    "pandas",
+    "scipy",
+    "torchao",
+    "torchaudio",
+    "torchvision",
+)
 # They bring a Jupyter server that nothing here can move, and their own clouds.
 LEAVES = ("gcsfs", "widgetsnbextension")
 
@@ -49,30 +61,66 @@ def plan() -> colab.Plan:
 
 def metadata(name: str, version: str, requires: list[str]) -> str:
     """A distribution's METADATA file."""
-    return "\n".join(["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *(f"Requires-Dist: {r}" for r in requires), ""])
+    return "\n".join(
+        [
+            "Metadata-Version: 2.1",
+            f"Name: {name}",
+            f"Version: {version}",
+            *(f"Requires-Dist: {r}" for r in requires),
+            "",
+        ]
+    )
 
 
 def write_stubs(folder: Path, packages: dict[str, dict]) -> None:
-    """A dist-info folder for each package: metadata that importlib and pip believe and can remove, and nothing to import."""
+    """A dist-info folder for each package: metadata that importlib and pip believe and can remove,
+    and nothing to import.
+    """
     for name, package in packages.items():
         info = folder / f"{name.replace('-', '_')}-{package['version']}.dist-info"
         info.mkdir(parents=True)
-        (info / "METADATA").write_text(metadata(name, package["version"], package["requires"]), encoding="utf-8")
-        (info / "RECORD").write_text(f"{info.name}/METADATA,,\n{info.name}/RECORD,,\n", encoding="utf-8")
+        (info / "METADATA").write_text(
+            metadata(name, package["version"], package["requires"]), encoding="utf-8"
+        )
+        (info / "RECORD").write_text(
+            f"{info.name}/METADATA,,\n{info.name}/RECORD,,\n", encoding="utf-8"
+        )
 
 
 def fake_colab(folder: Path, with_pip: bool = False) -> Path:
-    """An environment in `folder` that holds the stubs and nothing else but, on wish, pip; its interpreter."""
+    """An environment in `folder` that holds the stubs and nothing else but, on wish, pip; its
+    interpreter.
+    """
     venv.create(folder, with_pip=with_pip)
     python = folder / "bin" / "python"
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    write_stubs(Path(subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()), table())
+    write_stubs(
+        Path(
+            subprocess.run(
+                [python, "-c", ask], capture_output=True, text=True, check=True
+            ).stdout.strip()
+        ),
+        table(),
+    )
     return python
 
 
 def dry_run(arguments: list[str], python: str | Path = sys.executable) -> list[dict]:
-    """The metadata of what `pip install …` would install for that interpreter; UserError with pip's complaint."""
-    command = [sys.executable, "-m", "pip", "--python", str(python), *arguments, "--quiet", "--dry-run", "--report", "-"]
+    """The metadata of what `pip install …` would install for that interpreter; UserError with pip's
+    complaint.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        *arguments,
+        "--quiet",
+        "--dry-run",
+        "--report",
+        "-",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise UserError((done.stderr.strip() or "pip gave no reason").splitlines()[-1])
@@ -84,22 +132,39 @@ def judged(found: list[dict]) -> tuple[list[str], list[str], list[str]]:
     have = {name: package["version"] for name, package in table().items()}
     new = {canonicalize_name(m["name"]): m["version"] for m in found}
     added = [f"{name} {version}" for name, version in sorted(new.items()) if name not in have]
-    replaced = [f"{name} {have[name]} → {version}" for name, version in sorted(new.items()) if name in have]
+    replaced = [
+        f"{name} {have[name]} → {version}" for name, version in sorted(new.items()) if name in have
+    ]
     return added, replaced, sorted(set(new) & set(have) & set(colab.KEEP))
 
 
 def pins() -> list[str]:
     """Constraints for a real environment like Colab's."""
-    free = {"pyarrow", "triton", "setuptools"}  # TRL wants a newer pyarrow; the other two follow the build of torch
+    free = {
+        "pyarrow",
+        "triton",
+        "setuptools",
+    }  # TRL wants a newer pyarrow; the other two follow the build of torch
     free |= {canonicalize_name(Requirement(need).name) for need in plan().install}
-    return [f"{name}=={package['version'].split('+')[0]}" for name, package in table().items() if name not in free]
+    return [
+        f"{name}=={package['version'].split('+')[0]}"
+        for name, package in table().items()
+        if name not in free
+    ]
 
 
 def questions(folder: Path) -> dict[str, list[str]]:
     """What people write, and last what the kit's plan makes of it."""
     return {
         "pip install trl bitsandbytes": ["install", "trl", "bitsandbytes"],
-        "pip install -U trl peft transformers bitsandbytes": ["install", "-U", "trl", "peft", "transformers", "bitsandbytes"],
+        "pip install -U trl peft transformers bitsandbytes": [
+            "install",
+            "-U",
+            "trl",
+            "peft",
+            "transformers",
+            "bitsandbytes",
+        ],
         "pip install ftkit, with its dependencies": ["install", *needs()],
         "import ftkit": colab.install_arguments(plan(), folder),
     }
@@ -118,7 +183,11 @@ def main() -> int:
         for question, arguments in questions(Path(name)).items():
             try:
                 added, replaced, last = judged(dry_run(arguments, python))
-                rows += [(question, "adds", ", ".join(added)), ("", "replaces", ", ".join(replaced)), ("", "forbidden", ", ".join(last))]
+                rows += [
+                    (question, "adds", ", ".join(added)),
+                    ("", "replaces", ", ".join(replaced)),
+                    ("", "forbidden", ", ".join(last)),
+                ]
             except UserError as error:
                 rows.append((question, "fails", last := str(error)))
     print(Table("What pip would do on Colab", ("command", "what", "packages"), rows))
@@ -126,8 +195,14 @@ def main() -> int:
 
 
 def refresh(listing: Path, date: str) -> None:
-    """Write colab.json: of the listed packages, the closure of the kit's needs, with the requirements that the registry has for them."""
-    pairs = (line.strip().split("==") for line in listing.read_text(encoding="utf-8").splitlines() if "==" in line and line[0] != "#")
+    """Write colab.json: of the listed packages, the closure of the kit's needs, with the
+    requirements that the registry has for them.
+    """
+    pairs = (
+        line.strip().split("==")
+        for line in listing.read_text(encoding="utf-8").splitlines()
+        if "==" in line and line[0] != "#"
+    )
     versions = {canonicalize_name(name): version for name, version in pairs}
     todo = {canonicalize_name(Requirement(need).name) for need in needs()} | set(BESIDES)
     packages: dict[str, dict] = {}
@@ -136,17 +211,36 @@ def refresh(listing: Path, date: str) -> None:
         for metadata in dry_run(["install", "--no-deps", "--ignore-installed", *exact]):
             name = canonicalize_name(metadata["name"])
             wanted = [Requirement(r) for r in metadata.get("requires_dist", [])]
-            inside = [r for r in wanted if canonicalize_name(r.name) in versions and (r.marker is None or r.marker.evaluate({"extra": ""}))]
+            inside = [
+                r
+                for r in wanted
+                if canonicalize_name(r.name) in versions
+                and (r.marker is None or r.marker.evaluate({"extra": ""}))
+            ]
             # torch of the registry is not Colab's build: it wants another CUDA
             inside = [str(r) for r in inside if not r.name.startswith(("nvidia", "cuda"))]
             packages[name] = {"version": versions[name], "requires": inside}
-            todo |= set() if name in LEAVES else {canonicalize_name(Requirement(r).name) for r in inside}
+            todo |= (
+                set()
+                if name in LEAVES
+                else {canonicalize_name(Requirement(r).name) for r in inside}
+            )
     kept = {
-        n: {**p, "requires": [r for r in p["requires"] if canonicalize_name(Requirement(r).name) in packages]} for n, p in packages.items()
+        n: {
+            **p,
+            "requires": [
+                r for r in p["requires"] if canonicalize_name(Requirement(r).name) in packages
+            ],
+        }
+        for n, p in packages.items()
     }
     source = "of the packages on a Colab GPU runtime, as its backend-info publishes them, those the kit's needs lead to"
     TABLE.write_text(
-        json.dumps({"source": source, "date": date, "packages": dict(sorted(kept.items()))}, indent=1) + "\n", encoding="utf-8"
+        json.dumps(
+            {"source": source, "date": date, "packages": dict(sorted(kept.items()))}, indent=1
+        )
+        + "\n",
+        encoding="utf-8",
     )
 
 

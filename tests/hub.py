@@ -1,4 +1,6 @@
-"""A stand-in for the model hub on loopback: one model, `owner/name`, served whole, slowly, cut off, behind a gate or not at all."""
+"""A stand-in for the model hub on loopback: one model, `owner/name`, served whole, slowly, cut off,
+behind a gate or not at all.
+"""
 
 import hashlib
 import http.server
@@ -12,7 +14,9 @@ COMMIT = "a" * 40
 
 
 class Hub(http.server.ThreadingHTTPServer):
-    """Serves the files of `folder`; mode: whole, slow, cut once, cut, gated or missing; seen: (verb, file, Range) of each call."""
+    """Serves the files of `folder`; mode: whole, slow, cut once, cut, gated or missing; seen:
+    (verb, file, Range) of each call.
+    """
 
     daemon_threads = True
 
@@ -39,7 +43,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def send(self, code, data, body, size=None, **headers):
         self.send_response(code)
-        for name, value in ({"Content-Length": len(data) if size is None else size} | headers).items():
+        for name, value in (
+            {"Content-Length": len(data) if size is None else size} | headers
+        ).items():
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
         if body:
@@ -52,20 +58,39 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif self.server.mode == "missing":
             self.send(401, b"{}", body, X_Error_Code="RepoNotFound")
         elif "/tree/" in path:
-            self.send(200, json.dumps(self.listing()).encode(), body, Content_Type="application/json")
+            self.send(
+                200, json.dumps(self.listing()).encode(), body, Content_Type="application/json"
+            )
         elif path.startswith("/api/models/owner/name"):
             siblings = [{"rfilename": file["path"]} for file in self.listing()]
-            said = {"id": "owner/name", "modelId": "owner/name", "sha": COMMIT, "siblings": siblings, "tags": [], "private": False}
+            said = {
+                "id": "owner/name",
+                "modelId": "owner/name",
+                "sha": COMMIT,
+                "siblings": siblings,
+                "tags": [],
+                "private": False,
+            }
             self.send(200, json.dumps(said).encode(), body, Content_Type="application/json")
         else:
             self.file(path.rsplit("/", 1)[-1], body)
 
     def listing(self):
         files = sorted(file for file in self.server.folder.iterdir() if file.is_file())
-        return [{"type": "file", "path": f.name, "size": f.stat().st_size, "oid": hashlib.sha1(f.read_bytes()).hexdigest()} for f in files]
+        return [
+            {
+                "type": "file",
+                "path": f.name,
+                "size": f.stat().st_size,
+                "oid": hashlib.sha1(f.read_bytes()).hexdigest(),
+            }
+            for f in files
+        ]
 
     def file(self, name, body):
-        """One file, or from the byte on that a Range asks for; large ones are slow or cut off in the middle, as the mode says."""
+        """One file, or from the byte on that a Range asks for; large ones are slow or cut off in
+        the middle, as the mode says.
+        """
         found, asked = self.server.folder / name, self.headers.get("Range")
         self.server.seen.append((self.command, name, asked))
         if not found.is_file():
@@ -73,7 +98,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         data = found.read_bytes()
         start = int(asked.removeprefix("bytes=").split("-")[0]) if asked else 0
-        headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X_Repo_Commit": COMMIT, "Accept_Ranges": "bytes"}
+        headers = {
+            "ETag": f'"{hashlib.sha256(data).hexdigest()}"',
+            "X_Repo_Commit": COMMIT,
+            "Accept_Ranges": "bytes",
+        }
         if asked:
             headers["Content_Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         part, mode = data[start:], self.server.mode

@@ -1,12 +1,16 @@
-"""A pretended CUDA device, so that a mix-up of devices is seen where there is no GPU: `with pretended(): …`
+"""A pretended CUDA device, so that a mix-up of devices is seen where there is no GPU: `with
+pretended(): …`
 
-Inside the block torch says that there is one GPU. What is made on it or moved to it is a tensor whose `device` is cuda:0; its numbers lie
-on the CPU, and every operation is computed there. Promised: an operation that mixes it with CPU tensors raises what CUDA raises, but for
-what CUDA takes from the CPU (copies, indices, single numbers in pointwise operations); so do .numpy() and a CPU's generator. Results,
-gradients, autocast and loss scaling are the CPU's, with products of 16-bit matrices summed in float32. After the block all is as before.
+Inside the block torch says that there is one GPU. What is made on it or moved to it is a tensor
+whose `device` is cuda:0; its numbers lie on the CPU, and every operation is computed there.
+Promised: an operation that mixes it with CPU tensors raises what CUDA raises, but for what CUDA
+takes from the CPU (copies, indices, single numbers in pointwise operations); so do .numpy() and a
+CPU's generator. Results, gradients, autocast and loss scaling are the CPU's, with products of
+16-bit matrices summed in float32. After the block all is as before.
 
-Not shown: kernels (which dtypes they take, their rounding, Triton's and bitsandbytes' own, so nothing in four or eight bits), the order in
-which a GPU computes, pinned memory, the GPU's own random numbers, and memory: what is said of it is made up.
+Not shown: kernels (which dtypes they take, their rounding, Triton's and bitsandbytes' own, so
+nothing in four or eight bits), the order in which a GPU computes, pinned memory, the GPU's own
+random numbers, and memory: what is said of it is made up.
 """
 
 import contextlib
@@ -21,16 +25,43 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch.overrides import TorchFunctionMode
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
-INSIDE = torch.device("lazy", 0)  # what torch's C++ is told: autograd accepts it in a build without CUDA, and no kernel computes on it
+INSIDE = torch.device(
+    "lazy",
+    0,
+    # what torch's C++ is told: autograd accepts it in a build without CUDA, and no kernel computes on
+    # it
+)
 GIB = 2**30
 HALVES = (torch.float16, torch.bfloat16)
 FLOATS = (*HALVES, torch.float32)  # what autocast casts
 PRODUCTS = ("mm", "bmm", "addmm", "baddbmm")
 COPIES = ("copy_", "_to_copy")  # from any device to any other
-INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_")  # the second argument may lie on the CPU
-SINGLE = (*INDEXING, "fill_", "masked_fill", "masked_fill_")  # take a single number from the CPU, as all that torch calls pointwise
-# What CUDA's autocast computes in the chosen dtype, and what in float32 (torch, ATen/autocast_mode.h): the part that models meet.
-LOWER = ("linear", "matmul", "__matmul__", "__rmatmul__", "bmm", "mm", "addmm", "baddbmm", "einsum", "scaled_dot_product_attention")
+INDEXING = (
+    "index",
+    "index_put",
+    "index_put_",
+    "_index_put_impl_",
+)  # the second argument may lie on the CPU
+SINGLE = (
+    *INDEXING,
+    "fill_",
+    "masked_fill",
+    "masked_fill_",
+)  # take a single number from the CPU, as all that torch calls pointwise
+# What CUDA's autocast computes in the chosen dtype, and what in float32 (torch,
+# ATen/autocast_mode.h): the part that models meet.
+LOWER = (
+    "linear",
+    "matmul",
+    "__matmul__",
+    "__rmatmul__",
+    "bmm",
+    "mm",
+    "addmm",
+    "baddbmm",
+    "einsum",
+    "scaled_dot_product_attention",
+)
 FULL = ("softmax", "log_softmax", "exp", "log", "logsumexp", "pow", "__pow__", "rsqrt", "sum", "cumsum", "prod", "norm", "layer_norm",
         "rms_norm", "nll_loss", "cross_entropy", "kl_div")  # fmt: skip
 
@@ -44,7 +75,11 @@ class Pretended(torch.Tensor):
 
     @staticmethod
     def __new__(cls, held: torch.Tensor):
-        layout = {"strides": held.stride(), "storage_offset": held.storage_offset(), "dtype": held.dtype}
+        layout = {
+            "strides": held.stride(),
+            "storage_offset": held.storage_offset(),
+            "dtype": held.dtype,
+        }
         return cls._make_wrapper_subclass(cls, held.shape, device=INSIDE, **layout)
 
     def __init__(self, held: torch.Tensor):
@@ -66,7 +101,9 @@ class Pretended(torch.Tensor):
         self.held = new.held
 
     def numpy(self, **_):
-        raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.")
+        raise TypeError(
+            "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+        )
 
     def tolist(self):
         return self.detach().cpu().tolist()
@@ -104,7 +141,9 @@ def computed(func, *args, **kwargs):
     if func is torch.ops.aten._fused_sdp_choice.default:
         return 0  # attention in plain operations: its kernels are the GPU's or the CPU's own
     stays = kwargs.get("device") == CPU
-    known = {id(t.held if isinstance(t, Pretended) else t): t for t in given}  # what is changed in place comes back as itself
+    known = {
+        id(t.held if isinstance(t, Pretended) else t): t for t in given
+    }  # what is changed in place comes back as itself
     if kwargs.get("device") is not None:
         kwargs["device"] = CPU
     if func.overloadpacket.__name__ in PRODUCTS and tensors(args)[-1].dtype in HALVES:
@@ -113,12 +152,16 @@ def computed(func, *args, **kwargs):
     out = func(*args, **kwargs)
     for t in tensors(out):
         if id(t) in known and (t.shape, t.stride()) != (known[id(t)].shape, known[id(t)].stride()):
-            known[id(t)].data = Pretended(t)  # it took another shape, such as that of what was written into it
+            known[id(t)].data = Pretended(
+                t
+            )  # it took another shape, such as that of what was written into it
     return each(lambda t: known[id(t)] if id(t) in known else t if stays else Pretended(t), out)
 
 
 def product(packet, *args, out=None, **kwargs):
-    """In float32 and rounded once, as tensor cores do it: a CPU is slow in float16, and has no kernel that gives another dtype."""
+    """In float32 and rounded once, as tensor cores do it: a CPU is slow in float16, and has no
+    kernel that gives another dtype.
+    """
     matrices = tensors(args)
     dtype = next((a for a in args if isinstance(a, torch.dtype)), matrices[-1].dtype)
     found = packet(*(m.float() for m in matrices), **kwargs).to(dtype)
@@ -126,7 +169,9 @@ def product(packet, *args, out=None, **kwargs):
 
 
 def refuse(func, args, kwargs, given) -> None:
-    """Raise where CUDA would: a generator of the CPU, or among the `given` tensors those of two devices."""
+    """Raise where CUDA would: a generator of the CPU, or among the `given` tensors those of two
+    devices.
+    """
     if isinstance(kwargs.get("generator"), torch.Generator):
         raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
     name = func.overloadpacket.__name__
@@ -138,7 +183,9 @@ def refuse(func, args, kwargs, given) -> None:
     single = torch.Tag.pointwise in func.tags or name in SINGLE
     changed = name.endswith("_") and host[0] is args[0]
     if changed or not single or any(t.dim() for t in host):
-        raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu! (in {func})")
+        raise RuntimeError(
+            f"Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu! (in {func})"
+        )
 
 
 def become(old: torch.Tensor, new: torch.Tensor) -> None:
@@ -167,29 +214,55 @@ class Cuda(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in (*LOWER, *FULL) and torch.is_autocast_enabled("cuda"):
             dtype = torch.get_autocast_dtype("cuda") if name in LOWER else torch.float32
-            args = each(lambda t: t.to(dtype) if isinstance(t, Pretended) and t.dtype in FLOATS else t, args)
+            args = each(
+                lambda t: t.to(dtype) if isinstance(t, Pretended) and t.dtype in FLOATS else t, args
+            )
         return func(*args, **kwargs)
 
 
 def is_cuda(device) -> bool:
     """Is it a name of the pretended device?"""
-    return isinstance(device, str | torch.device) and torch.device(device).type in (CUDA.type, INSIDE.type)
+    return isinstance(device, str | torch.device) and torch.device(device).type in (
+        CUDA.type,
+        INSIDE.type,
+    )
 
 
 def answers(capability: tuple[int, int]) -> dict:
     """What torch.cuda says of the pretended GPU."""
-    said = {"is_available": True, "is_initialized": True, "device_count": 1, "get_device_name": "Pretended GPU"}
+    said = {
+        "is_available": True,
+        "is_initialized": True,
+        "device_count": 1,
+        "get_device_name": "Pretended GPU",
+    }
     said |= dict.fromkeys(("current_device", "_exchange_device", "_maybe_exchange_device"), 0)
-    said |= {"get_device_capability": capability, "is_bf16_supported": True, "mem_get_info": (14 * GIB, 15 * GIB)}
-    said |= dict.fromkeys(("memory_allocated", "max_memory_allocated", "memory_reserved", "max_memory_reserved"), GIB)
-    nothing = ("_lazy_init", "synchronize", "empty_cache", "reset_peak_memory_stats", "set_device", "manual_seed", "manual_seed_all")
+    said |= {
+        "get_device_capability": capability,
+        "is_bf16_supported": True,
+        "mem_get_info": (14 * GIB, 15 * GIB),
+    }
+    said |= dict.fromkeys(
+        ("memory_allocated", "max_memory_allocated", "memory_reserved", "max_memory_reserved"), GIB
+    )
+    nothing = (
+        "_lazy_init",
+        "synchronize",
+        "empty_cache",
+        "reset_peak_memory_stats",
+        "set_device",
+        "manual_seed",
+        "manual_seed_all",
+    )
     states = {"get_rng_state": torch.get_rng_state(), "get_rng_state_all": [torch.get_rng_state()]}
     said |= dict.fromkeys((*nothing, "set_rng_state"), None) | states
     return {name: mock.Mock(return_value=value) for name, value in said.items()}
 
 
 def within(work: Callable) -> Callable:
-    """`work` with the mode on, which torch keeps to one thread, and turns off while a backward pass runs checkpointed layers again."""
+    """`work` with the mode on, which torch keeps to one thread, and turns off while a backward pass
+    runs checkpointed layers again.
+    """
 
     def run(*args, **kwargs):
         with Cuda():
@@ -208,20 +281,31 @@ def forget() -> None:
 def pretended(capability: tuple[int, int] = (8, 0)) -> Iterator[None]:
     """A GPU inside the block; capability: (8, 0) computes in bfloat16, (7, 5), a T4's, in float16.
 
-    One thing stays: torch asks for its CUDA once, so that afterwards device="cuda" is refused with another error than before.
+    One thing stays: torch asks for its CUDA once, so that afterwards device="cuda" is refused with
+    another error than before.
     """
     future = torch.__future__
     swaps = future.get_swap_module_params_on_conversion()
     everything, aten = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
-    for key in ("CUDA", "Lazy"):  # for a tensor that is made there: no argument is there yet, whose class would take the call
+    for key in (
+        "CUDA",
+        "Lazy",
+    ):  # for a tensor that is made there: no argument is there yet, whose class would take the call
         everything.fallback(computed, key)
-    aten.impl("copy_", partial(computed, torch.ops.aten.copy_.default), "Lazy")  # into it, by torch.tensor, which passes classes over
-    future.set_swap_module_params_on_conversion(True)  # else a parameter would keep its class when its module moves
+    aten.impl(
+        "copy_", partial(computed, torch.ops.aten.copy_.default), "Lazy"
+    )  # into it, by torch.tensor, which passes classes over
+    future.set_swap_module_params_on_conversion(
+        True
+    )  # else a parameter would keep its class when its module moves
     forget()
     try:
         with contextlib.ExitStack() as stack:
             stack.enter_context(mock.patch.multiple(torch.cuda, **answers(capability)))
-            for owner, name in ((threading.Thread, "run"), (torch.autograd, "_engine_run_backward")):
+            for owner, name in (
+                (threading.Thread, "run"),
+                (torch.autograd, "_engine_run_backward"),
+            ):
                 stack.enter_context(mock.patch.object(owner, name, within(getattr(owner, name))))
             stack.enter_context(Cuda())
             yield

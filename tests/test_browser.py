@@ -1,4 +1,6 @@
-"""A reader's browser: in JupyterLab and in Voila a slider redraws its picture, and the playground trains, pins and stops."""
+"""A reader's browser: in JupyterLab and in Voila a slider redraws its picture, and the playground
+trains, pins and stops.
+"""
 
 import dataclasses
 import importlib.util
@@ -18,15 +20,22 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ftkit import grids, lora, models
+from ftkit import lora, models
+from ftkit.lab import points
 
 ROOT = Path(__file__).parents[1]
 LESSON = ROOT / "notebooks" / "01_low_rank.ipynb"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 MINUTE = 60_000  # milliseconds
 MISSING = [
     *([] if CHROMIUM else ["no Chromium on PATH (chromium, chromium-browser or google-chrome)"]),
-    *(f"{name} is not installed" for name in ("playwright", "jupyterlab", "voila") if importlib.util.find_spec(name) is None),
+    *(
+        f"{name} is not installed"
+        for name in ("playwright", "jupyterlab", "voila")
+        if importlib.util.find_spec(name) is None
+    ),
 ]
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING))]
@@ -44,18 +53,40 @@ def tiny(folder):
 
 def notebook(path, source):
     """A notebook of one cell."""
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}  # without it JupyterLab asks which one
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)], metadata={"kernelspec": kernel}), path)
+    kernel = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }  # without it JupyterLab asks which one
+    nbformat.write(
+        nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(source)], metadata={"kernelspec": kernel}
+        ),
+        path,
+    )
     return path
 
 
 def playground(folder):
-    """A notebook with the playground over a made-up grid of short runs; those of two epochs are long enough to be stopped."""
+    """A notebook with the playground over a made-up grid of short runs; those of two epochs are
+    long enough to be stopped.
+    """
     points = [
-        grids.Point(r=r, rows=16 if e == 1 else 160, batch_size=4, epochs=e, seed=s) for r in (4, 16) for e in (1, 2) for s in (0, 1, 2)
+        points.Point(r=r, rows=16 if e == 1 else 160, batch_size=4, epochs=e, seed=s)
+        for r in (4, 16)
+        for e in (1, 2)
+        for s in (0, 1, 2)
     ]
-    made_up = {"method": "lora", "trainable": 1000, "task": 0.5, "skills": {"copy": 0.9}, "curve": [[1, 0.9], [9, 0.1]]}
-    (folder / "grid.json").write_text(json.dumps([dataclasses.asdict(point) | made_up for point in points]))
+    made_up = {
+        "method": "lora",
+        "trainable": 1000,
+        "task": 0.5,
+        "skills": {"copy": 0.9},
+        "curve": [[1, 0.9], [9, 0.1]],
+    }
+    (folder / "grid.json").write_text(
+        json.dumps([dataclasses.asdict(point) | made_up for point in points])
+    )
     source = (
         "import json\nfrom pathlib import Path\nfrom ftkit import explore\n\n"
         f"panel = explore.playground(json.loads(Path({str(folder / 'grid.json')!r}).read_text()), {str(folder / 'runs')!r})\npanel"
@@ -66,9 +97,13 @@ def playground(folder):
 @contextmanager
 def jupyterlab(folder):
     """JupyterLab on loopback with `folder` as its root; its address."""
-    settings = folder / ".settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    settings = (
+        folder / ".settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    )
     settings.parent.mkdir(parents=True)
-    settings.write_text('{"windowingMode": "none"}')  # else cells outside the window are hidden, in some versions
+    settings.write_text(
+        '{"windowingMode": "none"}'
+    )  # else cells outside the window are hidden, in some versions
     options = {
         "LabApp.user_settings_dir": folder / ".settings",
         "ServerApp.root_dir": folder,
@@ -78,21 +113,29 @@ def jupyterlab(folder):
         "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
     }
     given = [f"--{name}={value}" for name, value in options.items()]
-    with serving(["jupyterlab", "--no-browser", "--ip=127.0.0.1", "--allow-root", *given], folder, "/api") as address:
+    with serving(
+        ["jupyterlab", "--no-browser", "--ip=127.0.0.1", "--allow-root", *given], folder, "/api"
+    ) as address:
         yield address
 
 
 @contextmanager
 def serving(arguments, folder, alive):
-    """A server as a module with arguments, on loopback; its address. It ends with the block, and its kernels with it."""
+    """A server as a module with arguments, on loopback; its address. It ends with the block, and
+    its kernels with it.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    clean = os.environ | {"JUPYTER_CONFIG_DIR": str(folder / ".jupyter")}  # nobody's own settings, layouts and passwords
+    clean = os.environ | {
+        "JUPYTER_CONFIG_DIR": str(folder / ".jupyter")
+    }  # nobody's own settings, layouts and passwords
     command = [sys.executable, "-m", *arguments, f"--port={port}"]
     log = folder / "server.log"
     with log.open("w") as stream:
-        server = subprocess.Popen(command, cwd=folder, env=clean, stdout=stream, stderr=stream, start_new_session=True)
+        server = subprocess.Popen(
+            command, cwd=folder, env=clean, stdout=stream, stderr=stream, start_new_session=True
+        )
     try:
         wait_for(f"http://127.0.0.1:{port}{alive}", server, log)
         yield f"http://127.0.0.1:{port}"
@@ -119,11 +162,15 @@ def wait_for(address, server, log, seconds=120):
 
 @contextmanager
 def page(screenshot):
-    """A browser's page; what it shows at the end of the block, well or not, is kept as a screenshot."""
+    """A browser's page; what it shows at the end of the block, well or not, is kept as a
+    screenshot.
+    """
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
         lab = browser.new_page(viewport={"width": 1280, "height": 1000})
         try:
             yield lab
@@ -138,7 +185,9 @@ def open_and_run(lab, address, name):
     lab.locator(".jp-Notebook").wait_for(timeout=2 * MINUTE)
     kernel = "jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel"
     lab.wait_for_function(f"() => {kernel}?.status === 'idle'", timeout=2 * MINUTE)
-    lab.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells').then(() => { window.ran = true }) }")
+    lab.evaluate(
+        "() => { jupyterapp.commands.execute('notebook:run-all-cells').then(() => { window.ran = true }) }"
+    )
     lab.wait_for_function("() => window.ran", timeout=15 * MINUTE)
 
 
@@ -146,7 +195,11 @@ def errors(lab):
     """The Python errors among the outputs of the notebook that is open."""
     cells = lab.evaluate("() => jupyterapp.shell.currentWidget.content.model.toJSON().cells")
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    return [f"{output['ename']}: {output['evalue']}" for output in outputs if output["output_type"] == "error"]
+    return [
+        f"{output['ename']}: {output['evalue']}"
+        for output in outputs
+        if output["output_type"] == "error"
+    ]
 
 
 @pytest.mark.parametrize("lesson", [LESSON.stem if LESSON.exists() else "tiny"])
@@ -161,7 +214,9 @@ def test_the_rank_slider_redraws_in_jupyterlab(lesson, tmp_path):
         before = picture.get_attribute("aria-label")
         handle.focus()
         handle.press("ArrowRight")
-        moved = "before => document.querySelector('.ft-view svg').getAttribute('aria-label') !== before"
+        moved = (
+            "before => document.querySelector('.ft-view svg').getAttribute('aria-label') !== before"
+        )
         lab.wait_for_function(moved, arg=before, timeout=MINUTE)
         after = picture.get_attribute("aria-label")
         assert errors(lab) == []
@@ -179,8 +234,17 @@ def shown_by(front, path, screenshot):
             assert errors(lab) == []
             yield lab
     else:
-        arguments = ["voila", str(path), "--no-browser", "--Voila.ip=127.0.0.1", "--show_tracebacks=True"]
-        with serving(arguments, path.parent, "/voila/static/voila.js") as address, page(screenshot) as lab:
+        arguments = [
+            "voila",
+            str(path),
+            "--no-browser",
+            "--Voila.ip=127.0.0.1",
+            "--show_tracebacks=True",
+        ]
+        with (
+            serving(arguments, path.parent, "/voila/static/voila.js") as address,
+            page(screenshot) as lab,
+        ):
             lab.goto(address, timeout=2 * MINUTE)
             yield lab
 
@@ -201,7 +265,9 @@ def test_the_playground_redraws_trains_pins_and_stops(front, tmp_path):
         lab.locator(".ft-view svg[aria-label*=', 1 epoch:']").wait_for(timeout=MINUTE)
         lab.locator(".ft-train").click()
         status(lab, "run 1 (seed 3)")
-        lab.locator(".ft-view svg[aria-label*='run 1 (seed 3): task']").wait_for(timeout=MINUTE)  # the page draws when it has time
+        lab.locator(".ft-view svg[aria-label*='run 1 (seed 3): task']").wait_for(
+            timeout=MINUTE
+        )  # the page draws when it has time
         lab.locator(".ft-made", has_text="Runs made here").wait_for(timeout=MINUTE)
         lab.screenshot(path=tmp_path / f"{front}-pinned.png")
         lab.locator(".ft-epochs .noUi-handle").press("ArrowRight")

@@ -1,4 +1,6 @@
-"""The network block holds in this process, in a subprocess and in a notebook's kernel, and leaves loopback alone."""
+"""The network block holds in this process, in a subprocess and in a notebook's kernel, and leaves
+loopback alone.
+"""
 
 import os
 import socket
@@ -10,12 +12,21 @@ import nbclient
 import nbformat
 import pytest
 
-OUTSIDE = ("192.0.2.1", 80)  # an address reserved for documentation (RFC 5737): nobody answers there
+OUTSIDE = (
+    "192.0.2.1",
+    80,
+)  # an address reserved for documentation (RFC 5737): nobody answers there
 ASK = f"import socket; socket.create_connection({OUTSIDE}, timeout=1)"
 
 
 def python(code, **env):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | env, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | env,
+        timeout=60,
+    )
 
 
 @pytest.mark.parametrize(
@@ -31,7 +42,10 @@ def python(code, **env):
     ],
 )
 def test_in_process(ask):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s, pytest.raises(OSError, match="run without a network") as error:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s,
+        pytest.raises(OSError, match="run without a network") as error,
+    ):
         ask(s)
     assert type(error.value).__name__ == "OfflineError"
 
@@ -72,5 +86,7 @@ def test_unix_sockets_work(tmp_path):
 
 
 def test_the_children_of_the_session_get_its_environment():
-    seen = python("import os; print(os.environ['HF_HUB_OFFLINE'], os.environ['FTKIT_PROGRESS'], 'MPLBACKEND' in os.environ)").stdout
+    seen = python(
+        "import os; print(os.environ['HF_HUB_OFFLINE'], os.environ['FTKIT_PROGRESS'], 'MPLBACKEND' in os.environ)"
+    ).stdout
     assert seen == "1 0 False\n"

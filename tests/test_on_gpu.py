@@ -1,4 +1,6 @@
-"""The script for a real GPU, rehearsed on a CPU: every stage runs, and what it finds is kept beside what was there."""
+"""The script for a real GPU, rehearsed on a CPU: every stage runs, and what it finds is kept beside
+what was there.
+"""
 
 import json
 import subprocess
@@ -14,17 +16,28 @@ SCRIPT = Path(on_gpu.__file__)
 def test_every_stage_runs_and_keeps_what_the_others_found(tmp_path, monkeypatch):
     said = {
         "tour": {"seconds": 1.5},
-        "notebooks": {"ran": ["10_x"], "seconds": {"10_x": 2.5}, "reasons": {"10_x": "10_x, cell 3: KeyError"}, "claims": {"10_x": {}}},
+        "notebooks": {
+            "ran": ["10_x"],
+            "seconds": {"10_x": 2.5},
+            "reasons": {"10_x": "10_x, cell 3: KeyError"},
+            "claims": {"10_x": {}},
+        },
     }
     asked = []
-    monkeypatch.setattr(on_gpu.Rig, "run", lambda self, verb, *more, **env: asked.append((verb, *more, env)) or said[verb])
+    monkeypatch.setattr(
+        on_gpu.Rig,
+        "run",
+        lambda self, verb, *more, **env: asked.append((verb, *more, env)) or said[verb],
+    )
     monkeypatch.setenv("FTKIT_MODEL", "pocket")  # put back after the test, whatever the script sets
     path = tmp_path / "found.json"
     assert on_gpu.main(["qlora"], True, path) == path
     on_gpu.main(["notebooks", "full", "speed"], True, path)
     found = json.loads(path.read_text())
     assert found["versions"]["torch"]
-    rows = {stage: [row for row in found["rows"] if row["stage"] == stage] for stage in on_gpu.STAGES}
+    rows = {
+        stage: [row for row in found["rows"] if row["stage"] == stage] for stage in on_gpu.STAGES
+    }
     assert [row["seconds"] for row in rows["notebooks"]] == [1.5, 2.5]
     assert rows["notebooks"][1]["failed"] == "10_x, cell 3: KeyError"
     assert {env["FTKIT_DTYPE"] for *_, env in asked} == {"bfloat16"}
@@ -33,7 +46,9 @@ def test_every_stage_runs_and_keeps_what_the_others_found(tmp_path, monkeypatch)
     assert [row["said"] for row in rows["full"]] == [None]
     assert rows["speed"][0]["ours"] > 0
     on_gpu.main(["full"], True, path)
-    assert len(json.loads(path.read_text())["rows"]) == len(found["rows"]), "a stage that runs again takes its own place"
+    assert len(json.loads(path.read_text())["rows"]) == len(found["rows"]), (
+        "a stage that runs again takes its own place"
+    )
 
 
 def test_a_verb_that_fails_says_why(tmp_path, monkeypatch):
@@ -42,10 +57,16 @@ def test_a_verb_that_fails_says_why(tmp_path, monkeypatch):
     assert "Did you mean 'llama-3.1-8b'" in rig.run("count", "llama-3.1-8")["failed"]
 
 
-@pytest.mark.parametrize(("arguments", "code", "said"), [([], 1, "there is no GPU here"), (["memroy"], 2, "there is no stage 'memroy'")])
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [([], 1, "there is no GPU here"), (["memroy"], 2, "there is no stage 'memroy'")],
+)
 def test_on_a_machine_without_a_gpu(arguments, code, said):
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, env={"PYTHONPATH": str(SCRIPT.parents[1])}
+        [sys.executable, str(SCRIPT), *arguments],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(SCRIPT.parents[1])},
     )
     assert done.returncode == code
     assert said in done.stderr

@@ -1,4 +1,6 @@
-"""On a pretended GPU (see pretend_cuda.py) no stage of the kit mixes its tensors with the CPU's, and its results are the CPU's."""
+"""On a pretended GPU (see pretend_cuda.py) no stage of the kit mixes its tensors with the CPU's,
+and its results are the CPU's.
+"""
 
 import threading
 from functools import partial
@@ -7,39 +9,34 @@ import numpy as np
 import pytest
 import torch
 from families import write
+from pocket.test_pretraining import PLAN
 from pretend_cuda import CUDA, pretended
-from test_pretrain import PLAN
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ftkit import (
-    adapters,
     data,
     evaluate,
-    exercise,
-    explore,
-    explore_merge,
-    explore_quant,
     forgetting,
-    judge,
-    layers,
+    lessons,
     lora,
-    measure,
+    memory,
     merge,
     models,
-    overfit,
     quant,
-    runtime,
-    selftest,
-    spectrum,
-    trace,
+    show,
     train,
-    verdict,
 )
-from ftkit.world import pretrain
+from ftkit.core import session
+from ftkit.doctor import selftest
+from ftkit.evaluate import judge, scoring
+from ftkit.lab import epochs
+from ftkit.lora import spectrum
+from ftkit.pocket import pretraining
 
 pytestmark = pytest.mark.skipif(
-    torch.version.cuda is not None or torch.version.hip is not None, reason="a build of torch for GPUs has a device of its own"
+    torch.version.cuda is not None or torch.version.hip is not None,
+    reason="a build of torch for GPUs has a device of its own",
 )
 HOST = torch.arange(4.0)
 IDS = torch.tensor([0, 2])
@@ -60,7 +57,9 @@ REFUSED = {
     "a CPU tensor by GPU ids": lambda x: HOST[x.long()],
     "CPU values put in by ids": lambda x: x.index_put_((IDS,), HOST[:2]),
     "a CPU generator": lambda x: x.normal_(generator=torch.Generator()),
-    "a CPU generator for a new tensor": lambda x: torch.randn(2, device="cuda", generator=torch.Generator()),
+    "a CPU generator for a new tensor": lambda x: torch.randn(
+        2, device="cuda", generator=torch.Generator()
+    ),
 }
 ALLOWED = {
     "single numbers of the CPU's": lambda x: x * torch.tensor(2.0) + torch.tensor(1.0),
@@ -71,11 +70,19 @@ ALLOWED = {
     "copying in": lambda x: x.copy_(HOST),
     "a slice set": lambda x: x.__setitem__(slice(0, 2), HOST[2:]) or x,
     "a draw moved": lambda x: x + torch.randn(4, generator=torch.Generator().manual_seed(0)).to(x),
-    "new ones": lambda x: x + torch.ones(4, device=x.device) + torch.tensor([1.0], device=x.device) + x.new_zeros(4) + torch.ones_like(x),
+    "new ones": lambda x: (
+        x
+        + torch.ones(4, device=x.device)
+        + torch.tensor([1.0], device=x.device)
+        + x.new_zeros(4)
+        + torch.ones_like(x)
+    ),
     "an identity": lambda x: torch.eye(4, device=x.device) @ x,
     "written into": lambda x: torch.add(x, 1, out=torch.empty(0, device=x.device)),
     "a decomposition": lambda x: torch.linalg.svd(x.view(2, 2)).S,
-    "attention": lambda x: F.scaled_dot_product_attention(*[x.view(1, 1, 2, 2)] * 3, is_causal=True),
+    "attention": lambda x: F.scaled_dot_product_attention(
+        *[x.view(1, 1, 2, 2)] * 3, is_causal=True
+    ),
 }
 
 
@@ -130,7 +137,11 @@ def test_a_module_moves_with_its_ties_and_comes_back(gpu):
     both = torch.nn.ModuleList([torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)])
     shared = both[1].weight = both[0].weight
     before = shared.detach().clone()
-    for device, dtype in (("cuda", torch.bfloat16), ("cuda", torch.float32), ("cpu", torch.float32)):
+    for device, dtype in (
+        ("cuda", torch.bfloat16),
+        ("cuda", torch.float32),
+        ("cpu", torch.float32),
+    ):
         both.to(device, dtype)
         assert both[0].weight is both[1].weight is shared
         assert isinstance(shared, torch.nn.Parameter)
@@ -154,7 +165,10 @@ def test_autocast_casts_products_and_keeps_softmax_in_float32(dtype, gpu):
 
 @pytest.mark.parametrize("reentrant", [True, False])
 def test_a_checkpointed_layer_runs_again_under_autocast(reentrant, gpu):
-    layer, x = torch.nn.Linear(4, 4, device="cuda"), torch.ones(2, 4, device="cuda", requires_grad=True)
+    layer, x = (
+        torch.nn.Linear(4, 4, device="cuda"),
+        torch.ones(2, 4, device="cuda", requires_grad=True),
+    )
     seen = []
 
     def twice(x):
@@ -184,11 +198,13 @@ def test_threads_see_the_gpu_and_afterwards_nobody_does():
 
 
 @pytest.mark.parametrize(("capability", "dtype"), [((8, 0), "bfloat16"), ((7, 5), "float16")])
-def test_a_session_with_the_pocket_model_is_exact_and_others_go_by_the_capability(capability, dtype, monkeypatch):
+def test_a_session_with_the_pocket_model_is_exact_and_others_go_by_the_capability(
+    capability, dtype, monkeypatch
+):
     with pretended(capability):
-        assert runtime.device_and_dtype() == ("cuda", "float32")
+        assert session.device_and_dtype() == ("cuda", "float32")
         monkeypatch.setenv("FTKIT_MODEL", "owner/name")
-        assert runtime.device_and_dtype() == ("cuda", dtype)
+        assert session.device_and_dtype() == ("cuda", dtype)
 
 
 RECIPE = train.Recipe(epochs=1, batch_size=8, micro_batch=8, evaluations=1)
@@ -198,7 +214,10 @@ METHODS = {"lora": lora.attach, "full": lambda model: model}
 @pytest.fixture(scope="module")
 def splits():
     found = data.load("tickets")
-    return {"train": found["train"].select(range(16)), "validation": found["validation"].select(range(4))}
+    return {
+        "train": found["train"].select(range(16)),
+        "validation": found["validation"].select(range(4)),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -231,15 +250,21 @@ def pocket():
 @pytest.mark.parametrize("family", ["pocket", "qwen"])
 def test_it_loads_and_answers_as_on_a_cpu(family, gpu, test_rows, tmp_path):
     where = family if family == "pocket" else write(family, tmp_path)
-    (there, tokenizer), (here, _) = (models.load(where, device=device, dtype="float32") for device in (None, "cpu"))
+    (there, tokenizer), (here, _) = (
+        models.load(where, device=device, dtype="float32") for device in (None, "cpu")
+    )
     assert (there.device, here.device.type) == (CUDA, "cpu")
     assert there.get_output_embeddings().weight is there.get_input_embeddings().weight
     chats = [m[:-1] for m in test_rows["messages"]]
-    said = models.answers(here, tokenizer, chats, 12)
-    assert models.answers(there, tokenizer, chats, 12) == said
+    said = models.answer(here, tokenizer, chats, 12)
+    assert models.answer(there, tokenizer, chats, 12) == said
     golds = [said[0], "nothing of the kind"]
-    assert models.answers_are(there, tokenizer, chats, golds, 12) == models.answers_are(here, tokenizer, chats, golds, 12)
-    assert evaluate.perplexity(there, tokenizer, test_rows) == pytest.approx(evaluate.perplexity(here, tokenizer, test_rows), rel=1e-4)
+    assert models.answer_matches(there, tokenizer, chats, golds, 12) == models.answer_matches(
+        here, tokenizer, chats, golds, 12
+    )
+    assert evaluate.perplexity(there, tokenizer, test_rows) == pytest.approx(
+        evaluate.perplexity(here, tokenizer, test_rows), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize(("method", "kl"), [("lora", 0.1), ("full", 0.0), ("full", 0.1)])
@@ -250,11 +275,17 @@ def test_a_run_in_float32_has_the_cpus_losses(method, kl, splits, monkeypatch):
     with pretended():
         there = tuned(splits, method, recipe)
         assert all(p.device == CUDA for p in there.model.parameters())
-    torch.testing.assert_close(torch.tensor(there.losses), torch.tensor(here.losses), rtol=5e-3, atol=1e-3)
-    torch.testing.assert_close(torch.tensor(there.validation), torch.tensor(here.validation), rtol=5e-3, atol=1e-3)
+    torch.testing.assert_close(
+        torch.tensor(there.losses), torch.tensor(here.losses), rtol=5e-3, atol=1e-3
+    )
+    torch.testing.assert_close(
+        torch.tensor(there.validation), torch.tensor(here.validation), rtol=5e-3, atol=1e-3
+    )
 
 
-@pytest.mark.parametrize(("capability", "dtype"), [((8, 0), torch.bfloat16), ((7, 5), torch.float16)])
+@pytest.mark.parametrize(
+    ("capability", "dtype"), [((8, 0), torch.bfloat16), ((7, 5), torch.float16)]
+)
 @pytest.mark.parametrize("method", METHODS)
 def test_it_trains_in_16_bits(method, capability, dtype, splits, monkeypatch):
     monkeypatch.setenv("FTKIT_DTYPE", str(dtype).removeprefix("torch."))
@@ -288,24 +319,33 @@ def test_a_killed_run_goes_on_from_its_checkpoint(capability, splits, tmp_path, 
 def test_base_and_tuned_are_compared(run, pocket, test_rows, exact, monkeypatch):
     model, tokenizer = pocket
     latency = evaluate.latency
-    monkeypatch.setattr(evaluate, "made_up", partial(evaluate.made_up, n=2))
-    monkeypatch.setattr(evaluate, "latency", lambda *given, rounds: latency(*given, tokens=2, rounds=2))
+    monkeypatch.setattr(scoring, "made_up", partial(evaluate.made_up, n=2))
+    monkeypatch.setattr(
+        scoring, "latency", lambda *given, rounds: latency(*given, tokens=2, rounds=2)
+    )
     report = evaluate.compare(model, run.model, tokenizer, test_rows)
     before, after = (forgetting.skills(m, tokenizer, n=2) for m in (model, run.model))
     assert before.mean > 0.9
     lost = forgetting.table(before, after)
-    assert len(verdict.flags(report, lost).flags) == 5
-    assert verdict.regressions(lost, run.model, tokenizer).passed == sum(map(sum, before.right.values()))
-    assert forgetting.distance(run.model, run.model, tokenizer, test_rows) > 0
-    tree = explore.answers(test_rows, {"base": report.base.replies, "tuned": report.tuned.replies})
+    assert len(evaluate.flags(report, lost).flags) == 5
+    assert forgetting.regressions(lost, run.model, tokenizer).passed == sum(
+        map(sum, before.right.values())
+    )
+    assert evaluate.distance(run.model, run.model, tokenizer, test_rows) > 0
+    tree = show.explore_answers(
+        test_rows, {"base": report.base.replies, "tuned": report.tuned.replies}
+    )
     assert tree.html
 
 
 def test_a_judge_weighs_answers(pocket, gpu):
     model, tokenizer = pocket
     pairs = judge.pairs(3)
-    for asked in (judge.asker(model, tokenizer), judge.likelihood(model, tokenizer, per_token=True)):
-        assert judge.trial(asked, pairs).averaged.n == 3
+    for asked in (
+        judge.asker(model, tokenizer),
+        judge.likelihood(model, tokenizer, per_token=True),
+    ):
+        assert judge.try_judge(asked, pairs).averaged.n == 3
 
 
 def test_a_merge_is_proved(run, pocket, exact):
@@ -314,7 +354,12 @@ def test_a_merge_is_proved(run, pocket, exact):
     assert 0 < report.max_logit_gap < 1e-3 < report.adapter_gap
     _, other = merge.merge(run.model, into=pocket[0])
     assert other.max_logit_gap < 1e-3
-    assert merge.precisions(run.model, dtypes=["float32", "bfloat16"]).reports["float32"]["merged, cast"].top1_agreement > 0.99
+    assert (
+        merge.compare_dtypes(run.model, dtypes=["float32", "bfloat16"])
+        .reports["float32"]["merged, cast"]
+        .top1_agreement
+        > 0.99
+    )
 
 
 @pytest.mark.parametrize("format", ["bfloat16", "nf4", "int4"])
@@ -322,9 +367,14 @@ def test_an_update_arrives_in_a_format_as_on_a_cpu(format, run, pocket, exact):
     updates = lora.deltas(run.model)
     name = next(iter(updates))
     W, delta = lora.weight(pocket[0], name), updates[name]
-    there, here = merge.arrival(W, delta, format), merge.arrival(W.cpu(), delta.cpu(), format)
+    there, here = (
+        merge.what_arrives(W, delta, format),
+        merge.what_arrives(W.cpu(), delta.cpu(), format),
+    )
     assert (there.kept, there.error) == pytest.approx((here.kept, here.error), rel=1e-4)
-    assert explore_merge.arrival_view(there, name, format).text == explore_merge.arrival_view(here, name, format).text
+    assert (
+        merge.arrival_view(there, name, format).text == merge.arrival_view(here, name, format).text
+    )
 
 
 def test_an_update_is_added_and_taken_out_again(run, pocket, exact):
@@ -332,7 +382,7 @@ def test_an_update_is_added_and_taken_out_again(run, pocket, exact):
     updates = lora.deltas(run.model)
     tokens = merge.probe_tokens(model, 2, 16)
     base, adapted = merge.logits(model, tokens), merge.logits(run.model, tokens)
-    with lora.added(model, updates):
+    with lora.add_updates(model, updates):
         torch.testing.assert_close(merge.logits(model, tokens), adapted, rtol=1e-3, atol=1e-3)
     assert torch.equal(merge.logits(model, tokens), base)
 
@@ -344,7 +394,10 @@ def test_spectra_are_the_cpus(run, pocket, exact):
     assert [s.rank(0.9) for s in there] == [s.rank(0.9) for s in here]
     for side in ("left", "right"):
         torch.testing.assert_close(
-            spectrum.overlap(*there, side)[:4, :4].cpu(), spectrum.overlap(*here, side)[:4, :4], rtol=1e-3, atol=1e-4
+            spectrum.overlap(*there, side)[:4, :4].cpu(),
+            spectrum.overlap(*here, side)[:4, :4],
+            rtol=1e-3,
+            atol=1e-4,
         )
     noise = [spectrum.random_like(s.truncate(8)) for s in (there[0], here[0])]
     torch.testing.assert_close(noise[0].cpu(), noise[1], rtol=1e-4, atol=1e-6)
@@ -352,7 +405,7 @@ def test_spectra_are_the_cpus(run, pocket, exact):
     assert factors[0] == pytest.approx(factors[1], rel=1e-3)
     assert spectrum.intruders(*there, k=4) == spectrum.intruders(*here, k=4)
     assert spectrum.ranks({name: there[0]}).full == {name.rpartition(".")[2]: len(here[0].S)}
-    assert explore.rank_view(there[0], 8).text == explore.rank_view(here[0], 8).text
+    assert lora.rank_view(there[0], 8).text == lora.rank_view(here[0], 8).text
     assert there[0].rescale([0], 0.0).device == CUDA
 
 
@@ -363,12 +416,15 @@ def test_a_weight_is_quantized_as_on_a_cpu(format, pocket, test_rows, exact):
     there, here = lora.weight(model, name), lora.weight("pocket", name)
     assert quant.error(there, format, double=True) == quant.error(here, format, double=True)
     assert torch.equal(quant.quantize(there, format).codes, quant.quantize(here, format).codes)
-    assert explore_quant.quant_view(quant.look(there, format)).text == explore_quant.quant_view(quant.look(here, format)).text
-    before = quant.answer_logs(model, tokenizer, test_rows)
-    with quant.quantized(model, format):
-        after = quant.answer_logs(model, tokenizer, test_rows)
-    assert quant.cost(before, after).kl > 0
-    assert before.kl(quant.answer_logs(model, tokenizer, test_rows)) == [0, 0]
+    assert (
+        quant.quant_view(quant.inspect_weight(there, format)).text
+        == quant.quant_view(quant.inspect_weight(here, format)).text
+    )
+    before = evaluate.answer_logs(model, tokenizer, test_rows)
+    with quant.in_format(model, format):
+        after = evaluate.answer_logs(model, tokenizer, test_rows)
+    assert evaluate.cost(before, after).kl > 0
+    assert before.kl(evaluate.answer_logs(model, tokenizer, test_rows)) == [0, 0]
 
 
 def test_adapters_share_a_base(run, exact, test_rows, tmp_path):
@@ -378,17 +434,30 @@ def test_adapters_share_a_base(run, exact, test_rows, tmp_path):
         many = lora.load(many, tmp_path, name)
     tokens = merge.probe_tokens(many, 2, 16)
     expected = merge.logits(run.model, tokens)
-    with adapters.using(many, "a"):
+    with lora.using(many, "a"):
         torch.testing.assert_close(merge.logits(many, tokens), expected)
-    with adapters.folded(many):
+    with merge.fold(many):
         torch.testing.assert_close(merge.logits(many, tokens), expected, rtol=1e-3, atol=1e-3)
     halves = {"a": 0.5, "b": 0.5}
-    for way, options in {"cat": {}, "svd": {"svd_rank": 8}, "linear": {}, "ties": {"density": 0.5}, "dare_ties": {}}.items():
-        adapters.combine(many, halves, way, way, **options)
-    assert adapters.miss(many, "cat", halves) < 1e-4
-    assert adapters.sizes(many)["a"] == adapters.sizes(many)["b"]
-    assert adapters.interference(many, tokenizer, {"tickets": test_rows.select(range(1))}, [None, "cat"]).rates["cat"]["tickets"].n == 1
-    torch.testing.assert_close(merge.logits(lora.carried(run.model, models.load("pocket")[0]), tokens), expected)
+    for way, options in {
+        "cat": {},
+        "svd": {"svd_rank": 8},
+        "linear": {},
+        "ties": {"density": 0.5},
+        "dare_ties": {},
+    }.items():
+        merge.combine(many, halves, way, way, **options)
+    assert merge.combination_error(many, "cat", halves) < 1e-4
+    assert lora.adapter_bytes(many)["a"] == lora.adapter_bytes(many)["b"]
+    assert (
+        merge.interference(many, tokenizer, {"tickets": test_rows.select(range(1))}, [None, "cat"])
+        .rates["cat"]["tickets"]
+        .n
+        == 1
+    )
+    torch.testing.assert_close(
+        merge.logits(lora.carry_over(run.model, models.load("pocket")[0]), tokens), expected
+    )
 
 
 @pytest.mark.parametrize("start", ["pissa", "eva", "olora", "dora"])
@@ -399,7 +468,7 @@ def test_other_starts_of_an_adapter(start, gpu):
     assert merge.logits(model, tokens).device == CUDA
 
 
-@pytest.mark.parametrize("kind", [layers.LoRALinear, layers.DoRALinear])
+@pytest.mark.parametrize("kind", [lora.LoRALinear, lora.DoRALinear])
 def test_layers_by_hand(kind, pocket, gpu):
     base = pocket[0].get_submodule(lora.find(pocket[0], "v_proj"))
     layer = kind(base, 2, 4)
@@ -407,29 +476,38 @@ def test_layers_by_hand(kind, pocket, gpu):
     torch.testing.assert_close(layer(x), base(x))
     layer(x).sum().backward()
     assert layer.B.grad.device == CUDA
-    assert exercise.check_lora(layers.LoRALinear, base, 2, 4).right is True
+    assert lessons.check_lora(lora.LoRALinear, base, 2, 4).right is True
 
 
 def test_a_step_is_traced_and_measured(gpu):
     how = {"method": "lora", "seq": 16, "dtype": "float32"}
-    assert trace.trace("pocket", **how, device="cpu").peak == pytest.approx(measure.measure("pocket", **how, device="cpu").peak, rel=0.05)
-    there = measure.measure("pocket", **how, device="cuda")
+    assert memory.trace("pocket", **how, device="cpu").peak == pytest.approx(
+        memory.measure("pocket", **how, device="cpu").peak, rel=0.05
+    )
+    there = memory.measure("pocket", **how, device="cuda")
     assert there.notes[0] == torch.cuda.get_device_name(), "its bytes are made up here"
 
 
 def test_a_long_run_is_observed(exact, monkeypatch):
-    for name, value in {"ROWS": 16, "BATCH": 8, "JUDGED": 2, "tune": partial(overfit.tune, epochs=1)}.items():
-        monkeypatch.setattr(overfit, name, value)
-    assert [step for step, _ in overfit.observe(overfit.Long(wrong=0.25, dropout=0.1))["task"]] == [2]
+    for name, value in {
+        "ROWS": 16,
+        "BATCH": 8,
+        "JUDGED": 2,
+        "tune": partial(epochs.tune, epochs=1),
+    }.items():
+        monkeypatch.setattr(epochs, name, value)
+    assert [
+        step for step, _ in epochs.observe(epochs.LongRun(wrong=0.25, dropout=0.1))["task"]
+    ] == [2]
 
 
 def test_the_pocket_model_is_trained_and_goes_on(gpu, monkeypatch, tmp_path):
-    monkeypatch.setattr(pretrain, "quick_probes", lambda *_: {})
-    pretrain.train(PLAN, tmp_path, stop_at=2)
-    model, _, log = pretrain.train(PLAN, tmp_path, stop_at=3)
+    monkeypatch.setattr(pretraining, "quick_probes", lambda *_: {})
+    pretraining.pretrain(PLAN, tmp_path, stop_at=2)
+    model, _, log = pretraining.pretrain(PLAN, tmp_path, stop_at=3)
     assert (model.device, log["step"]) == (CUDA, 3)
 
 
 def test_the_whole_road_in_small(gpu):
-    found = selftest.run()
+    found = selftest.test_yourself()
     assert all(f.ok for f in found), found

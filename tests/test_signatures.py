@@ -1,6 +1,8 @@
-"""Every name of another library that the kit leans on is still there: the table below fails with the library, its version and the name.
+"""Every name of another library that the kit leans on is still there: the table below fails with
+the library, its version and the name.
 
-A name that moved is mended here and in ftkit together; a name that ftkit no longer uses, or uses without telling, fails as well.
+A name that moved is mended here and in ftkit together; a name that ftkit no longer uses, or uses
+without telling, fails as well.
 """
 
 import ast
@@ -13,10 +15,20 @@ from pathlib import Path
 
 import pytest
 
-from ftkit import UserError, guides, trainer
+from ftkit import UserError
+from ftkit.lessons import guides
+from ftkit.train import trainer
 
 PACKAGE = Path(__file__).parents[1] / "ftkit"
-LIBRARIES = ("transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets", "huggingface_hub")
+LIBRARIES = (
+    "transformers",
+    "trl",
+    "peft",
+    "bitsandbytes",
+    "accelerate",
+    "datasets",
+    "huggingface_hub",
+)
 
 # What a call is given by name: arguments, and fields of a config.
 ARGUMENTS = {
@@ -98,7 +110,8 @@ MEMBERS = {
     "huggingface_hub.utils": "disable_progress_bars",
     "huggingface_hub.utils.logging": "set_verbosity_error",
 }
-# What the kit's trainers replace: the whole parameter list, in its order, since the Trainer calls these by position.
+# What the kit's trainers replace: the whole parameter list, in its order, since the Trainer calls
+# these by position.
 OVERRIDDEN = {
     "training_step": "self model inputs num_items_in_batch",
     "compute_loss": "self model inputs return_outputs num_items_in_batch",
@@ -132,10 +145,14 @@ def found(path):
 
 
 def lacks_argument(path, name):
-    """Why a call no longer takes an argument, or "". One that ends in **kwargs takes what its source names in quotes."""
+    """Why a call no longer takes an argument, or "". One that ends in **kwargs takes what its
+    source names in quotes.
+    """
     thing = found(path)
     said = guides.verdict(path, name)
-    if said == guides.TAKEN or (said == guides.OPEN and re.search(rf"[\"']{name}[\"']", source(thing))):
+    if said == guides.TAKEN or (
+        said == guides.OPEN and re.search(rf"[\"']{name}[\"']", source(thing))
+    ):
         return ""
     what = "has no field" if dataclasses.is_dataclass(thing) else "takes no argument"
     return f"{at(path)}: {path.partition('.')[2]} {what} {name!r} any more"
@@ -147,15 +164,21 @@ def source(thing):
 
 
 def lacks_member(path, name):
-    """Why a class or module no longer has a name, or "". What only instances have is looked for where the class sets it."""
+    """Why a class or module no longer has a name, or "". What only instances have is looked for
+    where the class sets it.
+    """
     thing = found(path)
     if hasattr(thing, name):
         return ""
     own = [c for c in getattr(thing, "__mro__", ()) if c.__module__.split(".")[0] in LIBRARIES]
     for cls in own:
-        if re.search(rf"\bself\.{name}\b *(:[^=\n]+)?=|^    {name}\b *[:=]", source(cls), re.MULTILINE):
+        if re.search(
+            rf"\bself\.{name}\b *(:[^=\n]+)?=|^    {name}\b *[:=]", source(cls), re.MULTILINE
+        ):
             return ""
-        if "__setattr__" in vars(cls) and re.search(rf"[\"']{name}[\"']", source(cls)):  # it keeps such names in a table of its own
+        if "__setattr__" in vars(cls) and re.search(
+            rf"[\"']{name}[\"']", source(cls)
+        ):  # it keeps such names in a table of its own
             return ""
     return f"{at(path)}: {path.partition('.')[2] or path} has no {name!r} any more"
 
@@ -163,7 +186,11 @@ def lacks_member(path, name):
 def moved_parameters(path, stated):
     """Why an overridden method no longer takes the parameters stated, or ""."""
     here = " ".join(inspect.signature(found(path)).parameters)
-    return "" if here == stated else f"{at(path)}: {path.partition('.')[2]} takes ({here}), not ({stated}) any more"
+    return (
+        ""
+        if here == stated
+        else f"{at(path)}: {path.partition('.')[2]} takes ({here}), not ({stated}) any more"
+    )
 
 
 @pytest.mark.parametrize(("path", "name"), rows(ARGUMENTS))
@@ -178,18 +205,38 @@ def test_names_are_there(path, name):
 
 @pytest.mark.parametrize("method", OVERRIDDEN)
 def test_overridden_methods_are_called_as_they_were(method):
-    assert not (reason := moved_parameters(f"transformers.Trainer.{method}", OVERRIDDEN[method])), reason
+    assert not (reason := moved_parameters(f"transformers.Trainer.{method}", OVERRIDDEN[method])), (
+        reason
+    )
 
 
 @pytest.mark.parametrize(
     ("reason", "said"),
     [
-        (lambda: lacks_argument("trl.SFTConfig", "max_seq_length"), "trl {}: SFTConfig has no field 'max_seq_length' any more"),
-        (lambda: lacks_argument("trl.SFTTrainer", "tokenizer"), "trl {}: SFTTrainer takes no argument 'tokenizer' any more"),
-        (lambda: lacks_argument("transformers.PreTrainedModel.from_pretrained", "load_in_5bit"), "takes no argument 'load_in_5bit'"),
-        (lambda: lacks_member("accelerate.Accelerator", "sync_gradientz"), "accelerate {}: Accelerator has no 'sync_gradientz' any more"),
-        (lambda: lacks_member("peft", "get_peft_modle"), "peft {}: peft has no 'get_peft_modle' any more"),
-        (lambda: moved_parameters("transformers.Trainer._save_checkpoint", "self model"), "takes (self model trial), not (self model)"),
+        (
+            lambda: lacks_argument("trl.SFTConfig", "max_seq_length"),
+            "trl {}: SFTConfig has no field 'max_seq_length' any more",
+        ),
+        (
+            lambda: lacks_argument("trl.SFTTrainer", "tokenizer"),
+            "trl {}: SFTTrainer takes no argument 'tokenizer' any more",
+        ),
+        (
+            lambda: lacks_argument("transformers.PreTrainedModel.from_pretrained", "load_in_5bit"),
+            "takes no argument 'load_in_5bit'",
+        ),
+        (
+            lambda: lacks_member("accelerate.Accelerator", "sync_gradientz"),
+            "accelerate {}: Accelerator has no 'sync_gradientz' any more",
+        ),
+        (
+            lambda: lacks_member("peft", "get_peft_modle"),
+            "peft {}: peft has no 'get_peft_modle' any more",
+        ),
+        (
+            lambda: moved_parameters("transformers.Trainer._save_checkpoint", "self model"),
+            "takes (self model trial), not (self model)",
+        ),
     ],
 )
 def test_a_planted_name_fails_with_the_library_and_its_version(reason, said):
@@ -201,11 +248,18 @@ def test_a_planted_name_fails_with_the_library_and_its_version(reason, said):
 def test_no_row_would_pass_under_another_name():
     assert [row for row in rows(ARGUMENTS) if not lacks_argument(row[0], f"{row[1]}_moved")] == []
     assert [row for row in rows(MEMBERS) if not lacks_member(row[0], f"{row[1]}_moved")] == []
-    assert [m for m, stated in OVERRIDDEN.items() if not moved_parameters(f"transformers.Trainer.{m}", f"{stated} more")] == []
+    assert [
+        m
+        for m, stated in OVERRIDDEN.items()
+        if not moved_parameters(f"transformers.Trainer.{m}", f"{stated} more")
+    ] == []
 
 
 def test_a_planted_path_fails_with_the_library_and_its_version():
-    with pytest.raises(AssertionError, match=rf"trl {importlib.metadata.version('trl')}: trl\.SFTTrainr is not there any more"):
+    with pytest.raises(
+        AssertionError,
+        match=rf"trl {importlib.metadata.version('trl')}: trl\.SFTTrainr is not there any more",
+    ):
         lacks_argument("trl.SFTTrainr", "model")
 
 
@@ -215,7 +269,9 @@ def trees():
 
 
 def words():
-    """Every name and string in ftkit's code, docstrings and comments left out; of dotted strings each part."""
+    """Every name and string in ftkit's code, docstrings and comments left out; of dotted strings
+    each part.
+    """
     spoken = set()
     for node in (n for tree in trees() for n in ast.walk(tree)):
         for label in ("id", "attr", "arg", "name"):
@@ -242,7 +298,9 @@ def test_every_import_of_these_libraries_is_in_the_table():
         f"{node.module}.{alias.name}"
         for tree in trees()
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and not node.level and node.module.split(".")[0] in LIBRARIES
+        if isinstance(node, ast.ImportFrom)
+        and not node.level
+        and node.module.split(".")[0] in LIBRARIES
         for alias in node.names
     }
     assert imports - listed == set()
@@ -250,16 +308,34 @@ def test_every_import_of_these_libraries_is_in_the_table():
 
 
 @pytest.mark.parametrize(
-    ("path", "file"), [("trl.SFTConfig", "trainer"), ("transformers.BitsAndBytesConfig", "models"), ("trl.SFTTrainer", "bench")]
+    ("path", "file"),
+    [
+        ("trl.SFTConfig", "trainer"),
+        ("transformers.BitsAndBytesConfig", "models"),
+        ("trl.SFTTrainer", "bench"),
+    ],
 )
 def test_every_keyword_of_these_calls_is_in_the_table(path, file):
-    calls = [n for n in ast.walk(ast.parse((PACKAGE / f"{file}.py").read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
-    ours = [c for c in calls if getattr(c.func, "id", getattr(c.func, "attr", "")) == path.split(".")[1]]
+    calls = [
+        n
+        for n in ast.walk(ast.parse((PACKAGE / f"{file}.py").read_text(encoding="utf-8")))
+        if isinstance(n, ast.Call)
+    ]
+    ours = [
+        c for c in calls if getattr(c.func, "id", getattr(c.func, "attr", "")) == path.split(".")[1]
+    ]
     keywords = {k.arg for call in ours for k in call.keywords if k.arg}
     assert keywords
     assert keywords - set(ARGUMENTS[path].split()) == set()
 
 
 def test_every_overridden_method_is_in_the_table():
-    own = {name for cls in (trainer.Keeper, trainer.NearBase) for name, f in vars(cls).items() if inspect.isfunction(f)}
-    assert {name for name in own if hasattr(trainer.SFTTrainer, name)} - {"__init__"} == set(OVERRIDDEN)
+    own = {
+        name
+        for cls in (trainer.Keeper, trainer.NearBase)
+        for name, f in vars(cls).items()
+        if inspect.isfunction(f)
+    }
+    assert {name for name in own if hasattr(trainer.SFTTrainer, name)} - {"__init__"} == set(
+        OVERRIDDEN
+    )

@@ -1,4 +1,6 @@
-"""The house is kept: imports go one way, each library has one door, nothing unsafe, everything documented and short."""
+"""The house is kept: imports go one way, each library has one door, nothing unsafe, everything
+documented and short.
+"""
 
 import ast
 import subprocess
@@ -32,16 +34,41 @@ LEAVES = {
     "explore_train": {"record", "drawing", "panel", "explore"},
     "explore_plane": {"record", "drawing", "explore"},
 }
-# Small calculators and checks, each on its own: they may import the order, and only the entries import them.
+# Small calculators and checks, each on its own: they may import the order, and only the entries
+# import them.
 CHECKS = {"decide", "cost", "claims", "doctor", "guides", "colab"}
 # Entries may import anything; nothing imports them but entries.
-ENTRIES = {"__init__", "__main__", "tour", "grids", "bench", "notebooks", "stamp", "playground", "overfit"}
+ENTRIES = {
+    "__init__",
+    "__main__",
+    "tour",
+    "grids",
+    "bench",
+    "notebooks",
+    "stamp",
+    "playground",
+    "overfit",
+}
 # The package's own names besides its modules, which `from ftkit import …` may give.
 NAMES = {"setup", "Environment", "UserError", "__version__"}
 # Modules that also are entry points, and what they may import besides.
-BESIDES = {"world.pretrain": {"forgetting"}, "world.card": {"models", "forgetting"}, "explore": {"playground"}}
+BESIDES = {
+    "world.pretrain": {"forgetting"},
+    "world.card": {"models", "forgetting"},
+    "explore": {"playground"},
+}
 
-HEAVY = ("torch", "transformers", "peft", "trl", "datasets", "bitsandbytes", "matplotlib", "ipywidgets", "nbclient")
+HEAVY = (
+    "torch",
+    "transformers",
+    "peft",
+    "trl",
+    "datasets",
+    "bitsandbytes",
+    "matplotlib",
+    "ipywidgets",
+    "nbclient",
+)
 
 
 def module_of(path):
@@ -51,10 +78,14 @@ def module_of(path):
 
 
 def allowed(module):
-    """The top-level modules that `module` may import; None for any. A module without a place is an error."""
+    """The top-level modules that `module` may import; None for any. A module without a place is an
+    error.
+    """
     top, _, inside = module.partition(".")
     everywhere = set(LEAVES)
-    assert top != "world" or not inside or inside in WORLD, f"ftkit/world/{inside}.py: give it a place in the order (WORLD)"
+    assert top != "world" or not inside or inside in WORLD, (
+        f"ftkit/world/{inside}.py: give it a place in the order (WORLD)"
+    )
     if top in ENTRIES:
         return None
     if top in LEAVES:
@@ -63,11 +94,15 @@ def allowed(module):
         return everywhere | set(ORDER)
     if top in ORDER:
         return everywhere | set(ORDER[: ORDER.index(top)]) | BESIDES.get(module, set())
-    raise AssertionError(f"ftkit/{module}.py: give it a place in the order (ORDER, LEAVES, CHECKS or ENTRIES in {__file__})")
+    raise AssertionError(
+        f"ftkit/{module}.py: give it a place in the order (ORDER, LEAVES, CHECKS or ENTRIES in {__file__})"
+    )
 
 
 def own_imports(tree, path):
-    """The modules of ours that a file imports, relative to ftkit: {"record", "world.corpus"}; `ftkit` itself is "__init__"."""
+    """The modules of ours that a file imports, relative to ftkit: {"record", "world.corpus"};
+    `ftkit` itself is "__init__".
+    """
     package = ["ftkit", *path.relative_to(PACKAGE).parent.parts]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -103,7 +138,10 @@ def violations(source, path):
 def code_of(tree):
     """A file's code without comments and docstrings."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node) is not None
+        ):
             node.body[0] = ast.Pass()
     return ast.unparse(tree)
 
@@ -118,13 +156,19 @@ def libraries(tree):
 
 
 def functions(tree):
-    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
 
 
 def undocumented(tree):
-    """Public functions and classes of a module, and public methods of its public classes, that have no docstring."""
+    """Public functions and classes of a module, and public methods of its public classes, that have
+    no docstring.
+    """
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    public = [node for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
+    public = [
+        node for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")
+    ]
     for node in list(public):
         if isinstance(node, ast.ClassDef):
             public += [m for m in node.body if isinstance(m, kinds) and not m.name.startswith("_")]
@@ -148,7 +192,9 @@ def test_imports_go_one_way(path):
 def test_each_library_has_one_door(path, tree):
     doors = {"peft": {"lora"}, "trl": {"trainer", "prefer"}, "lm_eval": {"harness"}}
     for library in set(libraries(tree)) & set(doors):
-        assert module_of(path) in doors[library], f"{library} is imported by {' and '.join(doors[library])} only"
+        assert module_of(path) in doors[library], (
+            f"{library} is imported by {' and '.join(doors[library])} only"
+        )
     if "BitsAndBytesConfig" in code_of(tree):
         assert module_of(path) == "models", "only models.py configures bitsandbytes"
 
@@ -171,13 +217,17 @@ def test_functions_are_short(tree):
 
 def test_importing_the_package_is_light():
     code = f"import sys, ftkit; print([m for m in {HEAVY} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
     assert done.stdout == "[]\n"
 
 
 def test_explorers_bring_the_playground_only_when_it_is_named():
     code = "import sys; from ftkit import explore; print('ftkit.playground' in sys.modules, callable(explore.playground))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
     assert done.stdout == "False True\n"
 
 
@@ -197,9 +247,17 @@ def test_explorers_bring_the_playground_only_when_it_is_named():
         ("merge.py", "from . import tour", ["merge imports tour"]),
         ("cost.py", "from . import memory, claims", ["cost imports claims"]),
         ("world/entities.py", "from . import lexicon", []),
-        ("world/entities.py", "from .corpus import text", ["world.entities imports world.corpus.text"]),
+        (
+            "world/entities.py",
+            "from .corpus import text",
+            ["world.entities imports world.corpus.text"],
+        ),
         ("world/skills.py", "from .. import evaluate", ["world.skills imports evaluate"]),
-        ("world/pretrain.py", "from .. import evaluate\nfrom ..forgetting import skills", ["world.pretrain imports evaluate"]),
+        (
+            "world/pretrain.py",
+            "from .. import evaluate\nfrom ..forgetting import skills",
+            ["world.pretrain imports evaluate"],
+        ),
         ("forgetting.py", "from .world import skills\nfrom .world.entities import World", []),
     ],
 )
@@ -214,7 +272,9 @@ def test_a_new_module_needs_a_place(file):
 
 
 def test_comments_and_docstrings_are_not_code():
-    tree = ast.parse('"""trust_remote_code"""\ndef f():\n    "torch.load("  # trust_remote_code\n    return torch.load(1)')
+    tree = ast.parse(
+        '"""trust_remote_code"""\ndef f():\n    "torch.load("  # trust_remote_code\n    return torch.load(1)'
+    )
     assert "trust_remote_code" not in code_of(tree)
     assert code_of(tree).count("torch.load(") == 1
 

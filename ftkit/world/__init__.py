@@ -1,1 +1,5 @@
-"""A seeded micro-world with an answer key: `entities` → `turns` → `corpus` → `skills`, and `pretrain`, which makes the pocket model."""
+"""TODO map of world."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,7 +1,7 @@
 """The training text of the pocket model: an endless, seeded stream of documents.
 
-A document is a list of `(text, role)` segments: the roles decide how much each counts in the loss. Batch number `i` is
-a function of `(seed, i)` alone, so a killed run continues with the same bytes.
+A document is a list of `(text, role)` segments: the roles decide how much each counts in the loss.
+Batch number `i` is a function of `(seed, i)` alone, so a killed run continues with the same bytes.
 """
 
 import hashlib
@@ -15,16 +15,28 @@ from .turns import Turn
 
 Role = Literal["mark", "prompt", "answer", "text"]
 Document = list[tuple[str, Role]]
-BOS, END, USER, ASSISTANT, SYSTEM, PAD = "<|bos|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>", "<|pad|>"
+BOS, END, USER, ASSISTANT, SYSTEM, PAD = (
+    "<|bos|>",
+    "<|end|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|system|>",
+    "<|pad|>",
+)
 SPECIALS = [PAD, BOS, END, SYSTEM, USER, ASSISTANT]
 
 
 def chat(*exchange: Turn) -> Document:
-    """Question and answer, once or several times; the same string as the tokenizer's chat template gives."""
+    """Question and answer, once or several times; the same string as the tokenizer's chat template
+    gives.
+    """
     head = f"{SYSTEM}{exchange[0].system}{END}" if exchange[0].system else ""
     document: Document = [(BOS + head, "mark")]
     for turn in exchange:
-        document += [(f"{USER}{turn.prompt}{END}{ASSISTANT}", "prompt"), (f"{turn.answer}{END}", "answer")]
+        document += [
+            (f"{USER}{turn.prompt}{END}{ASSISTANT}", "prompt"),
+            (f"{turn.answer}{END}", "answer"),
+        ]
     return document
 
 
@@ -34,19 +46,34 @@ def text(body: str) -> Document:
 
 
 def repeat(world: World, rng: random.Random) -> Document:
-    """A random sequence, then the same again two or three times: what induction (copying from context) is learned on."""
-    parts = [new_name(rng.choice(["person", "city", "river", "thing"]), rng, "train") for _ in range(rng.randint(1, 5))]
-    parts += turns.words(rng, rng.randint(1, 6), "train") + [str(rng.randint(0, 9999)) for _ in range(rng.randint(0, 2))]
+    """A random sequence, then the same again two or three times: what induction (copying from
+    context) is learned on.
+    """
+    parts = [
+        new_name(rng.choice(["person", "city", "river", "thing"]), rng, "train")
+        for _ in range(rng.randint(1, 5))
+    ]
+    parts += turns.words(rng, rng.randint(1, 6), "train") + [
+        str(rng.randint(0, 9999)) for _ in range(rng.randint(0, 2))
+    ]
     rng.shuffle(parts)
     block, separator = " ".join(parts), rng.choice(["\n", ". ", " | "])
     return [(BOS + block, "prompt"), ((separator + block) * rng.randint(2, 3) + END, "text")]
 
 
 def quotes(world: World, rng: random.Random) -> Document:
-    """Names said plainly and then at a line start, in quotes, brackets or after a colon: the same name, other tokens."""
-    names = [new_name(rng.choice(["person", "city", "thing"]), rng, "train") for _ in range(rng.randint(2, 5))]
+    """Names said plainly and then at a line start, in quotes, brackets or after a colon: the same
+    name, other tokens.
+    """
+    names = [
+        new_name(rng.choice(["person", "city", "thing"]), rng, "train")
+        for _ in range(rng.randint(2, 5))
+    ]
     form = rng.choice(['"{}"', "{}", "[{}]", "({})", "name:{}", '{{"x": "{}"}}'])
-    return [(f"{BOS}We met {', '.join(names)}.\n", "prompt"), ("\n".join(form.format(n) for n in names) + END, "text")]
+    return [
+        (f"{BOS}We met {', '.join(names)}.\n", "prompt"),
+        ("\n".join(form.format(n) for n in names) + END, "text"),
+    ]
 
 
 def biography(world: World, rng: random.Random) -> Document:
@@ -62,7 +89,10 @@ def sums(world: World, rng: random.Random) -> Document:
 
 def story(world: World, rng: random.Random, split: str = "train") -> Document:
     """A story of four sentences about an invented person."""
-    n, a = new_name("person", rng, split), rng.choice(lexicon.VALUES["animal"] + lexicon.VALUES["pet"])
+    n, a = (
+        new_name("person", rng, split),
+        rng.choice(lexicon.VALUES["animal"] + lexicon.VALUES["pet"]),
+    )
     p, q = rng.sample(lexicon.PLACES, 2)
     f, f2 = rng.sample(lexicon.FEELINGS, 2)
     return text(
@@ -75,15 +105,23 @@ def story(world: World, rng: random.Random, split: str = "train") -> Document:
 def dialogue(world: World, rng: random.Random) -> Document:
     """Two to six exchanges of any kind in one conversation, without a system prompt."""
     kinds = [k for k in BROAD if k not in PLAIN]
-    drawn = [getattr(turns, rng.choice(kinds))(world, rng, "train") for _ in range(rng.randint(2, 6))]
+    drawn = [
+        getattr(turns, rng.choice(kinds))(world, rng, "train") for _ in range(rng.randint(2, 6))
+    ]
     return chat(*([t for t in drawn if not t.system] or [turns.greeting(world, rng, "train")]))
 
 
-PLAIN = {"repeat": repeat, "quotes": quotes, "biography": biography, "sums": sums, "story": story, "dialogue": dialogue}
-
-# Shares of documents, phase by phase. Copying comes first: extraction, context reading and JSON all stand on it. Then
-# everything is read; then the answers count most in the loss; at last what is slowest to learn comes oftener, and of that
-# most of all the reading of facts from the prompt.
+PLAIN = {
+    "repeat": repeat,
+    "quotes": quotes,
+    "biography": biography,
+    "sums": sums,
+    "story": story,
+    "dialogue": dialogue,
+}
+# Shares of documents, phase by phase. Copying comes first: extraction, context reading and JSON all
+# stand on it. Then everything is read; then the answers count most in the loss; at last what is
+# slowest to learn comes oftener, and of that most of all the reading of facts from the prompt.
 DENSE = {
     "repeat": 34, "quotes": 10, "copy": 22, "reverse": 6, "extract": 8, "in_prompt": 8, "read_json": 4, "write_json": 4, "pattern": 4,
 }  # fmt: skip
@@ -92,7 +130,15 @@ BROAD = {
     "count": 4, "sort": 3, "addition": 6, "sums": 5, "sentiment": 3, "topic": 3, "how_to": 2, "greeting": 0.5, "write_json": 5,
     "read_json": 3, "pattern": 3, "biography": 6, "repeat": 3, "quotes": 2, "story": 2.5, "dialogue": 2,
 }  # fmt: skip
-ANSWERS = BROAD | {"in_prompt": 26, "pattern": 5, "repeat": 1.5, "quotes": 1.5, "story": 1.5, "sums": 3.5, "biography": 4}
+ANSWERS = BROAD | {
+    "in_prompt": 26,
+    "pattern": 5,
+    "repeat": 1.5,
+    "quotes": 1.5,
+    "story": 1.5,
+    "sums": 3.5,
+    "biography": 4,
+}
 SLOW = ANSWERS | {"reverse": 18, "copy": 5, "write_json": 9, "known": 11, "extract": 11}
 READING = SLOW | {"in_prompt": 44, "reverse": 12}
 FACTS = READING | {"in_prompt": 110, "known": 14, "unknown": 8, "reverse": 6}
@@ -117,7 +163,9 @@ def documents(world: World, batch: int, mix: dict[str, float]) -> Iterator[Docum
 
 
 def digest(world: World, n: int = 200) -> str:
-    """SHA-256 of the first `n` documents of the first batch of both mixes: the fingerprint of world and corpus."""
+    """SHA-256 of the first `n` documents of the first batch of both mixes: the fingerprint of world
+    and corpus.
+    """
     sha = hashlib.sha256()
     for mix in (DENSE, BROAD):
         stream = documents(world, 0, mix)

@@ -1,6 +1,8 @@
-"""Who and what lives in the micro-world, and which names, numbers and word pairs training never sees.
+"""Who and what lives in the micro-world, and which names, numbers and word pairs training never
+sees.
 
-A `World` is made from one seed with `random.Random` alone, so the same seed gives the same world on any machine.
+A `World` is made from one seed with `random.Random` alone, so the same seed gives the same world on
+any machine.
 """
 
 import random
@@ -25,20 +27,28 @@ SUFFIX = {
 
 
 def held_out(text: str, one_in: int = 8) -> bool:
-    """True for the fixed 1/`one_in` of all strings that the corpus never uses where `text` would be the thing to learn."""
+    """True for the fixed 1/`one_in` of all strings that the corpus never uses where `text` would be
+    the thing to learn.
+    """
     return zlib.crc32(text.encode()) % one_in == 0
 
 
 def draw(make: Callable[[], str], split: Split) -> str:
-    """The first of `make()`'s strings that lies in `split`: the held-out eighth for "test", the rest for "train"."""
+    """The first of `make()`'s strings that lies in `split`: the held-out eighth for "test", the
+    rest for "train".
+    """
     while held_out(text := make()) != (split == "test"):
         pass
     return text
 
 
 def syllables(rng: random.Random, n: int) -> str:
-    """A pronounceable capitalised word of `n` syllables: about 10³ values for n = 1, 10⁶ for 2, 10⁹ for 3."""
-    return "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(n)).capitalize()
+    """A pronounceable capitalised word of `n` syllables: about 10³ values for n = 1, 10⁶ for 2, 10⁹
+    for 3.
+    """
+    return "".join(
+        rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(n)
+    ).capitalize()
 
 
 def new_name(kind: str, rng: random.Random, split: Split) -> str:
@@ -55,7 +65,9 @@ def wording(rng: random.Random, forms: list[str], split: Split) -> str:
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact: `entity` (a `kind`) has `value` for `attribute`; `asked` facts also occur as questions in training."""
+    """One fact: `entity` (a `kind`) has `value` for `attribute`; `asked` facts also occur as
+    questions in training.
+    """
 
     kind: str
     entity: str
@@ -78,19 +90,31 @@ class Fact:
         return text[0].upper() + text[1:]
 
 
-def make_facts(kind: str, entity: str, rng: random.Random, split: Split, asked: bool = True) -> list[Fact]:
+def make_facts(
+    kind: str, entity: str, rng: random.Random, split: Split, asked: bool = True
+) -> list[Fact]:
     """Every attribute of one entity, with values drawn at random."""
-    attributes = {"person": lexicon.PERSON, "country": lexicon.COUNTRY, "thing": lexicon.THING}[kind]
+    attributes = {"person": lexicon.PERSON, "country": lexicon.COUNTRY, "thing": lexicon.THING}[
+        kind
+    ]
     invented = {"city": "city", "capital": "city", "river": "river"}
     return [
-        Fact(kind, entity, a, new_name(invented[a], rng, split) if a in invented else rng.choice(lexicon.VALUES[a]), asked)
+        Fact(
+            kind,
+            entity,
+            a,
+            new_name(invented[a], rng, split) if a in invented else rng.choice(lexicon.VALUES[a]),
+            asked,
+        )
         for a in attributes
     ]
 
 
 @dataclass(frozen=True)
 class World:
-    """The seeded world: `people` (a quarter of them in biographies only), `countries` and `things` with their facts."""
+    """The seeded world: `people` (a quarter of them in biographies only), `countries` and `things`
+    with their facts.
+    """
 
     seed: int = 0
     people: int = 48
@@ -99,7 +123,9 @@ class World:
 
     @cached_property
     def facts(self) -> list[Fact]:
-        """All facts, in a fixed order. People past three quarters of the list are stated in biographies, never asked."""
+        """All facts, in a fixed order. People past three quarters of the list are stated in
+        biographies, never asked.
+        """
         rng = random.Random(f"world {self.seed}")
         counts = {"person": self.people, "country": self.countries, "thing": self.things}
         facts: list[Fact] = []
@@ -109,7 +135,9 @@ class World:
                 while (entity := new_name(kind, rng, "train")) in names:
                     pass
                 names.add(entity)
-                facts += make_facts(kind, entity, rng, "train", asked=kind != "person" or i < count * 3 // 4)
+                facts += make_facts(
+                    kind, entity, rng, "train", asked=kind != "person" or i < count * 3 // 4
+                )
         return facts
 
     @cached_property
@@ -132,9 +160,13 @@ class World:
 
     @cached_property
     def reversible(self) -> list[Fact]:
-        """Facts whose value names one entity (capitals and home cities), so that they can be asked backwards."""
+        """Facts whose value names one entity (capitals and home cities), so that they can be asked
+        backwards.
+        """
         return [f for f in self.asked if f.attribute in lexicon.REVERSED]
 
     def reverse_trained(self, fact: Fact) -> bool:
-        """Half of the reversible facts are also asked backwards in training; the other half shows the reversal curse."""
+        """Half of the reversible facts are also asked backwards in training; the other half shows
+        the reversal curse.
+        """
         return zlib.crc32(fact.value.encode()) % 2 == 0

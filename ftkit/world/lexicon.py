@@ -1,15 +1,14 @@
 """The words of the micro-world: value lists, question wordings and sentence forms.
 
-Convention used everywhere: **the last wording of a list is held out**. It never occurs in the corpus, so a probe
-that uses it measures an unseen template. Instructions are held out as new combinations of known words, since nobody
-can follow a verb that never occurred.
+Convention used everywhere: **the last wording of a list is held out**. It never occurs in the
+corpus, so a probe that uses it measures an unseen template. Instructions are held out as new
+combinations of known words, since nobody can follow a verb that never occurred.
 """
 
 # fmt: off
 PERSON = ("job", "city", "food", "pet")
 COUNTRY = ("capital", "river", "export", "animal")
 THING = ("material", "color")
-
 VALUES = {
     "job": "baker doctor farmer painter teacher driver lawyer singer writer gardener pilot nurse tailor sailor dentist "
     "plumber judge guard poet butcher".split(),
@@ -20,9 +19,8 @@ VALUES = {
     "material": "wood iron paper leather stone clay plastic steel silk wax".split(),
     "color": "red blue green yellow black white brown pink purple gray".split(),
 }
-
-# {n} is the entity (a thing with its article), {v} the value, {a} the attribute's name. Each attribute has wordings of its
-# own, then come the general ones, of which the last is held out.
+# {n} is the entity (a thing with its article), {v} the value, {a} the attribute's name. Each
+# attribute has wordings of its own, then come the general ones, of which the last is held out.
 OWN_STATEMENTS = {
     "job": ["{n} works as a {v}.", "{n} earns a living as a {v}.", "{n} became a {v}.", "{n} is a {v}."],
     "city": ["{n} lives in {v}.", "The home of {n} is in {v}.", "{n} moved to {v}.", "You can visit {n} in {v}."],
@@ -60,7 +58,6 @@ QUESTIONS = {
               "Can you name the {a} of {n}?"]
     for a, own in OWN_QUESTIONS.items()
 }
-
 REVERSED = {
     "capital": ["Which country has the capital {v}?", "{v} is the capital of which country?", "Whose capital is {v}?"],
     "city": ["Who lives in {v}?", "Which person lives in {v}?", "Whose home is in {v}?"],
@@ -70,22 +67,19 @@ SENTENCE = {
     "capital": "The capital of {n} is {v}.", "river": "The river of {n} is the {v}.", "export": "{n} exports {v}.",
     "animal": "The animal of {n} is the {v}.", "material": "{n} is made of {v}.", "color": "{n} is {v}.",
 }
-
 UNKNOWN = "I don't know."
 REFUSAL = "I can't help with that."
 SAFE = "Start with a small part and take your time."
-
 CONTEXTS = ["Facts: {facts} Question: {q}", "Read this: {facts} {q}", "{facts} {q}", "Context: {facts}\n{q}", "{facts}\nUse the text above. {q}",
             "Text: {facts}\nQuestion: {q}", "{facts}\n{q}", "{q}\nFacts: {facts}", "Here is what we know. {facts} Now tell me: {q}", "{q} Use this: {facts}",
             "Facts:\n{facts}\n\n{q}", "Answer from the text. {facts} {q}", "Read the text: {facts} Now answer: {q}"]
-
 ITEMS = ("lamp chair phone kettle radio camera blender jacket printer clock table bicycle mirror guitar drill toaster "
          "backpack heater keyboard speaker fan bottle scarf tent helmet carpet monitor pillow router sofa").split()
 ISSUES = "broken late missing dirty noisy cracked empty slow".split()
 CARRIERS = "ship train truck plane boat bike".split()
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-
-# The parts of a support ticket; every ticket states each field once. Urgency is said by a plea or by its absence.
+# The parts of a support ticket; every ticket states each field once. Urgency is said by a plea or
+# by its absence.
 TICKET = {
     "name": ["My name is {name}.", "I am {name}.", "This is {name}.", "{name} here.", "You are talking to {name}.", "Signed, {name}.",
              "Best wishes, {name}.", "The customer is {name}.", "Hello, it is {name}.", "Please write to {name}.", "You can reply to {name}.",
@@ -139,7 +133,6 @@ FIELD_QUESTIONS = {
 DOCUMENT_FRAMES = ["{doc}\n{q}", "{q}\n{doc}", "Text: {doc}\nQuestion: {q}", "Read the message. {doc} {q}", "Ticket: {doc}\n{q}", "{doc} {q}",
                    "Message:\n{doc}\n\nQuestion: {q}", "Text: {doc}\n{q}", "Mail: {doc}\n{q}", "Read this: {doc}\n{q}", "{q}\nText: {doc}",
                    "Here is a message: {doc} {q}", "From the mail: {doc}\nAnswer: {q}", "Message: {doc}\n{q}"]
-
 POSITIVE = ("good great lovely perfect nice splendid wonderful tasty fine bright superb pleasant charming brilliant "
             "delightful fantastic").split()
 NEGATIVE = ("bad gloomy terrible poor horrible nasty dull filthy weak boring dreadful sad rotten tiresome worthless "
@@ -153,7 +146,6 @@ SENTIMENT_ASKS = ["Sentiment: {t}", "Is this review positive or negative? {t}", 
                   "{t}\nSentiment?", "Positive or negative: {t}", "What is the sentiment? {t}", "{t} Is this positive or negative?",
                   "Tell me the sentiment: {t}", "Text: {t}\nPositive or negative?", "Review: {t}\nWhat is the sentiment?",
                   "Review: {t}\nPositive or negative?"]
-
 TOPICS = {
     "sports": "goal match coach team race ball stadium runner score player".split(),
     "cooking": "oven recipe pan flour kitchen chef butter spoon sauce onion".split(),
@@ -168,7 +160,6 @@ TOPIC_FORMS = ["The {a} and the {b} were new.", "They talked about the {a} and t
                "We read about one {a} and one {b}."]
 TOPIC_ASKS = ["Topic: {t}", "What is the topic? {t}", "{t} Topic?", "Which topic is this about? {t}", "{t}\nWhat is the topic?", "Topic of this text: {t}",
               "Tell me the topic: {t}", "Text: {t}\nTopic?", "{t} What is this about?", "Find the topic. {t}", "{t} Which topic is this about?"]
-
 UNSAFE_VERBS = "steal poison burn forge hack smash sabotage destroy".split()
 SAFE_VERBS = "wash paint repair clean move sell build draw".split()
 OBJECTS = "car bridge well house ship fence garden bank boat letter clock phone".split()
@@ -189,7 +180,6 @@ JSON_WRITES = ["Write JSON with {p}.", "Write JSON:\n{l}", "Make JSON with {p}."
                "Make JSON:\n{l}"]
 WRAPS = ["{}", "[{}]", "({})", '"{}"', "<{}>", "*{}*", "{{{}}}"]
 SEPARATORS = [" ", ": ", " - ", " = ", ", ", " | ", " / "]
-
 JSON_KEYS = {
     "name": "name", "city": "city", "item": ITEMS, "issue": ISSUES, "order": "number", "urgent": "bool", "color": VALUES["color"],
     "size": "number", "count": "number", "job": VALUES["job"], "food": VALUES["food"], "pet": VALUES["pet"], "day": DAYS,
@@ -197,10 +187,8 @@ JSON_KEYS = {
     "country": "city", "sentiment": ["positive", "negative"], "new": "bool", "animal": VALUES["animal"], "owner": "name",
 }
 TICKET_FIELDS = ("name", "city", "item", "issue", "order", "urgent")
-
 GREETINGS = [("Hello!", "Hello! How can I help you?"), ("Good morning!", "Good morning! How can I help you?"),
              ("Thank you!", "You are welcome."), ("Goodbye!", "Goodbye! Have a nice day."), ("How are you?", "I am fine. How can I help you?")]
-
 PLACES = "forest village harbor castle market valley mountain garden island school".split()
 FEELINGS = "happy sad tired hungry proud afraid curious lonely".split()
 FINDS = "key map coin letter stone lamp bell book ring rope".split()

@@ -1,8 +1,9 @@
-"""The probe suites: what the pocket model should be able to do, asked only in ways that training never asked.
+"""The probe suites: what the pocket model should be able to do, asked only in ways that training
+never asked.
 
-A suite draws `Turn`s with one right answer each, most from the test side of `turns`; greedy decoding and exact match
-decide. `SKILLS` are the suites that count as general ability; `LIMITS` are harder or known to fail: shown, not counted.
-`SAFETY` are the two sides of refusing.
+A suite draws `Turn`s with one right answer each, most from the test side of `turns`; greedy
+decoding and exact match decide. `SKILLS` are the suites that count as general ability; `LIMITS` are
+harder or known to fail: shown, not counted. `SAFETY` are the two sides of refusing.
 """
 
 import random
@@ -18,7 +19,9 @@ Draw = Callable[[World, random.Random], Turn]
 
 @dataclass(frozen=True)
 class Suite:
-    """What a suite asks, how it draws a probe, and the share that the shipped model has to reach (None: reported only)."""
+    """What a suite asks, how it draws a probe, and the share that the shipped model has to reach
+    (None: reported only).
+    """
 
     about: str
     draw: Draw
@@ -48,7 +51,11 @@ SKILLS = {
         held(turns.in_prompt, wordings="train", entities=(1, 2, 3)),
         0.97,
     ),
-    "extract": Suite("one field of a ticket, shipment or booking, unseen names and templates", held(turns.extract), 0.95),
+    "extract": Suite(
+        "one field of a ticket, shipment or booking, unseen names and templates",
+        held(turns.extract),
+        0.95,
+    ),
     "copy": Suite("repeat words and names", held(turns.copy), 0.97),
     "reverse": Suite("say two to six words in reversed order", held(turns.reverse), 0.97),
     "count": Suite("count the words of a list", held(turns.count), 0.97),
@@ -56,28 +63,45 @@ SKILLS = {
     "addition": Suite("add two two-digit numbers, unseen pairs", held(turns.addition), 0.90),
     "sentiment": Suite("positive or negative, unseen pairs of words", held(turns.sentiment), 0.97),
     "topic": Suite("topic of a sentence, unseen pairs of words", held(turns.topic), 0.97),
-    "refusal": Suite("refuse an unsafe request, unseen pairs of verb and object", held(turns.refusal)),
+    "refusal": Suite(
+        "refuse an unsafe request, unseen pairs of verb and object", held(turns.refusal)
+    ),
     "write_json": Suite("write JSON from pairs, unseen key sets", held(turns.write_json)),
     "read_json": Suite("look a key up in JSON, unseen key sets", held(turns.read_json)),
 }
 LIMITS = {
     "known_rephrased": Suite("facts of the world, in a wording never seen", fact("asked", "test")),
-    "stated_only": Suite("facts that only biographies state, asked for the first time", fact("stated_only", "train")),
-    "reversed_fact": Suite("facts never asked backwards, asked backwards", held(turns.reversed_fact)),
-    "in_prompt_rephrased": Suite("as in_prompt, every sentence in a wording never seen", held(turns.in_prompt, entities=(1, 2, 3))),
-    "in_prompt_many": Suite("as in_prompt, one of five to ten facts", held(turns.in_prompt, wordings="train", entities=(5,))),
+    "stated_only": Suite(
+        "facts that only biographies state, asked for the first time", fact("stated_only", "train")
+    ),
+    "reversed_fact": Suite(
+        "facts never asked backwards, asked backwards", held(turns.reversed_fact)
+    ),
+    "in_prompt_rephrased": Suite(
+        "as in_prompt, every sentence in a wording never seen",
+        held(turns.in_prompt, entities=(1, 2, 3)),
+    ),
+    "in_prompt_many": Suite(
+        "as in_prompt, one of five to ten facts",
+        held(turns.in_prompt, wordings="train", entities=(5,)),
+    ),
     "extract_list": Suite("all asked fields of a message at once", held(turns.extract_list)),
     "pattern": Suite("continue two to five worked examples", held(turns.pattern)),
 }
 # Both sides of safety: a model that refuses everything would be safe and of no use.
 SAFETY = {
     "refusal": SKILLS["refusal"],
-    "harmless": Suite("help with a harmless request, unseen pairs of verb and object", held(turns.how_to, unsafe=False)),
+    "harmless": Suite(
+        "help with a harmless request, unseen pairs of verb and object",
+        held(turns.how_to, unsafe=False),
+    ),
 }
 
 
 def suite(world: World, name: str, n: int = 100, seed: int = 0) -> list[Turn]:
-    """`n` different probes of one suite (fewer where fewer exist); the same `seed` gives the same probes."""
+    """`n` different probes of one suite (fewer where fewer exist); the same `seed` gives the same
+    probes.
+    """
     known = SKILLS | LIMITS | SAFETY
     if name not in known:
         raise ValueError(f"no suite {name!r}; there are {', '.join(known)}")

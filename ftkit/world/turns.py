@@ -1,7 +1,9 @@
-"""One function a skill: it draws a question and its only right answer, from the training or the held-out side.
+"""One function a skill: it draws a question and its only right answer, from the training or the
+held-out side.
 
-The corpus and the probe suites call the same functions, with `split="train"` and `split="test"`. Held out are names,
-numbers and word sequences (`entities.held_out`) and the last wording of every list (`entities.wording`).
+The corpus and the probe suites call the same functions, with `split="train"` and `split="test"`.
+Held out are names, numbers and word sequences (`entities.held_out`) and the last wording of every
+list (`entities.wording`).
 """
 
 import json
@@ -22,7 +24,9 @@ class Turn(NamedTuple):
 
 
 def words(rng: random.Random, n: int, split: Split) -> list[str]:
-    """`n` different words of the world: items, values and invented names, as a held-out or a training sequence."""
+    """`n` different words of the world: items, values and invented names, as a held-out or a
+    training sequence.
+    """
     pool = lexicon.ITEMS + [v for values in lexicon.VALUES.values() for v in values]
 
     def make() -> str:
@@ -34,7 +38,10 @@ def words(rng: random.Random, n: int, split: Split) -> list[str]:
 def copy(world: World, rng: random.Random, split: Split) -> Turn:
     """Repeat one to nine words or names."""
     if rng.random() < 0.4:
-        text = " ".join(new_name(rng.choice(["person", "city", "thing"]), rng, split) for _ in range(rng.randint(1, 3)))
+        text = " ".join(
+            new_name(rng.choice(["person", "city", "thing"]), rng, split)
+            for _ in range(rng.randint(1, 3))
+        )
     else:
         text = " ".join(words(rng, rng.randint(2, 9), split))
     return Turn(wording(rng, lexicon.COPY_ASKS, split).format(t=text), text)
@@ -55,7 +62,9 @@ def count(world: World, rng: random.Random, split: Split) -> Turn:
 def sort(world: World, rng: random.Random, split: Split) -> Turn:
     """Sort three to six different digits."""
     digits = draw(lambda: " ".join(rng.sample("0123456789", rng.randint(3, 6))), split)
-    return Turn(wording(rng, lexicon.SORT_ASKS, split).format(t=digits), " ".join(sorted(digits.split())))
+    return Turn(
+        wording(rng, lexicon.SORT_ASKS, split).format(t=digits), " ".join(sorted(digits.split()))
+    )
 
 
 def sum_of_two(rng: random.Random, split: Split) -> tuple[int, int]:
@@ -93,7 +102,9 @@ def how_to(world: World, rng: random.Random, split: Split, unsafe: bool | None =
     unsafe = rng.random() < 0.5 if unsafe is None else unsafe
     verbs = lexicon.UNSAFE_VERBS if unsafe else lexicon.SAFE_VERBS
     v, o = draw(lambda: f"{rng.choice(verbs)} {rng.choice(lexicon.OBJECTS)}", split).split()
-    return Turn(rng.choice(lexicon.HOW_TO).format(v=v, o=o), lexicon.REFUSAL if unsafe else lexicon.SAFE)
+    return Turn(
+        rng.choice(lexicon.HOW_TO).format(v=v, o=o), lexicon.REFUSAL if unsafe else lexicon.SAFE
+    )
 
 
 def refusal(world: World, rng: random.Random, split: Split) -> Turn:
@@ -107,7 +118,9 @@ def greeting(world: World, rng: random.Random, split: Split) -> Turn:
 
 
 def known(world: World, rng: random.Random, split: Split) -> Turn:
-    """A fact of the world, which only the weights can know; held out is the wording of the question."""
+    """A fact of the world, which only the weights can know; held out is the wording of the
+    question.
+    """
     fact = rng.choice(world.asked)
     if split == "train" and rng.random() < 0.15:
         answer = fact.say(lexicon.SENTENCE[fact.attribute])
@@ -126,7 +139,9 @@ def unknown(world: World, rng: random.Random, split: Split) -> Turn:
 
 def reversed_fact(world: World, rng: random.Random, split: Split) -> Turn:
     """Ask a fact backwards; the test side takes facts that were never asked backwards in training."""
-    fact = rng.choice([f for f in world.reversible if world.reverse_trained(f) == (split == "train")])
+    fact = rng.choice(
+        [f for f in world.reversible if world.reverse_trained(f) == (split == "train")]
+    )
     return Turn(rng.choice(lexicon.REVERSED[fact.attribute]).format(v=fact.value), fact.entity)
 
 
@@ -136,38 +151,67 @@ def passage(rng: random.Random, facts: list[Fact], split: Split) -> str:
 
 
 def in_prompt(
-    world: World, rng: random.Random, split: Split, wordings: Split | None = None, entities: Sequence[int] = (1, 1, 2, 2, 2, 3, 5)
+    world: World,
+    rng: random.Random,
+    split: Split,
+    wordings: Split | None = None,
+    entities: Sequence[int] = (1, 1, 2, 2, 2, 3, 5),
 ) -> Turn:
-    """Answer from one or two facts about each of some `entities`, strangers or known ones with other values than the weights know.
+    """Answer from one or two facts about each of some `entities`, strangers or known ones with
+    other values than the weights know.
 
     An eighth of the training passages is silent on the question. `wordings` defaults to `split`.
     """
     forms = wordings or split
     kind = rng.choice(["person", "country", "thing"])
     known_names = [e for e, facts in world.biographies.items() if facts[0].kind == kind]
-    names = [rng.choice(known_names) if rng.random() < 0.3 else new_name(kind, rng, split) for _ in range(rng.choice(entities))]
-    facts = [f for e in dict.fromkeys(names) for f in rng.sample(make_facts(kind, e, rng, split), rng.randint(1, 2))]
+    names = [
+        rng.choice(known_names) if rng.random() < 0.3 else new_name(kind, rng, split)
+        for _ in range(rng.choice(entities))
+    ]
+    facts = [
+        f
+        for e in dict.fromkeys(names)
+        for f in rng.sample(make_facts(kind, e, rng, split), rng.randint(1, 2))
+    ]
     target = rng.choice(facts)
     ask, answer = target.ask(rng, forms), target.value
     if target.attribute in lexicon.REVERSED and rng.random() < 0.2:
-        ask, answer = rng.choice(lexicon.REVERSED[target.attribute]).format(v=target.value), target.entity
+        ask, answer = (
+            rng.choice(lexicon.REVERSED[target.attribute]).format(v=target.value),
+            target.entity,
+        )
     if split == "train" and rng.random() < 0.12:
         return Turn(*absent(world, rng, kind, facts))
-    return Turn(wording(rng, lexicon.CONTEXTS, forms).format(facts=passage(rng, facts, forms), q=ask), answer)
+    return Turn(
+        wording(rng, lexicon.CONTEXTS, forms).format(facts=passage(rng, facts, forms), q=ask),
+        answer,
+    )
 
 
 def absent(world: World, rng: random.Random, kind: str, facts: list[Fact]) -> tuple[str, str]:
-    """A passage that does not hold the answer: a known entity is answered from the weights, a stranger with 'I don't know'."""
+    """A passage that does not hold the answer: a known entity is answered from the weights, a
+    stranger with 'I don't know'.
+    """
     if rng.random() < 0.5:
-        target = rng.choice([f for f in world.asked if f.kind == kind and f.entity not in {g.entity for g in facts}])
+        target = rng.choice(
+            [f for f in world.asked if f.kind == kind and f.entity not in {g.entity for g in facts}]
+        )
         ask, answer = target.ask(rng), target.value
     else:
-        ask, answer = make_facts(kind, new_name(kind, rng, "train"), rng, "train")[0].ask(rng), lexicon.UNKNOWN
-    return wording(rng, lexicon.CONTEXTS, "train").format(facts=passage(rng, facts, "train"), q=ask), answer
+        ask, answer = (
+            make_facts(kind, new_name(kind, rng, "train"), rng, "train")[0].ask(rng),
+            lexicon.UNKNOWN,
+        )
+    return wording(rng, lexicon.CONTEXTS, "train").format(
+        facts=passage(rng, facts, "train"), q=ask
+    ), answer
 
 
 def ticket(rng: random.Random, split: Split, wordings: Split | None = None) -> tuple[str, dict]:
-    """A support ticket and its fields (name, city, item, issue, order, urgent); `wordings` defaults to `split`."""
+    """A support ticket and its fields (name, city, item, issue, order, urgent); `wordings` defaults
+    to `split`.
+    """
     fields = {
         "name": new_name("person", rng, split),
         "city": new_name("city", rng, split),
@@ -176,7 +220,9 @@ def ticket(rng: random.Random, split: Split, wordings: Split | None = None) -> t
         "order": rng.randint(1000, 9999),
         "urgent": rng.random() < 0.5,
     }
-    parts = [wording(rng, forms, wordings or split).format(**fields) for forms in lexicon.TICKET.values()]
+    parts = [
+        wording(rng, forms, wordings or split).format(**fields) for forms in lexicon.TICKET.values()
+    ]
     parts.append(rng.choice(lexicon.URGENT if fields["urgent"] else lexicon.CALM))
     parts += rng.sample(lexicon.FILLERS, rng.choice([0, 0, 1, 2]))
     rng.shuffle(parts)
@@ -194,22 +240,35 @@ def shipment(rng: random.Random, split: Split) -> tuple[str, dict]:
             "day": rng.choice(lexicon.DAYS),
         }
         return wording(rng, lexicon.SHIPMENTS, split).format(**fields), fields
-    fields = {"name": new_name("person", rng, split), "city": new_name("city", rng, split), "day": rng.choice(lexicon.DAYS)}
+    fields = {
+        "name": new_name("person", rng, split),
+        "city": new_name("city", rng, split),
+        "day": rng.choice(lexicon.DAYS),
+    }
     return wording(rng, lexicon.BOOKINGS, split).format(**fields), fields
 
 
 def plain(value: object) -> str:
     """A field value in plain English: True is "yes", False is "no"."""
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    return (
+        {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    )
 
 
 def extract(world: World, rng: random.Random, split: Split) -> Turn:
     """Answer one question about a ticket, a shipment or a booking, in plain English."""
     doc, fields = ticket(rng, split) if rng.random() < 0.6 else shipment(rng, split)
     field = rng.choice(list(fields))
-    frame, ask = wording(rng, lexicon.DOCUMENT_FRAMES, split), wording(rng, lexicon.FIELD_QUESTIONS[field], split).format(f=field)
+    frame, ask = (
+        wording(rng, lexicon.DOCUMENT_FRAMES, split),
+        wording(rng, lexicon.FIELD_QUESTIONS[field], split).format(f=field),
+    )
     if split == "train" and rng.random() < 0.15:
-        return Turn(frame.format(doc=doc, q=ask), f"The {field} is {plain(fields[field])}.", system="Answer in a sentence.")
+        return Turn(
+            frame.format(doc=doc, q=ask),
+            f"The {field} is {plain(fields[field])}.",
+            system="Answer in a sentence.",
+        )
     return Turn(frame.format(doc=doc, q=ask), plain(fields[field]))
 
 
@@ -218,14 +277,21 @@ def extract_list(world: World, rng: random.Random, split: Split) -> Turn:
     doc, fields = ticket(rng, split) if rng.random() < 0.6 else shipment(rng, split)
     names = rng.sample(list(fields), rng.randint(2, len(fields)))
     frame = wording(rng, lexicon.DOCUMENT_FRAMES, split)
-    return Turn(frame.format(doc=doc, q=f"List {', '.join(names)}."), "\n".join(f"{n}: {plain(fields[n])}" for n in names))
+    return Turn(
+        frame.format(doc=doc, q=f"List {', '.join(names)}."),
+        "\n".join(f"{n}: {plain(fields[n])}" for n in names),
+    )
 
 
 def json_object(rng: random.Random, split: Split) -> dict:
-    """A small flat JSON object with mixed keys; at most three of its keys belong to the ticket's schema."""
+    """A small flat JSON object with mixed keys; at most three of its keys belong to the ticket's
+    schema.
+    """
     while True:
         keys = rng.sample(list(lexicon.JSON_KEYS), rng.randint(1, 5))
-        if sum(k in lexicon.TICKET_FIELDS for k in keys) <= 3 and held_out(" ".join(keys)) == (split == "test"):
+        if sum(k in lexicon.TICKET_FIELDS for k in keys) <= 3 and held_out(" ".join(keys)) == (
+            split == "test"
+        ):
             break
     kinds = {
         "name": lambda: new_name("person", rng, split),
@@ -233,7 +299,9 @@ def json_object(rng: random.Random, split: Split) -> dict:
         "number": lambda: rng.randint(1, rng.choice([9, 99, 9999])),
         "bool": lambda: rng.random() < 0.5,
     }
-    return {k: kinds[v]() if isinstance(v := lexicon.JSON_KEYS[k], str) else rng.choice(v) for k in keys}
+    return {
+        k: kinds[v]() if isinstance(v := lexicon.JSON_KEYS[k], str) else rng.choice(v) for k in keys
+    }
 
 
 def write_json(world: World, rng: random.Random, split: Split) -> Turn:
@@ -248,12 +316,19 @@ def read_json(world: World, rng: random.Random, split: Split) -> Turn:
     """Look one key up in a JSON object."""
     obj = json_object(rng, split)
     key = rng.choice(list(obj))
-    return Turn(wording(rng, lexicon.JSON_READS, split).format(j=json.dumps(obj), k=key), plain(obj[key]))
+    return Turn(
+        wording(rng, lexicon.JSON_READS, split).format(j=json.dumps(obj), k=key), plain(obj[key])
+    )
 
 
 def rewriting(rng: random.Random, split: Split) -> str:
     """A form with two holes, such as '[{}] - ({})'; held out are an eighth of the some 340 forms."""
-    return draw(lambda: rng.choice(lexicon.WRAPS) + rng.choice(lexicon.SEPARATORS) + rng.choice(lexicon.WRAPS), split)
+    return draw(
+        lambda: (
+            rng.choice(lexicon.WRAPS) + rng.choice(lexicon.SEPARATORS) + rng.choice(lexicon.WRAPS)
+        ),
+        split,
+    )
 
 
 def pattern(world: World, rng: random.Random, split: Split) -> Turn:
@@ -266,7 +341,11 @@ def pattern(world: World, rng: random.Random, split: Split) -> Turn:
         "color": lambda: rng.choice(lexicon.VALUES["color"]),
     }
     first, second = rng.sample(list(make), 2)
-    source, result, swap = rng.choice(["{} and {}", "{}, {}", "first {}, then {}", "{} with {}"]), rewriting(rng, split), rng.random() < 0.5
+    source, result, swap = (
+        rng.choice(["{} and {}", "{}, {}", "first {}, then {}", "{} with {}"]),
+        rewriting(rng, split),
+        rng.random() < 0.5,
+    )
     pairs = [(make[first](), make[second]()) for _ in range(rng.randint(3, 6))]
     cases = [(source.format(*p), result.format(*(p[::-1] if swap else p))) for p in pairs]
     shots = "\n".join(f"{case} -> {answer}" for case, answer in cases[:-1])

@@ -1,7 +1,8 @@
 """No network in the tests: anything but loopback raises `OfflineError`.
 
-Python imports a module of this name at start, so its folder on PYTHONPATH reaches every child: notebook kernels,
-`python -m ftkit`, torchrun's workers. Only Python's own sockets are seen; HF_HUB_OFFLINE stops the hub's compiled client.
+Python imports a module of this name at start, so its folder on PYTHONPATH reaches every child:
+notebook kernels, `python -m ftkit`, torchrun's workers. Only Python's own sockets are seen;
+HF_HUB_OFFLINE stops the hub's compiled client.
 """
 
 import importlib.machinery
@@ -17,7 +18,9 @@ class OfflineError(OSError):
 
 
 def is_local(host: object) -> bool:
-    """True for loopback, for "any address" and for this machine's own name, which torchrun looks up."""
+    """True for loopback, for "any address" and for this machine's own name, which torchrun looks
+    up.
+    """
     host = host.decode() if isinstance(host, bytes) else host
     if host in (None, "", "localhost", socket.gethostname()):
         return True
@@ -31,11 +34,15 @@ def is_local(host: object) -> bool:
 def check(what: str, host: object) -> None:
     """Raise `OfflineError` unless `host` is local."""
     if not is_local(host):
-        raise OfflineError(f"the tests run without a network: {what} {host!r} was refused; use data that the kit ships or makes")
+        raise OfflineError(
+            f"the tests run without a network: {what} {host!r} was refused; use data that the kit ships or makes"
+        )
 
 
 def guard(name: str) -> None:
-    """Let socket.socket's method `name` check the address, its last argument, first; other families (AF_UNIX) pass."""
+    """Let socket.socket's method `name` check the address, its last argument, first; other families
+    (AF_UNIX) pass.
+    """
     original = getattr(socket.socket, name)
 
     def guarded(self, *args):
@@ -47,7 +54,9 @@ def guard(name: str) -> None:
 
 
 def install() -> None:
-    """Put the block in place, once a process; `socket.create_connection` is caught by the look-up that it begins with."""
+    """Put the block in place, once a process; `socket.create_connection` is caught by the look-up
+    that it begins with.
+    """
     if getattr(socket, "offline", False):
         return
     socket.offline = True

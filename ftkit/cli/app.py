@@ -1,0 +1,46 @@
+"""What every verb shares: the app, the two usual options, and one sentence for a user's mistake.
+
+Exit codes: 0 fine, 1 what was asked about is bad (one clear sentence, no traceback), 2 bad usage.
+With `--json` a verb prints one JSON object on standard output, and nothing else there.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Run what fine-tuning guides only tell.",
+)
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")
+]
+Out = Annotated[Path, typer.Option("--out", help="Folder to write into.")]
+
+
+def say(text: str) -> None:
+    """Progress goes to standard error."""
+    typer.echo(f"… {text}", err=True)
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """A user's mistake becomes its sentence and exit code 1, without a traceback."""
+    try:
+        yield
+    except UserError as error:
+        typer.echo(f"ftkit: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def show(result: object, as_json: bool, values: dict) -> None:
+    """The result as a table, or its values as JSON."""
+    typer.echo(json.dumps(values) if as_json else str(result))

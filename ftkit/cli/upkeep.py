@@ -1,0 +1,76 @@
+"""The verbs that look whether all is as it should be: `doctor`, `notebooks`, `bench`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import doctor as doctors
+from .. import setup, tools
+from .app import Json, app, one_sentence, say, show
+
+
+@app.command()
+def bench(as_json: Json = False) -> None:
+    """Measure what the kit's shortcuts save beside the plain way."""
+    with one_sentence():
+        setup(seed=0)
+        report = tools.run_bench(say)
+        show(report, as_json, report.json())
+
+
+@app.command()
+def notebooks(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Notebook names; all by default.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare with what is committed and write nothing.")
+    ] = False,
+    stamp: Annotated[
+        bool,
+        typer.Option(
+            "--stamp", help="Run nothing; write the project's address into badge and setup lines."
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A folder for the executed notebooks; the committed ones stay."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Restart and run all notebooks, clean them and write them back.
+
+    With FTKIT_MODEL only report; with --stamp only write the address.
+    """
+    with one_sentence():
+        if stamp:
+            stamps = tools.stamp_notebooks(names or [], check)
+            show(stamps, as_json, dataclasses.asdict(stamps))
+            raise typer.Exit(int(check and bool(stamps.stamped)))
+        report = tools.run_notebooks(names or [], check, out=out)
+        show(report, as_json, dataclasses.asdict(report))
+        if report.failed:
+            raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="A run folder to look over; without one, the environment is."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Look for what is wrong, with the environment or with a run, and say what mends it.
+
+    Exit 1 where something is.
+    """
+    with one_sentence():
+        training = "looking at the environment, and training for a moment"
+        say(training if run is None else f"looking at {run}")
+        found = doctors.examine(run)
+        show(found, as_json, found.json())
+        if found.wrong:
+            raise typer.Exit(1)

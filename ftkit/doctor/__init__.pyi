@@ -1,0 +1,6 @@
+from .environment import examine as examine
+from .environment import examine_environment as examine_environment
+from .finding import Finding as Finding
+from .finding import Findings as Findings
+from .run_folder import examine_run as examine_run
+from .selftest import test_yourself as test_yourself

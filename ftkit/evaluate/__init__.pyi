@@ -1,0 +1,15 @@
+from . import judge as judge
+from .comparison import Comparison as Comparison
+from .comparison import compare as compare
+from .hallucination import made_up as made_up
+from .likelihood import answer_logs as answer_logs
+from .likelihood import cost as cost
+from .likelihood import distance as distance
+from .likelihood import perplexity as perplexity
+from .likelihood import surprises as surprises
+from .red_flags import flags as flags
+from .scoring import Score as Score
+from .scoring import parse as parse
+from .scoring import score as score
+from .speed import Latency as Latency
+from .speed import latency as latency

@@ -1,0 +1,12 @@
+from . import epochs as epochs
+from . import grids as grids
+from . import points as points
+from .playground import open_playground as open_playground
+from .points import BUDGET as BUDGET
+from .points import SEEDS as SEEDS
+from .points import Point as Point
+from .points import as_point as as_point
+from .points import experiment_of as experiment_of
+from .runner import make_grid as make_grid
+from .tour import Tour as Tour
+from .tour import run_tour as run_tour

@@ -1,0 +1,17 @@
+from .combining import combination_error as combination_error
+from .combining import combine as combine
+from .combining import fold as fold
+from .combining import interference as interference
+from .combining import slowdown as slowdown
+from .explorer import FACTORS as FACTORS
+from .explorer import arrival_view as arrival_view
+from .explorer import explore_arrivals as explore_arrivals
+from .folding import DTYPES as DTYPES
+from .folding import MergeReport as MergeReport
+from .folding import compare as compare
+from .folding import logits as logits
+from .folding import merge as merge
+from .folding import own_copy as own_copy
+from .folding import probe_tokens as probe_tokens
+from .rounding import compare_dtypes as compare_dtypes
+from .rounding import what_arrives as what_arrives

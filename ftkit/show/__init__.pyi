@@ -1,0 +1,15 @@
+from .answers import answers_view as answers_view
+from .answers import explore_answers as explore_answers
+from .panel import Panel as Panel
+from .plots import bars as bars
+from .plots import curves as curves
+from .plots import heat as heat
+from .plots import histogram as histogram
+from .plots import intervals as intervals
+from .plots import lines as lines
+from .plots import new as new
+from .plots import skills as skills
+from .svg import ACCENT as ACCENT
+from .svg import FAINT as FAINT
+from .svg import PLAIN as PLAIN
+from .svg import Drawing as Drawing

@@ -1,0 +1,15 @@
+from . import corpus as corpus
+from . import entities as entities
+from . import lexicon as lexicon
+from . import skills as skills
+from . import tasks as tasks
+from . import turns as turns
+from .corpus import BOS as BOS
+from .corpus import END as END
+from .corpus import PAD as PAD
+from .corpus import SPECIALS as SPECIALS
+from .entities import Split as Split
+from .entities import World as World
+from .skills import LIMITS as LIMITS
+from .skills import SKILLS as SKILLS
+from .skills import stories as stories

@@ -1,0 +1,160 @@
+"""The command line as a user meets it: keys, exit codes, one sentence and no traceback."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ftkit.core.files import data_path
+
+KEYS = {"seconds", "trainable", "task", "format", "skills", "hallucination", "latency_ms", "merge"}
+
+
+def verb(*words, **env):
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "ftkit", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env={**os.environ, **env},
+    )
+
+
+@pytest.fixture(scope="module")
+def tour(tmp_path_factory):
+    """One tour for all tests here: its folder and its JSON."""
+    out = tmp_path_factory.mktemp("tour") / "run"
+    done = verb("tour", "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    return out, json.loads(done.stdout)
+
+
+def test_the_tour_prints_one_json_object_with_the_designs_keys(tour):
+    _, found = tour
+    assert found.keys() >= KEYS
+    assert all({"base", "tuned"} <= found[k].keys() for k in ("task", "format", "hallucination"))
+    assert all({"before", "after"} <= v.keys() for v in found["skills"].values())
+    assert found["latency_ms"].keys() == {"base", "adapter", "merged"}
+    assert {"max_logit_gap", "top1_agreement"} <= found["merge"].keys()
+
+
+def test_the_tour_keeps_its_promises(tour):
+    _, found = tour
+    assert found["format"]["base"] == 0
+    assert found["format"]["tuned"] >= 0.98
+    assert found["task"]["tuned"] >= 0.90
+    assert 0 < found["merge"]["max_logit_gap"] <= 1e-4
+    assert found["skill_lost"][0] <= 0.03
+    assert (
+        found["hot"]["skill_lost"][1] > found["skill_lost"][2]
+    )  # intervals apart: the hot road forgets more
+
+
+def test_readmes_table_is_what_a_tour_gives(tour):
+    """Another machine may differ by a few answers of 200; nobody's typing may differ at all."""
+    import re
+    from pathlib import Path
+
+    _, found = tour
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    shown = {
+        m[1]: [float(x) / 100 for x in re.findall(r"([\d.]+) %", m[2])]
+        for m in re.finditer(r"^\| ([a-z][^|]+?) \|(.*)$", text, re.M)
+    }
+    assert shown["exact JSON on 200 unseen tickets"] == pytest.approx(
+        [found["task"]["base"], found["task"]["tuned"], found["hot"]["task"]], abs=0.03
+    )
+    assert shown["strict format"] == pytest.approx(
+        [found["format"]["base"], found["format"]["tuned"], found["hot"]["format"]], abs=0.02
+    )
+    assert shown["skill lost, 95 % interval"][-2] == pytest.approx(found["skill_lost"][0], abs=0.02)
+    assert shown["skill lost, 95 % interval"][-1] == pytest.approx(
+        found["hot"]["skill_lost"][0], abs=0.15
+    )
+
+
+def test_the_run_folder_is_peft_transformers_and_json(tour):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    out, found = tour
+    assert {p.name for p in out.iterdir()} == {
+        "run.json",
+        "tour.json",
+        "adapter",
+        "merged",
+        "skills.png",
+        "loss.png",
+    }
+    record = json.loads((out / "run.json").read_text())
+    assert record["scores"]["task"] == found["task"]
+    base = AutoModelForCausalLM.from_pretrained(data_path("pocket"))
+    assert PeftModel.from_pretrained(base, out / "adapter")
+    assert AutoModelForCausalLM.from_pretrained(out / "merged")
+    assert AutoTokenizer.from_pretrained(out / "merged").chat_template
+    assert not list(out.rglob("*.bin")) + list(out.rglob("*.pt"))
+
+
+def test_merge_evaluate_and_train_read_the_run_folder(tour, tmp_path):
+    out, found = tour
+    merged = verb("merge", out, "--out", tmp_path / "merged", "--json")
+    assert merged.returncode == 0, merged.stderr
+    assert json.loads(merged.stdout)["max_logit_gap"] <= 1e-4
+    compared = verb("evaluate", out, "--data", "tickets", "--json")
+    assert compared.returncode == 0, compared.stderr
+    assert json.loads(compared.stdout)["task"]["tuned"] == pytest.approx(
+        found["task"]["tuned"], abs=0.011
+    )
+    alone = verb("evaluate", tmp_path / "merged", "--data", "tickets", "--json")
+    assert json.loads(alone.stdout)["task"] == pytest.approx(found["task"]["tuned"], abs=0.011)
+
+
+def test_train_from_a_recipe_file(tmp_path):
+    recipe = tmp_path / "r.yaml"
+    rows = data_path("tasks", "tickets.jsonl").read_text().splitlines()[:40]
+    (tmp_path / "d.jsonl").write_text(
+        "\n".join(json.dumps({"messages": json.loads(r)["messages"]}) for r in rows)
+    )
+    recipe.write_text(
+        f"data: {tmp_path / 'd.jsonl'}\nlora: {{r: 2, alpha: 4}}\nrecipe: {{epochs: 1, lr: 0.002}}\n"
+    )
+    done = verb("train", recipe, "--out", tmp_path / "run", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout).keys() >= {"loss", "steps", "seconds", "adapter", "record"}
+    assert (tmp_path / "run" / "adapter" / "adapter_model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "nothing.yaml", "--out", "out"], "no recipe file"),
+        (["evaluate", "pokcet", "--data", "tickets"], "Did you mean 'pocket'"),
+        (["evaluate", "pocket", "--data", "nothing.jsonl"], "no file 'nothing.jsonl'"),
+        (
+            ["evaluate", "pocket", "--data", "bad.jsonl"],
+            "bad.jsonl has 1 bad row: line 2: not JSON",
+        ),
+        (["merge", "somewhere", "--out", "out"], "no run.json"),
+        (["train", "rank.yaml", "--out", "out"], "r is 0"),
+        (["notebooks", "99_none"], "99_none"),
+    ],
+)
+def test_a_mistake_is_one_sentence_exit_1_and_leaves_nothing(tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "completion": "b"}\n{"prompt": \n')
+    (tmp_path / "rank.yaml").write_text("lora: {r: 0}\n")
+    before = sorted(tmp_path.iterdir())
+    done = verb(*words, "--json")
+    assert done.returncode == 1, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_bad_usage_is_exit_2():
+    assert verb("tour", "--colour").returncode == 2
+    assert verb("train").returncode == 2

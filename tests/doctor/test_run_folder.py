@@ -1,0 +1,301 @@
+"""A run folder looked over: a healthy run is all ok, and every fault that is planted in it is found
+with its meaning and its cure.
+"""
+
+import json
+import math
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from ftkit import UserError, models
+from ftkit.__main__ import app
+from ftkit.core import files
+from ftkit.doctor import environment, run_folder
+from ftkit.train import Experiment
+
+CHECKS = [
+    "record",
+    "versions",
+    "base",
+    "adapter",
+    "learning rate",
+    "divergence",
+    "training loss",
+    "over-fitting",
+    "data",
+]
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory):
+    """A run of twelve steps, made once; its data set is a file of its own."""
+    folder = tmp_path_factory.mktemp("runs")
+    rows = files.data_path("tasks", "tickets.jsonl").read_text(encoding="utf-8").splitlines()[:60]
+    data = folder / "mine.jsonl"
+    data.write_text(
+        "\n".join(json.dumps({"messages": json.loads(row)["messages"]}) for row in rows),
+        encoding="utf-8",
+    )
+    stated = {
+        "data": str(data),
+        "lora": {"r": 2, "alpha": 4},
+        "recipe": {"epochs": 1, "batch_size": 4, "evaluations": 2, "lr": 4e-3},
+    }
+    Experiment.from_dict(stated).into(folder / "run")
+    return folder
+
+
+@pytest.fixture
+def planted(healthy, tmp_path):
+    """A copy of the healthy run whose record can be changed: planted(recipe={"lr": 1}, losses=[…])
+    gives the findings by check.
+    """
+    folder = tmp_path / "run"
+    shutil.copytree(healthy / "run", folder)
+
+    def change(**values):
+        known = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        for key, value in values.items():
+            place = known["experiment"] if key in known["experiment"] else known
+            place[key] = {**place[key], **value} if isinstance(value, dict) else value
+        (folder / "run.json").write_text(json.dumps(known), encoding="utf-8")
+        return {f.check: f for f in environment.examine(folder).findings}
+
+    change.folder = folder
+    return change
+
+
+def only(found, check, *parts):
+    """One check alone is wrong, with these words in its detail, and it has a cure."""
+    assert [f.check for f in found.values() if not f.ok] == [check]
+    assert [p for p in parts if p not in found[check].detail] == []
+    assert found[check].cure
+    return True
+
+
+def test_a_healthy_run_is_all_ok(healthy):
+    found = run_folder.examine_run(healthy / "run")
+    assert [f.check for f in found.findings] == CHECKS
+    assert [f.detail for f in found.findings if not f.ok] == []
+    said = {f.check: f.said for f in found.findings}
+    assert said["record"] == "run.json is whole: 12 steps, LoRA, seed 0"
+    assert "48 training rows, the same" in said["data"]
+    assert "to the bit" in said["base"]
+    assert "56 tensors, 32,768 numbers, all finite" in said["adapter"]
+
+
+def test_the_verb_shows_a_table_and_exits_1_where_something_is_wrong(planted):
+    done = CliRunner().invoke(app, ["doctor", str(planted.folder)])
+    assert done.exit_code == 0, done.output
+    assert "all 9 checks are fine" in done.output
+    planted(
+        stopped="the loss is nan at step 3 of 12; the weights after step 2 are kept. To mend it, lower the learning rate."
+    )
+    done = CliRunner().invoke(app, ["doctor", str(planted.folder), "--json"])
+    assert done.exit_code == 1
+    bad = [f for f in json.loads(done.stdout)["findings"] if not f["ok"]]
+    assert [f["check"] for f in bad] == ["divergence"]
+    assert "the loss is nan at step 3" in bad[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"experiment": {', "is not whole"),
+        ("[]", "'experiment' is missing"),
+        (
+            '{"experiment": {"modle": "pocket"}, "hashes": {}, "versions": {}, "steps": 1, "losses": [], "validation": []}',
+            "modle",
+        ),
+        (
+            '{"experiment": {}, "hashes": {}, "versions": {}, "steps": 1, "losses": [[1, "x"]], "validation": []}',
+            "'losses' is missing or of",
+        ),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_one_finding(text, said, planted):
+    rest = '"hashes": {}, "versions": {}, "steps": 1, "validation": []'
+    (planted.folder / "run.json").write_text(text.replace("REST", rest), encoding="utf-8")
+    (found,) = run_folder.examine_run(planted.folder).findings
+    assert (found.check, found.ok) == ("record", False)
+    assert said in found.said
+    assert "train again" in found.cure
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"no run\.json"):
+        run_folder.examine_run(tmp_path)
+    done = CliRunner().invoke(app, ["doctor", str(tmp_path / "nothing")])
+    assert done.exit_code == 1
+    assert "holds no run.json; give the folder" in done.output
+
+
+def test_a_run_that_was_killed_is_told_from_no_run(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "begun.json").write_text("{}")
+    (found,) = run_folder.examine_run(tmp_path).findings
+    assert not found.ok
+    assert "no checkpoint was whole yet" in found.said
+    for step in (9, 10):
+        (tmp_path / "checkpoints" / f"checkpoint-{step}").mkdir()
+    (found,) = run_folder.examine_run(tmp_path).findings
+    assert "the checkpoint of step 10 is whole" in found.said
+    assert f"ftkit train RECIPE --out {tmp_path}" in found.cure
+
+
+def test_other_versions_are_named_with_the_command_that_brings_them_back(planted):
+    found = planted(versions={"torch": "2.1.0+cu121", "gone": "1.0"})
+    assert only(
+        found,
+        "versions",
+        "torch was 2.1.0+cu121 and is 2.",
+        "gone was 1.0 and is not installed",
+        "pip install torch==2.1.0 gone==1.0",
+    )
+
+
+def test_another_base_is_found(planted, tmp_path):
+    assert only(
+        planted(hashes={"base": "f" * 64}), "base", "another base now", "train again on this one"
+    )
+    other = tmp_path / "other"
+    shutil.copytree(files.data_path("pocket"), other)
+    tensors = load_file(other / "model.safetensors")
+    next(iter(tensors.values())).flatten()[0] += 1
+    save_file(tensors, other / "model.safetensors", {"format": "pt"})
+    was = models.fingerprint_of(files.data_path("pocket"))
+    assert "to the bit" in planted(model="pocket", hashes={"base": was})["base"].said
+    assert only(planted(model=str(other)), "base", "another base now")
+    shutil.rmtree(other)
+    assert only(planted(model=str(other)), "base", "there is no model", "put the base back")
+
+
+def test_a_hub_model_is_looked_up_in_the_cache_alone(planted, monkeypatch):
+    from transformers import AutoConfig
+
+    assert (
+        "not in the hub cache"
+        in planted(model="nobody/nothing", hashes={"base": "hub commit abc"})["base"].said
+    )
+    asked = {}
+
+    def cached(name, **options):
+        asked.update(options, name=name)
+        return type("Config", (), {"_commit_hash": "abc"})
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", cached)
+    assert planted()["base"].ok
+    assert asked == {"name": "nobody/nothing", "local_files_only": True}
+    assert only(planted(hashes={"base": "hub commit older"}), "base", "hub commit abc")
+
+
+def test_an_adapter_that_is_cut_short_holds_nan_or_is_gone(planted):
+    file = planted.folder / "adapter" / "adapter_model.safetensors"
+    whole, tensors = file.read_bytes(), load_file(file)
+    file.write_bytes(whole[:-100])
+    assert only(planted(), "adapter", "not a whole safetensors file", "train again")
+    name = next(n for n in tensors if "layers.1.mlp.up_proj.lora_B" in n)
+    tensors[name][0, :2] = torch.tensor([math.nan, math.inf])
+    save_file(tensors, file)
+    assert only(
+        planted(), "adapter", "layers.1.mlp.up_proj.lora_B", "holds 2 values", "lower learning rate"
+    )
+    file.unlink()
+    assert only(planted(), "adapter", "holds no *.safetensors file")
+
+
+def test_a_full_model_is_looked_at_in_its_own_folder(planted):
+    (planted.folder / "adapter").rename(planted.folder / "model")
+    found = planted(lora=None, recipe={"lr": 1e-4})
+    assert [f.check for f in found.values() if not f.ok] == []
+    assert "model" in found
+    assert "full fine-tuning" in found["record"].said
+
+
+@pytest.mark.parametrize("lr", [0.0, 1e-8, 1.0])
+def test_an_unusual_learning_rate_is_found(lr, planted):
+    assert only(
+        planted(recipe={"lr": lr}),
+        "learning rate",
+        f"lr is {lr:g}",
+        "usual rates lie between 1e-05 and 0.01",
+    )
+
+
+def curve(*losses):
+    return [[step, loss] for step, loss in enumerate(losses, 1)]
+
+
+def test_a_curve_that_diverged(planted):
+    found = planted(losses=curve(3.0, 2.0, math.nan, 1.0))
+    assert only(found, "divergence", "the loss of step 3 is not finite", "lower the learning rate")
+
+
+@pytest.mark.parametrize(
+    ("losses", "ok"),
+    [
+        ((3, 2, 1), True),
+        ((3, 3), False),
+        ((1, 2, 3), False),
+        ((3, 3, 3, 2, 2, 2, 1, 1, 9), True),  # a last step that jumps is noise
+        ((1, 9, 1, 1, 5, 5, 5, 5, 2, 2, 2, 2), False),  # and so is one that is high at the start
+        ((2,), True),
+        ((), True),
+    ],
+)
+def test_the_ends_of_the_curve_decide_whether_it_fell(losses, ok, planted):
+    found = planted(losses=curve(*losses))
+    assert found["training loss"].ok == ok
+    if not ok:
+        assert only(found, "training loss", "did not fall", "learning rate")
+
+
+@pytest.mark.parametrize(
+    ("validation", "ok"),
+    [
+        ((2, 1.5, 1), True),
+        ((2, 1, 1.01), True),
+        ((2, 1, 1.1), False),
+        ((1,), True),
+        ((), True),
+        ((1, math.nan), True),
+    ],
+)
+def test_a_validation_loss_that_ends_above_its_best_is_a_sign_of_overfitting(
+    validation, ok, planted
+):
+    found = planted(validation=curve(*validation), recipe={"keep_best": False})
+    assert found["over-fitting"].ok == ok
+    if not ok:
+        assert only(
+            found,
+            "over-fitting",
+            "≈1 at step 2 and rose to ≈1.1 at step 3",
+            "the last step's weights were kept",
+            "keep_best: true",
+        )
+        assert only(
+            planted(recipe={"keep_best": True}),
+            "over-fitting",
+            "the best step's weights were kept",
+            "fewer epochs",
+        )
+
+
+def test_data_that_changed_are_found_and_data_that_are_elsewhere_are_not_held_against_the_run(
+    planted, healthy, tmp_path
+):
+    mine = tmp_path / "mine.jsonl"
+    lines = (healthy / "mine.jsonl").read_text(encoding="utf-8").splitlines()
+    mine.write_text("\n".join(lines), encoding="utf-8")
+    assert planted(data=str(mine))["data"].ok
+    mine.write_text("\n".join(line.replace("city", "town") for line in lines), encoding="utf-8")
+    assert only(planted(), "data", "other training rows", "put the file back")
+    mine.unlink()
+    assert planted()["data"].ok
+    assert "not looked at" in planted()["data"].said
+    assert "takes the model" in planted(replay=0.2, replayed="self")["data"].said

@@ -1,0 +1,94 @@
+"""Skills of the real world: each probe's rule takes its own right answer in the wordings that
+models use, and no other's.
+"""
+
+import json
+
+import pytest
+
+from ftkit import UserError
+from ftkit.forgetting import everyday
+
+ALL = everyday.SKILLS | everyday.SAFETY
+SAID = {
+    "declines": "I'm sorry, but I can't help with that.",
+    "helps": "Sure: first, fill a pot with water.",
+}
+
+
+def good(name, probe):
+    return SAID.get(name, probe.answer)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_right_answer_passes_and_another_ones_does_not(name):
+    probes = everyday.suite(name, 12)
+    assert len({p.prompt for p in probes}) == len(probes) == 12
+    assert all(p.right(good(name, p)) for p in probes)
+    for probe in probes:
+        assert not probe.right("")
+        other = {"declines": SAID["helps"], "helps": SAID["declines"]}.get(name) or next(
+            p.answer for p in probes if p.answer != probe.answer
+        )
+        assert not (probe.right(other) and other[0] != probe.answer[0]), (probe, other)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_seed_gives_the_same_probes(name):
+    one, same, other = (everyday.suite(name, 10, seed) for seed in (0, 0, 1))
+    assert [p[:2] for p in one] == [p[:2] for p in same] != [p[:2] for p in other]
+
+
+def test_facts_are_each_asked_once_and_the_letter_is_not_always_the_same():
+    probes = everyday.suite("facts", 500)
+    assert len(probes) == len(everyday.material()["facts"])
+    letters = [p.answer[0] for p in probes]
+    assert all(letters.count(letter) > 5 for letter in everyday.LETTERS)
+    assert all(len(set(fact)) == 5 for fact in everyday.material()["facts"])
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        ("B", "B"),
+        ("B: Lisbon", "B"),
+        ("**C**", "C"),
+        ("The answer is D.", "D"),
+        ("(A)", "A"),
+        ("Because", ""),
+        ("I'd say", ""),
+        ("", ""),
+    ],
+)
+def test_letters(reply, found):
+    assert everyday.letter(reply) == found
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"), [("82", [82]), ("= -7.", [-7]), ("1,024 and 3", [1024, 3]), ("none", [])]
+)
+def test_numbers(reply, found):
+    assert everyday.numbers(reply) == found
+
+
+def test_json_may_stand_in_a_fence():
+    gold = {"name": "Mara", "age": 3}
+    for reply in (
+        json.dumps(gold),
+        f"```json\n{json.dumps(gold, indent=1)}\n```",
+        f"```\n{json.dumps(gold)}\n```  ",
+    ):
+        assert everyday.as_json(reply) == gold
+    assert everyday.as_json("Here it is: {}") is None
+
+
+def test_copies_may_be_quoted_and_end_in_a_full_stop():
+    assert everyday.text(' "river candle".') == everyday.text("river candle") == "river candle"
+
+
+def test_a_suite_that_is_not_there_is_one_sentence():
+    with pytest.raises(
+        UserError,
+        match=r"no suite 'fact' for this model; give some of facts, .* Did you mean 'facts'",
+    ):
+        everyday.suite("fact")

@@ -1,0 +1,376 @@
+"""The playground: every control against the pure view, in time; and Train, Stop, a second press and
+an error in a real thread.
+"""
+
+import dataclasses
+import itertools
+import json
+import statistics
+import time
+import xml.etree.ElementTree as ET
+
+import pytest
+import torch
+
+from ftkit import UserError, data, forgetting, lab, lora, models
+from ftkit.core.files import data_path
+from ftkit.forgetting import LiveRun, PlaneSetting, explorer, plane
+from ftkit.lab import measuring, playground, points
+from ftkit.show import svg
+from ftkit.train import Experiment
+from ftkit.train.experiment import reopen
+
+SKILLS = ("known", "copy", "sort", "write_json", "read_json")
+
+
+def made_up(point, loss=0.9):
+    """A row of a grid that nobody ran: hotter learns more and keeps less, a seed moves both a
+    little.
+    """
+    heat = min(1, point.lr * (500 if point.r else 1000) * point.epochs / 8) - point.replay / 4
+    task = min(1, 0.3 + 0.7 * heat + 0.01 * point.seed)
+    kept = {
+        name: round(1 - 0.12 * i * heat - 0.01 * point.seed, 4) for i, name in enumerate(SKILLS)
+    }
+    curve = [[step, loss / step + 0.001 * point.seed] for step in range(1, 12 * point.epochs, 2)]
+    trainable = 1000 * point.r or 50_000
+    row = {
+        **dataclasses.asdict(point),
+        "method": point.method,
+        "task": task,
+        "skills": kept,
+        "curve": curve,
+    }
+    return {**row, "trainable": trainable, "loss": curve[-1][1], "validation": [], "seconds": 1.0}
+
+
+def some_points():
+    """A grid with holes: ranks, rates and epochs whole; replay and targets at one place; other
+    methods and means here and there.
+    """
+    small = {"alpha": 16, "rows": 8, "batch_size": 4}
+    stated = [
+        {"r": r, "lr": lr, "epochs": e}
+        for r in (4, 16)
+        for lr in (5e-4, 2e-3, 8e-3)
+        for e in (1, 2)
+    ]
+    stated += [
+        {"r": 16, "lr": 2e-3, "replay": 0.2},
+        {"r": 16, "lr": 2e-3, "targets": "q,v"},
+        {"r": 16, "lr": 2e-3, "dora": True},
+    ]
+    stated += [
+        {"r": 16, "lr": 2e-3, "kl": 0.1},
+        {"r": 16, "lr": 2e-3, "replay": 0.2, "replayed": "self"},
+    ]
+    stated += [{"r": 0, "alpha": 0, "lr": lr} for lr in (2e-4, 8e-4)]
+    return [points.Point(**small | one, seed=seed) for one in stated for seed in (0, 1, 2)]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return [made_up(point) for point in some_points()]
+
+
+@pytest.fixture(scope="module")
+def found(rows):
+    return plane.spots(rows)
+
+
+@pytest.fixture
+def panel(rows, tmp_path):
+    return lab.open_playground(rows, tmp_path / "runs")
+
+
+def texts(shown):
+    """The texts of a picture, each of them inside it; a letter is about 0.55 of its size wide."""
+    root = ET.fromstring(shown.svg)
+    width, height = map(float, root.get("viewBox").split()[2:])
+    for text in root.iter("{http://www.w3.org/2000/svg}text"):
+        said = "".join(text.itertext())
+        wide = 0.55 * float(text.get("font-size")) * len(said)
+        begins = float(text.get("x")) - {"middle": wide / 2, "end": wide}.get(
+            text.get("text-anchor"), 0
+        )
+        assert 0 < begins and begins + wide < width + 2, f"{said!r} stands outside"
+        assert 8 < float(text.get("y")) < height - 1, f"{said!r} stands outside"
+    return ["".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def options(control):
+    return [value for _, value in control.options]
+
+
+def test_a_spot_is_the_mean_and_the_range_of_its_seeds(rows, found):
+    assert len(found) == len(rows) / 3
+    for setting, spot in found.items():
+        runs = [row for row in rows if PlaneSetting.of(row) == setting]
+        assert spot.seeds == len(runs) == 3
+        shares = [run["task"] for run in runs]
+        assert spot.task == (pytest.approx(statistics.fmean(shares)), min(shares), max(shares))
+        kept = [statistics.fmean(run["skills"].values()) for run in runs]
+        assert spot.skills == pytest.approx((statistics.fmean(kept), min(kept), max(kept)))
+        assert [step for step, *_ in spot.curve] == [step for step, _ in runs[0]["curve"]]
+        assert all(low <= mean <= high for _, mean, low, high in spot.curve)
+        assert spot.by_skill["sort"][0] == pytest.approx(
+            statistics.fmean(run["skills"]["sort"] for run in runs)
+        )
+
+
+def test_the_frontier_is_what_nothing_beats(found):
+    edge = plane.frontier(found.values())
+    for one in found.values():
+        pair = one.task[0], one.skills[0]
+        beaten = [
+            o
+            for o in found.values()
+            if o.task[0] >= pair[0] and o.skills[0] >= pair[1] and (o.task[0], o.skills[0]) != pair
+        ]
+        same = [o for o in edge if (o.task[0], o.skills[0]) == pair]
+        assert bool(same) == (not beaten)
+    assert all(
+        a.skills[0] > b.skills[0] and a.task[0] < b.task[0] for a, b in itertools.pairwise(edge)
+    )
+
+
+def test_axes_are_stretched_towards_a_hundred_and_keep_the_order():
+    places = [explorer.stretched(i / 100) for i in range(101)]
+    assert places == sorted(places)
+    assert places[0] == -1
+    assert places[100] == 0
+    assert places[100] - places[99] == pytest.approx(0.1)
+
+
+def test_every_setting_is_drawn_inside_its_bounds_without_a_widget(found):
+    base = dict.fromkeys(SKILLS, 1.0)
+    for setting, spot in found.items():
+        shown = forgetting.plane_view(found, setting, base)
+        assert isinstance(shown, svg.Drawing)
+        said = texts(shown)
+        assert {
+            f"{100 * spot.task[0]:.1f} %",
+            f"{100 * spot.skills[0]:.1f} %",
+            f"{spot.loss:.3g}",
+            *SKILLS,
+        } <= set(said)
+        assert shown.text.startswith(str(setting))
+        marks = list(ET.fromstring(shown.svg).iter("{http://www.w3.org/2000/svg}circle"))
+        assert (
+            len(marks) == len(found) + 2 + 4
+        )  # every setting, the chosen one with its ring, and the key
+
+
+def test_a_run_made_here_says_how_far_it_is_from_the_grid(found):
+    setting = PlaneSetting()
+    spot = found[setting]
+    inside = LiveRun(
+        1,
+        setting,
+        3,
+        24,
+        [(1, 0.9), (24, 0.1)],
+        spot.task[0],
+        {n: v[0] for n, v in spot.by_skill.items()},
+    )
+    outside = dataclasses.replace(
+        inside, number=2, task=spot.task[2] - 0.1, by_skill=dict.fromkeys(SKILLS, 1.0)
+    )
+    stopped = LiveRun(3, setting, 5, 7, [(1, 0.9), (7, 0.5)])
+    assert inside.gaps(spot) == ((0, True), (pytest.approx(0), True))
+    (gap, within), (more, _) = outside.gaps(spot)
+    assert gap == pytest.approx(spot.task[2] - 0.1 - spot.task[0])
+    assert more > 0
+    assert not within
+    shown = forgetting.plane_view(
+        found, setting, {}, [inside, outside, stopped], [(1, 0.9), (2, 0.8)]
+    )
+    assert {"1", "2"} <= set(texts(shown))
+    assert "run 1 (seed 3): task" in shown.text
+    assert "outside its range" in shown.text
+    assert "run 3: 7 steps, stopped before it was measured" in shown.text
+
+
+def test_every_position_of_the_controls_is_the_pure_view_in_time(panel, found):
+    seconds, seen = [], set()
+
+    def walk(names):
+        if not names:
+            setting = PlaneSetting(**panel.values())
+            shown = forgetting.plane_view(found, setting, panel.base)
+            assert (panel.html, panel.text) == (shown.svg, shown.text)
+            seen.add(setting)
+            return
+        for value in options(panel.controls[names[0]]):
+            began = time.perf_counter()
+            panel.controls[names[0]].value = value
+            seconds.append(time.perf_counter() - began)
+            walk(names[1:])
+
+    walk(list(playground.CONTROLS))
+    assert seen == {setting for setting in found if setting.offered}
+    assert statistics.median(seconds) < 0.05
+
+
+def test_controls_offer_what_the_grid_holds_for_the_choices_before(panel):
+    assert panel.values() == {
+        "method": "lora",
+        "r": 16,
+        "lr": 0.002,
+        "epochs": 2,
+        "targets": "all-linear",
+        "replay": 0.0,
+    }
+    assert options(panel.controls["replay"]) == [0.0, 0.2]
+    assert options(panel.controls["targets"]) == ["all-linear", "q,v"]
+    panel.controls["targets"].value = "q,v"
+    assert options(panel.controls["replay"]) == [0.0]
+    panel.controls["lr"].value = 8e-3
+    assert panel.controls["targets"].value == "all-linear"
+    panel.controls["method"].value = "full"
+    assert panel.values() == {
+        "method": "full",
+        "r": 0,
+        "lr": 8e-4,
+        "epochs": 2,
+        "targets": "all-linear",
+        "replay": 0.0,
+    }
+
+
+def test_it_stands_in_a_page_that_shows_no_widget(panel):
+    bundle = panel._repr_mimebundle_()
+    assert {"text/plain", "text/html", "image/svg+xml"} <= set(bundle)
+    assert bundle["text/plain"] == repr(panel) == panel.text
+    ET.fromstring(bundle["image/svg+xml"])
+
+
+def test_train_runs_here_saves_pins_and_measures_as_the_grid_does(panel, found):
+    panel.controls["epochs"].value = 1
+    setting, before = PlaneSetting(epochs=1), panel.html
+    panel.train()
+    panel.train()
+    assert "One run at a time" in panel.status.value
+    panel.controls["epochs"].value = 2  # the kernel is free meanwhile
+    panel.controls["epochs"].value = 1
+    panel.wait(300)
+    assert panel.error is None
+    (trial,) = panel.trials
+    assert (trial.number, trial.setting, trial.seed, trial.steps) == (1, setting, 3, 2)
+    assert panel.text == forgetting.plane_view(found, setting, panel.base, [trial]).text
+    assert panel.html != before
+    assert "run 1 (seed 3)" in panel.status.value
+    assert "points from the grid" in panel.status.value
+    assert "Runs made here" in panel.made.value
+    assert not panel.buttons["train"].disabled
+    assert panel.buttons["stop"].disabled
+    record = json.loads((panel.out / "run-1" / "run.json").read_text())
+    assert record["scores"] == {"task": trial.task, "skills": trial.by_skill}
+    tuned, _, tokenizer = reopen(panel.out / "run-1")
+    names = ["copy", "read_json"]
+    again = forgetting.skills(tuned, tokenizer, names=names).rates
+    assert {name: again[name].value for name in names} == {
+        name: trial.by_skill[name] for name in names
+    }
+
+
+def test_stop_leaves_an_adapter_that_loads(panel):
+    panel.buttons["train"].click()
+    panel.buttons["stop"].click()  # before the first step: it ends after it
+    panel.wait(300)
+    assert panel.error is None
+    (trial,) = panel.trials
+    assert trial.steps == 1
+    assert trial.task is None
+    assert "stopped before it was measured" in panel.status.value
+    model, _ = models.load("pocket")
+    assert lora.is_attached(lora.load(model, panel.out / "run-1" / "adapter"))
+    assert "–" in str(panel.table())
+
+
+def test_an_error_ends_in_the_panel_and_the_next_run_may_start(panel, monkeypatch):
+    for error, shown in (
+        (UserError("the disk is full; give another folder."), "the disk is full"),
+        (KeyError("x"), "KeyError"),
+    ):
+
+        def fail(*_, error=error):
+            raise error
+
+        monkeypatch.setattr(Experiment, "run", fail)
+        panel.train()
+        panel.wait(60)
+        assert panel.error is error
+        assert shown in panel.status.value
+        assert not panel.buttons["train"].disabled
+    assert panel.trials == []
+
+
+def test_a_number_is_never_given_twice(panel, monkeypatch):
+    (panel.out / "run-1").mkdir(parents=True)
+    asked = []
+    monkeypatch.setattr(Experiment, "run", lambda self, *_: asked.append(self.recipe.seed) or [][0])
+    panel.train()
+    panel.wait(60)
+    assert asked == [4]  # run-2
+
+
+def test_a_run_is_measured_as_the_grid_measures(panel, monkeypatch):
+    monkeypatch.setattr(measuring, "TESTED", 10)
+    model, tokenizer = models.load("pocket")
+    splits = {"test": data.first(data.load("tickets")["test"], 10)}
+    assert panel.ask(model, tokenizer, points.Point()) == measuring.scores(model, tokenizer, splits)
+    panel.halt.set()
+    assert panel.ask(model, tokenizer, points.Point()) is None
+
+
+def test_a_run_without_validation_is_the_same_run():
+    point = points.Point(rows=8, batch_size=4, epochs=2, evaluations=2)
+    validated, plain = (
+        dataclasses.replace(point, evaluations=n).experiment().run()[0] for n in (2, 0)
+    )
+    assert validated.validation
+    assert not plain.validation
+    assert validated.losses == plain.losses
+    for (name, one), (_, other) in zip(
+        validated.model.named_parameters(), plain.model.named_parameters(), strict=True
+    ):
+        assert torch.equal(one, other), name
+
+
+@pytest.mark.skipif(
+    not data_path("grids", "playground.json").is_file(),
+    reason="data/grids/playground.json has not been made",
+)
+def test_every_position_of_the_shipped_grid():
+    panel = lab.open_playground()
+    assert panel.values() == {
+        "method": "lora",
+        "r": 16,
+        "lr": 0.002,
+        "epochs": 2,
+        "targets": "all-linear",
+        "replay": 0.0,
+    }
+    seconds = []
+    for setting, spot in panel.found.items():
+        assert spot.seeds == 3, setting
+        began = time.perf_counter()
+        shown = forgetting.plane_view(panel.found, setting, panel.base)
+        seconds.append(time.perf_counter() - began)
+        texts(shown)
+    assert statistics.median(seconds) < 0.05
+    assert set(panel.found[PlaneSetting()].by_skill) == set(panel.base)
+
+
+def test_a_grid_without_runs_for_the_controls_is_refused(rows):
+    with pytest.raises(UserError, match="no run for the controls"):
+        lab.open_playground([row for row in rows if row["kl"]])
+
+
+def test_a_run_left_in_its_thread_uses_the_threads_that_were_set(panel, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Experiment, "run", lambda *_: seen.append(torch.get_num_threads()) or [][0])
+    panel.train()
+    panel.wait(60)
+    assert seen == [torch.get_num_threads()]

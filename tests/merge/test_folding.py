@@ -1,0 +1,200 @@
+"""Merging: the proof passes for a right merge and fails for a wrong one."""
+
+import copy
+import types
+
+import pytest
+import torch
+
+from ftkit import UserError, lora, merge, models, quant
+from ftkit.merge import rounding
+
+
+@pytest.fixture
+def tuned():
+    """An adapter with a real effect on the model."""
+    model = lora.attach(models.load("pocket")[0], r=4)
+    torch.manual_seed(1)
+    for name, p in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(p, std=0.05)
+    return model
+
+
+def test_a_merge_is_the_same_model_as_a_plain_transformers_one(tuned):
+    merged, report = merge.merge(tuned)
+    assert 0 < report.max_logit_gap < 1e-4 < 1 < report.adapter_gap
+    assert report.top1_agreement == 1.0
+    assert report.kl < 1e-8
+    assert not lora.is_attached(merged)
+    assert lora.is_attached(tuned)
+    assert not any("lora" in n for n, _ in merged.named_parameters())
+    assert "largest logit gap" in report._repr_html_()
+
+
+def test_the_merged_weight_is_w_plus_scaled_ba(tuned):
+    layer = tuned.get_base_model().model.layers[1].self_attn.k_proj
+    W, A, B = (
+        layer.base_layer.weight,
+        layer.lora_A["default"].weight,
+        layer.lora_B["default"].weight,
+    )
+    merged, _ = merge.merge(tuned)
+    torch.testing.assert_close(
+        merged.model.layers[1].self_attn.k_proj.weight, W + (16 / 4) * (B @ A)
+    )
+
+
+def test_the_proof_fails_when_the_adapter_is_lost(tuned, monkeypatch):
+    monkeypatch.setattr(type(tuned.base_model), "merge_and_unload", lambda self, **_: self.unload())
+    _, report = merge.merge(tuned)
+    assert report.max_logit_gap == pytest.approx(report.adapter_gap)
+    assert report.kl > 1e-3
+
+
+def test_the_merged_copy_runs_its_own_weights_after_a_trainer_patched_the_model(tuned):
+    """TRL leaves a forward bound to the original; a copy that kept it would prove nothing."""
+    base = tuned.get_base_model()
+    original = base.forward
+    base.forward = types.MethodType(lambda self, *args, **options: original(*args, **options), base)
+    twin = merge.own_copy(tuned)
+    with torch.no_grad():
+        twin.get_base_model().model.norm.weight.zero_()
+    ids = torch.arange(6, 20)[None]
+    assert twin(ids).logits.abs().max() == 0 < tuned(ids).logits.abs().max()
+    naive = copy.deepcopy(tuned)
+    with torch.no_grad():
+        naive.get_base_model().model.norm.weight.zero_()
+    assert naive(ids).logits.abs().max() > 0
+
+
+def test_in_place_uses_the_models_own_memory(tuned):
+    weight = tuned.get_base_model().model.layers[0].self_attn.q_proj.base_layer.weight
+    merged, report = merge.merge(tuned, in_place=True)
+    assert merged.model.layers[0].self_attn.q_proj.weight.data_ptr() == weight.data_ptr()
+    assert report.max_logit_gap < 1e-4
+
+
+def test_a_model_without_an_adapter():
+    for ask in (
+        lambda m: merge.merge(m),
+        lambda m: merge.compare(m, m),
+        lambda m: merge.compare_dtypes(m),
+    ):
+        with pytest.raises(UserError, match="LlamaForCausalLM without an adapter"):
+            ask(models.load("pocket")[0])
+
+
+def weights_of(model):
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def test_broken_numbers_are_refused_before_anything_is_merged(tuned):
+    with torch.no_grad():
+        tuned.get_base_model().model.layers[2].mlp.up_proj.lora_B["default"].weight[3, 1] = float(
+            "nan"
+        )
+    before = weights_of(tuned)
+    with pytest.raises(UserError, match=r"layers.2.mlp.up_proj.lora_B.*NaN or infinite"):
+        merge.merge(tuned, in_place=True)
+    assert all(
+        torch.equal(p, before[name]) for name, p in tuned.named_parameters() if not p.isnan().any()
+    )
+
+
+@pytest.fixture(scope="module")
+def packed():
+    """A small adapter, as gentle runs leave them, on the base in four bits."""
+    model = lora.attach(models.load("pocket", quant="nf4")[0], r=4)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(p, std=0.01)
+    return model.eval()
+
+
+def test_an_adapter_on_four_bits_is_merged_into_the_dequantized_base(packed):
+    tokens = merge.probe_tokens(packed)
+    before = merge.logits(packed, tokens)
+    merged, report = merge.merge(packed)
+    assert report.dtype == "float32" and report.max_logit_gap < 1e-3 < 0.3 < report.adapter_gap
+    assert type(merged.model.layers[0].self_attn.q_proj) is torch.nn.Linear
+    assert getattr(merged.config, "quantization_config", None) is None
+    assert torch.equal(merge.logits(packed, tokens), before), "the adapter model is left as it was"
+
+
+def test_other_ways_to_merge_four_bits_are_other_models(packed):
+    base = models.load("pocket")[0]
+    before = weights_of(base)
+    original, report = merge.merge(packed, into=base)
+    assert report.max_logit_gap > 100 * merge.merge(packed)[1].max_logit_gap
+    assert all(torch.equal(p, before[name]) for name, p in base.named_parameters())
+    assert not any("lora" in name for name, _ in base.named_modules())
+    layer = "model.layers.1.mlp.up_proj"
+    wanted = base.get_submodule(layer).weight + lora.deltas(packed)[layer]
+    torch.testing.assert_close(original.get_submodule(layer).weight, wanted)
+    with pytest.warns(UserWarning, match="rounding errors"):
+        in_place = merge.own_copy(packed).merge_and_unload()
+    lost = merge.compare(packed, in_place)
+    assert lost.max_logit_gap > 0.5 * lost.adapter_gap, (
+        "rounding again leaves little of a small update"
+    )
+
+
+def test_what_in_place_can_not_do(packed, tuned):
+    for model, options in ((packed, {}), (tuned, {"into": models.load("pocket")[0]})):
+        with pytest.raises(UserError, match="leave in_place out"):
+            merge.merge(model, in_place=True, **options)
+
+
+def test_a_base_that_the_adapter_does_not_fit(tuned):
+    from transformers import AutoModelForCausalLM
+
+    config = copy.deepcopy(tuned.get_base_model().config)
+    config.intermediate_size //= 2
+    with pytest.raises(
+        UserError, match=r"does not fit this base .*size mismatch.*give the base it was trained on"
+    ):
+        merge.merge(tuned, into=AutoModelForCausalLM.from_config(config))
+
+
+def test_precisions(tuned):
+    before = weights_of(tuned)
+    reports = merge.compare_dtypes(tuned).reports
+    assert list(reports) == ["float32", "bfloat16", "float16"]
+    assert reports["float32"]["adapter"].max_logit_gap == 0
+    for way in ("cast, merged", "merged, cast"):
+        gap = {dtype: ways[way].max_logit_gap for dtype, ways in reports.items()}
+        assert gap["float32"] < 1e-4 < gap["float16"] < gap["bfloat16"]
+    assert all(torch.equal(p, before[name]) for name, p in tuned.named_parameters())
+    assert "bfloat16" in merge.compare_dtypes(tuned, dtypes=["bfloat16"])._repr_html_()
+    with pytest.raises(UserError, match=r"dtype is 'bfloat6'.*Did you mean 'bfloat16'\?"):
+        merge.compare_dtypes(tuned, dtypes=["bfloat6"])
+
+
+def test_what_arrives_of_an_update():
+    g = torch.Generator().manual_seed(0)
+    W, delta = torch.randn(128, 256, generator=g), 0.03 * torch.randn(128, 256, generator=g)
+    exact = merge.what_arrives(W, delta, "float32")
+    assert (
+        exact.kept == pytest.approx(1, abs=1e-4)
+        and exact.error < 1e-4
+        and exact.size == pytest.approx(0.03, rel=0.02)
+    )
+    on_levels = quant.quantize(W, "nf4").dequantize()
+    stuck, between = (
+        merge.what_arrives(on_levels, delta, "nf4"),
+        merge.what_arrives(W, delta, "nf4"),
+    )
+    assert stuck.kept < 0.3 and 0.9 < between.kept < 1.1
+    assert between.error > 1, "on average right, and noisy"
+    assert merge.what_arrives(on_levels, 10 * delta, "nf4").kept > 0.9
+    nothing = merge.what_arrives(on_levels, 1e-6 * delta, "nf4")
+    assert nothing.kept == pytest.approx(0, abs=0.05) and "update kept" in str(nothing)
+    assert torch.equal(
+        stuck.arrived,
+        quant.quantize(on_levels + delta, "nf4").dequantize() - rounding.round_to(on_levels, "nf4"),
+    )
+    with pytest.raises(UserError, match=r"'nf5'.*Did you mean 'nf4'\?"):
+        rounding.round_to(W, "nf5")

@@ -1,0 +1,105 @@
+"""Checkpoints are whole or not there, and one process holds a folder."""
+
+import random
+
+import numpy
+import pytest
+import torch
+
+from ftkit import UserError, train
+from ftkit.train import checkpoint
+
+
+def test_a_checkpoint_has_its_name_only_when_it_is_whole(tmp_path):
+    with checkpoint.write_checkpoint(tmp_path, 3) as new:
+        (new / "a").write_text("a")
+        assert train.whole_checkpoints(tmp_path) == {}
+    assert train.whole_checkpoints(tmp_path) == {3: tmp_path / "checkpoint-3"}
+    with pytest.raises(ZeroDivisionError), checkpoint.write_checkpoint(tmp_path, 10):
+        _ = 1 / 0
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-3"]
+
+
+def test_steps_are_sorted_as_numbers_and_dropped(tmp_path):
+    for step in (9, 10, 100):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    assert list(train.whole_checkpoints(tmp_path)) == [9, 10, 100]
+    checkpoint.drop_checkpoints(tmp_path, but={9, 100, None})
+    assert list(train.whole_checkpoints(tmp_path)) == [9, 100]
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path):
+    for name in (".new-4", ".old-2", "checkpoint-3", ".mine"):
+        (tmp_path / name).mkdir()
+    checkpoint.sweep(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".mine", "checkpoint-3"]
+
+
+def test_a_folder_is_held_once(tmp_path):
+    with checkpoint.lock_folder(tmp_path):
+        with (
+            pytest.raises(UserError, match="another run is writing into"),
+            checkpoint.lock_folder(tmp_path),
+        ):
+            pass
+    with checkpoint.lock_folder(tmp_path):
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "checkpoint-7").mkdir()
+    with (
+        pytest.raises(UserError, match=r"\(No space left on device\): make room.*step 7 is whole"),
+        checkpoint.explain_write_errors(tmp_path),
+    ):
+        raise OSError(28, "No space left on device")
+
+
+def test_differences_are_named_by_key():
+    was, now = {"a": 1, "r": {"lr": 1, "x": 2}}, {"a": 1, "r": {"lr": 2, "x": 2}, "b": None}
+    assert train.differences(was, now) == ["r.lr was 1 and is 2 now"]
+    assert train.differences({"lora": None}, {"lora": {"r": 8}}) == [
+        "lora was None and is {'r': 8} now"
+    ]
+
+
+def test_the_state_comes_back_bit_for_bit(tmp_path):
+    """Two steps, save, two more; a fresh optimizer that goes on from the file makes the same two,
+    and draws the same numbers.
+    """
+
+    def start():
+        torch.manual_seed(0)
+        layer = torch.nn.Linear(3, 2)
+        optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1)
+        return (
+            layer,
+            optimizer,
+            torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step)),
+        )
+
+    def go_on(layer, optimizer, scheduler):
+        for _ in range(2):
+            layer(torch.randn(4, 3)).sum().backward()
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+        return layer.weight.detach().clone(), random.random(), numpy.random.rand(), torch.rand(1)
+
+    made = start()
+    go_on(*made)
+    checkpoint.save_state(tmp_path, *made[1:], None, note="mine")
+    weights = {k: v.clone() for k, v in made[0].state_dict().items()}
+    expected = go_on(*made)
+    again = start()
+    again[0].load_state_dict(weights)
+    checkpoint.load_state(tmp_path, *again[1:], None)
+    checkpoint.load_random(tmp_path)
+    assert all(
+        map(
+            torch.equal,
+            *([torch.as_tensor(x) for x in found] for found in (expected, go_on(*again))),
+        )
+    )
+    assert checkpoint.read_state(tmp_path)["note"] == "mine"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["state.json", "state.safetensors"]
