@@ -30,7 +30,7 @@ from .core.session import Environment, setup
 __version__ = "0.1.0"
 WINGS = (
     "core", "show", "world", "data", "models", "lora", "quant", "memory", "train", "evaluate",
-    "forgetting", "merge", "pocket", "doctor", "lab", "lessons", "tools",
+    "forgetting", "merge", "pocket", "doctor", "lab", "lessons", "tools", "cli",
 )  # fmt: skip
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=WINGS)

@@ -9,10 +9,11 @@ import typer
 
 from .. import data as sets
 from .. import evaluate as evaluation
-from .. import forgetting, lab, models, setup
+from .. import forgetting, lab, models
 from .. import merge as merging
 from .. import train as training
 from ..core.files import whole_or_nothing
+from ..core.session import setup
 from .app import Json, Out, app, one_sentence, say, show
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from .. import doctor as doctors
-from .. import setup, tools
+from .. import tools
+from ..core.session import setup
 from .app import Json, app, one_sentence, say, show
 
 

@@ -40,6 +40,13 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
         shutil.rmtree(new, ignore_errors=True)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file under another name and move it into place, so that it is never half there."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
+
+
 def write_rows(path: Path, head: dict, rows: list[dict], tail: dict | None = None) -> Path:
     """Write a file of measurements: what made it, with which versions, and one row a line."""
     head = {**head, "versions": recorded_versions(), **(tail or {})}

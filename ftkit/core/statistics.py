@@ -5,9 +5,31 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import NamedTuple
 
 from .errors import UserError
 from .results import Result, about, percent_in
+
+
+class Interval(NamedTuple):
+    """A value and its 95 % interval: what more rows, rounds or seeds would very likely stay in."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Range(NamedTuple):
+    """A mean and the lowest and highest of what it was taken of: three seeds, say. No interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def mean_and_range(values: Sequence[float]) -> Range:
+    """The `Range` of some values: with three seeds it says more than a standard error."""
+    return Range(statistics.fmean(values), min(values), max(values))
 
 
 @dataclass(frozen=True)

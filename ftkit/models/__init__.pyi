@@ -16,3 +16,4 @@ from .layers import trained_parameters as trained_parameters
 from .loading import QUANTIZATIONS as QUANTIZATIONS
 from .loading import load as load
 from .loading import resolve as resolve
+from .batching import chat_batches as chat_batches
