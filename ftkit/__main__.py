@@ -3,9 +3,13 @@
 import os
 import sys
 
-from .cli import making, runs, sizes, upkeep  # noqa: F401  each adds its verbs to the app
+# isort: off
+from .cli import runs, sizes, upkeep, making  # noqa: F401  each adds its verbs to the app
+
+# isort: on
 from .cli.app import app
 
 if __name__ == "__main__":
+    # set before tokenizers is imported: its threads and a fork do not go together
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     sys.exit(app(prog_name="ftkit"))

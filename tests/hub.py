@@ -1,5 +1,6 @@
-"""A stand-in for the model hub on loopback: one model, `owner/name`, served whole, slowly, cut off,
-behind a gate or not at all.
+"""A stand-in for the model hub on loopback, with one model, `owner/name`.
+
+It is served whole, slowly, cut off, behind a gate or not at all.
 """
 
 import hashlib
@@ -14,8 +15,9 @@ COMMIT = "a" * 40
 
 
 class Hub(http.server.ThreadingHTTPServer):
-    """Serves the files of `folder`; mode: whole, slow, cut once, cut, gated or missing; seen:
-    (verb, file, Range) of each call.
+    """Serves the files of `folder`, and keeps (verb, file, Range) of each call in `seen`.
+
+    mode: whole, slow, cut once, cut, gated or missing.
     """
 
     daemon_threads = True
@@ -43,13 +45,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def send(self, code, data, body, size=None, **headers):
         self.send_response(code)
-        for name, value in (
-            {"Content-Length": len(data) if size is None else size} | headers
-        ).items():
+        headers["Content-Length"] = len(data) if size is None else size
+        for name, value in headers.items():
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
         if body:
             self.wfile.write(data)
+
+    def send_json(self, value, body):
+        self.send(200, json.dumps(value).encode(), body, Content_Type="application/json")
 
     def reply(self, body):
         path = self.path.split("?")[0]
@@ -58,20 +62,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif self.server.mode == "missing":
             self.send(401, b"{}", body, X_Error_Code="RepoNotFound")
         elif "/tree/" in path:
-            self.send(
-                200, json.dumps(self.listing()).encode(), body, Content_Type="application/json"
-            )
+            self.send_json(self.listing(), body)
         elif path.startswith("/api/models/owner/name"):
             siblings = [{"rfilename": file["path"]} for file in self.listing()]
-            said = {
-                "id": "owner/name",
-                "modelId": "owner/name",
-                "sha": COMMIT,
-                "siblings": siblings,
-                "tags": [],
-                "private": False,
-            }
-            self.send(200, json.dumps(said).encode(), body, Content_Type="application/json")
+            about = {"id": "owner/name", "modelId": "owner/name", "sha": COMMIT}
+            self.send_json({**about, "siblings": siblings, "tags": [], "private": False}, body)
         else:
             self.file(path.rsplit("/", 1)[-1], body)
 
@@ -88,15 +83,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         ]
 
     def file(self, name, body):
-        """One file, or from the byte on that a Range asks for; large ones are slow or cut off in
-        the middle, as the mode says.
+        """One file, or from the byte on that a Range asks for.
+
+        Large ones are slow or cut off in the middle, as the mode says.
         """
-        found, asked = self.server.folder / name, self.headers.get("Range")
+        path, asked = self.server.folder / name, self.headers.get("Range")
         self.server.seen.append((self.command, name, asked))
-        if not found.is_file():
+        if not path.is_file():
             self.send(404, b"", body, X_Error_Code="EntryNotFound", X_Repo_Commit=COMMIT)
             return
-        data = found.read_bytes()
+
+        # what is asked for, and the headers that the hub client looks at
+        data = path.read_bytes()
         start = int(asked.removeprefix("bytes=").split("-")[0]) if asked else 0
         headers = {
             "ETag": f'"{hashlib.sha256(data).hexdigest()}"',
@@ -105,6 +103,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         }
         if asked:
             headers["Content_Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+
+        # weights are served as badly as the mode says
         part, mode = data[start:], self.server.mode
         large = body and name.endswith(".safetensors")
         if large and (mode == "cut" or (mode == "cut once" and not asked)):

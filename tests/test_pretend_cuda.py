@@ -259,7 +259,7 @@ def test_it_loads_and_answers_as_on_a_cpu(family, gpu, test_rows, tmp_path):
     said = models.answer(here, tokenizer, chats, 12)
     assert models.answer(there, tokenizer, chats, 12) == said
     golds = [said[0], "nothing of the kind"]
-    assert models.answer_matches(there, tokenizer, chats, golds, 12) == models.answer_matches(
+    assert models.verify_answers(there, tokenizer, chats, golds, 12) == models.verify_answers(
         here, tokenizer, chats, golds, 12
     )
     assert evaluate.perplexity(there, tokenizer, test_rows) == pytest.approx(
@@ -319,7 +319,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(capability, splits, tmp_path, 
 def test_base_and_tuned_are_compared(run, pocket, test_rows, exact, monkeypatch):
     model, tokenizer = pocket
     latency = evaluate.latency
-    monkeypatch.setattr(scoring, "made_up", partial(evaluate.made_up, n=2))
+    monkeypatch.setattr(scoring, "made_up", partial(evaluate.hallucination_rate, n=2))
     monkeypatch.setattr(
         scoring, "latency", lambda *given, rounds: latency(*given, tokens=2, rounds=2)
     )
@@ -331,7 +331,7 @@ def test_base_and_tuned_are_compared(run, pocket, test_rows, exact, monkeypatch)
     assert forgetting.regressions(lost, run.model, tokenizer).passed == sum(
         map(sum, before.right.values())
     )
-    assert evaluate.distance(run.model, run.model, tokenizer, test_rows) > 0
+    assert evaluate.kl_from_base(run.model, run.model, tokenizer, test_rows) > 0
     tree = show.explore_answers(
         test_rows, {"base": report.base.replies, "tuned": report.tuned.replies}
     )
@@ -340,12 +340,12 @@ def test_base_and_tuned_are_compared(run, pocket, test_rows, exact, monkeypatch)
 
 def test_a_judge_weighs_answers(pocket, gpu):
     model, tokenizer = pocket
-    pairs = judge.pairs(3)
+    pairs = judge.draw_pairs(3)
     for asked in (
-        judge.asker(model, tokenizer),
-        judge.likelihood(model, tokenizer, per_token=True),
+        judge.by_asking(model, tokenizer),
+        judge.by_likelihood(model, tokenizer, per_token=True),
     ):
-        assert judge.try_judge(asked, pairs).averaged.n == 3
+        assert judge.examine(asked, pairs).averaged.n == 3
 
 
 def test_a_merge_is_proved(run, pocket, exact):
@@ -368,12 +368,12 @@ def test_an_update_arrives_in_a_format_as_on_a_cpu(format, run, pocket, exact):
     name = next(iter(updates))
     W, delta = lora.weight(pocket[0], name), updates[name]
     there, here = (
-        merge.what_arrives(W, delta, format),
-        merge.what_arrives(W.cpu(), delta.cpu(), format),
+        merge.round_update(W, delta, format),
+        merge.round_update(W.cpu(), delta.cpu(), format),
     )
     assert (there.kept, there.error) == pytest.approx((here.kept, here.error), rel=1e-4)
     assert (
-        merge.arrival_view(there, name, format).text == merge.arrival_view(here, name, format).text
+        merge.rounding_view(there, name, format).text == merge.rounding_view(here, name, format).text
     )
 
 
@@ -412,19 +412,19 @@ def test_spectra_are_the_cpus(run, pocket, exact):
 @pytest.mark.parametrize("format", ["nf4", "int4"])
 def test_a_weight_is_quantized_as_on_a_cpu(format, pocket, test_rows, exact):
     model, tokenizer = pocket
-    name = lora.find(model, "q_proj")
+    name = lora.find_layer(model, "q_proj")
     there, here = lora.weight(model, name), lora.weight("pocket", name)
-    assert quant.error(there, format, double=True) == quant.error(here, format, double=True)
+    assert quant.rounding_error(there, format, double=True) == quant.rounding_error(here, format, double=True)
     assert torch.equal(quant.quantize(there, format).codes, quant.quantize(here, format).codes)
     assert (
         quant.quant_view(quant.inspect_weight(there, format)).text
         == quant.quant_view(quant.inspect_weight(here, format)).text
     )
-    before = evaluate.answer_logs(model, tokenizer, test_rows)
+    before = evaluate.answer_log_probs(model, tokenizer, test_rows)
     with quant.in_format(model, format):
-        after = evaluate.answer_logs(model, tokenizer, test_rows)
+        after = evaluate.answer_log_probs(model, tokenizer, test_rows)
     assert evaluate.cost(before, after).kl > 0
-    assert before.kl(evaluate.answer_logs(model, tokenizer, test_rows)) == [0, 0]
+    assert before.kl(evaluate.answer_log_probs(model, tokenizer, test_rows)) == [0, 0]
 
 
 def test_adapters_share_a_base(run, exact, test_rows, tmp_path):
@@ -470,7 +470,7 @@ def test_other_starts_of_an_adapter(start, gpu):
 
 @pytest.mark.parametrize("kind", [lora.LoRALinear, lora.DoRALinear])
 def test_layers_by_hand(kind, pocket, gpu):
-    base = pocket[0].get_submodule(lora.find(pocket[0], "v_proj"))
+    base = pocket[0].get_submodule(lora.find_layer(pocket[0], "v_proj"))
     layer = kind(base, 2, 4)
     x = torch.ones(3, base.in_features, device="cuda")
     torch.testing.assert_close(layer(x), base(x))

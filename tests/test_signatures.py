@@ -104,9 +104,10 @@ MEMBERS = {
     "datasets": "Dataset DatasetDict concatenate_datasets",
     "datasets.Dataset": "from_list map select select_columns shuffle",
     "datasets.utils.logging": "disable_progress_bar",
-    "huggingface_hub": "errors get_safetensors_metadata hf_hub_download snapshot_download",
-    "huggingface_hub.errors": """GatedRepoError HTTPError LocalEntryNotFoundError OfflineModeIsEnabled RepositoryNotFoundError
-        StrictDataclassError""",
+    "huggingface_hub": """errors get_safetensors_metadata hf_hub_download snapshot_download
+        try_to_load_from_cache""",
+    "huggingface_hub.errors": """GatedRepoError HFValidationError HTTPError LocalEntryNotFoundError
+        OfflineModeIsEnabled RepositoryNotFoundError StrictDataclassError""",
     "huggingface_hub.utils": "disable_progress_bars",
     "huggingface_hub.utils.logging": "set_verbosity_error",
 }

@@ -24,11 +24,19 @@ FACE_LINES, ROOMS = 40, 10
 
 
 def imports(file, wing):
-    """(module, name) of everything that a file imports: ("ftkit.models", "load"), ("torch", "")."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
+    """(module, name) of everything that a file imports: ("ftkit.models", "load"), ("torch", "").
+
+    A library that stands under `if TYPE_CHECKING` alone, for an annotation, is not imported.
+    """
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    branches = (n for n in ast.walk(tree) if isinstance(n, ast.If))
+    for_types = {
+        node for n in branches if ast.unparse(n.test) == "TYPE_CHECKING" for node in ast.walk(n)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and node not in for_types:
             yield from ((alias.name, "") for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and (node.level or node not in for_types):
             above = ["ftkit", wing][: 3 - node.level] if node.level else []
             module = ".".join([*above, *filter(None, [node.module])])
             yield from ((module, alias.name) for alias in node.names)
@@ -125,6 +133,8 @@ HOUSE = {
         ("models/parts.py", "from .loading import load", "models has a circle through"),
         ("models/parts.py", "import peft.utils", "models/parts opens a second door to peft"),
         ("train/runs.py", "from trl import X", "train/runs opens a second door to trl"),
+        ("train/runs.py", "if TYPE_CHECKING:\n    from trl import X", None),
+        ("core/errors.py", "if TYPE_CHECKING:\n    from ..train import X", "core/errors imports train"),
         ("train/runs.py", "from transformers import BitsAndBytesConfig", "a second door to Bits"),
         ("train/runs.py", "from ..models.loading import x", "train/runs passes the face of models"),
         ("train/runs.py", "from ..models import x", "train/runs passes the face of models"),

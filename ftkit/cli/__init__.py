@@ -1,10 +1,11 @@
-"""The verbs: `python -m ftkit …`. One file a group of verbs, and nothing but options in them.
+"""The verbs: `python -m ftkit …`. One file per group of verbs, and nothing but options in them.
 
-    app.py       the app itself: --json, exit codes, one sentence for a mistake
-    runs.py      tour, train, evaluate, merge: a run and what comes of it
-    sizes.py     count, memory, trace, measure: numbers before any run
-    making.py    grid, pretrain, tasks: what the kit ships, made again
-    upkeep.py    doctor, notebooks, bench: is everything as it should be?
+    tour, train, evaluate, merge     a run and what comes of it            runs.py
+    count, memory, trace, measure    numbers before any run                sizes.py
+    grid, pretrain, tasks            what the kit ships, made again        making.py
+    doctor, notebooks, bench         is everything as it should be?        upkeep.py
+    app                              --json, exit codes, a mistake's one sentence   app.py
 
-What a verb does lies in the wing that it calls; here are its options and its JSON.
+Exit codes: 0 fine, 1 what was asked about is bad, 2 bad usage. What a verb does lies in the wing
+that it calls; here are its options and its JSON. Nothing heavy is imported before a verb needs it.
 """

@@ -1,7 +1,11 @@
 """What every verb shares: the app, the two usual options, and one sentence for a user's mistake.
 
+    with one_sentence():                     a UserError becomes its sentence and exit code 1
+        show(result, as_json, values)        the result as a table, or its values as JSON
+
 Exit codes: 0 fine, 1 what was asked about is bad (one clear sentence, no traceback), 2 bad usage.
-With `--json` a verb prints one JSON object on standard output, and nothing else there.
+With `--json` a verb prints one JSON object on standard output, and nothing else there; progress
+goes to standard error. The verbs themselves stand in the other rooms of this wing.
 """
 
 import json

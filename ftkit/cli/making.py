@@ -1,4 +1,12 @@
-"""The verbs that make again what the kit ships: `grid`, `pretrain`, `tasks`."""
+"""The verbs that make again what the kit ships: `grid`, `pretrain`, `tasks`.
+
+    grid       a grid of runs, which lessons read            lab.make_grid
+    pretrain   the pocket model and its card                 pocket.pretrain_and_ship
+    tasks      the data sets of data/tasks                   world.tasks.write
+
+Nobody who reads the notebooks needs them. A `grid` or a `pretrain` that was interrupted goes on
+where it was when the same command is given again.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,18 +17,34 @@ from .. import lab, pocket, world
 from ..core.session import quiet
 from .app import Json, app, one_sentence, say, show
 
+# How a grid's runs are shared out.
+Parts = Annotated[
+    Path | None,
+    typer.Option(help="Folder for finished rows; a command that finds some goes on from there."),
+]
+Worker = Annotated[int, typer.Option(help="Which share of the points to make, from 0.")]
+Workers = Annotated[int, typer.Option(help="Into how many shares the points are split.")]
+
+# What decides the pocket model; what is not given is as in the plan of the one that ships.
+Steps = Annotated[int | None, typer.Option(help="Optimizer steps of about 2,200 tokens.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of world, corpus and weights.")]
+Threads = Annotated[int | None, typer.Option(help="Processor threads.")]
+Bfloat16 = Annotated[
+    bool | None,
+    typer.Option(
+        "--bfloat16/--no-bfloat16",
+        help="Autocast to bfloat16: about twice as fast where the processor has units for it.",
+    ),
+]
+Probes = Annotated[int, typer.Option(help="Probes in each suite of the card.")]
+
 
 @app.command()
 def grid(
     name: Annotated[str, typer.Argument(help="lora, playground or epochs.")],
-    parts: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder for finished rows; a command that finds some goes on from there."
-        ),
-    ] = None,
-    worker: Annotated[int, typer.Option(help="Which share of the points to make, from 0.")] = 0,
-    workers: Annotated[int, typer.Option(help="Into how many shares the points are split.")] = 1,
+    parts: Parts = None,
+    worker: Worker = 0,
+    workers: Workers = 1,
     as_json: Json = False,
 ) -> None:
     """Make the runs of a grid; whoever finishes the last one writes data/grids/NAME.json."""
@@ -36,19 +60,11 @@ def pretrain(
         Path,
         typer.Option(help="Folder for the model; a killed run goes on from `checkpoint/` in it."),
     ] = Path("data/pocket"),
-    steps: Annotated[
-        int | None, typer.Option(help="Optimizer steps of about 2,200 tokens.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of world, corpus and weights.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Processor threads.")] = None,
-    bfloat16: Annotated[
-        bool | None,
-        typer.Option(
-            "--bfloat16/--no-bfloat16",
-            help="Autocast to bfloat16: about twice as fast where the processor has units for it.",
-        ),
-    ] = None,
-    probes: Annotated[int, typer.Option(help="Probes in each suite of the card.")] = 400,
+    steps: Steps = None,
+    seed: Seed = None,
+    threads: Threads = None,
+    bfloat16: Bfloat16 = None,
+    probes: Probes = 400,
 ) -> None:
     """Train the pocket model from nothing, score it and write its card.
 
@@ -56,9 +72,10 @@ def pretrain(
     """
     with one_sentence():
         quiet()
-        stated = {"steps": steps, "seed": seed, "threads": threads, "bfloat16": bfloat16}
-        plan = pocket.Plan(**{name: v for name, v in stated.items() if v is not None})
-        typer.echo(pocket.pretrain_and_ship(plan, out, probes))
+        # the plan of the shipped model, but for what is stated
+        options = {"steps": steps, "seed": seed, "threads": threads, "bfloat16": bfloat16}
+        stated = {name: value for name, value in options.items() if value is not None}
+        typer.echo(pocket.pretrain_and_ship(pocket.Plan(**stated), out, probes))
 
 
 @app.command()

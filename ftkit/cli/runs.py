@@ -1,9 +1,18 @@
-"""The verbs around a run: `tour`, `train`, `evaluate`, `merge`."""
+"""The verbs around a run: `tour`, `train`, `evaluate`, `merge`.
+
+    tour       the whole road in a minute                       lab.run_tour
+    train      a recipe or a record into a run folder           train.Experiment
+    evaluate   a run beside its base, or one model alone        evaluate.compare, forgetting
+    merge      a run's adapter folded into its base, proven     merge.merge
+
+A run folder is what `train --out` and `tour --out` write, and what the other two read. Whether it
+is whole is asked by `doctor` (`upkeep.py`). Notebooks 00, 07, 09 and 13 do the same step by step.
+"""
 
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,12 +25,20 @@ from ..core.files import whole_or_nothing
 from ..core.session import setup
 from .app import Json, Out, app, one_sentence, say, show
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Recipe = Annotated[Path, typer.Argument(help="A YAML recipe, a run.json or the folder of a run.")]
+Model = Annotated[
+    str,
+    typer.Argument(help="'pocket', 'hub', a model directory, a hub id, or the folder of a run."),
+]
+
 
 @app.command()
 def tour(
     out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder for run.json, adapter/, merged/ and figures."),
+        Path | None, typer.Option(help="Folder for run.json, adapter/, merged/ and figures.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -34,13 +51,7 @@ def tour(
 
 
 @app.command()
-def train(
-    recipe: Annotated[
-        Path, typer.Argument(help="A YAML recipe, a run.json or the folder of a run.")
-    ],
-    out: Out,
-    as_json: Json = False,
-) -> None:
+def train(recipe: Recipe, out: Out, as_json: Json = False) -> None:
     """Train from a recipe or from the record of an earlier run.
 
     Killed, the same command goes on from the last checkpoint.
@@ -49,12 +60,14 @@ def train(
         experiment = training.Experiment.read(recipe)
         setup(seed=experiment.recipe.seed)
         run = experiment.into(out)
+        # the record speaks for a run that was there already, too
         record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        weights = "model" if experiment.lora is None else "adapter"
         values = {
             "loss": record["losses"][-1][1],
             "steps": record["steps"],
             "seconds": record["seconds"],
-            "adapter": str(out / ("adapter" if experiment.lora is not None else "model")),
+            "adapter": str(out / weights),
             "record": str(out / "run.json"),
         }
         nothing_left = f"{out} holds this very run already; nothing was left to train."
@@ -63,13 +76,8 @@ def train(
 
 @app.command()
 def evaluate(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="'pocket', 'hub', a model directory, a hub id, or the folder of a run."
-        ),
-    ],
-    data: Annotated[str, typer.Option("--data", help="A task of the kit or a JSONL file.")],
+    model: Model,
+    data: Annotated[str, typer.Option(help="A task of the kit or a JSONL file.")],
     as_json: Json = False,
 ) -> None:
     """Five dimensions: a run's model beside its base, or one model alone."""
@@ -77,23 +85,34 @@ def evaluate(
         setup(seed=0)
         test = sets.test_rows(data)
         if Path(model, "run.json").is_file():
-            tuned, base, tokenizer = training.reopen(model)
-            compared = evaluation.compare(base, tuned, tokenizer, test)
-            before, after = (forgetting.skills(each, tokenizer) for each in (base, tuned))
-            forgotten = forgetting.table(before, after)
-            raised = evaluation.flags(compared, forgotten)
-            values = {**compared.json(), **forgotten.json(), **raised.json()}
-            show(f"{compared}\n\n{forgotten}\n\n{raised}", as_json, values)
-            return
-        base, tokenizer = models.load(model)
-        score = evaluation.score(base, tokenizer, test, model)
-        skills = forgetting.skills(base, tokenizer)
-        values = {
-            "task": score.task.value,
-            "format": score.format.value,
-            "skills": {name: rate.value for name, rate in skills.rates.items()},
-        }
-        show(f"{score}\n\n{skills}", as_json, values)
+            text, values = compare_run(model, test)
+        else:
+            text, values = score_model(model, test)
+        show(text, as_json, values)
+
+
+def compare_run(folder: str, test: "Dataset") -> tuple[str, dict]:
+    """A run's model beside its base, what it forgot, and red flags: as text and as JSON values."""
+    tuned, base, tokenizer = training.reopen(folder)
+    compared = evaluation.compare(base, tuned, tokenizer, test)
+    before, after = (forgetting.skills(each, tokenizer) for each in (base, tuned))
+    forgotten = forgetting.table(before, after)
+    raised = evaluation.flags(compared, forgotten)
+    values = {**compared.json(), **forgotten.json(), **raised.json()}
+    return f"{compared}\n\n{forgotten}\n\n{raised}", values
+
+
+def score_model(name: str, test: "Dataset") -> tuple[str, dict]:
+    """One model's answers to the test rows, and its skills: as text and as JSON values."""
+    base, tokenizer = models.load(name)
+    score = evaluation.score(base, tokenizer, test, name)
+    skills = forgetting.skills(base, tokenizer)
+    values = {
+        "task": score.task.value,
+        "format": score.format.value,
+        "skills": {name: rate.value for name, rate in skills.rates.items()},
+    }
+    return f"{score}\n\n{skills}", values
 
 
 @app.command()
@@ -102,7 +121,7 @@ def merge(
     out: Out,
     as_json: Json = False,
 ) -> None:
-    """Fold a run's adapter into its base, prove that nothing moved, write a plain model directory."""
+    """Fold a run's adapter into its base, prove that nothing moved, write a model directory."""
     with one_sentence():
         setup(seed=0)
         tuned, _, tokenizer = training.reopen(run)

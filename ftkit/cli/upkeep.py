@@ -1,4 +1,11 @@
-"""The verbs that look whether all is as it should be: `doctor`, `notebooks`, `bench`."""
+"""The verbs that look whether all is as it should be: `doctor`, `notebooks`, `bench`.
+
+    doctor      an environment or a run: what is wrong, and what mends it   doctor.examine
+    notebooks   restart and run all, compare, or stamp                      tools.run_notebooks
+    bench       what the kit's shortcuts save                               tools.run_bench
+
+`doctor` is for every reader, the other two keep the repository right.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -11,49 +18,20 @@ from .. import tools
 from ..core.session import setup
 from .app import Json, app, one_sentence, say, show
 
-
-@app.command()
-def bench(as_json: Json = False) -> None:
-    """Measure what the kit's shortcuts save beside the plain way."""
-    with one_sentence():
-        setup(seed=0)
-        report = tools.run_bench(say)
-        show(report, as_json, report.json())
-
-
-@app.command()
-def notebooks(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Notebook names; all by default.")
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Compare with what is committed and write nothing.")
-    ] = False,
-    stamp: Annotated[
-        bool,
-        typer.Option(
-            "--stamp", help="Run nothing; write the project's address into badge and setup lines."
-        ),
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="A folder for the executed notebooks; the committed ones stay."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Restart and run all notebooks, clean them and write them back.
-
-    With FTKIT_MODEL only report; with --stamp only write the address.
-    """
-    with one_sentence():
-        if stamp:
-            stamps = tools.stamp_notebooks(names or [], check)
-            show(stamps, as_json, dataclasses.asdict(stamps))
-            raise typer.Exit(int(check and bool(stamps.stamped)))
-        report = tools.run_notebooks(names or [], check, out=out)
-        show(report, as_json, dataclasses.asdict(report))
-        if report.failed:
-            raise typer.Exit(1)
+# What the notebooks may be told.
+Names = Annotated[list[str] | None, typer.Argument(help="Notebook names; all by default.")]
+Check = Annotated[
+    bool, typer.Option("--check", help="Compare with what is committed and write nothing.")
+]
+Stamp = Annotated[
+    bool,
+    typer.Option(
+        "--stamp", help="Run nothing; write the project's address into badge and setup lines."
+    ),
+]
+Executed = Annotated[
+    Path | None, typer.Option(help="A folder for the executed notebooks; the committed ones stay.")
+]
 
 
 @app.command()
@@ -69,9 +47,42 @@ def doctor(
     Exit 1 where something is.
     """
     with one_sentence():
-        training = "looking at the environment, and training for a moment"
-        say(training if run is None else f"looking at {run}")
-        found = doctors.examine(run)
-        show(found, as_json, found.json())
-        if found.wrong:
+        environment = "looking at the environment, and training for a moment"
+        say(environment if run is None else f"looking at {run}")
+        findings = doctors.examine(run)
+        show(findings, as_json, findings.json())
+        if findings.wrong:
             raise typer.Exit(1)
+
+
+@app.command()
+def notebooks(
+    names: Names = None,
+    check: Check = False,
+    stamp: Stamp = False,
+    out: Executed = None,
+    as_json: Json = False,
+) -> None:
+    """Restart and run all notebooks, clean them and write them back.
+
+    With FTKIT_MODEL only report; with --stamp only write the address.
+    """
+    with one_sentence():
+        if stamp:
+            stamps = tools.stamp_notebooks(names or [], check=check)
+            show(stamps, as_json, dataclasses.asdict(stamps))
+            raise typer.Exit(int(check and bool(stamps.stamped)))
+        # a report comes first, then the exit code
+        report = tools.run_notebooks(names or [], check=check, out=out)
+        show(report, as_json, dataclasses.asdict(report))
+        if report.failed:
+            raise typer.Exit(1)
+
+
+@app.command()
+def bench(as_json: Json = False) -> None:
+    """Measure what the kit's shortcuts save beside the plain way."""
+    with one_sentence():
+        setup(seed=0)
+        report = tools.run_bench(say)
+        show(report, as_json, report.json())

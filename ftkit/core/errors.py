@@ -1,27 +1,48 @@
-"""TODO header of core.errors."""
+"""Errors that teach: one sentence with the argument, its value, what is allowed and the cure.
+
+    raise UserError(f"r is {r}; give a whole number from 1 to {most}.")
+    raise UserError(f"there is no skill {name!r}.{nearest(name, SKILLS)}")
+
+Every mistake that a user can mend is a `UserError`: the command line prints it and exits 1, and a
+notebook ends its traceback with it. `is_whole` and `is_number` are how the kit checks an argument.
+What is wrong with an installation or a run folder is found by `doctor`. Met in every notebook.
+"""
 
 import difflib
 import math
 from collections.abc import Iterable
+from typing import TypeGuard
 
 
 class UserError(ValueError):
-    """Something the user can mend: one sentence with the value, what is allowed and the cure. The
-    verbs print it and exit 1.
+    """Something the user can mend, in one sentence: the value, what is allowed and the cure.
+
+    The command line prints it without a traceback and exits 1.
     """
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """' Did you mean …?' when a known spelling is close, else nothing."""
+def nearest(word: object, known: Iterable[str]) -> str:
+    """The question " Did you mean 'nf4'?" where a known spelling is close to `word`, else "".
+
+    It is meant for the end of an error's sentence, hence the blank in front.
+    """
     close = difflib.get_close_matches(str(word), list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def is_number(value: object) -> bool:
-    """True for a finite number, which True and False are not meant to be."""
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether `value` is a finite int or float.
+
+    True and False are ints to Python and no numbers here: r=True is a slip, and not r=1. Text,
+    NaN, infinity and None are none either.
+    """
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def is_whole(value: object) -> bool:
-    """True for a whole number."""
-    return is_number(value) and isinstance(value, int)
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether `value` is a whole number: an int, and neither True nor False.
+
+    2.0 is not whole, because what counts (a rank, rows, a seed) is written without a point. Ask
+    for the range beside it: `is_whole(r) and 1 <= r <= most`.
+    """
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -4,6 +4,9 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+TableParts = tuple[str, Sequence[str], list[Sequence[object]]]  # a title, column heads and rows
+GIB = 2**30  # bytes
+
 
 def about(value: float, digits: int = 3, unit: str = "") -> str:
     """A number that another machine may give differently in its last digits, marked as such:
@@ -27,7 +30,7 @@ class Result:
     `table()`.
     """
 
-    def table(self) -> tuple[str, Sequence[str], list[Sequence[object]]]:
+    def table(self) -> TableParts:
         """(title, column heads, rows)."""
         raise NotImplementedError
 
@@ -63,20 +66,33 @@ class Table(Result):
     heads: Sequence[str]
     rows: Sequence[Sequence[object]]
 
-    def table(self):
+    def table(self) -> TableParts:
         """As given."""
         return self.title, self.heads, list(self.rows)
 
 
-def decimal_bytes(count: float) -> str:
-    """Bytes in decimal units: size(16384) is "16.4 kB"."""
+def decimal_bytes(size: float) -> str:
+    """Bytes in three digits and the decimal unit that suits: decimal_bytes(16384) is "16.4 kB"."""
     for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"
+        if size < 999.5:  # 999.6 kB in three digits is 1 MB
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
 
 
-def megabytes(size: int) -> str:
-    """Bytes in MB of 10⁶ bytes: megabytes(52_500_000) is "52.5 MB"."""
+def megabytes(size: float) -> str:
+    """Bytes in MB of 10⁶ bytes, for files: megabytes(52_500_000) is "52.5 MB"."""
     return f"{size / 1e6:,.1f} MB"
+
+
+def gigabytes(size: float) -> str:
+    """Bytes in GB of 10⁹ bytes, marked as one machine's: gigabytes(7_460_000_000) is "≈7.5 GB"."""
+    return about(size / 1e9, 2, " GB")
+
+
+def gibibytes(size: float, digits: int = 3) -> str:
+    """Bytes in GiB of 2³⁰ bytes, the unit left to the head of the column: "1.500".
+
+    GPUs are sold in GB and hold GiB, so all that is said of a card's memory is in GiB.
+    """
+    return f"{size / GIB:,.{digits}f}"

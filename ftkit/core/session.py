@@ -6,6 +6,7 @@ import os
 import platform
 import warnings
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .errors import UserError, nearest
 from .pocket_claims import watch_cells
@@ -13,7 +14,17 @@ from .results import Result
 from .versions import PACKAGES
 
 HUB = "Qwen/Qwen2.5-0.5B-Instruct"  # what "hub" means: half a billion parameters, Apache-2.0, not gated; by the formula a T4 holds it
-DTYPES = ("float32", "bfloat16", "float16")
+
+
+class Dtype(NamedTuple):
+    """What a kind of number is called in the head of a safetensors file, and its bytes."""
+
+    label: str
+    width: int
+
+
+# What models are computed in, by torch's name, in one place for the whole kit.
+DTYPES = {"float32": Dtype("F32", 4), "bfloat16": Dtype("BF16", 2), "float16": Dtype("F16", 2)}
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,4 +1,16 @@
-"""TODO header of core.statistics."""
+"""Intervals: what a measured number may be said to show, and what it may not.
+
+    Rate(hits, n)                        a share and its interval, each answer right or wrong
+    compare_answers(first, second)       two models on the same questions: a `Difference`
+    paired_difference(before, after)     the same for any numbers, by drawing rows again
+    rate_difference(first, second)       two rates on different questions
+    median_ratio(above, below)           two lists of times, round by round
+    rows_needed(change, changed)         how many rows would show a change
+    mean_and_range(values)               a few seeds: no interval, their range
+
+All intervals are 95 %, and each docstring names its method. What is right is for `evaluate` to say,
+what grids of runs show for `lab`. Taught in notebook 09, used from 00 on.
+"""
 
 import math
 import statistics
@@ -7,8 +19,13 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple
 
+import numpy as np
+
 from .errors import UserError
-from .results import Result, about, percent_in
+from .results import Result, TableParts, about, percent_in
+
+Z = NormalDist().inv_cdf(0.975)  # 1.96: a normal number is within ±Z of its mean 95 times in 100
+ALIKE = "can't be told apart"
 
 
 class Interval(NamedTuple):
@@ -34,7 +51,7 @@ def mean_and_range(values: Sequence[float]) -> Range:
 
 @dataclass(frozen=True)
 class Rate:
-    """`hits` out of `n`, with its 95 % Wilson score interval (Wilson 1927)."""
+    """`hits` out of `n`, with its interval."""
 
     hits: int
     n: int
@@ -46,12 +63,18 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """(p̂ + z²/2n ± z·√(p̂(1−p̂)/n + z²/4n²)) / (1 + z²/n) with z = 1.96; (0, 1) for n = 0."""
+        """The 95 % interval (low, high) of the share, by Wilson's score (Wilson 1927).
+
+        (p̂ + z²/2n ± z·√(p̂(1−p̂)/n + z²/4n²)) / (1 + z²/n): all shares p that a test at 5 % would
+        not refuse, given p̂ = hits / n. Unlike p̂ ± z·√(p̂(1−p̂)/n) it stays inside 0 and 1, and has
+        a width when nothing or everything is right. (0, 1) for n = 0.
+        """
         if not self.n:
             return 0.0, 1.0
-        z, p, n = 1.96, self.value, self.n
-        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+        p, n, z = self.value, self.n, Z
+        shrunk = 1 + z * z / n
+        centre = (p + z * z / (2 * n)) / shrunk
+        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / shrunk
         return max(0.0, centre - half), min(1.0, centre + half)
 
     def __str__(self) -> str:
@@ -61,69 +84,63 @@ class Rate:
 
 
 def paired_difference(
-    before: Sequence[bool], after: Sequence[bool], draws: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """(mean of after − before, low, high): 95 % bootstrap interval over the rows that both
-    answered.
+    before: Sequence[float], after: Sequence[float], draws: int = 2000, seed: int = 0
+) -> Interval:
+    """The mean of after − before over rows that both have, by a percentile bootstrap.
+
+    The rows (right or wrong, or any numbers) are drawn again with replacement, `draws` times; 95 %
+    of the means lie in the interval (Efron 1979; Efron & Tibshirani 1993, §13.3). It assumes
+    nothing but that rows were drawn independently, and needs some dozens of them.
     """
-    import numpy as np
-
     change = np.asarray(after, float) - np.asarray(before, float)
-    means = change[np.random.default_rng(seed).integers(0, len(change), (draws, len(change)))].mean(
-        1
-    )
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(change.mean()), float(low), float(high)
-
-
-Z = NormalDist().inv_cdf(0.975)
+    rows = np.random.default_rng(seed).integers(0, len(change), (draws, len(change)))
+    low, high = np.quantile(change[rows].mean(1), [0.025, 0.975])
+    return Interval(float(change.mean()), float(low), float(high))
 
 
 def mcnemar(lost: int, gained: int) -> float:
-    """The exact two-sided p of McNemar's test (1947): were `gained` of the lost + gained changed
-    answers a fair coin's heads?
+    """The exact two-sided p of McNemar's test (McNemar 1947).
+
+    Of all answers that changed, `gained` became right and `lost` wrong: how often would a fair coin
+    thrown lost + gained times be as uneven as this? 1.0 where nothing changed.
     """
-    n, fewer = lost + gained, min(lost, gained)
-    return min(1.0, sum(math.comb(n, k) for k in range(fewer + 1)) / 2 ** (n - 1)) if n else 1.0
+    changed = lost + gained
+    if not changed:
+        return 1.0
+    return min(1.0, 2 * coin_tail(changed, min(lost, gained)))
+
+
+def coin_tail(n: int, most: int) -> float:
+    """How probable at most `most` heads are in n throws of a fair coin."""
+    return sum(math.comb(n, heads) for heads in range(most + 1)) / 2**n
 
 
 def rows_needed(change: float, changed: float, power: float = 0.8) -> int:
-    """How many rows show a true `change` of the share right (0.02: two points) with that power, at
-    5 % two-sided.
+    """How many rows show a true change of the share right, by a test at 5 %, two-sided.
 
-    n = (z₀.₉₇₅ √ψ + z_power √(ψ − δ²))² / δ² (Connor 1987), where δ = `change` and ψ = `changed` is
-    the share of rows on
-    which the two models differ: two models that err on the same rows are told apart with far fewer.
+    change: the change to be seen, as a share: 0.02 is two points. changed: the share of rows on
+    which the two models differ; two that err on the same rows are told apart with far fewer. power:
+    how often the rows would show it. With δ = change and ψ = changed,
+    n = (z₀.₉₇₅ √ψ + z_power √(ψ − δ²))² / δ² (Connor 1987). Raises UserError for shares that
+    cannot be.
     """
     if not 0 < abs(change) <= changed <= 1:
         raise UserError(
-            f"change is {change} and changed {changed}; give 0 < |change| ≤ changed ≤ 1, both shares of the rows."
+            f"change is {change} and changed {changed}; "
+            "give 0 < |change| ≤ changed ≤ 1, both shares of the rows."
         )
     if not 0.5 <= power < 1:
         raise UserError(f"power is {power}; give a share from 0.5 to below 1, such as 0.8.")
-    root = Z * math.sqrt(changed) + NormalDist().inv_cdf(power) * math.sqrt(
-        changed - change * change
-    )
-    return math.ceil((root / change) ** 2)
-
-
-def smallest_change(n: int, changed: float, power: float = 0.8) -> float:
-    """The smallest true change that `n` rows show with that power: `rows_needed` read backwards;
-    NaN where n is too small for any.
-    """
-    if rows_needed(changed, changed, power) > n:
-        return math.nan
-    low, high = 0.0, changed
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (low, middle) if rows_needed(middle, changed, power) <= n else (middle, high)
-    return high
+    without_change = Z * math.sqrt(changed)
+    with_change = NormalDist().inv_cdf(power) * math.sqrt(changed - change * change)
+    return math.ceil(((without_change + with_change) / change) ** 2)
 
 
 @dataclass(frozen=True, repr=False)
 class Difference(Result):
-    """Two models on the same questions: how many of the first one's right answers the second lost,
-    and how many it gained.
+    """Two models on the same questions: how many right answers the second lost and gained.
+
+    kept: both are right; lost: the first alone; gained: the second alone; neither: none is.
     """
 
     kept: int
@@ -143,8 +160,11 @@ class Difference(Result):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the change, one answer added on either side so that few changed ones are
-        not over-read (Bonett & Price 2012).
+        """The 95 % interval (low, high) of the change (Bonett & Price 2012).
+
+        With a = (lost + 1) / (n + 2) and b = (gained + 1) / (n + 2) it is
+        b − a ± z·√((a + b − (b − a)²) / (n + 2)): Wald's interval of a paired difference after one
+        answer is added on either side, so that few changed ones are not over-read.
         """
         n = self.n + 2
         a, b = (self.lost + 1) / n, (self.gained + 1) / n
@@ -160,37 +180,35 @@ class Difference(Result):
     def word(self) -> str:
         """better, worse, or can't be told apart: decided by the interval alone."""
         low, high = self.interval
-        return "better" if low > 0 else "worse" if high < 0 else "can't be told apart"
+        if low > 0:
+            return "better"
+        return "worse" if high < 0 else ALIKE
 
     @property
     def rows_needed(self) -> int | None:
-        """Rows that would show a change as large as the one seen, at 80 % power; None where none
-        was seen.
-        """
-        return (
-            rows_needed(self.change, (self.lost + self.gained) / self.n)
-            if self.lost != self.gained
-            else None
-        )
+        """Rows that would show the change that was seen, at 80 % power; None where none was."""
+        if self.lost == self.gained:
+            return None
+        return rows_needed(self.change, (self.lost + self.gained) / self.n)
 
     @property
     def sentence(self) -> str:
-        """What may be said: better or worse only when the interval leaves zero out, else how many
-        rows it would take.
-        """
-        low, high = (100 * x for x in self.interval)
-        size = f"≈{100 * self.change:+.1f} [{low:+.1f}, {high:+.1f}] points"
-        if self.word != "can't be told apart":
-            return f"{self.word}: {size} on {self.n} rows (McNemar p = {about(self.p, 2)})"
-        need = (
-            f"{two_digits(self.rows_needed)} rows would show such a change"
-            if self.rows_needed
-            else "as many gained as lost"
-        )
-        return f"{self.word} with n = {self.n}: {size} (McNemar p = {about(self.p, 2)}); {need}"
+        """What may be said of it.
 
-    def table(self):
-        """The four counts, then the sentence."""
+        Better or worse only when the interval leaves zero out, else how many rows it would take.
+        """
+        low, high = (100 * share for share in self.interval)
+        size = f"≈{100 * self.change:+.1f} [{low:+.1f}, {high:+.1f}] points"
+        test = f"McNemar p = {about(self.p, 2)}"
+        if self.word != ALIKE:
+            return f"{self.word}: {size} on {self.n} rows ({test})"
+        need = "as many gained as lost"
+        if self.rows_needed:
+            need = f"{two_digits(self.rows_needed)} rows would show such a change"
+        return f"{self.word} with n = {self.n}: {size} ({test}); {need}"
+
+    def table(self) -> TableParts:
+        """The four counts, under the sentence."""
         heads = ("", "second right", "second wrong")
         rows = [
             ("first right", about(self.kept), about(self.lost)),
@@ -199,41 +217,54 @@ class Difference(Result):
         return self.sentence, heads, rows
 
 
-def two_digits(n: int) -> str:
-    """A count to two digits: rounded(3127) is "≈3,100"."""
-    return f"≈{round(n, 2 - len(str(n))):,}"
+def two_digits(count: int) -> str:
+    """A count to two digits: two_digits(3127) is "≈3,100"."""
+    return f"≈{round(count, 2 - len(str(count))):,}"
 
 
 def compare_answers(first: Sequence[bool], second: Sequence[bool]) -> Difference:
-    """Two models' right and wrong answers to the same questions, in the same order."""
+    """Two models' right and wrong answers to the same questions, in the same order.
+
+    Raises UserError where the two have different lengths, and where there are none.
+    """
     if len(first) != len(second) or not len(first):
         raise UserError(
-            f"there are {len(first)} answers and {len(second)}; give both models' answers to the same questions, one at least."
+            f"there are {len(first)} answers and {len(second)}; "
+            "give both models' answers to the same questions, one at least."
         )
     pairs = [(bool(a), bool(b)) for a, b in zip(first, second, strict=True)]
     return Difference(
-        *(
-            pairs.count(kind)
-            for kind in ((True, True), (True, False), (False, True), (False, False))
-        )
+        kept=pairs.count((True, True)),
+        lost=pairs.count((True, False)),
+        gained=pairs.count((False, True)),
+        neither=pairs.count((False, False)),
     )
 
 
-def rate_difference(first: Rate, second: Rate) -> tuple[float, float, float]:
-    """(second − first, low, high): 95 % interval out of the two Wilson intervals (Newcombe 1998,
-    method 10), which needs no pairs.
+def rate_difference(first: Rate, second: Rate) -> Interval:
+    """second − first of two rates on different rows (Newcombe 1998, method 10).
+
+    Each end lies as far from the difference as the two Wilson intervals reach that way, taken
+    together like the sides of a right angle: √((p₂ − l₂)² + (u₁ − p₁)²) below it. It needs no
+    pairs; where the rows are the same, `compare_answers` sees smaller changes.
     """
-    (l1, u1), (l2, u2), change = first.interval, second.interval, second.value - first.value
-    below = math.hypot(second.value - l2, u1 - first.value)
-    return change, change - below, change + math.hypot(u2 - second.value, first.value - l1)
+    (low_1, high_1), (low_2, high_2) = first.interval, second.interval
+    change = second.value - first.value
+    below = math.hypot(second.value - low_2, high_1 - first.value)
+    above = math.hypot(high_2 - second.value, first.value - low_1)
+    return Interval(change, change - below, change + above)
 
 
-def median_ratio(above: Sequence[float], below: Sequence[float]) -> tuple[float, float, float]:
-    """Median of the rounds' ratios and its interval by order statistics: 95 % or more from six
-    rounds on, with fewer the whole range.
+def median_ratio(above: Sequence[float], below: Sequence[float]) -> Interval:
+    """The median of the rounds' ratios above / below, by order statistics (Thompson 1936).
+
+    The interval runs from the k-th smallest ratio to the k-th largest. The true median is outside
+    as often as a fair coin, thrown once per round, comes up heads fewer than k times or tails fewer
+    than k times; k is the largest with that below 5 %. No shape of the times is assumed. It is
+    95 % or more from six rounds on, with fewer the whole range.
     """
     ratios = sorted(a / b for a, b in zip(above, below, strict=True))
-    n, cut = len(ratios), 0
-    while 2 * sum(math.comb(n, k) for k in range(cut + 1)) / 2**n < 0.05:
-        cut += 1
-    return statistics.median(ratios), ratios[max(0, cut - 1)], ratios[n - max(1, cut)]
+    median, n, k = statistics.median(ratios), len(ratios), 1
+    while 2 * coin_tail(n, k) < 0.05:
+        k += 1
+    return Interval(median, ratios[k - 1], ratios[n - k])

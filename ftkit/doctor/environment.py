@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ..core.results import about
+from ..core.results import gigabytes
 from ..core.versions import PACKAGES, version_of
 from .finding import Finding, Findings
 from .run_folder import examine_run
@@ -378,11 +378,6 @@ def cuda_library(cuda: str | None, loaded: bool, shipped: Sequence[str]) -> Find
     )
 
 
-def gb(size: float) -> str:
-    """Bytes as gigabytes, which differ from one moment to the next."""
-    return about(size / 1e9, 2, " GB")
-
-
 def memory_left(
     proc: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup/memory.max")
 ) -> int | None:
@@ -405,11 +400,11 @@ def memory(left: int | None) -> Finding:
     """Is there memory for a run of the pocket model?"""
     if left is None:
         return Finding(
-            "memory", True, f"unknown: this system does not say; the kit wants {gb(RAM)}"
+            "memory", True, f"unknown: this system does not say; the kit wants {gigabytes(RAM)}"
         )
     if left >= RAM:
-        return Finding("memory", True, f"{gb(left)} are free, and the kit wants {gb(RAM)}")
-    said = f"{gb(left)} are free and the kit wants {gb(RAM)}, so a run may be killed without a word"
+        return Finding("memory", True, f"{gigabytes(left)} are free, and the kit wants {gigabytes(RAM)}")
+    said = f"{gigabytes(left)} are free and the kit wants {gigabytes(RAM)}, so a run may be killed without a word"
     return Finding(
         "memory",
         False,
@@ -430,15 +425,15 @@ def disk(free: Mapping[str, int | None]) -> Finding:
     """Is there room for checkpoints and caches? free: bytes by the use of the place."""
     known = {name: size for name, size in free.items() if size is not None}
     if not known:
-        return Finding("disk", True, f"unknown: this system does not say; the kit wants {gb(DISK)}")
+        return Finding("disk", True, f"unknown: this system does not say; the kit wants {gigabytes(DISK)}")
     place = min(known, key=known.__getitem__)
     if known[place] >= DISK:
         return Finding(
             "disk",
             True,
-            f"{gb(known[place])} are free where there is least, and the kit wants {gb(DISK)}",
+            f"{gigabytes(known[place])} are free where there is least, and the kit wants {gigabytes(DISK)}",
         )
-    said = f"{gb(known[place])} are free for the {place} and the kit wants {gb(DISK)}, so checkpoints will not be whole"
+    said = f"{gigabytes(known[place])} are free for the {place} and the kit wants {gigabytes(DISK)}, so checkpoints will not be whole"
     return Finding(
         "disk",
         False,

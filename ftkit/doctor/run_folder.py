@@ -101,7 +101,7 @@ def same_base(was: str, name: str | None) -> Finding:
         return Finding(
             "base", False, str(error).rstrip("."), "put the base back where the run found it"
         )
-    now = models.fingerprint_of(Path(where)) if Path(where).is_dir() else cached_commit(where)
+    now = models.hash_weights(Path(where)) if Path(where).is_dir() else cached_commit(where)
     if now is None:
         return Finding(
             "base", True, f"not looked at: {name} is not in the hub cache of this machine"
@@ -146,7 +146,7 @@ def weights(folder: Path) -> Finding:
             models.check_safetensors(file)
         except UserError as error:
             return Finding(check, False, str(error).partition(";")[0], again)
-        for name, tensor in models.tensors(file):
+        for name, tensor in models.read_tensors(file):
             if bad := int((~tensor.isfinite()).sum()):
                 said = f"{models.plain_name(name)} holds {bad:,} values that are NaN or infinite, so every answer will be noise"
                 return Finding(

@@ -78,7 +78,7 @@ def check_loading(held: dict) -> str:
 def check_answering(held: dict) -> str:
     """One greedy answer that the model is known to get right."""
 
-    probe = suites.suite(entities.World(), "copy", 1)[0]
+    probe = suites.draw_suite(entities.World(), "copy", 1)[0]
     (reply,) = models.answer(
         held["model"], held["tokenizer"], [[{"role": "user", "content": probe.prompt}]]
     )

@@ -1,4 +1,23 @@
-"""TODO map of evaluate."""
+"""Did it help? Base and tuned on the same questions, every measure with its n and interval.
+
+Taught in notebook 09, met in notebook 00.
+
+    compare(base, tuned, tokenizer, test)       both side by side, four dimensions  comparison.py
+    flags(compared, forgotten)                  five rules for a red flag           red_flags.py
+    score(model, tokenizer, test)               exact answers, format, fields       scoring.py
+    parse(reply, gold)                          a reply that is strictly in format  scoring.py
+    hallucination_rate(model, tokenizer)        made up about strangers             hallucination.py
+    latency(models, tokenizer, messages)        milliseconds per token              speed.py
+    kl(log_p, log_q)                            KL(p ‖ q) at each position, nats    likelihood.py
+    kl_from_base(base, tuned, tokenizer, rows)  KL between two models on answers    likelihood.py
+    answer_log_probs(model, tokenizer, rows)    log p at every answer token         likelihood.py
+    cost(before, after)                         loss, KL, agreement of two of these likelihood.py
+    perplexity(model, tokenizer, rows)          exp of the mean −log p per token    likelihood.py
+    surprisals(model, tokenizer, chats)         −log p of each last message         likelihood.py
+    judge.examine(judge, pairs)                 a model as judge, and its biases    judge.py
+
+What a tuning cost in other skills is measured in `forgetting`; tests of differences are `core`'s.
+"""
 
 import lazy_loader
 

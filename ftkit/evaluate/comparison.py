@@ -1,74 +1,81 @@
-"""TODO header of evaluate.comparison."""
+"""Base beside tuned on the same rows: task, format, hallucination and latency in one table.
 
+    compare(base, tuned, tokenizer, test)    a `Comparison`, every share with its n and interval
+
+The fifth dimension, what the tuning cost in other skills, is `forgetting.table`. Whether a
+difference is harm is decided in `red_flags`; each measure is made in the room of its name.
+Notebooks 00 and 09.
+"""
+
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .. import lora
 from ..core.errors import UserError
-from ..core.results import Result, about
-from ..core.statistics import Rate, paired_difference
-from ..lora import as_base
-from .hallucination import made_up
+from ..core.results import Result, TableParts, about
+from ..core.statistics import Interval, Rate, paired_difference
+from .hallucination import hallucination_rate
 from .scoring import Score, score
-from .speed import Latency, latency
+from .speed import AdapterOff, Latency, latency
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True, repr=False)
 class Comparison(Result):
-    """Base beside tuned on the same rows: task, format, hallucination and latency (forgetting is in
-    `forgetting.table`).
-    """
+    """Two models on the same test rows, the same questions about strangers, and the same clock."""
 
     base: Score
     tuned: Score
-    hallucination: dict[str, Rate]
-    speed: Latency
-
-    def table(self):
-        """One line a dimension."""
-        b, t = self.base, self.tuned
-        fields = [(f"· {k}", b.fields.get(k, Rate(0, 0)), v) for k, v in t.fields.items()]
-        rows = [
-            ("task: exact answer", b.task, t.task),
-            *fields,
-            ("format: strict", b.format, t.format),
-            (
-                "hallucination: made up about strangers",
-                self.hallucination["base"],
-                self.hallucination["tuned"],
-            ),
-            ("hallucination: values not in the prompt", b.invented, t.invented),
-            (
-                "latency: ms for a token",
-                about(self.speed.median("base")),
-                about(self.speed.median("tuned")),
-            ),
-        ]
-        return (
-            f"Base and tuned on {len(t.exact)} test rows, share [95 % interval]",
-            ("dimension", b.name, t.name),
-            rows,
-        )
-
-    def json(self) -> dict:
-        """The dimensions by the design's keys; shares from 0 to 1 with n and 95 % intervals."""
-        b, t, made = self.base, self.tuned, self.hallucination
-        return {
-            "task": pair(b.task, t.task),
-            "format": pair(b.format, t.format),
-            "fields": {k: pair(b.fields[k], v) for k, v in t.fields.items()},
-            "hallucination": pair(made["base"], made["tuned"]),
-            "invented": pair(b.invented, t.invented),
-            "gain": self.gain,
-            "latency_ms": {k: round(self.speed.median(k), 2) for k in self.speed.ms},
-        }
+    hallucination: dict[str, Rate]  # of "base" and "tuned": made up about strangers
+    speed: Latency  # of "base" and "tuned"
 
     @property
-    def gain(self) -> tuple[float, float, float]:
-        """Exact answers, tuned − base: (difference, low, high), paired bootstrap."""
+    def gain(self) -> Interval:
+        """Exact answers, tuned − base, as a share of the rows; paired bootstrap."""
         return paired_difference(self.base.exact, self.tuned.exact)
 
+    def table(self) -> TableParts:
+        """One line per dimension."""
+        base, tuned, made_up = self.base, self.tuned, self.hallucination
+        medians = [about(self.speed.median(name)) for name in ("base", "tuned")]
+        rows = [
+            ("task: exact answer", base.task, tuned.task),
+            *((f"· {field}", *rates) for field, rates in self.field_pairs().items()),
+            ("format: strict", base.format, tuned.format),
+            ("hallucination: made up about strangers", made_up["base"], made_up["tuned"]),
+            ("hallucination: values not in the prompt", base.invented, tuned.invented),
+            ("latency: ms for a token", *medians),
+        ]
+        title = f"Base and tuned on {len(tuned.exact)} test rows, share [95 % interval]"
+        return title, ("dimension", base.name, tuned.name), rows
 
-def pair(base: Rate, tuned: Rate) -> dict:
+    def json(self) -> dict:
+        """The same by dimension for run.json: shares from 0 to 1 with n and 95 % intervals."""
+        base, tuned, made_up = self.base, self.tuned, self.hallucination
+        fields = self.field_pairs()
+        return {
+            "task": rates_as_json(base.task, tuned.task),
+            "format": rates_as_json(base.format, tuned.format),
+            "fields": {field: rates_as_json(*rates) for field, rates in fields.items()},
+            "hallucination": rates_as_json(made_up["base"], made_up["tuned"]),
+            "invented": rates_as_json(base.invented, tuned.invented),
+            "gain": self.gain,
+            "latency_ms": {name: round(self.speed.median(name), 2) for name in self.speed.ms},
+        }
+
+    def field_pairs(self) -> dict[str, tuple[Rate, Rate]]:
+        """Base's and tuned's rate of each field of the gold objects."""
+        return {
+            field: (self.base.fields.get(field, Rate(0, 0)), rate)
+            for field, rate in self.tuned.fields.items()
+        }
+
+
+def rates_as_json(base: Rate, tuned: Rate) -> dict:
     """Base beside tuned with n and intervals, for JSON (None where there was nothing to judge)."""
     return {
         "base": base.value if base.n else None,
@@ -79,27 +86,37 @@ def pair(base: Rate, tuned: Rate) -> dict:
     }
 
 
-def compare(base, tuned, tokenizer, test) -> Comparison:
-    """Base and tuned model on the same test rows.
+def compare(
+    base: "PreTrainedModel",
+    tuned: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    test: "Dataset",
+) -> Comparison:
+    """Ask base and tuned the same test rows, the same about strangers, and time them in turn.
 
-    base: a model, or the very model that `tuned` carries its adapter on (then it is asked with the
-    adapter switched off).
-    test: chat rows whose answers are JSON objects (or any text: then exact match alone counts).
+    base: another model; or the very one that `tuned` carries its adapter on, or `tuned` itself:
+    then it is asked with the adapter switched off. test: chat rows whose answers are JSON objects
+    (or any text: then exact match alone counts). No rows, and one fully tuned model given as
+    both, are a `UserError`.
     """
     if not len(test):
         raise UserError("there are no test rows; give at least one chat example.")
-    same = lora.is_attached(tuned) and tuned.get_base_model() is base
-    if not lora.is_attached(tuned) and base is tuned:
+    if base is tuned and not lora.is_attached(tuned):
         raise UserError(
-            "base and tuned are the same model object: full fine-tuning changed it in place; load the base again for the comparison."
+            "base and tuned are the same model object: full fine-tuning changed it in place; "
+            "load the base again for the comparison."
         )
-    asked = tuned if same else base
-    with as_base(asked, same):
-        scores = [score(asked, tokenizer, test, "base")]
-        made = {"base": made_up(asked, tokenizer)}
-    scores.append(score(tuned, tokenizer, test, "tuned"))
-    made["tuned"] = made_up(tuned, tokenizer)
-    speed = latency(
-        {"base": (asked, same), "tuned": tuned}, tokenizer, test["messages"][0], rounds=5
-    )
-    return Comparison(*scores, made, speed)
+
+    # an adapter sits inside its base: with the adapter off, the tuned model is the base
+    inside = lora.is_attached(tuned) and (base is tuned or tuned.get_base_model() is base)
+    asked = tuned if inside else base
+    with lora.using(tuned, None) if inside else nullcontext():  # type: ignore # it is a PeftModel
+        base_score = score(asked, tokenizer, test, "base")
+        base_made_up = hallucination_rate(asked, tokenizer)
+
+    tuned_score = score(tuned, tokenizer, test, "tuned")
+    tuned_made_up = hallucination_rate(tuned, tokenizer)
+    candidates = {"base": AdapterOff(tuned) if inside else base, "tuned": tuned}
+    speed = latency(candidates, tokenizer, test["messages"][0], rounds=5)
+    made_up = {"base": base_made_up, "tuned": tuned_made_up}
+    return Comparison(base_score, tuned_score, made_up, speed)

@@ -1,52 +1,144 @@
-"""TODO header of evaluate.likelihood."""
+"""How likely is what a model is given to say? log p, KL and perplexity at the answers' tokens.
+
+    kl(log_p, log_q)                            KL of two predictions in nats: the one place for it
+    kl_from_base(base, tuned, tokenizer, rows)  how far a tuning moved the replies, nats per token
+    answer_log_probs(model, tokenizer, rows)    what a model predicts at every answer token
+    cost(before, after)                         loss, KL and agreement of two of these
+    surprisals(model, tokenizer, chats)         −log p of each last message, and its tokens
+    perplexity(model, tokenizer, rows)          exp of the mean −log p per token
+
+The right answer is given and nothing is written; what a model writes itself is scored in `scoring`.
+The KL that holds a training near its base has gradients and is `train`'s. Notebooks 03, 09, 10.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from .. import data
-from ..core.results import Result, about, percent
-from ..data import answer_tokens
-from ..lora import as_base
+import torch
+
+from .. import data, lora, models
+from ..core.results import Result, TableParts, about, percent
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
+
+
+def kl(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
+    """KL(p ‖ q) = Σ p · (log p − log q) at each position, in nats (Kullback & Leibler 1951).
+
+    log_p, log_q: the log-probabilities of two models at the same positions, (..., vocabulary), as
+    `logits.log_softmax(-1)` gives them. The sum goes over the vocabulary: the result is (...).
+    """
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
-    """What a model predicts at every answer token of chat rows."""
+class AnswerBatch:
+    """Whole chats, padded on the right, and where the tokens of their answers stand."""
 
-    logs: object  # (n, vocabulary) log-probabilities
-    tokens: object  # (n,) the right tokens
-    rows: object  # (n,) the number of the row that each belongs to
+    places: list[int]  # of the rows, among the conversations
+    inputs: "BatchEncoding"  # input_ids and attention_mask, (rows, length)
+    comes_next: torch.Tensor  # (rows, length − 1), True where the next token is the answer's
 
-    def kl(self, other: "Answers") -> list[float]:
-        """KL(this ‖ other) by row, the mean over its answer tokens, in nats."""
-        import torch
+    @property
+    def tokens(self) -> torch.Tensor:
+        """The tokens of the answers, row after row: (n,)."""
+        return self.inputs["input_ids"][:, 1:][self.comes_next]
 
-        each = (self.logs.exp() * (self.logs - other.logs)).sum(-1)
-        return [each[self.rows == row].mean().item() for row in torch.unique(self.rows)]
+    @property
+    def counts(self) -> list[int]:
+        """How many of them each row has."""
+        return self.comes_next.sum(1).tolist()
 
 
-def answer_logs(model, tokenizer, rows, batch_size: int = 10) -> Answers:
-    """The `Answers` of `model` to chat rows: the right answer is given, so every token is predicted
-    from the right ones before it.
+def answer_batches(
+    tokenizer: "PreTrainedTokenizerBase",
+    conversations: Sequence[list[dict]],
+    device: torch.device,
+    batch_size: int = 20,
+) -> Iterator[AnswerBatch]:
+    """Chats by batch, shortest first; the last message is the answer, its end mark included."""
+    for places, inputs in models.chat_batches(
+        tokenizer, conversations, as_prompts=False, batch_size=batch_size
+    ):
+        inputs = inputs.to(device)
+        # an answer ends where the padding begins, and is as long as the tokenizer says
+        ends = inputs["attention_mask"].sum(1, keepdim=True)
+        lengths = [[data.answer_tokens(conversations[place], tokenizer)] for place in places]
+        begins = ends - torch.tensor(lengths, device=device)
+        position = torch.arange(inputs["input_ids"].shape[1], device=device)
+        is_answer = (position >= begins) & (position < ends)
+        yield AnswerBatch(places, inputs, is_answer[:, 1:])
+
+
+def predict(model: "PreTrainedModel", batch: AnswerBatch) -> torch.Tensor:
+    """log p of every token at each place where an answer's token comes next: (n, vocabulary)."""
+    with torch.no_grad():
+        logits = model(**batch.inputs).logits
+    return logits[:, :-1][batch.comes_next].float().log_softmax(-1)
+
+
+def kl_from_base(
+    base: "PreTrainedModel",
+    tuned: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    rows: "Dataset",
+    batch_size: int = 20,
+) -> float:
+    """KL(base ‖ tuned) at the answers' tokens of chat rows: the mean in nats per token.
+
+    base: another model, or `tuned` itself, which then stands in for its base with its adapter
+    switched off; a `UserError` where it has none.
     """
-    import torch
+    total, count = 0.0, 0
+    for batch in answer_batches(tokenizer, rows["messages"], tuned.device, batch_size):
+        with lora.using(tuned, None) if base is tuned else nullcontext():  # type: ignore # it is a PeftModel
+            before = predict(base, batch)
+        distances = kl(before, predict(tuned, batch))
+        total += distances.sum().item()
+        count += len(distances)
+    return total / count
 
-    logs, tokens, numbers = [], [], []
-    for start in range(0, len(rows), batch_size):
-        chats = rows[start : start + batch_size]["messages"]
-        texts = [tokenizer.apply_chat_template(m, tokenize=False) for m in chats]
-        batch = tokenizer(
-            texts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt"
-        ).to(model.device)
-        with torch.no_grad():
-            predicted = model(**batch).logits.float().log_softmax(-1)
-        for i, messages in enumerate(chats):
-            n = data.answer_tokens(messages, tokenizer)
-            logs.append(predicted[i, -n - 1 : -1].cpu())
-            tokens.append(batch["input_ids"][i, -n:].cpu())
-            numbers += [start + i] * n
-    return Answers(torch.cat(logs), torch.cat(tokens), torch.tensor(numbers))
+
+@dataclass(frozen=True, eq=False)
+class AnswerLogProbs:
+    """What a model predicts at every answer token of chat rows, row after row."""
+
+    log_p: torch.Tensor  # (n, vocabulary) log-probabilities
+    tokens: torch.Tensor  # (n,) the right tokens
+    rows: torch.Tensor  # (n,) the number of the row that each belongs to
+
+    def kl(self, other: "AnswerLogProbs") -> list[float]:
+        """KL(this ‖ other) of each row: the mean over its answer tokens, in nats."""
+        distances = kl(self.log_p, other.log_p)
+        return [distances[self.rows == row].mean().item() for row in torch.unique(self.rows)]
+
+
+def answer_log_probs(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    rows: "Dataset",
+    batch_size: int = 20,
+) -> AnswerLogProbs:
+    """The `AnswerLogProbs` of chat rows, on the CPU.
+
+    The right answer is given, so every token is predicted from the right ones before it.
+    """
+    by_row: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+    for batch in answer_batches(tokenizer, rows["messages"], model.device, batch_size):
+        log_p = predict(model, batch).cpu().split(batch.counts)
+        tokens = batch.tokens.cpu().split(batch.counts)
+        by_row.update(zip(batch.places, zip(log_p, tokens, strict=True), strict=True))
+
+    # batches come shortest first: back into the order of the rows
+    log_p, tokens = zip(*(by_row[row] for row in sorted(by_row)), strict=True)
+    counts = torch.tensor([len(answer) for answer in tokens])
+    numbers = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    return AnswerLogProbs(torch.cat(log_p), torch.cat(tokens), numbers)
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,9 +149,9 @@ class Cost(Result):
     kl: float  # mean KL(before ‖ after)
     agreement: float  # share of tokens with the same most likely token
 
-    def table(self):
-        """One line a measure."""
-        rows = [
+    def table(self) -> TableParts:
+        """One line per measure."""
+        rows: list[Sequence[object]] = [
             ("loss", about(self.loss)),
             ("KL from before", about(self.kl)),
             ("same most likely token", percent(self.agreement)),
@@ -67,85 +159,45 @@ class Cost(Result):
         return "Cost on answers, nats per answer token", ("measure", "value"), rows
 
 
-def cost(before: Answers, after: Answers) -> Cost:
+def cost(before: AnswerLogProbs, after: AnswerLogProbs) -> Cost:
     """The `Cost` of going from `before` to `after`, which answer the same rows."""
-    a, b = before.logs, after.logs
-    kl = (a.exp() * (a - b)).sum(-1).mean().item()
-    same = (a.argmax(-1) == b.argmax(-1)).float().mean().item()
-    return Cost(-b.gather(1, before.tokens[:, None]).mean().item(), max(0.0, kl), same)
+    right = after.log_p.gather(1, before.tokens[:, None])
+    same = before.log_p.argmax(-1) == after.log_p.argmax(-1)
+    return Cost(
+        loss=-right.mean().item(),
+        kl=max(0.0, kl(before.log_p, after.log_p).mean().item()),  # rounding may fall below 0
+        agreement=same.float().mean().item(),
+    )
 
 
-def answer_batches(
-    tokenizer, conversations: Sequence[list[dict]], device, batch_size: int = 20
-) -> Iterator[tuple]:
-    """(places in `conversations`, inputs, `answer`) by batch, shortest first, padded on the right.
+class Surprisal(NamedTuple):
+    """−log p of one whole message, its end mark included, and how many tokens it has."""
 
-    answer: (rows, length − 1), True where the next token is one of the last message's, its end mark
-    included, so that logits[:, :-1][answer] predict it.
+    nats: float
+    tokens: int
+
+
+def surprisals(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    conversations: Sequence[list[dict]],
+) -> list[Surprisal]:
+    """The `Surprisal` of the last message of each conversation, given all before it."""
+    by_place: dict[int, Surprisal] = {}
+    for batch in answer_batches(tokenizer, conversations, model.device):
+        log_p = predict(model, batch).gather(-1, batch.tokens[:, None])[:, 0]
+        for place, row in zip(batch.places, log_p.split(batch.counts), strict=True):
+            by_place[place] = Surprisal(-row.sum().item(), len(row))
+    return [by_place[place] for place in range(len(conversations))]
+
+
+def perplexity(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", rows: "Dataset"
+) -> float:
+    """exp of the mean −log p per token of the rows' right answers.
+
+    It is as if the model chose each token among so many that are equally likely.
     """
-    import torch
-
-    texts = [tokenizer.apply_chat_template(c, tokenize=False) for c in conversations]
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        inputs = tokenizer(
-            [texts[i] for i in chosen],
-            add_special_tokens=False,
-            padding=True,
-            padding_side="right",
-            return_tensors="pt",
-        ).to(device)
-        lengths = inputs["attention_mask"].sum(1, keepdim=True)
-        counts = torch.tensor(
-            [[answer_tokens(conversations[i], tokenizer)] for i in chosen], device=device
-        )
-        place = torch.arange(inputs["input_ids"].shape[1], device=device)
-        yield chosen, inputs, ((place >= lengths - counts) & (place < lengths))[:, 1:]
-
-
-def surprises(model, tokenizer, conversations: Sequence[list[dict]]) -> list[tuple[float, int]]:
-    """(−log p in nats, tokens) of the last message of each conversation, given all before it; the
-    end mark counts too.
-    """
-    import torch
-
-    found: list[tuple[float, int]] = [(0.0, 0)] * len(conversations)
-    for chosen, inputs, answer in answer_batches(tokenizer, conversations, model.device):
-        with torch.no_grad():
-            log_p = model(**inputs).logits[:, :-1].float().log_softmax(-1)
-        nats = -log_p.gather(-1, inputs["input_ids"][:, 1:, None])[..., 0] * answer
-        for i, total, tokens in zip(
-            chosen, nats.sum(1).tolist(), answer.sum(1).tolist(), strict=True
-        ):
-            found[i] = total, tokens
-    return found
-
-
-def perplexity(model, tokenizer, rows) -> float:
-    """exp of the mean −log p a token of the rows' right answers: among how many equally likely
-    tokens it is as if the model chose.
-    """
-    nats, tokens = zip(*surprises(model, tokenizer, rows["messages"]), strict=True)
-    return math.exp(sum(nats) / sum(tokens))
-
-
-def distance(base, tuned, tokenizer, rows, batch_size: int = 20) -> float:
-    """KL(base ‖ tuned) at the answers' tokens of chat rows, mean in nats a token: how far the tuned
-    model's replies moved.
-
-    base: another model, or `tuned` itself, which then stands in for its base with its adapter
-    switched off.
-    """
-    import torch
-    from torch.nn import functional as F
-
-    total, count = 0.0, 0
-    for _, inputs, answer in answer_batches(tokenizer, rows["messages"], tuned.device, batch_size):
-        with torch.no_grad():
-            with as_base(base, base is tuned):
-                before = base(**inputs).logits[:, :-1][answer].float().log_softmax(-1)
-            after = tuned(**inputs).logits[:, :-1][answer].float().log_softmax(-1)
-        total += F.kl_div(after, before, log_target=True, reduction="sum").item()
-        count += int(answer.sum())
-    return total / count
+    answers = surprisals(model, tokenizer, rows["messages"])
+    nats = sum(answer.nats for answer in answers)
+    return math.exp(nats / sum(answer.tokens for answer in answers))

@@ -1,40 +1,103 @@
-"""Did it help? Ask both models the same questions and say how sure the answer is: five dimensions,
-each with n and interval.
+"""Is the reply right? Greedy answers held against the gold of each test row.
+
+    score(model, tokenizer, test)    a `Score`: exact answers, strict format, fields, inventions
+    parse(reply, gold)               the reply as an object if it is strictly in format, else None
+
+Every measure is a `Rate`, a share with its n and its 95 % interval. Two models side by side stand
+in `comparison`, how likely the gold is in `likelihood`; what makes a text good that has no gold is
+for `judge`. Notebooks 00 and 09.
 """
 
 import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from ..core.results import Result
+from ..core.results import Result, TableParts
 from ..core.statistics import Rate
 from ..models import answer
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def json_object(text: str) -> dict | None:
+    """The JSON object that `text` is, or None."""
+    with contextlib.suppress(ValueError):
+        value = json.loads(text)
+        return value if isinstance(value, dict) else None
+    return None
+
 
 def parse(reply: str, gold: dict) -> dict | None:
-    """The reply as an object if it is strictly in format: one JSON object and nothing else, gold's
-    keys, gold's types.
+    """The reply as an object if it is strictly in format, else None.
+
+    Strictly: one JSON object and nothing else, with gold's keys in gold's order and gold's types.
     """
-    try:
-        found = json.loads(reply)
-    except ValueError:
+    value = json_object(reply)
+    if value is None or list(value) != list(gold):
         return None
-    if not isinstance(found, dict) or list(found) != list(gold):
-        return None
-    return found if all(type(found[k]) is type(v) for k, v in gold.items()) else None
+    same_types = all(type(value[key]) is type(wanted) for key, wanted in gold.items())
+    return value if same_types else None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One test row and what a model replied to it."""
+
+    prompt: str  # the last message before the answer
+    gold: str  # the right answer
+    reply: str
+
+    @cached_property
+    def wanted(self) -> dict | None:
+        """The gold as a JSON object; None for any other gold, which counts exact match alone."""
+        return json_object(self.gold)
+
+    @cached_property
+    def parsed(self) -> dict | None:
+        """The reply as an object, if an object is wanted and the reply is strictly in format."""
+        return None if self.wanted is None else parse(self.reply, self.wanted)
+
+    @property
+    def well_formed(self) -> bool:
+        """Whether the reply has the gold's format; a gold that is plain text has only itself."""
+        return self.reply == self.gold if self.wanted is None else self.parsed is not None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the reply is the gold: the same object, or the same text."""
+        return self.reply == self.gold if self.wanted is None else self.parsed == self.wanted
+
+    def right_in(self, key: str) -> bool:
+        """Whether the reply has the gold's value in one field."""
+        parsed, wanted = self.parsed, self.wanted
+        return parsed is not None and wanted is not None and parsed[key] == wanted[key]
+
+    @property
+    def claims(self) -> list[str]:
+        """The strings and numbers in a reply that is in format, as they would stand in a text."""
+        values = (self.parsed or {}).values()
+        return [str(value) for value in values if not isinstance(value, bool)]
+
+    @property
+    def inventions(self) -> list[str]:
+        """Those of them that occur nowhere in the prompt."""
+        return [claim for claim in self.claims if claim not in self.prompt]
 
 
 @dataclass(frozen=True, repr=False)
 class Score(Result):
-    """One model on the test rows: strict format, exact match, each field, and values that the
-    prompt does not hold.
-    """
+    """One model on the test rows."""
 
     name: str
     replies: list[str]
-    exact: list[bool]
-    format: Rate
-    fields: dict[str, Rate]
+    exact: list[bool]  # by row
+    format: Rate  # replies strictly in format
+    fields: dict[str, Rate]  # by field: the gold's value, among the golds that have the field
     invented: Rate  # strings and numbers in well-formed replies that occur nowhere in the prompt
 
     @property
@@ -42,64 +105,52 @@ class Score(Result):
         """Rows answered exactly right."""
         return Rate(sum(self.exact), len(self.exact))
 
-    def table(self):
-        """One line a measure."""
-        rows = [
+    def table(self) -> TableParts:
+        """One line per measure."""
+        rows: list[Sequence[object]] = [
             ("exact answer", self.task),
             ("strict format", self.format),
-            *((f"field {k}", v) for k, v in self.fields.items()),
+            *((f"field {key}", rate) for key, rate in self.fields.items()),
+            ("values not in the prompt", self.invented),
         ]
-        rows.append(("values not in the prompt", self.invented))
         return f"{self.name}, n = {len(self.exact)}", ("measure", "share [95 % interval]"), rows
 
 
-def score(model, tokenizer, test, name: str = "model", max_new_tokens: int = 64) -> Score:
-    """Answer every test row greedily and hold it against the gold JSON object; other golds count
-    exact match alone.
+def score(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    test: "Dataset",
+    name: str = "model",
+    max_new_tokens: int = 64,
+) -> Score:
+    """Answer every test row greedily and hold each reply against its gold.
+
+    test: chat rows whose last message is the gold: a JSON object, or any text, of which exact
+    match alone is counted. name: what the table calls the model.
     """
-    replies = answer(model, tokenizer, [m[:-1] for m in test["messages"]], max_new_tokens)
-    golds = [m[-1]["content"] for m in test["messages"]]
-    objects = [as_object(g) for g in golds]
-    parsed = [parse(r, g) if g is not None else None for r, g in zip(replies, objects, strict=True)]
-    well_formed = [
-        p is not None if g is not None else r == gold
-        for p, g, r, gold in zip(parsed, objects, replies, golds, strict=True)
+    chats = test["messages"]
+    replies = answer(model, tokenizer, [chat[:-1] for chat in chats], max_new_tokens)
+    rows = [
+        Answered(prompt=chat[-2]["content"], gold=chat[-1]["content"], reply=reply)
+        for chat, reply in zip(chats, replies, strict=True)
     ]
-    exact = [
-        p == g if g is not None else r == gold
-        for p, g, r, gold in zip(parsed, objects, replies, golds, strict=True)
-    ]
-    keys = dict.fromkeys(k for g in objects if g for k in g)
-    fields = {
-        k: Rate(
-            sum(
-                bool(p) and p[k] == g[k]
-                for p, g in zip(parsed, objects, strict=True)
-                if g and k in g
-            ),
-            sum(g is not None and k in g for g in objects),
-        )
-        for k in keys
-    }
-    claims = [
-        str(v) in m[-2]["content"]
-        for p, m in zip(parsed, test["messages"], strict=True)
-        if p
-        for v in p.values()
-        if not isinstance(v, bool)
-    ]
+    claims = sum(len(row.claims) for row in rows)
+    inventions = sum(len(row.inventions) for row in rows)
     return Score(
-        name,
-        replies,
-        exact,
-        Rate(sum(well_formed), len(replies)),
-        fields,
-        Rate(len(claims) - sum(claims), len(claims)),
+        name=name,
+        replies=replies,
+        exact=[row.exact for row in rows],
+        format=Rate(sum(row.well_formed for row in rows), len(rows)),
+        fields=rate_fields(rows),
+        invented=Rate(inventions, claims),
     )
 
 
-def as_object(text: str) -> dict | None:
-    """The JSON object in `text`, or None."""
-    with contextlib.suppress(ValueError):
-        return found if isinstance(found := json.loads(text), dict) else None
-    return None
+def rate_fields(rows: Sequence[Answered]) -> dict[str, Rate]:
+    """How often each field has the gold's value, among the rows whose gold has the field."""
+    keys = dict.fromkeys(key for row in rows for key in row.wanted or {})
+    rates = {}
+    for key in keys:
+        asked = [row for row in rows if key in (row.wanted or {})]
+        rates[key] = Rate(sum(row.right_in(key) for row in asked), len(asked))
+    return rates

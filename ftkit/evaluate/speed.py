@@ -1,18 +1,37 @@
-"""TODO header of evaluate.speed."""
+"""How long does a token take? Models timed in turn, so that a busy moment hits all of them.
+
+    latency({name: model}, tokenizer, messages)    a `Latency`: milliseconds per token by round
+    Latency.slowdown(name, against)                how many times as long, with its interval
+
+`AdapterOff(model)` times the base of a model without loading it twice. Time at training is
+measured by `memory.measure`; whether a ratio is a red flag is decided in `red_flags`.
+Notebooks 00, 09 and 13.
+"""
 
 import statistics
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..core.results import Result, about
-from ..lora import as_base
+from .. import lora, models
+from ..core.results import Result, TableParts, about
+from ..core.statistics import Interval, median_ratio
+
+if TYPE_CHECKING:
+    from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
+
+
+class AdapterOff(NamedTuple):
+    """A candidate that is timed with its adapter switched off."""
+
+    model: "PreTrainedModel"
 
 
 @dataclass(frozen=True, repr=False)
 class Latency(Result):
-    """Milliseconds for one new token, greedy, one prompt at a time: median over rounds and the
-    middle half, by model.
-    """
+    """Milliseconds per new token, greedy, one prompt at a time: by model, one value per round."""
 
     ms: dict[str, list[float]]
 
@@ -20,38 +39,52 @@ class Latency(Result):
         """Median milliseconds per token."""
         return statistics.median(self.ms[name])
 
-    def table(self):
-        """One line a model."""
-        rows = []
+    def slowdown(self, name: str, against: str) -> Interval:
+        """How many times as long `name` takes as `against`: median over rounds (`median_ratio`)."""
+        return median_ratio(self.ms[name], self.ms[against])
+
+    def table(self) -> TableParts:
+        """One line per model."""
+        rows: list[Sequence[object]] = []
         for name, values in self.ms.items():
             low, _, high = statistics.quantiles(values, n=4)
-            rows.append(
-                (name, about(self.median(name)), f"{about(low)} … {about(high)}", len(values))
-            )
+            middle = f"{about(low)} … {about(high)}"
+            rows.append((name, about(self.median(name)), middle, len(values)))
         return "Time for one token, ms", ("model", "median", "middle half", "n"), rows
 
 
 def latency(
-    candidates: dict, tokenizer, messages: list[dict], tokens: int = 24, rounds: int = 9
+    candidates: "Mapping[str, PreTrainedModel | AdapterOff]",
+    tokenizer: "PreTrainedTokenizerBase",
+    messages: list[dict],
+    tokens: int = 24,
+    rounds: int = 9,
 ) -> Latency:
-    """Time models in turn, so that a busy moment hits all of them. A value of `candidates` is a
-    model or (model, adapter_off).
+    """Let every candidate answer the same prompt, `rounds` times in turn.
+
+    messages: a chat whose last message, the answer, is left out of the prompt. tokens: how many
+    each answer has, whatever the model would rather write.
     """
-    prompt = tokenizer.apply_chat_template(
-        messages[:-1], add_generation_prompt=True, tokenize=False
-    )
+    ((_, inputs),) = models.chat_batches(tokenizer, [messages[:-1]], as_prompts=True)
     ms: dict[str, list[float]] = {name: [] for name in candidates}
-    for i in range(rounds + 1):
+    for turn in range(rounds + 1):
         for name, candidate in candidates.items():
-            model, off = candidate if isinstance(candidate, tuple) else (candidate, False)
-            inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt").to(
-                model.device
-            )
-            with as_base(model, off):
-                began = time.perf_counter()
-                model.generate(
-                    **inputs, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False
-                )
-            if i:  # the first round warms up
-                ms[name].append(1000 * (time.perf_counter() - began) / tokens)
+            milliseconds = time_token(candidate, inputs, tokens)
+            if turn > 0:  # the first one warms up
+                ms[name].append(milliseconds)
     return Latency(ms)
+
+
+def time_token(
+    candidate: "PreTrainedModel | AdapterOff", inputs: "BatchEncoding", tokens: int
+) -> float:
+    """Milliseconds per token of one greedy answer of exactly `tokens` tokens."""
+    off = isinstance(candidate, AdapterOff)
+    model = candidate.model if off else candidate
+    inputs = inputs.to(model.device)
+    with lora.using(model, None) if off else nullcontext():  # type: ignore # it is a PeftModel
+        began = time.perf_counter()
+        model.generate(  # type: ignore # a causal model can, its base class can't
+            **inputs, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False
+        )
+        return 1000 * (time.perf_counter() - began) / tokens

@@ -1,18 +1,26 @@
-"""The learning-forgetting plane: what a tuning learned against what is left of everything else, one
-point a setting of a grid.
+"""The learning-forgetting plane, drawn: one setting of a grid of runs, and all of them around it.
+
+    plane_view(spots, chosen)    its loss, its task score, what it forgot by skill, and the plane
+
+Numbers in, picture out: `plane.gather_spots` makes the numbers, and `lab.open_playground` puts
+controls in front of the picture and runs beside it. Notebooks 00 and 10.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..core.results import about, decimal_bytes, percent_in
+from ..core.statistics import Range
 from ..show.marks import decades, tile
 from ..show.svg import (
     ACCENT,
     FAINT,
     GREY,
     INK,
+    MARGIN,
     PLAIN,
+    SMALL,
+    Area,
     Drawing,
     Frame,
     box,
@@ -20,219 +28,220 @@ from ..show.svg import (
     drawing,
     line,
     mix,
+    polygon,
+    ring,
     words,
 )
-from .plane import Curve, LiveRun, PlaneSetting, Spot, describe, frontier
+from .plane import Curve, LiveRun, PlaneSetting, Spot, describe_run, frontier
 
 TICKS = (0, 0.5, 0.75, 0.9, 0.96, 0.99, 1)  # of a stretched axis
+BYTES_FP32 = 4  # per parameter
+
+# Tiles above; left the plane and its key, right the losses and below them the skills as bars.
 HEIGHT = 454
+TILES, TILE_Y = (MARGIN, 192, 376, 560), 66
+PLANE = Area(left=54, top=128, width=350, height=262)
+LOSSES = Area(left=504, top=128, width=216, height=86)
+SKILLS = Area(left=470, top=290, width=290, height=122)  # its top is the foot of the first name
+COLUMN, ROW = 146, 17.5  # from skill to skill, in two columns
+BAR_AT, BAR = 58, 46  # from a skill's name to its bar, and the bar's length at 100 %
+KEY_Y = 442
 
 
-def stretched(share: float) -> float:
-    """−√(1 − share): a place on an axis that gives the last percents room; 75, 96 and 99 % stand
-    0.5, 0.2 and 0.1 before 100 %.
+def stretch(share: float) -> float:
+    """−√(1 − share): a place on an axis that gives the last percents room.
+
+    75, 96 and 99 % stand 0.5, 0.2 and 0.1 before 100 %.
     """
     return -math.sqrt(max(0.0, 1 - share))
 
 
-def stretched_frame(
-    skills: Iterable[float],
-    task: Iterable[float],
-    left: float,
-    top: float,
-    width: float,
-    height: float,
-) -> Frame:
-    """The plane's area: skills to the right, task upwards, both from the tick below the lowest
-    share to 100 %.
+def stretched_ticks(bounds: tuple[float, float]) -> dict[float, str]:
+    """The ticks of a stretched axis inside its bounds, in percent."""
+    ticks = {stretch(tick): f"{100 * tick:g}" for tick in TICKS}
+    return {place: text for place, text in ticks.items() if place >= bounds[0]}
+
+
+def plane_frame(spots: Iterable[Spot], runs: Iterable[LiveRun]) -> Frame:
+    """The plane's axes: skills to the right, task upwards, wide enough for all of them.
+
+    Both go from the tick below the lowest share to 100 %.
     """
-    ends = [
-        max(t for t in TICKS[:-2] if t < lowest - 0.01 or not t)
-        for lowest in (min(skills), min(task))
-    ]
-    return Frame(left, top, width, height, *((stretched(end), 0.0) for end in ends))
+    spots, runs = list(spots), list(runs)
+    skills = [*(spot.skills.low for spot in spots), *(run.skills for run in runs)]
+    task = [*(spot.task.low for spot in spots), *(run.task for run in runs)]
+    return PLANE.frame((stretch(tick_below(skills)), 0.0), (stretch(tick_below(task)), 0.0))
 
 
-def ticks(bounds: tuple[float, float]) -> dict[float, str]:
-    """The stretched axis's ticks inside its bounds."""
-    return {stretched(t): f"{100 * t:g}" for t in TICKS if stretched(t) >= bounds[0]}
+def tick_below(shares: Iterable[float | None]) -> float:
+    """The tick where an axis begins that has to hold these shares, with a little room."""
+    lowest = min(share for share in shares if share is not None)
+    return max(tick for tick in TICKS[:-2] if tick < lowest - 0.01 or not tick)
 
 
-def place(frame: Frame, skills: float, task: float) -> tuple[float, float]:
-    """The pixel of a pair of shares."""
-    return frame.at(stretched(skills), stretched(task))
+def pixel(frame: Frame, skills: float, task: float) -> tuple[float, float]:
+    """Where a pair of shares stands on the plane."""
+    return frame.at(stretch(skills), stretch(task))
 
 
-def plane(
-    found: Mapping[PlaneSetting, Spot],
-    chosen: PlaneSetting,
-    trials: Sequence[LiveRun],
-    frame: Frame,
+def draw_plane(
+    spots: Mapping[PlaneSetting, Spot], here: Spot, runs: Sequence[LiveRun], frame: Frame
 ) -> str:
-    """Every setting faint, the frontier as a line, the chosen one in colour with the range of its
-    seeds, runs made here numbered.
-    """
-    here, edge = found[chosen], frontier(found.values())
-    x, y = place(frame, here.skills[0], here.task[0])
-    parts = [frame.axes(ticks(frame.x), ticks(frame.y), "task right, %")]
-    parts.append(line([place(frame, s.skills[0], s.task[0]) for s in edge], PLAIN, 1.6))
-    for one in found.values():
-        at = place(frame, one.skills[0], one.task[0])
-        colour = PLAIN if one in edge else FAINT
-        parts.append(dot(*at, 3.4, colour) if one.setting.r else dot(*at, 2.9, "white", colour))
-    across = [place(frame, share, here.task[0]) for share in here.skills[1:]]
-    along = [place(frame, here.skills[0], share) for share in here.task[1:]]
-    parts += [line(across, ACCENT, 2), line(along, ACCENT, 2), dot(x, y, 5, ACCENT)]
-    for trial in trials:
-        at = place(frame, trial.skills, trial.task)
-        if trial.setting in found:
-            grid = found[trial.setting]
-            parts.append(line([place(frame, grid.skills[0], grid.task[0]), at], INK, 1, "2 2"))
-        parts += [
-            dot(*at, 6, INK),
-            words(at[0], at[1] + 3, str(trial.number), 8.5, "white", "middle", bold=True),
-        ]
-    parts.append(
-        f"<circle cx='{x:.1f}' cy='{y:.1f}' r='10' fill='none' stroke='{ACCENT}' stroke-width='2'/>"
-    )
-    return "".join(parts)
+    """Every spot, the frontier as a line, the chosen one in colour, runs made here numbered."""
+
+    def at(spot: Spot) -> tuple[float, float]:
+        return pixel(frame, spot.skills.value, spot.task.value)
+
+    # the frontier, and all spots: full dots are adapters, hollow ones full fine-tuning
+    edge = frontier(spots.values())
+    on_edge = {spot.setting for spot in edge}
+    parts = [frame.axes(stretched_ticks(frame.x), stretched_ticks(frame.y), "task right, %")]
+    parts.append(line([at(spot) for spot in edge], PLAIN, 1.6))
+    for setting, spot in spots.items():
+        colour = PLAIN if setting in on_edge else FAINT
+        look = (3.4, colour) if setting.r else (2.9, "white", colour)
+        parts.append(dot(*at(spot), *look))
+
+    # the chosen one, with the range of its seeds across and along
+    across = [pixel(frame, share, here.task.value) for share in (here.skills.low, here.skills.high)]
+    along = [pixel(frame, here.skills.value, share) for share in (here.task.low, here.task.high)]
+    parts += [line(across, ACCENT, 2), line(along, ACCENT, 2), dot(*at(here), 5, ACCENT)]
+
+    # runs made here, each tied to what the grid foretold; the ring comes last, over all of them
+    for run in runs:
+        place = pixel(frame, run.skills, run.task)  # type: ignore # these were measured
+        if run.setting in spots:
+            parts.append(line([at(spots[run.setting]), place], INK, 1, "2 2"))
+        parts.append(dot(*place, 6, INK))
+        parts.append(
+            words(place[0], place[1] + 3, str(run.number), 8.5, "white", "middle", bold=True)
+        )
+    return "".join([*parts, ring(*at(here), 10, ACCENT)])
 
 
-def losses(here: Spot, made: Sequence[Curve], frame: Frame) -> str:
-    """The training loss of the grid's runs, mean and range, and in ink the curves of runs made
-    here.
-    """
-    above = [frame.at(step, max(high, frame.y[0])) for step, _, _, high in here.curve]
-    below = [frame.at(step, max(low, frame.y[0])) for step, _, low, _ in here.curve]
-    area = " ".join(f"{x:.1f},{y:.1f}" for x, y in [*above, *below[::-1]])
-    parts = [f"<polygon points='{area}' fill='{mix('#ffffff', ACCENT, 0.22)}'/>"]
+def loss_frame(here: Spot, curves: Sequence[Curve]) -> Frame:
+    """The axes of `draw_losses`: logarithmic upwards, wide enough for whoever made more steps."""
+    losses = [loss for _, *three in here.curve for loss in three]
+    losses += [loss for curve in curves for _, loss in curve]
+    low, high = max(1e-4, min(losses)), max(losses)
+    steps = max([here.curve[-1][0], *(curve[-1][0] for curve in curves if curve)])
+    return LOSSES.frame((1, max(2, steps)), (low / 1.3, max(high, 10 * low) * 1.2), log_y=True)
+
+
+def draw_losses(here: Spot, curves: Sequence[Curve]) -> str:
+    """The training loss of the grid's runs, mean and range, and in ink that of runs made here."""
+    frame = loss_frame(here, curves)
+    floor = frame.y[0]  # what lies below it is drawn on it
+
+    # the range of the seeds as a band, their mean as a line
+    above = [frame.at(step, max(high, floor)) for step, _, _, high in here.curve]
+    below = [frame.at(step, max(low, floor)) for step, _, low, _ in here.curve]
+    parts = [polygon([*above, *below[::-1]], mix("#ffffff", ACCENT, 0.22))]
     parts.append(line([frame.at(step, mean) for step, mean, _, _ in here.curve], ACCENT, 1.8))
-    parts += [
-        line([frame.at(step, max(loss, frame.y[0])) for step, loss in curve], INK, 1.3)
-        for curve in made
-        if curve
-    ]
+
+    for curve in curves:
+        if curve:
+            parts.append(line([frame.at(step, max(loss, floor)) for step, loss in curve], INK, 1.3))
     last = round(frame.x[1])
     steps = {1: "1", last: f"step {last}"}
-    return "".join(
-        [*parts, frame.axes(steps, decades(*frame.y), "training loss, nats per answer token")]
-    )
-
-
-def loss_frame(
-    here: Spot, made: Sequence[Curve], left: float, top: float, width: float, height: float
-) -> Frame:
-    """The area of `losses`: logarithmic upwards, wide enough for whoever made more steps."""
-    seen = [loss for _, *three in here.curve for loss in three] + [
-        loss for curve in made for _, loss in curve
-    ]
-    low, high = max(1e-4, min(seen)), max(seen)
-    steps = max([here.curve[-1][0], *(curve[-1][0] for curve in made if curve)])
-    return Frame(
-        left,
-        top,
-        width,
-        height,
-        (1, max(2, steps)),
-        (low / 1.3, max(high, 10 * low) * 1.2),
-        log_y=True,
-    )
-
-
-def by_skill(here: Spot, base: Mapping[str, float], left: float, top: float) -> str:
-    """Every skill's share after the tuning as a bar with the range of its seeds; a small mark where
-    the base model stands.
-    """
-    parts, half = [], math.ceil(len(here.by_skill) / 2)
-    for i, (name, (mean, low, high)) in enumerate(here.by_skill.items()):
-        x, y = left + 146 * (i // half), top + 17.5 * (i % half)
-        begin, lost = x + 58, mean < base.get(name, 1) - 0.1
-        parts.append(words(x, y, name, 10.5) + box(begin, y - 8, 46, 8, mix("#ffffff", FAINT, 0.4)))
-        parts.append(box(begin, y - 8, 46 * mean, 8, ACCENT if lost else PLAIN))
-        parts.append(line([(begin + 46 * low, y - 4), (begin + 46 * high, y - 4)], INK, 1.2))
-        if name in base:
-            parts.append(
-                line(
-                    [(begin + 46 * base[name], y - 10), (begin + 46 * base[name], y + 2)], INK, 1.2
-                )
-            )
-        parts.append(
-            words(begin + 71, y, f"{100 * mean:.0f}", 10.5, ACCENT if lost else GREY, "end")
-        )
+    parts.append(frame.axes(steps, decades(*frame.y), "training loss, nats per answer token"))
     return "".join(parts)
+
+
+def draw_skills(here: Spot, base: Mapping[str, float]) -> str:
+    """Every skill's share after the tuning as a bar; an upright mark where the base stands."""
+    half = math.ceil(len(here.by_skill) / 2)
+    parts = []
+    for i, (name, seeds) in enumerate(here.by_skill.items()):
+        x, y = SKILLS.left + COLUMN * (i // half), SKILLS.top + ROW * (i % half)
+        parts.append(words(x, y, name, SMALL))
+        parts.append(draw_skill(x + BAR_AT, y, seeds, base.get(name)))
+    return "".join(parts)
+
+
+def draw_skill(x: float, y: float, seeds: Range, base: float | None) -> str:
+    """One bar that begins at x and the number after it; in colour where much was lost."""
+    lost = seeds.value < (1 if base is None else base) - 0.1
+    parts = [
+        box(x, y - 8, BAR, 8, mix("#ffffff", FAINT, 0.4)),
+        box(x, y - 8, BAR * seeds.value, 8, ACCENT if lost else PLAIN),
+        line([(x + BAR * seeds.low, y - 4), (x + BAR * seeds.high, y - 4)], INK, 1.2),
+    ]
+    if base is not None:
+        parts.append(line([(x + BAR * base, y - 10), (x + BAR * base, y + 2)], INK, 1.2))
+    colour = ACCENT if lost else GREY
+    parts.append(words(x + BAR + 25, y, f"{100 * seeds.value:.0f}", SMALL, colour, "end"))
+    return "".join(parts)
+
+
+def draw_tiles(here: Spot) -> str:
+    """Task, skills, size and loss as numbers, above everything else."""
+    task, skills = here.task, here.skills
+    task_range = f"{100 * task.low:.1f} to {100 * task.high:.1f}"
+    skills_range = f"{100 * skills.low:.1f} to {100 * skills.high:.1f}"
+    trained = "adapter" if here.setting.r else "all weights"
+    tiles = [
+        (f"{100 * task.value:.1f} %", f"task right, {task_range}", ACCENT),
+        (f"{100 * skills.value:.1f} %", f"skills still right, {skills_range}", INK),
+        (decimal_bytes(BYTES_FP32 * here.trainable), f"{trained} in fp32", INK),
+        (f"{here.loss:.3g}", "last training loss, nats per token", INK),
+    ]
+    return "".join(tile(x, TILE_Y, *parts) for x, parts in zip(TILES, tiles, strict=True))
+
+
+def draw_key() -> str:
+    """What the marks of the plane mean."""
+    y = KEY_Y - 4  # marks stand on the middle of the letters
+    marks = [
+        (dot(20, y, 5, ACCENT), "chosen", 30),
+        (dot(88, y, 3.4, FAINT), "adapters", 96),
+        (dot(158, y, 2.9, "white", FAINT), "full", 166),
+        (line([(200, y), (216, y)], PLAIN, 1.6), "frontier", 221),
+        (dot(282, y, 5, INK), "run here; axes stretched near 100", 291),
+    ]
+    return "".join(mark + words(x, KEY_Y, text, SMALL, GREY) for mark, text, x in marks)
 
 
 def plane_view(
-    found: Mapping[PlaneSetting, Spot],
+    spots: Mapping[PlaneSetting, Spot],
     chosen: PlaneSetting,
     base: Mapping[str, float] | None = None,
-    trials: Sequence[LiveRun] = (),
+    runs: Sequence[LiveRun] = (),
     live: Curve = (),
 ) -> Drawing:
-    """One setting of a grid of runs (see `spots`): its loss, its task score, what it forgot by
-    skill, and all settings on one plane.
+    """One setting of a grid of runs: its loss, its task score, what it forgot, and the plane.
 
-    base: the base model's share by skill; trials: runs made here, each shown beside what the grid
-    foretold; live: the loss of a run of this very setting that is being made. Shares are means over
-    seeds, with their range.
+    spots: see `plane.gather_spots`; shares are means over seeds, with their range. base: the base
+    model's share by skill. runs: runs made here, each shown beside what the grid foretold. live:
+    the loss of a run of this very setting that is being made.
     """
-    here = found[chosen]
-    made = [*(trial.curve for trial in trials if trial.setting == chosen), live]
-    measured = [trial for trial in trials if trial.task is not None]
-    shares = (
-        [*(getattr(s, what)[1] for s in found.values()), *(getattr(t, what) for t in measured)]
-        for what in ("skills", "task")
-    )
-    frame = stretched_frame(*shares, 54, 128, 350, 262)
-    tiles = (
-        (
-            f"{100 * here.task[0]:.1f} %",
-            f"task right, {100 * here.task[1]:.1f} to {100 * here.task[2]:.1f}",
-            ACCENT,
-        ),
-        (
-            f"{100 * here.skills[0]:.1f} %",
-            f"skills still right, {100 * here.skills[1]:.1f} to {100 * here.skills[2]:.1f}",
-            INK,
-        ),
-        (
-            decimal_bytes(4 * here.trainable),
-            f"{'adapter' if chosen.r else 'all weights'} in fp32",
-            INK,
-        ),
-        (f"{here.loss:.3g}", "last training loss, nats per token", INK),
-    )
+    here = spots[chosen]
+    curves = [*(run.curve for run in runs if run.setting == chosen), live]
+    measured = [run for run in runs if run.task is not None]
+    frame = plane_frame(spots.values(), measured)
+    note = "mean and range" + ("; the upright mark is the base" if base else "")
     parts = [
-        *(tile(x, 66, *shown) for x, shown in zip((16, 192, 376, 560), tiles, strict=True)),
-        plane(found, chosen, measured, frame),
-        words(frame.left + frame.width / 2, 422, "skills still right, %", 11, INK, "middle"),
-        key(442),
-        losses(here, made, loss_frame(here, made, 504, 128, 216, 86)),
-        words(470, 268, "share right by skill, %", 11, INK),
-        by_skill(here, base or {}, 470, 290),
-        words(
-            470,
-            422,
-            "mean and range" + ("; the upright mark is the base" if base else ""),
-            10.5,
-            GREY,
-        ),
+        draw_tiles(here),
+        draw_plane(spots, here, measured, frame),
+        frame.x_label("skills still right, %"),
+        draw_key(),
+        draw_losses(here, curves),
+        words(SKILLS.left, SKILLS.top - 22, "share right by skill, %"),
+        draw_skills(here, base or {}),
+        words(SKILLS.left, SKILLS.bottom + 10, note, SMALL, GREY),
     ]
-    text = f"{chosen}: task right {percent_in(*here.task)}, skills right {percent_in(*here.skills)}, mean and range of {here.seeds} seeds"
-    text += f"; loss {about(here.loss)}; {decimal_bytes(4 * here.trainable)} in fp32"
-    text += "".join(f"; {describe(trial, found)}" for trial in trials)
-    return drawing(
-        chosen.title, parts, text, f"{chosen.aside}; {here.seeds} seeds: mean and range", HEIGHT
-    )
+    aside = f"{chosen.aside}; {here.seeds} seeds: mean and range"
+    return drawing(chosen.title, parts, describe_view(here, spots, runs), aside, HEIGHT)
 
 
-def key(y: float) -> str:
-    """What the marks of the plane mean."""
-    marks = [
-        (dot(20, y - 4, 5, ACCENT), "chosen", 30),
-        (dot(88, y - 4, 3.4, FAINT), "adapters", 96),
-        (dot(158, y - 4, 2.9, "white", FAINT), "full", 166),
-        (line([(200, y - 4), (216, y - 4)], PLAIN, 1.6), "frontier", 221),
-        (dot(282, y - 4, 5, INK), "run here; axes stretched near 100", 291),
+def describe_view(here: Spot, spots: Mapping[PlaneSetting, Spot], runs: Sequence[LiveRun]) -> str:
+    """The whole picture in one line of words."""
+    task, skills = percent_in(*here.task), percent_in(*here.skills)
+    parts = [
+        f"{here.setting}: task right {task}, skills right {skills}, "
+        f"mean and range of {here.seeds} seeds",
+        f"loss {about(here.loss)}",
+        f"{decimal_bytes(BYTES_FP32 * here.trainable)} in fp32",
+        *(describe_run(run, spots) for run in runs),
     ]
-    return "".join(mark + words(x, y, text, 10.5, GREY) for mark, text, x in marks)
+    return "; ".join(parts)

@@ -1,20 +1,54 @@
-"""TODO header of forgetting.plane."""
+"""The learning-forgetting plane: what a tuning learned, against what is left of everything else.
+
+    gather_spots(rows)          {setting: its `Spot`}, the mean and the range of its seeds
+    frontier(spots)             the spots that no other one beats in task and skills
+    describe_run(run, spots)    a run made here in words, beside what the grid foretold
+
+Numbers only: `explorer.plane_view` draws them, and `lab` makes the grid, its rows and the runs.
+Notebook 10.
+"""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple, Protocol
 
 from ..core.results import percent
+from ..core.statistics import Range, mean_and_range
 
-NAMES = {"lora": "LoRA", "full": "full fine-tuning", "qlora": "QLoRA", "dora": "DoRA"}
-Spread = tuple[float, float, float]  # (mean, lowest, highest) over seeds
-Curve = Sequence[tuple[int, float]]  # (step, nats per answer token)
+METHOD_NAMES = {"lora": "LoRA", "full": "full fine-tuning", "qlora": "QLoRA", "dora": "DoRA"}
+Curve = Sequence[Sequence[float]]  # (step, training loss in nats per answer token) pairs
+
+
+class GridRow(Protocol):
+    """What is read of a grid's row besides the fields of `PlaneSetting`, which it has too."""
+
+    @property
+    def trainable(self) -> int:
+        """Parameters that were trained."""
+        ...
+
+    @property
+    def task(self) -> float:
+        """The task's share right, from 0 to 1."""
+        ...
+
+    @property
+    def skills(self) -> Mapping[str, float]:
+        """The share right of each skill, from 0 to 1."""
+        ...
+
+    @property
+    def curve(self) -> Curve:
+        """The training loss at some of the steps."""
+        ...
 
 
 @dataclass(frozen=True)
 class PlaneSetting:
-    """What decides a run besides its seed; r = 0 means full fine-tuning. The first six are the
-    playground's controls.
+    """What decides a run besides its seed; r = 0 means full fine-tuning.
+
+    The first six are the playground's controls.
     """
 
     method: str = "lora"
@@ -28,34 +62,38 @@ class PlaneSetting:
     kl: float = 0.0
 
     @classmethod
-    def of(cls, row: Mapping) -> "PlaneSetting":
+    def of(cls, row: GridRow) -> "PlaneSetting":
         """The setting of a grid's row."""
-        return cls(**{f.name: row[f.name] for f in fields(cls)})
+        return cls(**{field.name: getattr(row, field.name) for field in fields(cls)})
 
     @property
     def offered(self) -> bool:
-        """Whether the playground's controls can choose it: the other means against forgetting are
-        points on the plane only.
+        """Whether the playground's controls can choose it.
+
+        The other means against forgetting are points on the plane only.
         """
         return (self.replayed, self.weight_decay, self.kl) == ("general", 0, 0)
 
     @property
     def title(self) -> str:
         """Method, rank and learning rate."""
-        return f"{NAMES[self.method]}{f' r = {self.r}' if self.r else ''}, lr {self.lr:g}"
+        rank = f" r = {self.r}" if self.r else ""
+        return f"{METHOD_NAMES[self.method]}{rank}, lr {self.lr:g}"
 
     @property
     def aside(self) -> str:
-        """Everything else, what is usual left out."""
-        replayed = "of its own answers" if self.replayed == "self" else ""
-        said = [
-            f"{self.epochs} epoch{'s' * (self.epochs > 1)}",
-            f"on {self.targets}" if self.r and self.targets != "all-linear" else "",
-            f"{100 * self.replay:g} % replay {replayed}".strip() if self.replay else "",
-            f"weight decay {self.weight_decay:g}" if self.weight_decay else "",
-            f"KL {self.kl:g}" if self.kl else "",
-        ]
-        return ", ".join(filter(None, said))
+        """Everything else; what is usual is left out."""
+        parts = [f"{self.epochs} epoch{'s' * (self.epochs > 1)}"]
+        if self.r and self.targets != "all-linear":
+            parts.append(f"on {self.targets}")
+        if self.replay:
+            own = " of its own answers" if self.replayed == "self" else ""
+            parts.append(f"{100 * self.replay:g} % replay{own}")
+        if self.weight_decay:
+            parts.append(f"weight decay {self.weight_decay:g}")
+        if self.kl:
+            parts.append(f"KL {self.kl:g}")
+        return ", ".join(parts)
 
     def __str__(self) -> str:
         return f"{self.title}, {self.aside}"
@@ -63,15 +101,15 @@ class PlaneSetting:
 
 @dataclass(frozen=True)
 class Spot:
-    """The runs of one setting; shares from 0 to 1, losses in nats per answer token."""
+    """The runs of one setting: shares from 0 to 1, losses in nats per answer token."""
 
     setting: PlaneSetting
-    seeds: int
+    seeds: int  # how many runs, which differ in their seeds only
     trainable: int
-    task: Spread
-    skills: Spread
-    by_skill: dict[str, Spread]
-    curve: list[tuple[int, float, float, float]]  # (step, mean, lowest, highest)
+    task: Range
+    skills: Range  # of the mean over skills
+    by_skill: dict[str, Range]
+    curve: list[tuple[float, float, float, float]]  # (step, mean, lowest, highest loss)
 
     @property
     def loss(self) -> float:
@@ -79,13 +117,18 @@ class Spot:
         return self.curve[-1][1]
 
 
+class Gap(NamedTuple):
+    """How far a share lies above a spot's mean, and whether inside the range of its seeds."""
+
+    above: float
+    inside: bool
+
+
 @dataclass(frozen=True)
 class LiveRun:
-    """One run that was made here: `number` is written on the plane; a run that was stopped has no
-    shares.
-    """
+    """One run that was made here; one that was stopped has no shares."""
 
-    number: int
+    number: int  # written on the plane
     setting: PlaneSetting
     seed: int
     steps: int
@@ -98,69 +141,71 @@ class LiveRun:
         """The mean over skills."""
         return statistics.fmean(self.by_skill.values()) if self.by_skill else None
 
-    def gaps(self, spot: Spot) -> tuple[tuple[float, bool], tuple[float, bool]]:
-        """Of task and skills: how far above the grid's mean, and whether it lies in the range of
-        the grid's seeds.
-        """
-        pairs = ((self.task, spot.task), (self.skills, spot.skills))
-        return tuple(
-            (value - mean, low - 1e-9 <= value <= high + 1e-9) for value, (mean, low, high) in pairs
-        )
+    def gaps(self, spot: Spot) -> tuple[Gap, Gap]:
+        """The gaps of task and of skills to a spot, for a run that was measured."""
+        task = measure_gap(self.task, spot.task)  # type: ignore # it was measured
+        skills = measure_gap(self.skills, spot.skills)  # type: ignore # with the task
+        return task, skills
 
 
-def mean_and_range(values: Iterable[float]) -> Spread:
-    """(mean, lowest, highest)."""
-    values = list(values)
-    return statistics.fmean(values), min(values), max(values)
+def measure_gap(share: float, seeds: Range) -> Gap:
+    """How far a share is from what a grid's seeds had; rounding alone puts none outside."""
+    return Gap(share - seeds.value, seeds.low - 1e-9 <= share <= seeds.high + 1e-9)
 
 
-def spots(rows: Sequence[Mapping]) -> dict[PlaneSetting, Spot]:
-    """A grid's rows, such as `grids.read("playground")`, gathered over seeds."""
-    runs: dict[PlaneSetting, list[Mapping]] = {}
+def gather_spots(rows: Sequence[GridRow]) -> dict[PlaneSetting, Spot]:
+    """A grid's rows, such as `lab.grids.read("playground")`, gathered over seeds."""
+    runs: dict[PlaneSetting, list[GridRow]] = {}
     for row in rows:
         runs.setdefault(PlaneSetting.of(row), []).append(row)
-    return {setting: spot(setting, of_one) for setting, of_one in runs.items()}
+    return {setting: average_seeds(setting, of_one) for setting, of_one in runs.items()}
 
 
-def spot(setting: PlaneSetting, runs: Sequence[Mapping]) -> Spot:
-    """Runs that differ in their seeds only, as one point."""
+def average_seeds(setting: PlaneSetting, runs: Sequence[GridRow]) -> Spot:
+    """Runs that differ in their seeds only, as one spot."""
+    # every curve has the same steps; one that ended early ends the mean
+    curve = []
+    for points in zip(*(run.curve for run in runs), strict=False):
+        step = points[0][0]
+        curve.append((step, *mean_and_range([loss for _, loss in points])))
+    names = runs[0].skills
     return Spot(
-        setting,
-        len(runs),
-        runs[0]["trainable"],
-        mean_and_range(run["task"] for run in runs),
-        mean_and_range(statistics.fmean(run["skills"].values()) for run in runs),
-        {name: mean_and_range(run["skills"][name] for run in runs) for name in runs[0]["skills"]},
-        [
-            (points[0][0], *mean_and_range(loss for _, loss in points))
-            for points in zip(*(run["curve"] for run in runs), strict=False)
-        ],
+        setting=setting,
+        seeds=len(runs),
+        trainable=runs[0].trainable,
+        task=mean_and_range([run.task for run in runs]),
+        skills=mean_and_range([statistics.fmean(run.skills.values()) for run in runs]),
+        by_skill={name: mean_and_range([run.skills[name] for run in runs]) for name in names},
+        curve=curve,
     )
 
 
-def frontier(found: Iterable[Spot]) -> list[Spot]:
-    """The settings that no other one beats or equals in the means of both, task and skills; the one
-    that keeps most skills first.
+def frontier(spots: Iterable[Spot]) -> list[Spot]:
+    """The spots that no other one beats or equals in the means of both, task and skills.
+
+    The one that keeps most skills stands first.
     """
-    best, kept = -1.0, []
-    for one in sorted(found, key=lambda s: (-s.skills[0], -s.task[0])):
-        if one.task[0] > best:
-            best = one.task[0]
-            kept.append(one)
-    return kept
+    edge: list[Spot] = []
+    for spot in sorted(spots, key=lambda one: (-one.skills.value, -one.task.value)):
+        # all before it kept more skills, so it has to have learned more than any of them
+        if not edge or spot.task.value > edge[-1].task.value:
+            edge.append(spot)
+    return edge
 
 
-def describe(trial: LiveRun, found: Mapping[PlaneSetting, Spot]) -> str:
-    """A run made here in words, and how far it is from the grid."""
-    if trial.task is None:
-        return f"run {trial.number}: {trial.steps} steps, stopped before it was measured"
-    shares = zip(("task", "skills"), (trial.task, trial.skills), strict=True)
-    if trial.setting not in found:
-        return f"run {trial.number}: " + ", ".join(
-            f"{what} {percent(share)}" for what, share in shares
-        )
-    gaps = trial.gaps(found[trial.setting])
-    return f"run {trial.number} (seed {trial.seed}): " + ", ".join(
-        f"{what} {percent(share)}, {100 * gap:+.1f} points from the grid's mean ({'inside' if inside else 'outside'} its range)"
-        for (what, share), (gap, inside) in zip(shares, gaps, strict=True)
-    )
+def describe_run(run: LiveRun, spots: Mapping[PlaneSetting, Spot]) -> str:
+    """A run made here in words, and how far it is from the grid's runs of its setting."""
+    if run.task is None or run.skills is None:
+        return f"run {run.number}: {run.steps} steps, stopped before it was measured"
+    shares = {"task": run.task, "skills": run.skills}
+    if run.setting not in spots:
+        parts = [f"{what} {percent(share)}" for what, share in shares.items()]
+        return f"run {run.number}: {', '.join(parts)}"
+
+    # the grid has this setting: say how near it came
+    parts = []
+    for (what, share), gap in zip(shares.items(), run.gaps(spots[run.setting]), strict=True):
+        distance = f"{100 * gap.above:+.1f} points from the grid's mean"
+        where = "inside" if gap.inside else "outside"
+        parts.append(f"{what} {percent(share)}, {distance} ({where} its range)")
+    return f"run {run.number} (seed {run.seed}): {', '.join(parts)}"

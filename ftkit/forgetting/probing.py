@@ -1,117 +1,124 @@
-"""What did the tuning cost? The same held-out skill probes before and after."""
+"""What did the tuning cost? The same held-out skill probes, asked before and after it.
+
+    skills(model, tokenizer)    `Skills`: every probe of every suite, right or wrong
+    table(before, after)        `Forgetting`: by suite, and the mean lost with its interval
+
+The pocket model, and what was tuned from it, is asked the micro-world's suites (`world.skills`),
+any other model those of `everyday`. Which prompts broke is listed in `what_broke`; what was learned
+is scored by `evaluate`. Notebooks 00, 09 and 10.
+"""
 
 import functools
+import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..core.files import data_path
-from ..core.results import Result, percent, percent_in
-from ..core.statistics import Rate, paired_difference
-from ..models import answer, answer_matches
+from ..core.results import Result, TableParts, percent, percent_in
+from ..core.statistics import Interval, Rate, paired_difference
+from ..models import answer, verify_answers
 from ..world import World
 from ..world import skills as suites
 from . import everyday
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+LONGEST_ANSWER = 48  # tokens
 
 
 @functools.cache
 def pocket_vocabulary() -> frozenset[str]:
     """The tokens of the pocket model's tokenizer."""
-    return frozenset(
-        json.loads(data_path("pocket", "tokenizer.json").read_text(encoding="utf-8"))["model"][
-            "vocab"
-        ]
-    )
+    stored = json.loads(data_path("pocket", "tokenizer.json").read_text(encoding="utf-8"))
+    return frozenset(stored["model"]["vocab"])
 
 
-def knows_world(tokenizer) -> bool:
-    """Does a model with this tokenizer come from the pocket model, so that the micro-world's
-    questions are fair to it?
+def knows_world(tokenizer: "PreTrainedTokenizerBase") -> bool:
+    """Whether the micro-world's questions are fair to a model with this tokenizer.
+
+    They are to the pocket model and to what was tuned from it: their tokenizer has all of its
+    tokens, and few others.
     """
-    return pocket_vocabulary() <= tokenizer.get_vocab().keys() and len(tokenizer) < 2 * len(
-        pocket_vocabulary()
-    )
-
-
-LONGEST_ANSWER = 48  # tokens
+    pocket = pocket_vocabulary()
+    return pocket <= tokenizer.get_vocab().keys() and len(tokenizer) < 2 * len(pocket)
 
 
 @dataclass(frozen=True, repr=False)
 class Skills(Result):
-    """The share of right answers by skill suite; `right` holds every single answer for paired
-    comparisons.
-    """
+    """The share of right answers by skill suite."""
 
-    right: dict[str, list[bool]]
+    right: dict[str, list[bool]]  # every single answer, for paired comparisons
 
     @property
     def rates(self) -> dict[str, Rate]:
         """Each suite's rate."""
-        return {name: Rate(sum(r), len(r)) for name, r in self.right.items()}
+        return {name: Rate(sum(right), len(right)) for name, right in self.right.items()}
 
     @property
     def mean(self) -> float:
         """The mean over suites."""
-        return sum(r.value for r in self.rates.values()) / len(self.right)
+        return sum(rate.value for rate in self.rates.values()) / len(self.right)
 
-    def table(self):
-        """One line a suite."""
-        n = max(map(len, self.right.values()))
-        about = suites.SKILLS | suites.LIMITS | suites.SAFETY | everyday.SKILLS | everyday.SAFETY
-        return (
-            f"Skills, n = {n} each",
-            ("skill", "right [95 % interval]", "what it asks"),
-            [
-                *((name, rate, about[name].about) for name, rate in self.rates.items()),
-                ("mean", percent(self.mean), ""),
-            ],
-        )
+    def table(self) -> TableParts:
+        """One line per suite, and the mean."""
+        n = max(len(right) for right in self.right.values())
+        known = suites.SKILLS | suites.LIMITS | suites.SAFETY | everyday.SKILLS | everyday.SAFETY
+        rows: list[Sequence[object]] = [
+            (name, rate, known[name].about) for name, rate in self.rates.items()
+        ]
+        rows.append(("mean", percent(self.mean), ""))
+        return f"Skills, n = {n} each", ("skill", "right [95 % interval]", "what it asks"), rows
 
 
-def probes(
-    tokenizer,
+def draw_probes(
+    tokenizer: "PreTrainedTokenizerBase",
     n: int = 50,
     seed: int = 0,
     names: Iterable[str] | None = None,
     world: World | None = None,
 ) -> dict[str, list]:
-    """`n` probes of every skill (or of `names`) that are fair to a tokenizer's model, each with a
-    prompt and a right answer.
+    """`n` probes of every skill, or of `names`, that are fair to a tokenizer's model.
 
-    Suites of the micro-world (`world.skills`) for the pocket model and what was tuned from it; of
-    the real one (`everyday`) for others.
+    Each has a `prompt` and an `answer`. A suite that does not exist is a `UserError`.
     """
     if knows_world(tokenizer):
-        return {
-            name: suites.suite(world or World(), name, n, seed) for name in names or suites.SKILLS
-        }
-    return {name: everyday.suite(name, n, seed) for name in names or everyday.SKILLS}
+        world = world or World()
+        return {name: suites.draw_suite(world, name, n, seed) for name in names or suites.SKILLS}
+    return {name: everyday.draw_suite(name, n, seed) for name in names or everyday.SKILLS}
 
 
 def skills(
-    model,
-    tokenizer,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
     n: int = 50,
     seed: int = 0,
-    names: list[str] | None = None,
+    names: Sequence[str] | None = None,
     world: World | None = None,
 ) -> Skills:
-    """Ask `probes`, greedily: exact match in the micro-world, each probe's own rule in the real
-    one.
+    """Ask `n` probes of every skill, or of `names`, greedily.
+
+    Right is what matches to the letter in the micro-world, and what passes the probe's own rule in
+    the real one. The same `seed` asks the same probes; a skill that does not exist is a
+    `UserError`.
     """
-    asked = probes(tokenizer, n, seed, names, world)
-    every = [p for group in asked.values() for p in group]
-    chats = [[{"role": "user", "content": p.prompt}] for p in every]
+    groups = draw_probes(tokenizer, n, seed, names, world)
+    probes = [probe for group in groups.values() for probe in group]
+    chats = [[{"role": "user", "content": probe.prompt}] for probe in probes]
     if knows_world(tokenizer):
-        right = iter(
-            answer_matches(model, tokenizer, chats, [p.answer for p in every], LONGEST_ANSWER)
-        )
+        answers = [probe.answer for probe in probes]
+        right = verify_answers(model, tokenizer, chats, answers, LONGEST_ANSWER)
     else:
-        right = (
-            p.right(reply)
-            for p, reply in zip(every, answer(model, tokenizer, chats, LONGEST_ANSWER), strict=True)
-        )
-    return Skills({name: [next(right) for _ in group] for name, group in asked.items()})
+        replies = answer(model, tokenizer, chats, LONGEST_ANSWER)
+        right = [probe.right(reply) for probe, reply in zip(probes, replies, strict=True)]
+
+    # back into the groups, which were asked in one row
+    marks = iter(right)
+    return Skills(
+        {name: list(itertools.islice(marks, len(group))) for name, group in groups.items()}
+    )
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,37 +129,37 @@ class Forgetting(Result):
     after: Skills
 
     @property
-    def lost(self) -> tuple[float, float, float]:
-        """Mean skill lost, before − after: (share, low, high), paired bootstrap over all probes."""
-        flat = [[x for group in s.right.values() for x in group] for s in (self.after, self.before)]
-        return paired_difference(*flat)
+    def lost(self) -> Interval:
+        """Mean skill lost, before − after, as a share; paired bootstrap over all probes."""
+        before, after = (
+            [right for group in skills.right.values() for right in group]
+            for skills in (self.before, self.after)
+        )
+        return paired_difference(after, before)
 
     def json(self) -> dict:
         """By suite, shares from 0 to 1, and the mean lost with its interval."""
-        a, b = self.before.rates, self.after.rates
-        return {
-            "skills": {k: {"before": a[k].value, "after": b[k].value, "n": a[k].n} for k in a},
-            "skill_lost": self.lost,
-        }
+        before, after = self.before.rates, self.after.rates
+        by_suite = {}
+        for name, rate in before.items():
+            by_suite[name] = {"before": rate.value, "after": after[name].value, "n": rate.n}
+        return {"skills": by_suite, "skill_lost": self.lost}
 
-    def table(self):
-        """One line a suite, and the mean with its interval."""
-        a, b = self.before.rates, self.after.rates
-        rows = [
-            (k, percent(a[k].value), percent(b[k].value), percent(b[k].value - a[k].value))
-            for k in a
-        ]
+    def table(self) -> TableParts:
+        """One line per suite, and the mean with its interval."""
+        before, after = self.before.rates, self.after.rates
+        rows: list[Sequence[object]] = []
+        for name, rate in before.items():
+            shares = (rate.value, after[name].value, after[name].value - rate.value)
+            rows.append((name, *map(percent, shares)))
+
+        # what was lost is a change with the sign turned round
         mean, low, high = self.lost
-        rows.append(
-            (
-                "mean",
-                percent(self.before.mean),
-                percent(self.after.mean),
-                percent_in(-mean, -high, -low),
-            )
-        )
+        change = percent_in(-mean, -high, -low)
+        rows.append(("mean", percent(self.before.mean), percent(self.after.mean), change))
+        n = max(rate.n for rate in before.values())
         return (
-            f"Skills before and after, n = {max(rate.n for rate in a.values())} each",
+            f"Skills before and after, n = {n} each",
             ("skill", "before", "after", "change"),
             rows,
         )

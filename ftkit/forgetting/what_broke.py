@@ -1,68 +1,75 @@
-"""TODO header of forgetting.what_broke."""
+"""Which prompts broke? Those that the base answered right and the tuned model does not.
 
+    regressions(forgotten, model, tokenizer)    each with both replies, to be read
+
+It is the regression suite of the guides, and need not be invented: it is whatever the base already
+did right. How much was lost in all is `probing.Forgetting`'s. Notebooks 09 and 10.
+"""
+
+from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..core.results import Result, about
-from ..evaluate import Score
+from ..core.results import Result, TableParts, about
 from ..models import answer
 from ..world import World
-from .probing import LONGEST_ANSWER, Forgetting, probes
+from .probing import LONGEST_ANSWER, Forgetting, draw_probes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class BrokenPrompt(NamedTuple):
+    """A prompt that went from right to wrong."""
+
+    skill: str
+    prompt: str
+    base: str  # the right reply, which the base gave
+    tuned: str  # what the tuned model replies
 
 
 @dataclass(frozen=True, repr=False)
 class Regressions(Result):
-    """Prompts that the base answered right and the tuned model does not: (where, prompt, the base's
-    right reply, the tuned one's).
-    """
+    """The prompts that the base answered right and the tuned model does not."""
 
-    broken: list[tuple[str, str, str, str]]
+    broken: list[BrokenPrompt]
     passed: int  # prompts that the base answered right
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many broke, by where, most first."""
-        where = [b[0] for b in self.broken]
-        return dict(
-            sorted(((w, where.count(w)) for w in dict.fromkeys(where)), key=lambda kv: -kv[1])
-        )
+        """How many broke by skill, most first."""
+        return dict(Counter(prompt.skill for prompt in self.broken).most_common())
 
-    def table(self):
-        """One line a prompt."""
-        title = f"{about(len(self.broken))} of {about(self.passed)} prompts that the base answered right"
-        return title, ("where", "prompt", "base", "tuned"), self.broken
+    def table(self) -> TableParts:
+        """One line per prompt."""
+        broken, passed = about(len(self.broken)), about(self.passed)
+        title = f"{broken} of {passed} prompts that the base answered right"
+        return title, ("where", "prompt", "base", "tuned"), list(self.broken)
 
 
 def regressions(
-    forgotten: Forgetting, model, tokenizer, seed: int = 0, world: World | None = None
+    forgotten: Forgetting,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    seed: int = 0,
+    world: World | None = None,
 ) -> Regressions:
-    """The skill probes that went from right to wrong, and what the tuned `model` says now; `seed`
-    and `world` as in `forgetting.skills`.
+    """The skill probes that went from right to wrong, and what the tuned `model` says now.
+
+    seed, world: those that `forgetting.skills` was given, so that the same probes are drawn again.
     """
     broken = []
-    for name, before in forgotten.before.right.items():
-        (group,) = probes(tokenizer, len(before), seed, [name], world).values()
-        answered = zip(group, before, forgotten.after.right[name], strict=True)
-        broken += [(name, probe) for probe, was, now in answered if was and not now]
-    replies = answer(
-        model,
-        tokenizer,
-        [[{"role": "user", "content": probe.prompt}] for _, probe in broken],
-        LONGEST_ANSWER,
-    )
-    found = [
-        (name, probe.prompt, probe.answer, reply)
-        for (name, probe), reply in zip(broken, replies, strict=True)
-    ]
-    return Regressions(found, sum(map(sum, forgotten.before.right.values())))
+    for skill, before in forgotten.before.right.items():
+        (probes,) = draw_probes(tokenizer, len(before), seed, [skill], world).values()
+        after = forgotten.after.right[skill]
+        for probe, was_right, is_right in zip(probes, before, after, strict=True):
+            if was_right and not is_right:
+                broken.append((skill, probe))
 
-
-def row_regressions(test, base: Score, tuned: Score) -> Regressions:
-    """The test rows that went from right to wrong."""
-    broken = [
-        (f"row {i}", m[-2]["content"], b, t)
-        for i, (m, b, t, was, now) in enumerate(
-            zip(test["messages"], base.replies, tuned.replies, base.exact, tuned.exact, strict=True)
-        )
-        if was and not now
+    chats = [[{"role": "user", "content": probe.prompt}] for _, probe in broken]
+    replies = answer(model, tokenizer, chats, LONGEST_ANSWER)
+    prompts = [
+        BrokenPrompt(skill, probe.prompt, probe.answer, reply)
+        for (skill, probe), reply in zip(broken, replies, strict=True)
     ]
-    return Regressions(broken, sum(base.exact))
+    return Regressions(prompts, passed=sum(map(sum, forgotten.before.right.values())))

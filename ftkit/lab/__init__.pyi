@@ -5,8 +5,8 @@ from .playground import open_playground as open_playground
 from .points import BUDGET as BUDGET
 from .points import SEEDS as SEEDS
 from .points import Point as Point
-from .points import as_point as as_point
-from .points import experiment_of as experiment_of
+from .rows import LoraRow as LoraRow
+from .rows import PlaygroundRow as PlaygroundRow
 from .runner import make_grid as make_grid
 from .tour import Tour as Tour
 from .tour import run_tour as run_tour

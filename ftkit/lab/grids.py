@@ -1,95 +1,131 @@
-"""Grids of whole runs, made once and read by lessons: `python -m ftkit.grids playground` writes
-data/grids/playground.json.
+"""Finished grids of runs, as lessons read them: one row per run, and curves over seeds.
 
-A row is one training run with everything that was measured on it; the file says with which versions
-and how long it took. Runs that are already there are not made again, so that an interrupted command
-goes on where it stopped.
+    read("lora")              the rows of a grid that ships with the kit
+    select(rows, r=8)         those that agree
+    curve(rows, "task", "lr") mean and range over seeds, along a column
+    paired(rows, others)      the difference between runs of the same seeds, with its interval
+
+What the columns mean stands in `rows` and `epochs`. Nothing is trained here: `python -m ftkit grid`
+makes a grid again (`runner`). Used in notebooks 01, 02, 07, 09 and 10.
 """
 
+import dataclasses
 import json
 import math
+import operator
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
-from ..core.errors import UserError
+from .. import models
+from ..core.errors import UserError, nearest
 from ..core.files import data_path
+from ..core.statistics import Interval, mean_and_range
+from .epochs import LongRow
+from .points import MODEL
+from .rows import LoraRow, PlaygroundRow, Row, row_of
 
-STUDENT = (
-    12.706,
-    4.303,
-    3.182,
-    2.776,
-    2.571,
-    2.447,
-    2.365,
-    2.306,
-    2.262,
-)  # 97.5 % quantiles of t by degrees of freedom, from 1
+ROWS = {"lora": LoraRow, "playground": PlaygroundRow, "epochs": LongRow}
+# The 97.5 % quantiles of Student's t by degrees of freedom, from 1.
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
+AnyRow = TypeVar("AnyRow")
+Value = str | Callable[[Any], float]  # a column of a row, or what reads a number off a row
 
 
-def read(name: str = "lora") -> list[dict]:
-    """The rows of a grid that ships with the kit."""
+class CurvePoint(NamedTuple):
+    """What runs measured at one x: the mean, and the lowest and highest over their seeds."""
+
+    x: float
+    value: float
+    low: float
+    high: float
+
+
+def read(name: str = "lora") -> list:
+    """The rows of a grid that ships with the kit: `LoraRow`, `PlaygroundRow` or `epochs.LongRow`.
+
+    Raises UserError for a grid that is not there.
+    """
     path = data_path("grids", f"{name}.json")
-    if not path.is_file():
+    if name not in ROWS or not path.is_file():
+        shipped = sorted(file.stem for file in path.parent.glob("*.json"))
         raise UserError(
-            f"there is no grid {name!r}; the kit ships {', '.join(p.stem for p in sorted(path.parent.glob('*.json')))}."
+            f"there is no grid {name!r}; the kit ships {', '.join(shipped)}."
+            + nearest(name, shipped)
         )
-    return json.loads(path.read_text(encoding="utf-8"))["rows"]
+    stored = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return [row_of(ROWS[name], columns) for columns in stored]
 
 
-def select(rows: list[dict], **where) -> list[dict]:
-    """The rows that agree with every keyword."""
-    return [
-        row
-        for row in rows
-        if all(row[k] == (list(v) if isinstance(v, tuple) else v) for k, v in where.items())
-    ]
+def select(rows: Iterable[AnyRow], **where: object) -> list[AnyRow]:
+    """The rows whose columns have these values: select(rows, data="tickets", r=0)."""
+    return [row for row in rows if all(getattr(row, k) == v for k, v in where.items())]
 
 
-def cuts(rows: list[dict]) -> list[dict]:
-    """The truncations of full updates as rows of their own: r is the rank that was kept, 256 where
-    nothing was cut off.
+def cuts(rows: Iterable[LoraRow]) -> list[LoraRow]:
+    """The truncations of full updates as rows of their own: r is the rank that was kept.
+
+    Where nothing was cut off r is the full rank, the width of the model.
     """
-    return [
-        {**row, **scores, "r": 256 if r == "full" else int(r)}
-        for row in rows
-        for r, scores in row.get("truncated", {}).items()
-    ]
-
-
-def skill(row: dict) -> float:
-    """The mean over a row's skills."""
-    return statistics.fmean(row["skills"].values())
-
-
-def curve(
-    rows: list[dict], value: str | Callable[[dict], float] = "task", x: str = "r"
-) -> list[tuple[float, float, float, float]]:
-    """(x, mean, lowest, highest) of a value over seeds, by x: with three runs the range says more
-    than a standard error.
-    """
-    read_off = value if callable(value) else lambda row: row[value]
-    found: dict[float, list[float]] = {}
+    full_rank = models.architecture.read(MODEL)["hidden_size"]
+    found = []
     for row in rows:
-        found.setdefault(row[x], []).append(read_off(row))
-    return [(place, statistics.fmean(v), min(v), max(v)) for place, v in sorted(found.items())]
+        for rank, scores in (row.truncated or {}).items():
+            r = full_rank if rank == "full" else int(rank)
+            found.append(dataclasses.replace(row, r=r, **vars(scores)))
+    return found
 
 
-def paired(
-    rows: list[dict], others: list[dict], value: str | Callable[[dict], float] = "task"
-) -> tuple[float, float, float]:
-    """(mean, low, high) of value(row) − value(other) over runs with the same seed; 95 % interval by
-    Student's t.
+def skill(row: Row) -> float:
+    """The mean over a row's skills, from 0 to 1."""
+    return statistics.fmean(row.skills.values())
+
+
+def curve(rows: Iterable[Any], value: Value = "task", x: str = "r") -> list[CurvePoint]:
+    """A value along a column, such as the task score by rank: mean and range over seeds."""
+    number = reader(value)
+    return over_seeds((getattr(row, x), number(row)) for row in rows)
+
+
+def over_seeds(pairs: Iterable[tuple[float, float]]) -> list[CurvePoint]:
+    """(x, value) pairs with several values at each x, as a curve: mean and range, by rising x."""
+    values: dict[float, list[float]] = {}
+    for x, value in pairs:
+        values.setdefault(x, []).append(value)
+    return [CurvePoint(x, *mean_and_range(values[x])) for x in sorted(values)]
+
+
+def paired(rows: Iterable[Any], others: Iterable[Any], value: Value = "task") -> Interval:
+    """The mean of value(row) − value(other) over runs with the same seed, and its 95 % interval.
+
+    Raises UserError where fewer than two seeds are in both.
     """
-    read_off = value if callable(value) else lambda row: row[value]
-    before = {row["seed"]: read_off(row) for row in others}
-    changes = [read_off(row) - before[row["seed"]] for row in rows if row["seed"] in before]
-    if not 2 <= len(changes) <= len(STUDENT) + 1:
+    number = reader(value)
+    first = {row.seed: number(row) for row in rows}
+    return paired_by_seed(first, {row.seed: number(row) for row in others})
+
+
+def paired_by_seed(first: Mapping[int, float], second: Mapping[int, float]) -> Interval:
+    """The mean of first − second over the seeds that both have, and its 95 % interval.
+
+    mean ± t · s / √n with Student's t of n − 1 degrees of freedom, s the standard deviation of the
+    n differences. Raises UserError for fewer than two seeds, or more than the table of t has.
+    """
+    changes = [first[seed] - second[seed] for seed in first if seed in second]
+    most = len(STUDENT) + 1
+    if not 2 <= len(changes) <= most:
         raise UserError(
-            f"{len(changes)} seeds are in both; an interval needs 2 to {len(STUDENT) + 1} runs with the same seeds."
+            f"{len(changes)} seeds are in both; an interval needs 2 to {most} runs with the same "
+            "seeds."
         )
-    mean, half = (
-        statistics.fmean(changes),
-        STUDENT[len(changes) - 2] * statistics.stdev(changes) / math.sqrt(len(changes)),
-    )
-    return mean, mean - half, mean + half
+    # the mean, and t times its standard error to either side
+    mean = statistics.fmean(changes)
+    t = STUDENT[len(changes) - 2]
+    half = t * statistics.stdev(changes) / math.sqrt(len(changes))
+    return Interval(mean, mean - half, mean + half)
+
+
+def reader(value: Value) -> Callable[[Any], float]:
+    """What reads a number off a row: a column's name, or a function, which is taken as it is."""
+    return operator.attrgetter(value) if isinstance(value, str) else value

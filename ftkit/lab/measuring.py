@@ -1,104 +1,151 @@
-"""TODO header of lab.measuring."""
+"""Train one point of a grid on the pocket model, and measure it.
 
-import dataclasses
+    measure_lora(point)        a `LoraRow`: what the update ΔW is made of
+    measure_playground(point)  a `PlaygroundRow`: what was learned, and what it cost elsewhere
+
+Both train from the point's own seed and change nothing on disk; `runner` calls them for every point
+of a grid and stores the rows. Long runs, looked at after every epoch, are measured in `epochs`.
+"""
+
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from .. import data, evaluate, forgetting, lora, merge, models
 from ..core.session import setup
 from ..lora import spectrum
-from .points import CUTS, Point
+from .points import CUTS, MODEL, Point
+from .rows import LoraRow, PlaygroundRow, Scores
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+    from torch.nn import Linear
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers.pytorch_utils import Conv1D
 
 TESTED = 100  # test rows that a run of the playground's grid is asked
+GENERAL = 60  # general rows that its distance from the base is taken on
+PLACES = 20  # about how many points of its loss curve are kept
 
 
-def measure(point: Point) -> dict:
-    """Train one point and measure it: task, skills, the update's ranks and intruders; of a full
-    update also its truncations.
+def measure_lora(point: Point) -> LoraRow:
+    """Train one point and measure task, skills, the ranks of its update and its intruders.
+
+    A full update is also truncated, to each rank of CUTS, and the base with what is left of it
+    measured again.
     """
     setup(seed=point.seed)
-    base, tokenizer = models.load("pocket")
+    base, tokenizer = models.load(MODEL)
     run, _ = point.experiment().run()
+    # facts are learned to be stored: there the training rows are a question too
     splits = data.load(point.data)
-    layers = models.linears(base)
-    changes = lora.deltas(run.model, base)
-    before = {n: spectrum.svd(layers[n].weight) for n in changes}
-    spectra = {n: spectrum.svd(d) for n, d in changes.items()}
-    tuned = {n: spectrum.svd(layers[n].weight + d) for n, d in changes.items()}
-    row = {
-        **dataclasses.asdict(point),
-        "trainable": run.trainable,
-        "loss": run.loss,
-        **scores(run.model, tokenizer, splits, point.data == "facts"),
-        "size": relative_size(changes, layers),
-        "ranks": {f"{share:g}": spectrum.ranks(spectra).median(share) for share in spectrum.SHARES},
-        "intruders": sum(len(spectrum.intruders(before[n], tuned[n])) for n in changes),
-    }
-    if not point.r:
-        row["truncated"] = {}
-        for r in (*CUTS, "full"):
-            cut = (
-                changes
-                if r == "full"
-                else {n: s.truncate(min(r, len(s.S))) for n, s in spectra.items()}
-            )
-            with lora.add_updates(base, cut):
-                row["truncated"][str(r)] = scores(base, tokenizer, splits, point.data == "facts")
-    return {**row, "seconds": round(run.seconds, 1)}
-
-
-def scores(tuned, tokenizer, splits, stored: bool = False) -> dict:
-    """The shares of right answers: on the task's test rows, on its training rows where they are
-    facts to be stored, by skill.
-    """
-    known = (
-        {"stored": evaluate.score(tuned, tokenizer, splits["train"]).task.value} if stored else {}
+    to_store = splits["train"] if point.data == "facts" else None
+    scores = score_run(run.model, tokenizer, splits["test"], to_store)
+    # ΔW of every matrix and its spectrum
+    updates = lora.deltas(run.model, base)
+    spectra = {name: spectrum.svd(update) for name, update in updates.items()}
+    ranks = spectrum.ranks(spectra)
+    # what a full update still does when it is cut to a rank
+    truncated: dict[str, Scores] = {}
+    for rank, cut in [] if point.r else truncations(updates, spectra):
+        with lora.add_updates(base, cut):
+            truncated[rank] = score_run(base, tokenizer, splits["test"], to_store)
+    return LoraRow(
+        **vars(point),
+        **vars(scores),
+        trainable=run.trainable,
+        loss=run.loss,
+        size=relative_size(updates, models.linears(base)),
+        ranks={f"{share:g}": ranks.median(share) for share in spectrum.SHARES},
+        intruders=count_intruders(updates, models.linears(base)),
+        truncated=truncated or None,
+        seconds=round(run.seconds, 1),
     )
+
+
+def measure_playground(point: Point) -> PlaygroundRow:
+    """Train one point and measure what plane and sliders show: curves, task, skills, distance."""
+    setup(seed=point.seed)
+    base, tokenizer = models.load(MODEL)
+    run, _ = point.experiment().run()
+    # a part of the rows, for there are hundreds of runs
+    splits = data.load(point.data)
+    test = data.first(splits["test"], TESTED)
+    general = data.first(data.load("general")["train"], GENERAL)
+    tuned = merge_if_exact(run.model, point)
+    scores = score_run(tuned, tokenizer, test)
+    # every so many steps of the training loss, PLACES of them or a few more
+    every = max(1, len(run.losses) // PLACES)
+    return PlaygroundRow(
+        **vars(point),
+        task=scores.task,
+        skills=scores.skills,
+        trainable=run.trainable,
+        loss=run.loss,
+        curve=run.losses[::every],
+        validation=run.validation,
+        size=relative_size(lora.deltas(run.model, base), models.linears(base)),
+        kl_task=evaluate.kl_from_base(base, tuned, tokenizer, splits["validation"]),
+        kl_general=evaluate.kl_from_base(base, tuned, tokenizer, general),
+        seconds=round(run.seconds, 1),
+    )
+
+
+def score_run(
+    tuned: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    test: "Dataset",
+    to_store: "Dataset | None" = None,
+) -> Scores:
+    """The shares of right answers: on test rows, by skill, and on rows that were to be stored."""
+    # facts that were to be stored are asked for in the very words of their training
+    stored = None
+    if to_store is not None:
+        stored = evaluate.score(tuned, tokenizer, to_store).task.value
     skills = forgetting.skills(tuned, tokenizer).rates
-    return {
-        "task": evaluate.score(tuned, tokenizer, splits["test"]).task.value,
-        **known,
-        "skills": {k: r.value for k, r in skills.items()},
-    }
+    return Scores(
+        task=evaluate.score(tuned, tokenizer, test).task.value,
+        skills={name: rate.value for name, rate in skills.items()},
+        stored=stored,
+    )
 
 
-def relative_size(changes: Mapping, layers: Mapping) -> float:
+def truncations(
+    updates: Mapping[str, "torch.Tensor"], spectra: Mapping[str, spectrum.Spectrum]
+) -> Iterator[tuple[str, Mapping[str, "torch.Tensor"]]]:
+    """(rank, every ΔW (d_out, d_in) cut to it) for each of CUTS, then ("full", ΔW itself)."""
+    for r in CUTS:
+        # a matrix whose full rank is lower is kept whole
+        yield str(r), {name: s.truncate(min(r, len(s.S))) for name, s in spectra.items()}
+    yield "full", updates
+
+
+def count_intruders(
+    updates: Mapping[str, "torch.Tensor"], layers: Mapping[str, "Linear | Conv1D"]
+) -> int:
+    """How many directions of W + ΔW resemble none of W's, over all matrices."""
+    count = 0
+    for name, update in updates.items():
+        W = layers[name].weight
+        count += len(spectrum.intruders(spectrum.svd(W), spectrum.svd(W + update)))
+    return count
+
+
+def relative_size(
+    updates: Mapping[str, "torch.Tensor"], layers: Mapping[str, "Linear | Conv1D"]
+) -> float:
     """‖ΔW‖ / ‖W‖ in the Frobenius norm, the mean over matrices."""
-    return statistics.fmean((d.norm() / layers[n].weight.norm()).item() for n, d in changes.items())
+    sizes = []
+    for name, update in updates.items():
+        sizes.append((update.norm() / layers[name].weight.norm()).item())
+    return statistics.fmean(sizes)
 
 
-def merge_if_exact(tuned, point: Point):
-    """The tuned model with its update merged into a copy: half as fast again, and the same within
-    rounding; 4-bit ones stay as they are.
+def merge_if_exact(tuned: "PreTrainedModel", point: Point) -> "PreTrainedModel":
+    """The tuned model with its update merged into a copy: the same within rounding, and half as
+    fast again.
+
+    4-bit bases, where merging rounds, stay as they are.
     """
     return merge.merge(tuned)[0] if point.method in ("lora", "dora") else tuned
-
-
-def observe(point: Point) -> dict:
-    """Train one point and measure what the plane and the sliders show: curves, task, skills,
-    distance from the base, bytes.
-    """
-    setup(seed=point.seed)
-    base, tokenizer = models.load("pocket")
-    run, _ = point.experiment().run()
-    splits = data.load(point.data)
-    test, general = (
-        data.first(splits["test"], TESTED),
-        data.first(data.load("general")["train"], 60),
-    )
-    changes = lora.deltas(run.model, base)
-    tuned = merge_if_exact(run.model, point)
-    step = max(1, len(run.losses) // 20)
-    return {
-        **dataclasses.asdict(point),
-        "method": point.method,
-        "trainable": run.trainable,
-        "loss": run.loss,
-        "curve": run.losses[::step],
-        "validation": run.validation,
-        **scores(tuned, tokenizer, {"test": test}),
-        "size": relative_size(changes, models.linears(base)),
-        "kl_task": evaluate.distance(base, tuned, tokenizer, splits["validation"]),
-        "kl_general": evaluate.distance(base, tuned, tokenizer, general),
-        "seconds": round(run.seconds, 1),
-    }

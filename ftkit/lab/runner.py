@@ -1,70 +1,52 @@
 """Make the runs of a grid, once: `python -m ftkit grid NAME` writes data/grids/NAME.json.
 
-A row is one training run with everything that was measured on it; the file says with which versions
-and how long it took. Runs that are already there are not made again, so that an interrupted command
-goes on where it stopped, and several workers may share a folder. What a run measures is in
-`measuring` and `epochs`; finished grids are read by `grids`.
+    make_grid(name)   every run that nobody has made yet; the file, once all are there
+
+Every finished run is a line in a folder of parts before the next one starts. So an interrupted
+command goes on where it stopped, and several workers may share a folder. What a run is and what is
+measured on it stand in `points`, `measuring` and `epochs`; finished grids are read by `grids`.
 """
 
+import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ..core.errors import UserError, nearest
+from ..core.errors import UserError, is_whole, nearest
 from ..core.files import data_path, write_rows
 from . import epochs
 from .epochs import LongRun
-from .measuring import measure, observe
+from .measuring import measure_lora, measure_playground
 from .points import Point, lora_points, playground_points
+from .rows import row_of
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What a grid holds, and how one of its points is measured: a row of JSON values."""
+    """What a grid holds, and how one of its runs is made and measured."""
 
+    point: type  # the dataclass of its points: what decides a run
     points: Callable[[], list]
-    measure: Callable[[object], dict]
-    point: type  # the dataclass whose fields tell a row's point
+    measure: Callable[[Any], Any]  # a point in, its row out: a dataclass
 
 
 GRIDS = {
-    "lora": Grid(lora_points, measure, Point),
-    "playground": Grid(playground_points, observe, Point),
-    "epochs": Grid(epochs.points, epochs.observe, LongRun),
+    "lora": Grid(Point, lora_points, measure_lora),
+    "playground": Grid(Point, playground_points, measure_playground),
+    "epochs": Grid(LongRun, epochs.points, epochs.measure),
 }
 
 
-def grid_points(name: str = "lora") -> list:
-    """Every run of a grid."""
-    return GRIDS[name].points()
-
-
-def key(row: Mapping, point: type = Point) -> str:
-    """What makes a row unique, as text; what an older row does not state has the field's default."""
-    stated = {f.name: row.get(f.name, f.default) for f in dataclasses.fields(point)}
-    return json.dumps(stated)
-
-
-def compact(row: object) -> object:
-    """Numbers to five digits: a grid is read, not recomputed."""
-    if isinstance(row, dict):
-        return {k: compact(v) for k, v in row.items()}
-    if isinstance(row, list | tuple):
-        return [compact(v) for v in row]
-    return float(f"{row:.5g}") if isinstance(row, float) else row
-
-
-def finished(folder: Path, grid: Grid) -> dict[str, dict]:
-    """The rows that earlier or neighbouring commands have left in `folder`, by key."""
-    rows = {}
-    for file in sorted(folder.glob("*.jsonl")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            rows[key(row, grid.point)] = row
-    return rows
+def find_grid(name: str) -> Grid:
+    """A grid by its name; UserError, with the nearest spelling, for one that is not known."""
+    if name not in GRIDS:
+        known = ", ".join(GRIDS)
+        raise UserError(f"there is no grid {name!r}; give one of {known}.{nearest(name, GRIDS)}")
+    return GRIDS[name]
 
 
 def make_grid(
@@ -74,33 +56,75 @@ def make_grid(
     workers: int = 1,
     say: Callable[[str], object] = lambda _: None,
 ) -> Path | None:
-    """Make this worker's share of the runs; whoever finishes the last one writes data/grids/NAME.json.
+    """Make this worker's share of the runs; whoever finishes the last one writes the grid's file.
 
     parts: a folder for finished rows, build/grids/NAME by default. Returns the path written, or
-    None while runs of other workers are missing. Raises UserError for a grid that is not known.
+    None while runs of other workers are missing. Raises UserError for a grid that is not known and
+    for a worker that is not one of so many.
     """
-    if name not in GRIDS:
+    grid = find_grid(name)
+    if not (is_whole(worker) and is_whole(workers) and 0 <= worker < workers):
         raise UserError(
-            f"there is no grid {name!r}; give one of {', '.join(GRIDS)}.{nearest(name, GRIDS)}"
+            f"worker is {worker!r} of {workers!r}; give workers from 1 on, and a worker from 0 to "
+            "one less."
         )
-    grid = GRIDS[name]
     parts = parts or Path("build", "grids", name)
     parts.mkdir(parents=True, exist_ok=True)
-    keys = {key(dataclasses.asdict(point), grid.point): point for point in grid.points()}
-    # every run of this share that nobody has made yet
-    with (parts / f"{worker}-of-{workers}.jsonl").open("a", encoding="utf-8") as file:
-        for text, point in list(keys.items())[worker::workers]:
-            if text in finished(parts, grid):
-                continue
-            began = time.perf_counter()
-            file.write(json.dumps(compact(grid.measure(point))) + "\n")
-            file.flush()
-            say(f"{text} in {time.perf_counter() - began:.0f} s")
+    points = grid.points()
+    make_share(grid, points[worker::workers], parts / f"{worker}-of-{workers}.jsonl", say)
     # the whole grid, once nothing is missing
-    rows = finished(parts, grid)
-    if any(text not in rows for text in keys):
+    rows = finished_rows(parts, grid)
+    if any(point not in rows for point in points):
         return None
-    in_order = [rows[text] for text in keys]
-    head = {"command": f"python -m ftkit grid {name}"}
+    in_order = [rows[point] for point in points]
     seconds = {"training_seconds": round(sum(row["seconds"] for row in in_order))}
+    head = {"command": f"python -m ftkit grid {name}"}
     return write_rows(data_path("grids", f"{name}.json"), head, in_order, seconds)
+
+
+def make_share(grid: Grid, points: list, file: Path, say: Callable[[str], object]) -> None:
+    """Make those of the points that nobody has made yet, and append a line to `file` for each."""
+    for point in points:
+        # asked before every run: a neighbour may have made it meanwhile
+        if point in finished_rows(file.parent, grid):
+            continue
+        began = time.perf_counter()
+        row = columns(grid.measure(point))
+        append_line(file, json.dumps(row))
+        say(f"{point} in {time.perf_counter() - began:.0f} s")
+
+
+def append_line(file: Path, line: str) -> None:
+    """Add a line of its own, also behind one that a killed command left without its end."""
+    before = file.read_text(encoding="utf-8") if file.is_file() else ""
+    torn = before and not before.endswith("\n")
+    with file.open("a", encoding="utf-8") as end:
+        end.write(f"\n{line}\n" if torn else f"{line}\n")
+
+
+def finished_rows(folder: Path, grid: Grid) -> dict[Hashable, dict]:
+    """{point: its row's columns} of all that earlier or neighbouring commands left in `folder`.
+
+    A line that is no JSON was torn when its command was killed: that run is to be made again.
+    """
+    rows = {}
+    for file in sorted(folder.glob("*.jsonl")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                row = json.loads(line)
+                rows[row_of(grid.point, row)] = row
+    return rows
+
+
+def columns(row: Any) -> dict:
+    """A row, which is a dataclass, as JSON values; numbers to five digits, for a grid is read."""
+    return {name: compact(value) for name, value in dataclasses.asdict(row).items()}
+
+
+def compact(value: object) -> object:
+    """Every float inside to five digits, and tuples as lists."""
+    if isinstance(value, dict):
+        return {key: compact(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [compact(one) for one in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value

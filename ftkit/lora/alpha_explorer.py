@@ -1,201 +1,291 @@
-"""TODO header of lora.alpha_explorer."""
+"""Alpha and the learning rate together: a grid of finished runs as two heat maps.
+
+    alpha_grid(rows)               {(alpha, lr): Cell} of a grid's rows, means over seeds
+    alpha_view(grid, alpha, lr)    task and skills over the grid, one square of it in numbers
+    explore_alphas(rows)           the view behind two sliders
+
+It draws runs that were made before and trains nothing: `lab` makes and reads the grids. Ranks are
+explored in `rank_explorer`, targets in `target_explorer`. Notebook 02.
+"""
 
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from ..core.errors import UserError
 from ..core.results import percent_in
-from ..show.marks import tile
+from ..core.statistics import Range, mean_and_range
+from ..show.marks import tile_column
 from ..show.panel import Panel
-from ..show.svg import ACCENT, FAINT, GREY, INK, PLAIN, Drawing, box, drawing, line, mix, words
+from ..show.svg import (
+    ACCENT,
+    FAINT,
+    GREY,
+    INK,
+    PLAIN,
+    SMALL,
+    Area,
+    Drawing,
+    drawing,
+    line,
+    mix,
+    words,
+)
+
+Place = tuple[float, float]  # (alpha, learning rate)
+
+# Where things stand in the picture: two maps on one ground line, then a column of tiles.
+TASK_LEFT, SKILLS_LEFT, TILES_LEFT = 62, 348, 610
+GROUND = 264  # the foot of both maps
+MAP_WIDTH, MAP_HEIGHT = 232, 200  # at most: many squares become narrower
+SQUARE_WIDTH, SQUARE_HEIGHT = 60, 52  # at most: few squares do not grow beyond
+FACTS_TOP, SCORES_TOP, TILE_STEP = 78, 170, 44
+NOTE = 318  # the foot of the line below everything
+
+# Around a map: from its edge to the foot of the words above, of the rates below, of what they are;
+# and from its left edge to the end of the alphas.
+OVER, UNDER, UNDER_ALL, BESIDE = 9, 16, 33, 7
+
+LABEL = 11.5  # the size of a map's title and of the numbers in it
+HALF_LETTER = 4  # from the middle of a number to the line it stands on
+PALEST, DARKEST = 0.04, 0.9  # how much of its colour the lowest and the highest square have
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The runs at one alpha and one learning rate, over seeds: (mean, lowest, highest) share right,
-    from 0 to 1.
-    """
+    """The runs at one alpha and one learning rate: shares right, from 0 to 1, over `seeds` runs."""
 
     r: int
     seeds: int
-    task: tuple[float, float, float]
-    skills: tuple[float, float, float]
+    task: Range
+    skills: Range
+
+    @property
+    def runs(self) -> str:
+        """How many runs these are, in words: "3 seeds"."""
+        return f"{self.seeds} seed{'s' * (self.seeds > 1)}"
 
 
-def cells(rows: Sequence[Mapping]) -> dict[tuple[float, float], Cell]:
-    """{(alpha, lr): Cell} of a grid's rows; of the settings in it, data, r, targets and epochs, the
-    one run at most (alpha, lr).
+def alpha_grid(rows: Sequence[Any]) -> dict[Place, Cell]:
+    """{(alpha, learning rate): Cell} of a grid's rows.
+
+    rows: finished runs with the attributes data, r, alpha, lr, targets, epochs, task (share right)
+    and skills ({skill: share right}), as `lab.grids.read()` gives them. Of the settings in them
+    (data, r, targets, epochs) the one is taken that was run at most places. Rows without any LoRA
+    are a `UserError`.
     """
-    settings: dict[tuple, dict] = {}
+    # the runs of each setting by place; full fine-tuning, r = 0, has no alpha
+    settings: dict[tuple, dict[Place, list]] = {}
     for row in rows:
-        if not row["r"]:
-            continue  # full fine-tuning, which has no alpha
-        setting = settings.setdefault(
-            tuple(str(row.get(k)) for k in ("data", "r", "targets", "epochs")), {}
-        )
-        setting.setdefault((row["alpha"], row["lr"]), []).append(row)
-
-    def spread(values: Sequence[float]) -> tuple[float, float, float]:
-        return statistics.fmean(values), min(values), max(values)
-
+        if row.r:
+            setting = (row.data, row.r, str(row.targets), row.epochs)
+            places = settings.setdefault(setting, {})
+            places.setdefault((row.alpha, row.lr), []).append(row)
     if not settings:
-        raise ValueError(
-            f"there is no LoRA run among the {len(rows)} rows; give rows with r, alpha, lr, task and skills, as grids.read() has."
+        raise UserError(
+            f"there is no LoRA run among the {len(rows)} rows; give rows with r, alpha, lr, task "
+            "and skills, as lab.grids.read() has."
         )
-    chosen = max(settings.values(), key=len)
-    return {
-        at: Cell(
-            runs[0]["r"],
-            len(runs),
-            spread([run["task"] for run in runs]),
-            spread([statistics.fmean(run["skills"].values()) for run in runs]),
-        )
-        for at, runs in sorted(chosen.items())
-    }
+    largest = max(settings.values(), key=len)
+    return {place: summarise(runs) for place, runs in sorted(largest.items())}
 
 
-def draw_squares(
-    grid: Mapping[tuple[float, float], Cell],
-    what: str,
-    label: str,
-    left: float,
-    chosen: tuple[float, float],
-) -> str:
-    """One heat map of means: alpha upwards, lr to the right, the chosen square ringed, squares with
-    its √alpha · lr joined.
-    """
-    alphas, lrs = (sorted({at[k] for at in grid}) for k in (0, 1))
-    width, height = min(232 / len(lrs), 60), min(200 / len(alphas), 52)
-    lowest = min(
-        0.9, *(getattr(cell, what)[0] for cell in grid.values())
-    )  # so that a percent or two stay pale differences
-    corner = {
-        (a, b): (left + width * j, 264 - height * (i + 1))
-        for i, a in enumerate(alphas)
-        for j, b in enumerate(lrs)
-    }
-    parts = [words(left, 255 - height * len(alphas), label, 11.5, INK, bold=True)]
-    for at, (x, y) in corner.items():
-        mean = getattr(grid[at], what)[0] if at in grid else None
-        depth = 0.0 if mean is None else 0.04 + 0.86 * (mean - lowest) / (1 - lowest)
-        parts.append(
-            box(
-                x,
-                y,
-                width,
-                height,
-                mix("#ffffff", PLAIN, depth),
-                "white" if at in grid else FAINT,
-                1.5,
-            )
-        )
-        shown = "–" if mean is None else f"{100 * mean:.1f}"
-        parts.append(
-            words(
-                x + width / 2,
-                y + height / 2 + 4,
-                shown,
-                11.5,
-                "white" if depth > 0.5 else INK,
-                "middle",
-            )
-        )
-    equal = [
-        at
-        for at in corner
-        if math.isclose(at[0] * at[1] ** 2, chosen[0] * chosen[1] ** 2, rel_tol=1e-6)
-    ]
-    for x, y in (corner[at] for at in equal if len(equal) > 1):
-        for start, end in ((0, 0.24), (0.76, 1)):  # around the number
-            ends = [(x + part * width, y + part * height) for part in (start, end)]
-            parts += [line(ends, "white", 4), line(ends, ACCENT, 2)]
-    x, y = corner[chosen]
-    parts.append(box(x + 1, y + 1, width - 2, height - 2, "none", ACCENT, 3, 3))
-    for j, b in enumerate(lrs):
-        parts.append(
-            words(
-                left + width * (j + 0.5),
-                280,
-                f"{b:g}",
-                10.5,
-                ACCENT if b == chosen[1] else GREY,
-                "middle",
-                b == chosen[1],
-            )
-        )
-    for i, a in enumerate(alphas):
-        parts.append(
-            words(
-                left - 7,
-                264 - height * (i + 0.5) + 4,
-                f"{a:g}",
-                10.5,
-                ACCENT if a == chosen[0] else GREY,
-                "end",
-                a == chosen[0],
-            )
-        )
+def summarise(runs: Sequence[Any]) -> Cell:
+    """The `Cell` of the runs at one place, which differ in their seeds alone."""
+    task = mean_and_range([run.task for run in runs])
+    skills = mean_and_range([statistics.fmean(run.skills.values()) for run in runs])
+    return Cell(runs[0].r, len(runs), task, skills)
+
+
+@dataclass(frozen=True)
+class Squares:
+    """Where the squares of a map stand: alpha grows upwards, the learning rate to the right."""
+
+    left: float
+    alphas: Sequence[float]
+    lrs: Sequence[float]
+
+    @property
+    def width(self) -> float:
+        """The width of one square."""
+        return min(MAP_WIDTH / len(self.lrs), SQUARE_WIDTH)
+
+    @property
+    def height(self) -> float:
+        """The height of one square."""
+        return min(MAP_HEIGHT / len(self.alphas), SQUARE_HEIGHT)
+
+    @property
+    def area(self) -> Area:
+        """All squares together."""
+        height = self.height * len(self.alphas)
+        return Area(self.left, GROUND - height, self.width * len(self.lrs), height)
+
+    def at(self, place: Place) -> Area:
+        """The square at an (alpha, learning rate)."""
+        row, column = self.alphas.index(place[0]), self.lrs.index(place[1])
+        left = self.left + self.width * column
+        return Area(left, GROUND - self.height * (row + 1), self.width, self.height)
+
+    def places(self) -> list[Place]:
+        """Every (alpha, learning rate) on the map, whether it was run or not."""
+        return [(alpha, lr) for alpha in self.alphas for lr in self.lrs]
+
+
+def draw_map(squares: Squares, label: str, shares: Mapping[Place, float], chosen: Place) -> str:
+    """A heat map of shares right, {(alpha, learning rate): 0 to 1}, the chosen square ringed."""
+    # the scale spans a tenth at least, so that a percent or two stay pale differences
+    lowest = min(0.9, *shares.values())
+    title = words(squares.left, squares.area.top - OVER, label, LABEL, bold=True)
+    grid = [draw_square(squares.at(place), shares.get(place), lowest) for place in squares.places()]
+    # inside its square, so that the ring hides no neighbour
+    ring = squares.at(chosen).shrink_to(squares.width - 2, squares.height - 2)
+    ringed = ring.box("none", (ACCENT, 3), radius=3)
     return "".join(
-        [
-            *parts,
-            words(left + width * len(lrs) / 2, 297, "learning rate", 11, INK, "middle"),
-            words(left - 7, 255 - height * len(alphas), "alpha", 11, INK, "end"),
-        ]
+        [title, *grid, draw_equal_steps(squares, chosen), ringed, draw_axes(squares, chosen)]
     )
 
 
-def alpha_view(cells: Mapping[tuple[float, float], Cell], alpha: float, lr: float) -> Drawing:
-    """What alpha and the learning rate do together: task and skills over a grid of runs (see
-    `cells`), one of them in numbers.
+def draw_square(square: Area, share: float | None, lowest: float) -> str:
+    """One square with its share in percent, the darker the higher; a dash where nothing was run."""
+    edge, depth, number = FAINT, 0.0, "–"
+    if share is not None:
+        edge, number = "white", f"{100 * share:.1f}"
+        depth = PALEST + (DARKEST - PALEST) * (share - lowest) / (1 - lowest)
+    ground = square.box(mix("#ffffff", PLAIN, depth), (edge, 1.5))
+    ink = "white" if depth > 0.5 else INK
+    x, y = square.middle
+    return ground + words(x, y + HALF_LETTER, number, LABEL, ink, "middle")
+
+
+def draw_equal_steps(squares: Squares, chosen: Place) -> str:
+    """Marks across the squares with the same √alpha · lr as the chosen one, if there are others."""
+    step = chosen[0] * chosen[1] ** 2
+    equal = [
+        (alpha, lr)
+        for alpha, lr in squares.places()
+        if math.isclose(alpha * lr**2, step, rel_tol=1e-6)
+    ]
+    if len(equal) < 2:
+        return ""
+    parts = []
+    for square in map(squares.at, equal):
+        # a diagonal with a gap around the number, on a white rim
+        for begin, end in ((0, 0.24), (0.76, 1)):
+            ends = [
+                (square.left + part * square.width, square.top + part * square.height)
+                for part in (begin, end)
+            ]
+            parts += [line(ends, "white", 4), line(ends, ACCENT, 2)]
+    return "".join(parts)
+
+
+def draw_axes(squares: Squares, chosen: Place) -> str:
+    """The learning rates below the map and the alphas beside it, the chosen ones in colour."""
+    area, beside = squares.area, squares.left - BESIDE
+    parts = []
+    for lr in squares.lrs:
+        x = squares.at((squares.alphas[0], lr)).middle[0]
+        on = lr == chosen[1]
+        colour = ACCENT if on else GREY
+        parts.append(words(x, area.bottom + UNDER, f"{lr:g}", SMALL, colour, "middle", bold=on))
+    for alpha in squares.alphas:
+        y = squares.at((alpha, squares.lrs[0])).middle[1]
+        on = alpha == chosen[0]
+        colour = ACCENT if on else GREY
+        parts.append(words(beside, y + HALF_LETTER, f"{alpha:g}", SMALL, colour, "end", bold=on))
+    parts.append(words(area.middle[0], area.bottom + UNDER_ALL, "learning rate", anchor="middle"))
+    parts.append(words(beside, area.top - OVER, "alpha", anchor="end"))
+    return "".join(parts)
+
+
+def axes_of(grid: Mapping[Place, Cell]) -> tuple[list[float], list[float]]:
+    """The alphas and the learning rates of a grid, each in rising order."""
+    return sorted({alpha for alpha, _ in grid}), sorted({lr for _, lr in grid})
+
+
+def check_place(place: Place, grid: Mapping[Place, Cell]) -> None:
+    """Refuse an alpha or a learning rate at which nothing in the grid was run."""
+    for label, value, known in zip(("alpha", "lr"), place, axes_of(grid), strict=True):
+        if value not in known:
+            listed = ", ".join(f"{other:g}" for other in known)
+            raise UserError(f"{label} is {value!r}; the grid has runs at {listed}.")
+
+
+def alpha_view(grid: Mapping[Place, Cell], alpha: float, lr: float) -> Drawing:
+    """What alpha and the learning rate do together: task and skills over a grid of runs.
 
     LoRA adds (alpha/r) · B A, the product of √(alpha/r) B and √(alpha/r) A. Adam moves each of
-    these two by √(alpha/r) · lr a step, whatever the gradient's size: so squares with the same
+    these two by √(alpha/r) · lr per step, whatever the gradient's size: so squares with the same
     √alpha · lr are joined (A's random start apart).
+
+    grid: see `alpha_grid`; alpha, lr: the square that is told in numbers. One beside the grid is a
+    `UserError`.
     """
-    cell = cells.get((alpha, lr))
-    r = next(iter(cells.values())).r
-    facts = {"alpha / r": f"{alpha / r:g}", "√alpha · lr": f"{math.sqrt(alpha) * lr:.3g}"}
-    text = f"r = {r}, alpha = {alpha:g} (scale {alpha / r:g}), lr = {lr:g}: "
-    if cell is None:
-        text += "no run here"
-    else:
-        task, skills = (percent_in(*share) for share in (cell.task, cell.skills))
-        text += f"task right {task}, skills right {skills}, mean and range of {cell.seeds} seed{'s' * (cell.seeds > 1)}"
+    chosen = alpha, lr
+    check_place(chosen, grid)
+    cell = grid.get(chosen)
+    r = next(iter(grid.values())).r
+
+    # two maps of means beside each other, the tiles to their right
+    axes = axes_of(grid)
+    task = {place: cell.task.value for place, cell in grid.items()}
+    skills = {place: cell.skills.value for place, cell in grid.items()}
+    note = "Along the red marks √alpha · lr stays the same. Darker is better."
     parts = [
-        draw_squares(cells, "task", "task right, %", 62, (alpha, lr)),
-        draw_squares(cells, "skills", "skills still right, %", 348, (alpha, lr)),
-        words(
-            62, 318, "Along the red marks √alpha · lr stays the same. Darker is better.", 10.5, GREY
-        ),
-        *(
-            tile(610, 78 + 44 * i, value, label, ACCENT)
-            for i, (label, value) in enumerate(facts.items())
-        ),
+        draw_map(Squares(TASK_LEFT, *axes), "task right, %", task, chosen),
+        draw_map(Squares(SKILLS_LEFT, *axes), "skills still right, %", skills, chosen),
+        words(TASK_LEFT, NOTE, note, SMALL, GREY),
+        draw_facts(r, alpha, lr),
+        draw_scores(cell),
     ]
-    for i, (label, share) in enumerate(
-        {"task right": cell.task, "skills right": cell.skills}.items() if cell else ()
-    ):
+    where = f"r = {r}, alpha = {alpha:g}, lr = {lr:g}"
+    text = f"r = {r}, alpha = {alpha:g} (scale {alpha / r:g}), lr = {lr:g}: {in_words(cell)}"
+    return drawing("alpha and the learning rate", parts, text, where)
+
+
+def draw_facts(r: int, alpha: float, lr: float) -> str:
+    """What follows from the choice alone, as tiles."""
+    facts = [
+        (f"{alpha / r:g}", "alpha / r", ACCENT),
+        (f"{math.sqrt(alpha) * lr:.3g}", "√alpha · lr", ACCENT),
+    ]
+    return tile_column(TILES_LEFT, FACTS_TOP, facts, TILE_STEP)
+
+
+def draw_scores(cell: Cell | None) -> str:
+    """What the runs of the chosen square came to, as tiles; None where there are none."""
+    if cell is None:
+        return words(TILES_LEFT, SCORES_TOP, "no run here", SMALL, GREY)
+    tiles = []
+    for label, share in (("task right", cell.task), ("skills right", cell.skills)):
         mean, low, high = (100 * value for value in share)
-        parts.append(tile(610, 170 + 44 * i, f"{mean:.1f} %", f"{label}, {low:.1f} to {high:.1f}"))
-    seeds = (
-        "no run here" if cell is None else f"{cell.seeds} seed{'s' * (cell.seeds > 1)}: mean, range"
-    )
-    parts.append(words(610, 258 if cell else 170, seeds, 10.5, GREY))
-    return drawing(
-        "alpha and the learning rate", parts, text, f"r = {r}, alpha = {alpha:g}, lr = {lr:g}"
-    )
+        tiles.append((f"{mean:.1f} %", f"{label}, {low:.1f} to {high:.1f}"))
+    note_at = SCORES_TOP + TILE_STEP * len(tiles)
+    note = words(TILES_LEFT, note_at, f"{cell.runs}: mean, range", SMALL, GREY)
+    return tile_column(TILES_LEFT, SCORES_TOP, tiles, TILE_STEP) + note
 
 
-def explore_alphas(rows: Sequence[Mapping]) -> Panel:
-    """Choose alpha and the learning rate in a grid of finished runs, such as `grids.read()`, and
-    see `alpha_view`.
+def in_words(cell: Cell | None) -> str:
+    """What the runs of a square came to, for the picture's line."""
+    if cell is None:
+        return "no run here"
+    task, skills = percent_in(*cell.task), percent_in(*cell.skills)
+    return f"task right {task}, skills right {skills}, mean and range of {cell.runs}"
+
+
+def explore_alphas(rows: Sequence[Any]) -> Panel:
+    """Choose alpha and the learning rate in a grid of finished runs, and see `alpha_view`.
+
+    rows: see `alpha_grid`.
     """
-    grid = cells(rows)
-    values = [sorted({at[k] for at in grid}) for k in (0, 1)]
+    grid = alpha_grid(rows)
+    alphas, lrs = axes_of(grid)
 
     def alpha_lr(alpha: float, lr: float) -> Drawing:
         return alpha_view(grid, alpha, lr)
 
-    middle = {name: v[len(v) // 2] for name, v in zip(("alpha", "lr"), values, strict=True)}
-    return Panel(alpha_lr, start=middle, alpha=values[0], lr=values[1])
+    middle = {"alpha": alphas[len(alphas) // 2], "lr": lrs[len(lrs) // 2]}
+    return Panel(alpha_lr, start=middle, alpha=alphas, lr=lrs)

@@ -1,5 +1,19 @@
-"""LoRA and DoRA as plain torch modules, short enough to be read in one go. `lora` hands them on;
-this file alone needs torch at its top.
+"""LoRA and DoRA as plain torch layers, short enough to be read in one go.
+
+    LoRALinear(base, r, alpha)    y = W x + (alpha/r) · B A x
+    DoRALinear(base, r, alpha)    the same, with the lengths of the rows learned apart
+    delta_w(A, B, alpha)          ΔW = (alpha/r) · B A, what merging adds to W
+
+             d_in                      r        d_in
+          ┌────────┐                 ┌───┐   ┌────────┐
+          │        │                 │   │ · │   A    │ r
+    d_out │   W    │  +  alpha / r · │ B │   └────────┘
+          │        │                 │   │
+          └────────┘                 └───┘
+            frozen                   zeros     random       at the start
+
+Tests hold each of them to peft: outputs, gradients, merged weights. This room wraps one layer; a
+whole model gets its adapters from `by_peft.attach`. Notebook 02.
 """
 
 import math
@@ -9,16 +23,24 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def delta_w(A, B, alpha: float):
-    """ΔW = (alpha/r) · B A, what merging adds to W: A (r, d_in), B (d_out, r), ΔW (d_out, d_in) (Hu
-    et al. 2021, §4.1).
+def delta_w(A: torch.Tensor, B: torch.Tensor, alpha: float) -> torch.Tensor:
+    """ΔW = (alpha/r) · B A, what merging adds to W (Hu et al. 2021, §4.1).
+
+    Args:
+        A: (r, d_in), down to r numbers.
+        B: (d_out, r), up again.
+        alpha: the update's scale, before it is divided by r.
+
+    Returns: (d_out, d_in), the shape of W; its rank is r at most.
     """
     return (alpha / A.shape[0]) * (B @ A)
 
 
 class LoRALinear(nn.Module):
-    """W x + (alpha/r) · B A x: W (d_out, d_in) frozen, A (r, d_in) random, B (d_out, r) zero (Hu et
-    al. 2021, §4.1).
+    """y = W x + (alpha/r) · B A x: W is frozen, A and B learn (Hu et al. 2021, §4.1).
+
+    base: the layer with W (d_out, d_in). r: how many numbers pass between A and B.
+    A (r, d_in) starts random and B (d_out, r) zero, so that the layer starts as its base.
     """
 
     def __init__(self, base: nn.Linear, r: int, alpha: float):
@@ -27,11 +49,10 @@ class LoRALinear(nn.Module):
         self.A = nn.Parameter(base.weight.new_empty(r, base.in_features))
         self.B = nn.Parameter(base.weight.new_zeros(base.out_features, r))
         self.alpha = alpha
-        nn.init.kaiming_uniform_(
-            self.A, a=math.sqrt(5)
-        )  # uniform up to ±1/√d_in, as in the authors' code and in peft
+        # uniform up to ±1/√d_in, as in the authors' code and in peft
+        nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x (…, d_in) → (…, d_out), by two thin products: ΔW itself is never made."""
         return self.base(x) + (self.alpha / self.A.shape[0]) * (x @ self.A.T @ self.B.T)
 
@@ -43,23 +64,22 @@ class LoRALinear(nn.Module):
 
 
 class DoRALinear(LoRALinear):
-    """m ⊙ (W + ΔW) x / ‖W + ΔW‖: LoRA turns the rows of W, m (d_out,) sets their lengths, ‖W‖ at
-    first (Liu et al. 2024, eq. 5).
+    """y = W′ x, W′ = m ⊙ (W + ΔW) / ‖W + ΔW‖: LoRA turns W's rows, m (d_out,) sets their lengths.
 
-    The paper writes W with one column an output; in torch's (d_out, d_in) that is a row. Backward,
-    the norm counts as a constant (§4.3).
+    m starts as ‖W‖, row by row, so that the layer starts as its base (Liu et al. 2024, eq. 5).
+    The paper writes W with one column per output; in torch's (d_out, d_in) that is a row.
     """
 
     def __init__(self, base: nn.Linear, r: int, alpha: float):
         super().__init__(base, r, alpha)
         self.m = nn.Parameter(base.weight.norm(dim=1))
 
-    def weight(self):
-        """W′ = m ⊙ (W + ΔW) / ‖W + ΔW‖, (d_out, d_in)."""
+    def weight(self) -> torch.Tensor:
+        """W′ (d_out, d_in); backward, the norm counts as a constant (§4.3)."""
         V = self.base.weight + delta_w(self.A, self.B, self.alpha)
         return (self.m / V.norm(dim=1).detach())[:, None] * V
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x (…, d_in) → (…, d_out); unlike LoRA, W + ΔW has to be made for its norms."""
         return F.linear(x, self.weight(), self.base.bias)
 

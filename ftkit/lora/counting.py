@@ -1,35 +1,53 @@
-"""What a LoRA trains, on real architectures: by formula, and by peft's own count on a model that
-has shapes but no memory.
+"""What a LoRA trains on a real architecture, by formula: r · (d_in + d_out) numbers per target.
+
+    count(source, r, targets)            what it trains, and the bytes of the saved adapter
+    count_and_check(source, r, targets)  the same, held to peft's own count
+    count_all(r, targets)                every architecture of the kit
+
+`count` builds nothing and needs no torch; peft is asked on the meta device, where a model has
+shapes but no memory. How many bytes training takes is `memory`'s business. Notebook 02.
 """
 
 import json
 import math
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ..core.errors import UserError, nearest
-from ..core.results import Result, megabytes
+from ..core.results import Result, TableParts, megabytes
+from ..core.session import DTYPES, Dtype
 from ..models import architecture, skeleton
-from .by_peft import attach, trainable
 from .targets import check_rank, choose_layers
 
-LINEAR = ("linear", "conv1d")
-DTYPES = {"float32": ("F32", 4), "bfloat16": ("BF16", 2), "float16": ("F16", 2)}
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Source: TypeAlias = "dict | str | Path | PreTrainedModel"  # what `architecture.read` takes
+Targets = str | list[str]
+
+LINEAR_KINDS = ("linear", "conv1d")
+SAVED_DTYPES = ("float32", "bfloat16")  # in which tables and JSON give an adapter's size
 
 
-def pair(r: int, d_out: int, d_in: int) -> int:
-    """r · (d_in + d_out): the numbers in A (r, d_in) and B (d_out, r) that stand for an update of W
-    (d_out, d_in).
-    """
+def adapter_parameters(r: int, d_out: int, d_in: int) -> int:
+    """r · (d_in + d_out): the numbers in A (r, d_in) and B (d_out, r), beside W (d_out, d_in)."""
     return r * (d_in + d_out)
+
+
+class SavedLayer(NamedTuple):
+    """A pair as peft saves it: A (r, d_in) and B (d_out, r)."""
+
+    r: int
+    d_out: int
+    d_in: int
 
 
 @dataclass(frozen=True)
 class Part:
-    """One kind of target: W is d_out × d_in, the model has `copies` of it, and a LoRA of rank r
-    trains r · (d_in + d_out) for each.
-    """
+    """One kind of target: W is d_out × d_in, and the model has `copies` of it, each with rank r."""
 
     part: str
     d_out: int
@@ -40,12 +58,16 @@ class Part:
     @property
     def trainable(self) -> int:
         """copies · r · (d_in + d_out)."""
-        return self.copies * pair(self.r, self.d_out, self.d_in)
+        return self.copies * adapter_parameters(self.r, self.d_out, self.d_in)
 
 
 @dataclass(frozen=True, repr=False)
 class Count(Result):
-    """What a LoRA trains, what the base holds besides, and the bytes of the saved adapter."""
+    """What a LoRA trains, what the base holds besides, and the bytes of the saved adapter.
+
+    base: the parameters of the base. note: what a LoRA does to a mixture of experts. peft: what
+    peft counted, where it was asked. layers: every pair by its name in the saved file.
+    """
 
     name: str
     r: int
@@ -53,10 +75,8 @@ class Count(Result):
     base: int
     parts: tuple[Part, ...]
     note: str = ""
-    peft: int | None = None  # what peft counted, where it was asked
-    layers: dict[str, tuple[int, int, int]] = field(
-        default_factory=dict
-    )  # name in the saved file → rows of A, d_out, d_in
+    peft: int | None = None
+    layers: dict[str, SavedLayer] = field(default_factory=dict)
 
     @property
     def trainable(self) -> int:
@@ -76,159 +96,208 @@ class Count(Result):
     def adapter_bytes(self, dtype: str = "float32") -> int:
         """The exact size of the adapter_model.safetensors that peft's `save_pretrained` writes.
 
-        8 bytes for the header's length, the header (JSON that names every tensor, its dtype, shape
-        and place, filled up with spaces to a multiple of 8), and the numbers. peft trains and saves
-        in float32 also on a 16-bit base.
+        dtype: peft trains and saves in float32, also on a 16-bit base. One that no adapter has is a
+        `UserError`.
         """
         if dtype not in DTYPES:
             raise UserError(
                 f"dtype is {dtype!r}; give {', '.join(map(repr, DTYPES))}.{nearest(dtype, DTYPES)}"
             )
-        label, width = DTYPES[dtype]
         shapes = {}
         for name, (r, d_out, d_in) in self.layers.items():
-            shapes[f"base_model.model.{name}.lora_A.weight"] = [r, d_in]
-            shapes[f"base_model.model.{name}.lora_B.weight"] = [d_out, r]
-        header: dict = {"__metadata__": {"format": "pt"}}
-        end = 0
-        for name in sorted(shapes):
-            start, end = end, end + width * math.prod(shapes[name])
-            header[name] = {"dtype": label, "shape": shapes[name], "data_offsets": [start, end]}
-        text = len(json.dumps(header, separators=(",", ":")))
-        return 8 + (text + 7) // 8 * 8 + end
+            shapes[f"base_model.model.{name}.lora_A.weight"] = (r, d_in)
+            shapes[f"base_model.model.{name}.lora_B.weight"] = (d_out, r)
+        return safetensors_bytes(shapes, DTYPES[dtype])
 
     def json(self) -> dict:
         """The values that `python -m ftkit count --json` prints."""
-        sizes = {dtype: self.adapter_bytes(dtype) for dtype in ("float32", "bfloat16")}
         parts = {
-            p.part: {
-                "shape": [p.d_out, p.d_in],
-                "rank": p.r,
-                "copies": p.copies,
-                "trainable": p.trainable,
+            part.part: {
+                "shape": [part.d_out, part.d_in],
+                "rank": part.r,
+                "copies": part.copies,
+                "trainable": part.trainable,
             }
-            for p in self.parts
+            for part in self.parts
         }
         return {
-            "trainable": self.trainable, "total": self.total, "percent": round(self.percent, 4), "base": self.base, "rank": self.r,
-            "targets": self.targets, "parts": parts, "adapter_bytes": sizes, "note": self.note, "peft": self.peft,
-        }  # fmt: skip
+            "trainable": self.trainable,
+            "total": self.total,
+            "percent": round(self.percent, 4),
+            "base": self.base,
+            "rank": self.r,
+            "targets": self.targets,
+            "parts": parts,
+            "adapter_bytes": {dtype: self.adapter_bytes(dtype) for dtype in SAVED_DTYPES},
+            "note": self.note,
+            "peft": self.peft,
+        }
 
-    def table(self):
-        """One line a kind of target, then the sums."""
-        rows = [
-            (p.part, f"{p.d_out:,} × {p.d_in:,}", p.r, p.copies, f"{p.trainable:,}")
-            for p in self.parts
-        ]
-        rows += [
-            ("trainable", "", "", "", f"{self.trainable:,}"),
-            *(
-                [("peft's own count", "", "", "", f"{self.peft:,}")]
-                if self.peft is not None
-                else []
-            ),
-            ("base, frozen", "", "", "", f"{self.base:,}"),
-            ("base + adapter", "", "", "", f"{self.total:,}"),
-            ("trainable share", "", "", "", f"{self.percent:.4f} %"),
-            *(
-                (f"saved adapter, {dtype}", "", "", "", megabytes(self.adapter_bytes(dtype)))
-                for dtype in ("float32", "bfloat16")
-            ),
-        ]
-        title = f"LoRA on {self.name}, r = {self.r}, targets {self.targets}" + (
-            f"\n{self.note}" if self.note else ""
-        )
+    def table(self) -> TableParts:
+        """One line per kind of target: W, rank, copies and trained numbers; below them the sums."""
+        rows: list[Sequence[object]] = []
+        for part in self.parts:
+            shape = f"{part.d_out:,} × {part.d_in:,}"
+            rows.append((part.part, shape, part.r, part.copies, f"{part.trainable:,}"))
+
+        # sums have no shape, no rank and no copies
+        sums = {"trainable": f"{self.trainable:,}"}
+        if self.peft is not None:
+            sums["peft's own count"] = f"{self.peft:,}"
+        sums["base, frozen"] = f"{self.base:,}"
+        sums["base + adapter"] = f"{self.total:,}"
+        sums["trainable share"] = f"{self.percent:.4f} %"
+        for dtype in SAVED_DTYPES:
+            sums[f"saved adapter, {dtype}"] = megabytes(self.adapter_bytes(dtype))
+        rows += [(label, "", "", "", value) for label, value in sums.items()]
+
+        title = f"LoRA on {self.name}, r = {self.r}, targets {self.targets}"
+        if self.note:
+            title += f"\n{self.note}"
         return title, ("weight", "d_out × d_in", "r", "copies", "numbers"), rows
 
 
-def count(source, r: int = 16, targets: str | list[str] = "all-linear") -> Count:
-    """What a LoRA of rank r on `targets` trains, by the formula r · (d_in + d_out) a target;
-    nothing is built.
+def safetensors_bytes(shapes: Mapping[str, Sequence[int]], dtype: Dtype) -> int:
+    """The exact size of a safetensors file with these tensors, {name: shape}, as peft writes it.
+
+    8 bytes for the header's length; the header, JSON that names every tensor, its dtype, shape and
+    place, filled up with spaces to a multiple of 8; and the numbers.
+    """
+    header: dict = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name in sorted(shapes):
+        start, end = end, end + dtype.width * math.prod(shapes[name])
+        header[name] = {
+            "dtype": dtype.label,
+            "shape": list(shapes[name]),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header, separators=(",", ":"))
+    return 8 + 8 * math.ceil(len(text) / 8) + end
+
+
+class Target(NamedTuple):
+    """One target of a LoRA: its full name, its weight, and the rank that it gets."""
+
+    name: str
+    weight: architecture.Weight
+    r: int
+
+
+def count(source: Source, r: int = 16, targets: Targets = "all-linear") -> Count:
+    """What a LoRA of rank r on `targets` trains; nothing is built.
 
     source: what `architecture.read` takes: a name in data/configs, a config.json, a directory, a
-    hub id, a config, a model.
-    targets: what `lora.attach` takes: "all-linear", "attention", "mlp", "q,v" or names of layers.
+    hub id, a config, a model. targets: what `lora.attach` takes: "all-linear", "attention", "mlp",
+    "q,v" or names of layers. What can't be attached is a `UserError`, as it would be there.
     """
+    # the base
     config = architecture.read(source)
     weights = architecture.shapes(config)
-    base = sum(w.numel for w in weights)
+    base = sum(weight.numel for weight in weights)
     note = experts_note(weights, base, targets)
+
+    # what is picked in it: where a name is missing, the note says why
     try:
         picked = pick_targets(weights, r, targets)
     except UserError as error:
         raise UserError(f"{error} {note}".strip()) from None
-    check_rank(r, min(min(w.d_out, w.d_in) for _, w, _ in picked if w.kind in LINEAR))
-    parts: dict[str, Part] = {}
-    layers = {}
-    for name, w, rank in picked:
-        copies = parts[w.part].copies if w.part in parts else 0
-        parts[w.part] = Part(w.part, w.d_out, w.d_in, rank, copies + w.each)
-        layers[saved_name(name, w)] = (rank * w.each, w.d_out, w.d_in)
-    label = targets if isinstance(targets, str) else ",".join(targets)
-    name = (
-        str(source)
-        if isinstance(source, str | Path)
-        else config.get("_name_or_path") or config["model_type"]
-    )
-    return Count(name, r, label, base, tuple(parts.values()), note, layers=layers)
+    linear = [target.weight for target in picked if target.weight.kind in LINEAR_KINDS]
+    check_rank(r, min(min(weight.d_out, weight.d_in) for weight in linear))
+
+    named = isinstance(source, str | Path)
+    name = str(source) if named else config.get("_name_or_path") or config["model_type"]
+    layers = dict(saved_layer(target) for target in picked)
+    parts = group_by_part(picked)
+    return Count(name, r, targets_in_words(targets), base, parts, note, layers=layers)
 
 
-def pick_targets(
-    weights: list[architecture.Weight], r: int, targets: str | list[str]
-) -> list[tuple[str, architecture.Weight, int]]:
-    """(name, weight, rank) of every target, as peft picks them.
+def targets_in_words(targets: Targets) -> str:
+    """What a table calls the targets: ["q_proj", "v_proj"] is "q_proj,v_proj"."""
+    return targets if isinstance(targets, str) else ",".join(targets)
+
+
+def pick_targets(weights: list[architecture.Weight], r: int, targets: Targets) -> list[Target]:
+    """Every target as peft picks it.
 
     In a mixture of experts "all-linear" means what it meant when each expert was a linear layer of
     its own: peft also takes the router and the fused experts, with rank 2r where one tensor holds
     gate and up, and leaves a dense layer's MLP alone.
     """
-    linear = {name: w for w in weights if w.kind in LINEAR for name in w.names}
-    found = [(name, linear[name], r) for name in choose_layers(linear, targets)]
-    experts = [w for w in weights if w.kind in ("router", "expert")]
+    # the linear layers
+    linear = {
+        name: weight for weight in weights if weight.kind in LINEAR_KINDS for name in weight.names
+    }
+    picked = [Target(name, linear[name], r) for name in choose_layers(linear, targets)]
+
+    # and the experts, which are none
+    experts = [weight for weight in weights if weight.kind in ("router", "expert")]
     if targets != "all-linear" or not experts:
-        return found
-    found = [target for target in found if not target[1].part.startswith("mlp.")]
-    return found + [
-        (name, w, 2 * r if w.part.endswith("gate_up_proj") else r)
-        for w in experts
-        for name in w.names
-    ]
+        return picked
+    picked = [target for target in picked if not target.weight.part.startswith("mlp.")]
+    for weight in experts:
+        rank = 2 * r if weight.part.endswith("gate_up_proj") else r
+        picked += [Target(name, weight, rank) for name in weight.names]
+    return picked
 
 
-def saved_name(name: str, weight: architecture.Weight) -> str:
-    """What peft calls a target in the saved file: both tensors of experts sit on one module, so one
-    wraps the other.
+def group_by_part(picked: Sequence[Target]) -> tuple[Part, ...]:
+    """The targets of each kind as one `Part`, in the order in which they come."""
+    parts: dict[str, Part] = {}
+    for _, weight, r in picked:
+        copies = parts[weight.part].copies if weight.part in parts else 0
+        parts[weight.part] = Part(weight.part, weight.d_out, weight.d_in, r, copies + weight.each)
+    return tuple(parts.values())
+
+
+def saved_layer(target: Target) -> tuple[str, SavedLayer]:
+    """A target's name and shapes in the saved file.
+
+    The experts of a layer are one tensor and share one A and one B, so r grows with their number.
+    Both tensors of experts sit on one module, so that one of them wraps the other.
     """
-    if weight.kind != "expert":
-        return name
-    module = name.rpartition(".")[0]
-    return f"{module}.base_layer" if name.endswith("gate_up_proj") else module
+    name, weight, r = target
+    if weight.kind == "expert":
+        module = name.rpartition(".")[0]
+        name = f"{module}.base_layer" if name.endswith("gate_up_proj") else module
+    return name, SavedLayer(r * weight.each, weight.d_out, weight.d_in)
 
 
-def experts_note(weights: list[architecture.Weight], base: int, targets: str | list[str]) -> str:
-    """What a LoRA on `targets` does to a mixture of experts, in one sentence; "" for other models."""
-    experts = sum(w.numel for w in weights if w.kind == "expert")
+def experts_note(weights: list[architecture.Weight], base: int, targets: Targets) -> str:
+    """What a LoRA on `targets` does to a mixture of experts, one sentence; "" for other models."""
+    experts = sum(weight.numel for weight in weights if weight.kind == "expert")
     if not experts:
         return ""
-    share = f"The experts, {experts:,} numbers and {100 * experts / base:.1f} % of the base, are fused 3-D tensors and no linear layers"
+    share = (
+        f"The experts, {experts:,} numbers and {100 * experts / base:.1f} % of the base, "
+        "are fused 3-D tensors and no linear layers"
+    )
     if targets == "all-linear":
-        return f"{share}; peft's all-linear reaches them and the router all the same, gate_up_proj with rank 2r for the two it holds."
+        return (
+            f"{share}; peft's all-linear reaches them and the router all the same, "
+            "gate_up_proj with rank 2r for the two it holds."
+        )
     return f"{share}, so they get no LoRA by name; all-linear reaches them."
 
 
 def peft_count(
-    source, r: int = 16, targets: str | list[str] = "all-linear", model=None
+    source: Source,
+    r: int = 16,
+    targets: Targets = "all-linear",
+    model: "PreTrainedModel | None" = None,
 ) -> tuple[int, int]:
-    """(trainable, total) as peft counts them: a LoRA attached to the real architecture on the meta
-    device, and taken off again.
+    """(trainable, total) as peft counts them, on the real architecture without its memory.
 
-    model: a `skeleton` that several counts may share; None builds one.
+    model: a `skeleton` of `source` that several counts may share; None builds one. The LoRA is
+    taken off it again.
     """
+    # imported here: all the rest of this room does without torch
     import torch
 
+    from .by_peft import attach, trainable
+
     with torch.device("meta"), warnings.catch_warnings():
-        # for fused experts peft fills rank_pattern itself, and then warns that it matches no linear
-        # layer
+        # for fused experts peft fills rank_pattern itself, and then warns that it fits no layer
         warnings.filterwarnings(
             "ignore", message=".*_pattern keys did not match any targeted module.*"
         )
@@ -238,22 +307,24 @@ def peft_count(
     return counted
 
 
-def count_and_check(source, r: int = 16, targets: str | list[str] = "all-linear") -> Count:
-    """`count`, held to `peft_count`: they are equal, or it is an error."""
+def count_and_check(source: Source, r: int = 16, targets: Targets = "all-linear") -> Count:
+    """`count`, held to `peft_count`: they are equal, or it is a `UserError`."""
     counted = count(source, r, targets)
-    theirs = peft_count(source, r, targets)
-    if theirs != (counted.trainable, counted.total):
+    trainable, total = peft_count(source, r, targets)
+    if (trainable, total) != (counted.trainable, counted.total):
         raise UserError(
-            f"the formula gives {counted.trainable:,} of {counted.total:,} and peft counts {theirs[0]:,} of {theirs[1]:,} for "
-            f"{counted.name}: its layers are not what its config says here; trust peft's count."
+            f"the formula gives {counted.trainable:,} of {counted.total:,} and peft counts "
+            f"{trainable:,} of {total:,} for {counted.name}: its layers are not what its config "
+            "says here; trust peft's count."
         )
-    return replace(counted, peft=theirs[0])
+    return replace(counted, peft=trainable)
 
 
 @dataclass(frozen=True, repr=False)
 class Counts(Result):
-    """The same LoRA on every architecture of the kit; `refused` holds the sentence where it can't
-    be attached.
+    """The same LoRA on every architecture of the kit.
+
+    refused: {architecture: the sentence} where it can't be attached.
     """
 
     r: int
@@ -266,33 +337,25 @@ class Counts(Result):
         return {
             "rank": self.r,
             "targets": self.targets,
-            "counts": {n: c.json() for n, c in self.counts.items()},
+            "counts": {name: counted.json() for name, counted in self.counts.items()},
             "refused": self.refused,
         }
 
-    def table(self):
-        """One line an architecture, from the smallest share to the largest."""
-        rows = [
-            (
-                c.name,
-                f"{c.base:,}",
-                f"{c.trainable:,}",
-                f"{c.percent:.4f} %",
-                megabytes(c.adapter_bytes("float32")),
-            )
-            for c in sorted(self.counts.values(), key=lambda c: c.percent)
-        ]
+    def table(self) -> TableParts:
+        """One line per architecture, from the smallest trained share to the largest."""
+        rows: list[Sequence[object]] = []
+        for counted in sorted(self.counts.values(), key=lambda counted: counted.percent):
+            trained, share = f"{counted.trainable:,}", f"{counted.percent:.4f} %"
+            saved = megabytes(counted.adapter_bytes("float32"))
+            rows.append((counted.name, f"{counted.base:,}", trained, share, saved))
         rows += [(name, "", "", "", sentence) for name, sentence in self.refused.items()]
         heads = ("architecture", "base", "trainable", "trainable share", "adapter, float32")
-        return (
-            f"LoRA on every architecture of the kit, r = {self.r}, targets {self.targets}",
-            heads,
-            rows,
-        )
+        title = f"LoRA on every architecture of the kit, r = {self.r}, targets {self.targets}"
+        return title, heads, rows
 
 
-def count_all(r: int = 16, targets: str | list[str] = "all-linear") -> Counts:
-    """`count` for all of `architecture.names()`."""
+def count_all(r: int = 16, targets: Targets = "all-linear") -> Counts:
+    """`count` for all of `architecture.names()`; a `UserError` only where all of them refuse."""
     counts, refused = {}, {}
     for name in architecture.names():
         try:
@@ -301,4 +364,4 @@ def count_all(r: int = 16, targets: str | list[str] = "all-linear") -> Counts:
             refused[name] = str(error)
     if not counts:
         raise UserError(next(iter(refused.values())))
-    return Counts(r, targets if isinstance(targets, str) else ",".join(targets), counts, refused)
+    return Counts(r, targets_in_words(targets), counts, refused)

@@ -1,22 +1,31 @@
-"""Explorers: pure views, drawn from numbers that were computed before, and panels that put controls
-in front of them.
+"""What a matrix loses when it is cut to rank r: its spectrum, itself, and what is left.
 
-A view computes nothing but simple means, so that a moved slider is answered in a few milliseconds.
+    rank_view(spectrum, r, name)    the picture, of numbers that were computed before
+    explore_ranks(groups)           the view behind controls: a matrix, and a rank
+
+A view computes nothing but one small product for what it shows, so that a moved slider is answered
+in a few milliseconds. Singular values are computed in `spectrum`; alpha and targets are explored
+in `alpha_explorer` and `target_explorer`. Notebook 01.
 """
 
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from ..core.errors import UserError
 from ..core.results import about, decimal_bytes, percent, percent_in
-from ..show.marks import decades, layers_and_matrices, tile
-from ..show.panel import Panel
+from ..show.marks import decades, tile
+from ..show.panel import Matrices, Panel
 from ..show.svg import (
     ACCENT,
+    END,
     GREY,
-    INK,
+    OVER_FRAME,
     PLAIN,
+    SMALL,
+    Area,
     Drawing,
     Frame,
     box,
@@ -29,182 +38,291 @@ from ..show.svg import (
     words,
 )
 
-RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-# the longer side of a heat map: enough to see stripes and noise apart, small enough for a notebook
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .spectrum import Spectrum
+
+# {rank: {"task": (mean, low, high), "skills": …}}, shares right from 0 to 1; keys that are no
+# number, such as "full", are passed over.
+Scores = Mapping[int, Mapping[str, tuple[float, float, float]]]
+
+# Where things stand: plots at the left, one below the other where there are two; three heat maps at
+# the right, and tiles below them.
+ALONE = Area(54, 62, 240, 230)
+UPPER, LOWER = Area(54, 62, 240, 118), Area(54, 226, 240, 66)
+RANK_LABEL = 325  # the foot of what the axis of both plots is
+MAPS = tuple(Area(left, 62, 128, 128) for left in (330, 473, 616))
+TILE_LEFTS, TILE_TOPS = (330, 560), (246, 296)
+
+# The longer side of a heat map in pixels: enough to see stripes and noise apart, small enough for a
+# notebook.
 PIXELS = 64
-LEFT, TOP, SIDE = (
-    54,
-    62,
-    128,
-)  # of the plots in the rank explorer; the longer side of a heat map in the picture's units
+SMALLEST = 1e-4  # what is smaller, as a share of the largest singular value, is drawn as zero
+CURVE_POINTS = 160  # how many singular values make a smooth curve
+SCORE_COLOURS, SCORE_NAMES = (ACCENT, PLAIN), (112, 218)  # of the lines in LOWER; where names begin
 
 
-def draw_singular_values(spectrum, r: int, height: float) -> str:
-    """The singular values on logarithmic axes, the first r in colour; below a ten-thousandth of the
-    largest they count as zero.
-    """
-    n = len(spectrum.S)
-    largest = float(spectrum.S[0]) or 1.0
-    shown = sorted({round(n ** (k / 160)) for k in range(161)} | {r, min(r + 1, n)})
-    values = {i: v for i in shown if (v := float(spectrum.S[i - 1])) > 1e-4 * largest}
-    low, high = min(values.values(), default=0.1) / 1.4, largest * 1.5
-    frame = Frame(LEFT, TOP, 240, height, (1, n), (low, high), log_x=True, log_y=True)
-    points = {i: frame.at(i, v) for i, v in values.items()}
-    if points and len(points) < len(shown):
-        end = max(points)
-        points[end + 1] = frame.at(end + 1, low)
-    cut = frame.at(r, low)[0]
-    return "".join(
-        [
-            box(LEFT, TOP, cut - LEFT, height, mix("#ffffff", ACCENT, 0.1)),
-            frame.axes(rank_ticks(n), decades(low, high), "singular value"),
-            line([p for i, p in points.items() if i >= r], PLAIN, 2.2),
-            line([p for i, p in points.items() if i <= r], ACCENT, 3),
-            *(dot(*p, 3, ACCENT) for i, p in points.items() if i <= min(r, 8) and i in values),
-            line([(cut, TOP), (cut, TOP + height)], ACCENT, 1.2, "4 3"),
-            words(LEFT + 240, TOP - 9, f"cut at r = {r}", 11, ACCENT, "end", bold=True),
-        ]
-    )
+def rank_frame(area: Area, n: int, y: tuple[float, float], *, log_y: bool = False) -> Frame:
+    """A plot over the ranks from 1 to n on a logarithmic axis."""
+    return area.frame((1, max(n, 2)), y, log_x=True, log_y=log_y)
 
 
 def rank_ticks(n: int) -> dict[float, str]:
-    """Powers of four up to n."""
-    return {4**k: f"{4**k}" for k in range(n.bit_length()) if 4**k <= n}
+    """The ticks of a rank axis: powers of four up to n."""
+    powers = [4**k for k in range(n.bit_length())]
+    return {power: f"{power}" for power in powers if power <= n}
 
 
-def draw_measured(series: Mapping[str, Mapping[int, Mapping]], r: int, n: int) -> str:
-    """The share right on the task over the same ranks as the spectrum above, one line a series;
-    intervals as thin bars.
-    """
-    frame = Frame(LEFT, 226, 240, 66, (1, n), (0, 1), log_x=True)
+def singular_values_to_draw(spectrum: "Spectrum", r: int) -> dict[int, float]:
+    """{i: σᵢ} at ranks that stand evenly on the axis, and at the cut; without those near zero."""
+    n = len(spectrum.S)
+    even = {round(n ** (k / CURVE_POINTS)) for k in range(CURVE_POINTS + 1)}
+    shown = sorted(even | {r, min(r + 1, n)})
+    floor = SMALLEST * (float(spectrum.S[0]) or 1.0)
+    values = {i: float(spectrum.S[i - 1]) for i in shown}
+    return {i: value for i, value in values.items() if value > floor}
+
+
+def draw_singular_values(spectrum: "Spectrum", r: int, area: Area) -> str:
+    """The singular values on logarithmic axes, the first r in colour."""
+    n = len(spectrum.S)
+    largest = float(spectrum.S[0]) or 1.0
+    values = singular_values_to_draw(spectrum, r)
+    low, high = min(values.values(), default=0.1) / 1.4, largest * 1.5
+    frame = rank_frame(area, n, (low, high), log_y=True)
+    points = {i: frame.at(i, value) for i, value in values.items()}
+
+    # where the matrix has no more rank, the curve falls to the axis
+    end = max(points, default=n)
+    if end < n:
+        points[end + 1] = frame.at(end + 1, low)
+
+    # left of the cut is what is kept, the first eight values as dots
+    cut = frame.at(r, low)[0]
+    kept = box(area.left, area.top, cut - area.left, area.height, mix("#ffffff", ACCENT, 0.1))
+    dots = [dot(*points[i], 3, ACCENT) for i in values if i <= min(r, 8)]
+    title = f"cut at r = {r}"
+    return "".join(
+        [
+            kept,
+            frame.axes(rank_ticks(n), decades(low, high), "singular value"),
+            line([point for i, point in points.items() if i >= r], PLAIN, 2.2),
+            line([point for i, point in points.items() if i <= r], ACCENT, 3),
+            *dots,
+            frame.upright(r, ACCENT, 1.2, "4 3"),
+            words(area.right, area.top - OVER_FRAME, title, colour=ACCENT, anchor="end", bold=True),
+        ]
+    )
+
+
+def draw_scores(series: Mapping[str, Scores], r: int, n: int) -> str:
+    """The share right on the task over the same ranks as above, one line per series."""
+    frame = rank_frame(LOWER, n, (0, 1))
     cut = frame.at(r, 0)[0]
-    parts = [frame.axes(rank_ticks(n), {0: "0", 0.5: "50", 1: "100"}, "task right, %")]
-    parts.append(line([(cut, 222), (cut, 292)], ACCENT, 1.2, "4 3"))
-    for (name, points), colour, x in zip(series.items(), (ACCENT, PLAIN), (112, 218), strict=False):
-        known = {k: points[k]["task"] for k in points if isinstance(k, int) and 0 < k <= n}
-        parts.append(line([frame.at(k, mean) for k, (mean, _, _) in known.items()], colour, 2))
-        parts += [
-            line([frame.at(k, low), frame.at(k, high)], colour, 1)
-            for k, (_, low, high) in known.items()
-        ]
-        parts += [
-            dot(*frame.at(k, mean), 4.5 if k == r else 2.5, colour)
-            for k, (mean, _, _) in known.items()
-        ]
+    # the cut goes on through both plots, so it reaches a little above this one
+    parts = [
+        frame.axes(rank_ticks(n), {0: "0", 0.5: "50", 1: "100"}, "task right, %"),
+        line([(cut, LOWER.top - 4), (cut, LOWER.bottom)], ACCENT, 1.2, "4 3"),
+    ]
+    for (name, scores), colour, x in zip(series.items(), SCORE_COLOURS, SCORE_NAMES, strict=False):
+        known = {k: scores[k]["task"] for k in scores if isinstance(k, int) and 0 < k <= n}
+        parts.append(draw_score_line(frame, known, r, colour))
         here = f": {100 * known[r][0]:.1f}" if r in known else ""
-        parts.append(words(x, 217, name + here, 11, colour, bold=True))
+        y = LOWER.top - OVER_FRAME
+        parts.append(words(x, y, name + here, colour=colour, bold=True))
     return "".join(parts)
 
 
-@functools.lru_cache(maxsize=8)
-def sample_entries(spectrum) -> tuple:
-    """What is the same for every r: one in `step` rows and columns as a spectrum, their entries,
-    the value with full colour, step.
+def draw_score_line(
+    frame: Frame, scores: Mapping[int, tuple[float, float, float]], r: int, colour: str
+) -> str:
+    """One series, {rank: (mean, low, high)}: its means joined, thin bars, a larger dot at r."""
+    means = [frame.at(rank, mean) for rank, (mean, _, _) in scores.items()]
+    parts = [line(means, colour, 2)]
+    for rank, (_, low, high) in scores.items():
+        parts.append(line([frame.at(rank, low), frame.at(rank, high)], colour, 1))
+    for rank, (mean, _, _) in scores.items():
+        parts.append(dot(*frame.at(rank, mean), 4.5 if rank == r else 2.5, colour))
+    return "".join(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What of a matrix the heat maps show: the same for every r.
+
+    part: every `step`-th row and column, as a spectrum. entries: the same as numbers, (rows,
+    columns). limit: the value that has full colour.
     """
-    d_out, d_in = spectrum.shape
-    step = math.ceil(max(d_out, d_in) / PIXELS)
+
+    part: "Spectrum"
+    entries: "np.ndarray"
+    limit: float
+    step: int
+
+
+@functools.lru_cache(maxsize=8)
+def sample_entries(spectrum: "Spectrum") -> Sample:
+    """The `Sample` of a matrix, PIXELS at its longer side at most."""
+    step = math.ceil(max(spectrum.shape) / PIXELS)
     part = replace(spectrum, U=spectrum.U[::step], Vh=spectrum.Vh[:, ::step])
     entries = part.truncate(len(part.S)).cpu().numpy()
-    return part, entries, 2.5 * float(entries.std()) or 1.0, step
+    limit = 2.5 * float(entries.std()) or 1.0
+    return Sample(part, entries, limit, step)
 
 
-def draw_maps(spectrum, r: int) -> str:
-    """Three heat maps in one colour scale: the matrix, its best rank-r approximation, and what that
-    leaves.
-    """
-    part, entries, limit, step = sample_entries(spectrum)
-    best = part.truncate(r).cpu().numpy()
-    scale = SIDE / max(spectrum.shape)
-    height, width = (side * scale for side in spectrum.shape)
-    found, top, below = [], TOP + (SIDE - height) / 2, TOP + (SIDE + height) / 2 + 9
-    for k, (label, values) in enumerate(
-        {"the matrix": entries, f"its best rank {r}": best, "what is left": entries - best}.items()
-    ):
-        middle = 394 + 143 * k
-        found += [
-            heat_map(middle - width / 2, top, width, height, values, limit),
-            words(middle, top - 9, label, 11, INK, "middle"),
-        ]
-    colours = "".join(box(492 + 6 * i, below, 6.2, 8, colour) for i, colour in enumerate(shades()))
-    ends = words(487, below + 8, f"−{limit:.2g}", 10.5, GREY, "end") + words(
-        587, below + 8, f"{limit:.2g}", 10.5, GREY
-    )
-    drawn = (
-        words(744, below + 8, f"1 in {step} rows, columns", 10.5, GREY, "end") if step > 1 else ""
-    )
-    return "".join([*found, colours, ends, drawn])
+def draw_heat_maps(spectrum: "Spectrum", r: int) -> str:
+    """The matrix, its best rank-r approximation, and what that leaves, in one colour scale."""
+    sample = sample_entries(spectrum)
+    best = sample.part.truncate(r).cpu().numpy()
+    maps = {
+        "the matrix": sample.entries,
+        f"its best rank {r}": best,
+        "what is left": sample.entries - best,
+    }
+
+    # each in the proportions of the matrix, in the middle of its place
+    d_out, d_in = spectrum.shape
+    scale = MAPS[0].width / max(d_out, d_in)
+    parts = []
+    for place, (label, values) in zip(MAPS, maps.items(), strict=True):
+        area = place.shrink_to(d_in * scale, d_out * scale)
+        parts.append(heat_map(area, values, sample.limit))
+        parts.append(words(area.middle[0], area.top - OVER_FRAME, label, anchor="middle"))
+    below = MAPS[1].shrink_to(d_in * scale, d_out * scale).bottom + 9
+    parts.append(draw_scale(below, sample))
+    return "".join(parts)
+
+
+def draw_scale(top: float, sample: Sample) -> str:
+    """The colours from −limit to limit, below the middle map, and which rows are shown."""
+    height, width, gap = 8, 6, 5
+    colours = shades()
+    left = MAPS[1].middle[0] - width * len(colours) / 2
+    right, foot = left + width * len(colours), top + height
+    # a little wider than their steps, so that no light shines through between them
+    parts = [
+        box(left + width * i, top, width + 0.2, height, colour) for i, colour in enumerate(colours)
+    ]
+    parts.append(words(left - gap, foot, f"−{sample.limit:.2g}", SMALL, GREY, "end"))
+    parts.append(words(right + gap, foot, f"{sample.limit:.2g}", SMALL, GREY))
+    if sample.step > 1:
+        note = f"1 in {sample.step} rows, columns"
+        parts.append(words(END, foot, note, SMALL, GREY, "end"))
+    return "".join(parts)
 
 
 def rank_view(
-    spectrum, r: int, name: str = "", kept: Mapping | None = None, trained: Mapping | None = None
+    spectrum: "Spectrum",
+    r: int,
+    name: str = "",
+    cut_scores: Scores | None = None,
+    lora_scores: Scores | None = None,
 ) -> Drawing:
-    """What the best rank-r approximation of a matrix keeps: singular values, the matrix itself, its
-    error and its size.
+    """What the best rank-r approximation of a matrix keeps.
 
-    spectrum: a `spectrum.Spectrum`; r from 1 to its full rank. kept: what the tuned model still
-    does when every update is cut to a rank, {rank: {"task": (mean, low, high), "skills": (mean,
-    low, high)}}, shares from 0 to 1; trained: the same for LoRA trained at that rank.
+    Its singular values, the matrix itself, its error and its size.
+
+    r: from 1 to the full rank; another one is a `UserError`. cut_scores: what the tuned model still
+    does when every update is cut to a rank; lora_scores: the same for LoRA trained at that rank.
     """
-    d_out, d_in = spectrum.shape
-    error, energy = spectrum.error(r), spectrum.energy[r]
-    stored, full = r * (d_out + d_in), d_out * d_in
-    series = {label: points for label, points in (("cut to r", kept), ("LoRA", trained)) if points}
+    n = len(spectrum.S)
+    spectrum.check_rank(r)
+    if r == 0:
+        raise UserError(f"r is 0, and a cut to rank 0 leaves nothing to be drawn; give 1 to {n}.")
+
+    both = {"cut to r": cut_scores, "LoRA": lora_scores}
+    series = {label: scores for label, scores in both.items() if scores}
+    # the plots at the left, the maps and the tiles at the right
     parts = [
-        draw_singular_values(spectrum, r, 118 if series else 230),
-        draw_measured(series, r, len(spectrum.S)) if series else "",
-        words(LEFT + 120, 325, "rank, logarithmic", 11, INK, "middle"),
-        draw_maps(spectrum, r),
-        tile(330, 246, f"{error:.3f}", "error ‖W − Wᵣ‖ / ‖W‖, Frobenius", ACCENT),
-        tile(560, 246, f"{100 * energy:.1f} %", "energy kept, share of ‖W‖²"),
-        tile(330, 296, f"{stored:,}", f"numbers stored, of {full:,}"),
-        tile(560, 296, decimal_bytes(4 * stored), f"in fp32, of {decimal_bytes(4 * full)}"),
+        draw_singular_values(spectrum, r, UPPER if series else ALONE),
+        draw_scores(series, r, n) if series else "",
+        words(ALONE.middle[0], RANK_LABEL, "rank, logarithmic", anchor="middle"),
+        draw_heat_maps(spectrum, r),
+        draw_tiles(spectrum, r),
     ]
-    text = f"{name or 'matrix'} ({d_out} × {d_in}) at r = {r}: error {about(error)}, energy kept {percent(energy)}"
-    text += f", {stored:,} of {full:,} numbers, {decimal_bytes(4 * stored)} of {decimal_bytes(4 * full)}"
-    for label, points in series.items():
-        if r in points:
-            text += "".join(
-                f"; {label}: {what} {percent_in(*points[r][what])}"
-                for what in ("task", "skills")
-                if what in points[r]
-            )
-    return drawing(
-        name or "A matrix", parts, text, f"{d_out} × {d_in}, r = {r} of {len(spectrum.S)}"
+    d_out, d_in = spectrum.shape
+    text = f"{name or 'matrix'} ({d_out} × {d_in}) at r = {r}: {in_words(spectrum, r)}"
+    for label, scores in series.items():
+        text += scores_in_words(label, scores, r)
+    return drawing(name or "A matrix", parts, text, f"{d_out} × {d_in}, r = {r} of {n}")
+
+
+def sizes(spectrum: "Spectrum", r: int) -> tuple[int, int]:
+    """How many numbers W_r needs as two thin factors, and how many W has."""
+    d_out, d_in = spectrum.shape
+    return r * (d_out + d_in), d_out * d_in
+
+
+def draw_tiles(spectrum: "Spectrum", r: int) -> str:
+    """The error, the energy, and the size as numbers and as bytes in float32."""
+    stored, full = sizes(spectrum, r)
+    error, energy = f"{spectrum.error(r):.3f}", f"{100 * spectrum.energy[r]:.1f} %"
+    in_bytes, of_bytes = decimal_bytes(4 * stored), decimal_bytes(4 * full)
+    (left, right), (upper, lower) = TILE_LEFTS, TILE_TOPS
+    return "".join(
+        [
+            tile(left, upper, error, "error ‖W − Wᵣ‖ / ‖W‖, Frobenius", ACCENT),
+            tile(right, upper, energy, "energy kept, share of ‖W‖²"),
+            tile(left, lower, f"{stored:,}", f"numbers stored, of {full:,}"),
+            tile(right, lower, in_bytes, f"in fp32, of {of_bytes}"),
+        ]
+    )
+
+
+def in_words(spectrum: "Spectrum", r: int) -> str:
+    """What a cut to rank r keeps, for the picture's line."""
+    stored, full = sizes(spectrum, r)
+    error, energy = about(spectrum.error(r)), percent(spectrum.energy[r])
+    return (
+        f"error {error}, energy kept {energy}, {stored:,} of {full:,} numbers, "
+        f"{decimal_bytes(4 * stored)} of {decimal_bytes(4 * full)}"
+    )
+
+
+def scores_in_words(label: str, scores: Scores, r: int) -> str:
+    """What was measured at this rank, for the picture's line; "" where nothing was."""
+    here = scores.get(r, {})
+    return "".join(
+        f"; {label}: {what} {percent_in(*here[what])}"
+        for what in ("task", "skills")
+        if what in here
     )
 
 
 def rank_steps(n: int) -> list[int]:
     """1, 2, 3, 4, 6, 8, 12 … n: doubling with one step between."""
-    return sorted(
-        {step for k in range(n.bit_length()) for step in (1 << k, 3 << k) if step <= n} | {n}
-    )
+    steps = {n}
+    for power in range(n.bit_length()):
+        steps |= {2**power, 3 * 2**power}
+    return sorted(step for step in steps if step <= n)
 
 
 def explore_ranks(
-    groups: Mapping[str, Mapping[str, object]],
-    kept: Mapping | None = None,
-    trained: Mapping | None = None,
+    groups: Mapping[str, Mapping[str, "Spectrum"]],
+    cut_scores: Scores | None = None,
+    lora_scores: Scores | None = None,
 ) -> Panel:
-    """Choose a matrix and a rank, and see `rank_view`: groups = {"W": {name: Spectrum}, "ΔW of
-    LoRA": {name: Spectrum}, …}.
+    """Choose a matrix and a rank, and see `rank_view`.
 
-    kept and trained, see `rank_view`, are shown beside updates only: groups with a Δ in their name.
-    A layer without a number is −1.
+    groups: {"W": {name: Spectrum}, "ΔW of LoRA": {name: Spectrum}, …}; a layer without a number is
+    −1. Scores, see `rank_view`, are shown beside updates only: groups with a Δ in their name.
     """
-    index = {which: layers_and_matrices(list(spectra)) for which, spectra in groups.items()}
+    matrices = {which: Matrices(list(spectra)) for which, spectra in groups.items()}
 
     def rank(which: str, layer: int, matrix: str, r: int) -> Drawing:
-        name = index[which][layer, matrix]
-        curves = (kept, trained) if "Δ" in which else (None, None)
-        return rank_view(groups[which][name], r, f"{which}, {name.removeprefix('model.')}", *curves)
+        name = matrices[which].name(layer, matrix)
+        label = f"{which}, {name.removeprefix('model.')}"
+        scores = (cut_scores, lora_scores) if "Δ" in which else (None, None)
+        return rank_view(groups[which][name], r, label, *scores)
 
     return Panel(
         rank,
         start={"r": 8},
         which=list(groups),
-        layer=lambda which: sorted({layer for layer, _ in index[which]}),
-        matrix=lambda which, layer: [matrix for at, matrix in index[which] if at == layer],
+        layer=lambda which: matrices[which].layers(),
+        matrix=lambda which, layer: matrices[which].of_layer(layer),
         r=lambda which, layer, matrix: rank_steps(
-            len(groups[which][index[which][layer, matrix]].S)
+            len(groups[which][matrices[which].name(layer, matrix)].S)
         ),
     )

@@ -1,12 +1,41 @@
-"""TODO header of lora.target_explorer."""
+"""Where a LoRA sits in a transformer block, and what it trains there.
+
+    target_view(parts, targets, r, total)    one block to scale, with A and B at every target
+    explore_targets(parts, total)            the view behind check boxes and a slider
+
+It counts by r · (d_in + d_out) and knows no model: the shapes come from `counting.count`, which
+also says what `targets` may be. Ranks and alphas are explored in `rank_explorer` and
+`alpha_explorer`. Notebook 02.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from ..core.errors import UserError, nearest
 from ..core.results import decimal_bytes
 from ..show.marks import tile
 from ..show.panel import Panel, Ticks
-from ..show.svg import ACCENT, FAINT, GREY, INK, Drawing, box, drawing, line, mix, words
-from .rank_explorer import RANKS
+from ..show.svg import (
+    ACCENT,
+    END,
+    FAINT,
+    GREY,
+    INK,
+    MARGIN,
+    SMALL,
+    Area,
+    Drawing,
+    box,
+    drawing,
+    line,
+    mix,
+    words,
+)
+
+# {name of a matrix, such as "q_proj": (d_out, d_in, how many of it the model has)}
+Parts = Mapping[str, tuple[int, int, int]]
+
+RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 # The halves of a transformer block, by what the names of their matrices hold in the model families:
 # fused ones too.
@@ -15,134 +44,228 @@ HALVES = {
     "MLP": ("gate", "up_proj", "down", "mlp", "fc"),
 }
 
+# The block, at the left: a row per half, with its label above the names of its matrices.
+BLOCK = Area(24, 40, 392, 258)
+ROW_HEAD = 34  # above a row: its label and the names
+ROW_GAP = 10  # below a row
+NAME_LETTER, NAME_WIDTH = 7, 20  # the width of a letter, and of a short name at least
+NAMES_WIDTH = 320  # of all names in a row; where they need more, none is written
+THIN, SEAM = 2, 2.5  # A and B are this thick at least, and so far from W
+
+# The list beside it: a line per matrix, then two rows of tiles.
+NAME_AT, SHAPE_AT, BAR_AT = 424, 512, 632
+HEAD, FIRST = 54, 76  # the feet of the list's head and of its first line
+LIST_HEIGHT, LINE_STEP = 150, 21  # at most: many matrices stand closer
+BAR_WIDTH, BAR_HEIGHT = 32, 10
+RULE = 232
+TILE_LEFTS, TILE_TOPS = (424, 620), (258, 304)
+NOTE = 319  # the foot of the line below everything
+
+
+def short_name(part: str) -> str:
+    """A matrix's name without what nearly all have in common: "q" for "q_proj"."""
+    return part.removesuffix("_proj")
+
 
 def group_by_half(parts: Sequence[str]) -> dict[str, list[str]]:
     """The names of a block's matrices as "attention", "MLP" and "other", without what is empty."""
-    found: dict[str, list[str]] = {**{half: [] for half in HALVES}, "other": []}
+    groups: dict[str, list[str]] = {half: [] for half in (*HALVES, "other")}
     for part in parts:
-        found[
-            next(
-                (half for half, signs in HALVES.items() if any(sign in part for sign in signs)),
-                "other",
-            )
-        ].append(part)
-    return {half: names for half, names in found.items() if names}
+        groups[half_of(part)].append(part)
+    return {half: names for half, names in groups.items() if names}
 
 
-def draw_block(parts: Mapping[str, tuple[int, int, int]], targets: Sequence[str], r: int) -> str:
-    """One transformer block, every W in proportion: d_out high, d_in wide; targets with A (r ×
-    d_in) below and B (d_out × r) beside.
+def half_of(part: str) -> str:
+    """The half of a block that a matrix belongs to, by its name; else "other"."""
+    for half, signs in HALVES.items():
+        if any(sign in part for sign in signs):
+            return half
+    return "other"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a block is drawn: its matrices in rows, each followed by room for its name.
+
+    rows: {half of the block: its matrices}. rooms: {matrix: the room}. scale: the picture's units
+    per number along an edge of a matrix.
     """
-    rows = group_by_half(parts)
-    tall = {label: max(parts[p][0] for p in names) + r for label, names in rows.items()}
-    room = {p: max(20, 7 * len(p.removesuffix("_proj"))) for p in parts}
+
+    rows: dict[str, list[str]]
+    rooms: dict[str, float]
+    scale: float
+
+
+def lay_out(parts: Parts, r: int) -> Layout:
+    """The `Layout` of a block with the largest scale at which it fits into BLOCK."""
+    # each name needs room; where a row has too many to be named, the list beside the block does it
+    rows = group_by_half(list(parts))
+    rooms: dict[str, float] = {}
     for names in rows.values():
-        if (
-            sum(room[p] for p in names) > 320
-        ):  # too many to be named here; the list beside the block names them all
-            room |= dict.fromkeys(names, 320 / len(names))
-    wide = max(
-        sum(parts[p][1] + r for p in names) / (392 - sum(room[p] for p in names))
-        for names in rows.values()
-    )
-    scale = 1 / max(wide, sum(tall.values()) / (258 - 44 * len(rows)))
-    found, top = [], 40.0
-    for label, names in rows.items():
-        x, top = 24.0, top + 34
-        found.append(words(16, top - 20, label, 11, GREY, bold=True))
-        for p in names:
-            (d_out, d_in, _), on = parts[p], p in targets
-            width, height, thin = d_in * scale, d_out * scale, max(r * scale, 2)
-            if room[p] >= 20:
-                found.append(
-                    words(x, top - 5, p.removesuffix("_proj"), 11, ACCENT if on else INK, bold=on)
-                )
-            found.append(
-                box(
-                    x,
-                    top,
-                    width,
-                    height,
-                    mix("#ffffff", ACCENT, 0.14) if on else FAINT,
-                    ACCENT if on else "none",
-                    1,
-                )
-            )
-            if on:
-                found.append(
-                    box(x, top + height + 2.5, width, thin, ACCENT)
-                    + box(x + width + 2.5, top, thin, height, ACCENT)
-                )
-            x += width + thin + room[p]
-        top += tall[label] * scale + 10
-    return "".join(found)
+        needed = {p: max(NAME_WIDTH, NAME_LETTER * len(short_name(p))) for p in names}
+        if sum(needed.values()) > NAMES_WIDTH:
+            needed = dict.fromkeys(names, NAMES_WIDTH / len(names))
+        rooms |= needed
+
+    # numbers per unit that the widest row and all rows together need: B adds r to a matrix's width,
+    # A adds r to a row's height
+    per_unit = []
+    for names in rows.values():
+        numbers = sum(parts[name][1] + r for name in names)
+        per_unit.append(numbers / (BLOCK.width - sum(rooms[name] for name in names)))
+    heights = sum(row_height(parts, names, r) for names in rows.values())
+    per_unit.append(heights / (BLOCK.height - (ROW_HEAD + ROW_GAP) * len(rows)))
+    return Layout(rows, rooms, 1 / max(per_unit))
 
 
-def target_view(
-    parts: Mapping[str, tuple[int, int, int]], targets: Sequence[str], r: int, total: int
-) -> Drawing:
-    """Where a LoRA of rank r sits in a model, and what it trains: r · (d_in + d_out) numbers for
-    every targeted matrix.
+def row_height(parts: Parts, names: Sequence[str], r: int) -> int:
+    """The numbers along the height of a row: its highest matrix, and A below it."""
+    return max(parts[name][0] for name in names) + r
+
+
+def draw_block(parts: Parts, targets: Sequence[str], r: int) -> str:
+    """One transformer block, every W in proportion: d_out high and d_in wide.
+
+    Targets have A (r × d_in) below and B (d_out × r) beside them.
+    """
+    layout = lay_out(parts, r)
+    scale, thin = layout.scale, max(r * layout.scale, THIN)
+    drawn, top = [], BLOCK.top
+    for half, names in layout.rows.items():
+        # a half of the block: a row from left to right, below the one before
+        top += ROW_HEAD
+        left = BLOCK.left
+        drawn.append(words(MARGIN, top - 20, half, colour=GREY, bold=True))
+        for name in names:
+            d_out, d_in, _ = parts[name]
+            W = Area(left, top, d_in * scale, d_out * scale)
+            targeted, room = name in targets, layout.rooms[name]
+            if room >= NAME_WIDTH:
+                colour = ACCENT if targeted else INK
+                drawn.append(words(left, top - 5, short_name(name), colour=colour, bold=targeted))
+            drawn.append(draw_target(W, thin) if targeted else W.box(FAINT))
+            left += W.width + thin + room
+        top += row_height(parts, names, r) * scale + ROW_GAP
+    return "".join(drawn)
+
+
+def draw_target(W: Area, thin: float) -> str:
+    """A matrix with its LoRA: A below it, as wide, and B beside it, as high."""
+    A, B = W.below(SEAM, thin), W.beside(SEAM, thin)
+    return W.box(mix("#ffffff", ACCENT, 0.14), (ACCENT, 1)) + A.box(ACCENT) + B.box(ACCENT)
+
+
+@dataclass(frozen=True)
+class TrainedNumbers:
+    """What a LoRA trains: {matrix: numbers, 0 where it is no target}, beside `base` parameters."""
+
+    by_matrix: dict[str, int]
+    base: int
+
+    @property
+    def sum(self) -> int:
+        """All trained numbers."""
+        return sum(self.by_matrix.values())
+
+    @property
+    def total(self) -> int:
+        """Base and adapter together."""
+        return self.base + self.sum
+
+    @property
+    def percent(self) -> float:
+        """100 · sum / total."""
+        return 100 * self.sum / self.total
+
+
+def count_numbers(parts: Parts, targets: Sequence[str], r: int, base: int) -> TrainedNumbers:
+    """r · (d_in + d_out) numbers for every copy of every target; base: the base's parameters."""
+    numbers = {}
+    for name, (d_out, d_in, copies) in parts.items():
+        numbers[name] = r * (d_in + d_out) * copies if name in targets else 0
+    return TrainedNumbers(numbers, base)
+
+
+def target_view(parts: Parts, targets: Sequence[str], r: int, total: int) -> Drawing:
+    """Where a LoRA of rank r sits in a model, and what it trains.
 
     parts: {"q_proj": (d_out, d_in, copies), …}; targets: some of these names; total: all parameters
-    of the base.
+    of the base. A target that is no part is a `UserError`.
     """
-    if unknown := [t for t in targets if t not in parts]:
-        raise ValueError(f"the model has no part {unknown[0]!r}; it has {', '.join(parts)}.")
-    counts = {
-        p: r * (d_in + d_out) * copies if p in targets else 0
-        for p, (d_out, d_in, copies) in parts.items()
-    }
-    trained = sum(counts.values())
-    share = 100 * trained / (total + trained)
-    step, most = min(21, 150 / len(parts)), max(1, *counts.values())
-    found = [
+    # a target that the model does not have would silently train nothing
+    for target in targets:
+        if target not in parts:
+            raise UserError(
+                f"the model has no part {target!r}; it has {', '.join(parts)}."
+                f"{nearest(target, parts)}"
+            )
+    trained = count_numbers(parts, targets, r, total)
+    note = "W to scale, A (r × d_in) below it, B (d_out × r) beside it, 2 px at least"
+    drawn = [
         draw_block(parts, targets, r),
-        words(424, 54, "trained numbers: r · (d_in + d_out) · copies", 11, GREY, bold=True),
+        draw_list(parts, trained),
+        draw_tiles(trained),
+        words(MARGIN, NOTE, note, SMALL, GREY),
     ]
-    for i, (p, n) in enumerate(counts.items()):
-        y, shape = 76 + step * i, " × ".join(str(side) for side in parts[p])
-        found.append(
-            words(424, y, p, 11, ACCENT if n else GREY, bold=bool(n))
-            + words(512, y, shape, 10.5, GREY)
-        )
-        found.append(
-            box(632, y - 9, 32 * n / most, 10, ACCENT)
-            + words(744, y, f"{n:,}", 11, INK if n else GREY, "end")
-        )
-    found.append(line([(424, 232), (744, 232)], FAINT))
-    found.append(
-        tile(424, 258, f"{trained:,}", "trained numbers", ACCENT)
-        + tile(620, 258, f"{share:.3g} %", "of base + adapter")
-    )
-    found.append(
-        tile(424, 304, decimal_bytes(4 * trained), "adapter in fp32")
-        + tile(620, 304, decimal_bytes(2 * trained), "adapter in bf16")
-    )
-    found.append(
-        words(
-            16,
-            319,
-            "W to scale, A (r × d_in) below it, B (d_out × r) beside it, 2 px at least",
-            10.5,
-            GREY,
-        )
-    )
-    where = ", ".join(p for p in parts if p in targets) or "nothing"
-    text = f"r = {r} on {where}: {trained:,} trained of {total + trained:,} ({share:.3g} %), "
-    text += f"{decimal_bytes(4 * trained)} in fp32, {decimal_bytes(2 * trained)} in bf16"
-    return drawing(
-        f"LoRA at r = {r}", found, text, f"on {len(targets)} of {len(parts)} kinds of matrix"
+    where = ", ".join(name for name in parts if name in targets) or "nothing"
+    text = f"r = {r} on {where}: {in_words(trained)}"
+    aside = f"on {len(targets)} of {len(parts)} kinds of matrix"
+    return drawing(f"LoRA at r = {r}", drawn, text, aside)
+
+
+def draw_list(parts: Parts, trained: TrainedNumbers) -> str:
+    """Every matrix with its shape and copies, and what is trained of it as a bar and a number."""
+    head = "trained numbers: r · (d_in + d_out) · copies"
+    drawn = [words(NAME_AT, HEAD, head, colour=GREY, bold=True)]
+    step = min(LINE_STEP, LIST_HEIGHT / len(parts))
+    most = max(1, *trained.by_matrix.values())
+    for i, (name, numbers) in enumerate(trained.by_matrix.items()):
+        # its name and shape
+        y, targeted = FIRST + step * i, numbers > 0
+        shape = " × ".join(f"{side}" for side in parts[name])
+        colour = ACCENT if targeted else GREY
+        drawn.append(words(NAME_AT, y, name, colour=colour, bold=targeted))
+        drawn.append(words(SHAPE_AT, y, shape, SMALL, GREY))
+        # what is trained of it
+        width, colour = BAR_WIDTH * numbers / most, INK if targeted else GREY
+        drawn.append(box(BAR_AT, y - BAR_HEIGHT + 1, width, BAR_HEIGHT, ACCENT))
+        drawn.append(words(END, y, f"{numbers:,}", colour=colour, anchor="end"))
+    return "".join(drawn)
+
+
+def draw_tiles(trained: TrainedNumbers) -> str:
+    """The sums: trained numbers, their share, and the adapter's bytes in two formats."""
+    (left, right), (upper, lower) = TILE_LEFTS, TILE_TOPS
+    in_fp32, in_bf16 = bytes_in_words(trained)
+    return "".join(
+        [
+            line([(NAME_AT, RULE), (END, RULE)], FAINT),
+            tile(left, upper, f"{trained.sum:,}", "trained numbers", ACCENT),
+            tile(right, upper, f"{trained.percent:.3g} %", "of base + adapter"),
+            tile(left, lower, in_fp32, "adapter in fp32"),
+            tile(right, lower, in_bf16, "adapter in bf16"),
+        ]
     )
 
 
-def explore_targets(
-    parts: Mapping[str, tuple[int, int, int]], total: int, r: Sequence[int] = RANKS
-) -> Panel:
-    """Tick targets, choose r, and see `attach_view`; ranks above the shortest side of all parts are
-    left out.
+def bytes_in_words(trained: TrainedNumbers) -> tuple[str, str]:
+    """The adapter's size in float32 and in bfloat16: "13.6 MB", "6.82 MB"."""
+    return decimal_bytes(4 * trained.sum), decimal_bytes(2 * trained.sum)
+
+
+def in_words(trained: TrainedNumbers) -> str:
+    """What is trained, for the picture's line."""
+    in_fp32, in_bf16 = bytes_in_words(trained)
+    numbers = f"{trained.sum:,} trained of {trained.total:,} ({trained.percent:.3g} %)"
+    return f"{numbers}, {in_fp32} in fp32, {in_bf16} in bf16"
+
+
+def explore_targets(parts: Parts, total: int, r: Sequence[int] = RANKS) -> Panel:
+    """Tick targets, choose r, and see `target_view`.
+
+    parts and total: see there. Ranks above the shortest side of all parts are left out.
     """
-    presets = {"all-linear": list(parts), **group_by_half(parts)}
+    presets = {"all-linear": list(parts), **group_by_half(list(parts))}
     if {"q_proj", "v_proj"} <= set(parts):
         presets["q, v"] = ["q_proj", "v_proj"]
     shortest = min(min(d_out, d_in) for d_out, d_in, _ in parts.values())

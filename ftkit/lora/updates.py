@@ -1,35 +1,32 @@
-"""TODO header of lora.updates."""
+"""Single weights W of a model, and what tuning added to them: ΔW out of a model and into it.
+
+    weight(source, name)                one W (d_out, d_in), also without building the model
+    find_layer(source, part, layer)     the full name of layer 0's "q_proj", say
+    deltas(tuned, base, adapter=None)   {layer: ΔW} of a LoRA, or of full fine-tuning
+    add_updates(model, changes)         inside a `with` block, W + ΔW in place of W
+
+It reads and adds. What a ΔW looks like is `spectrum`'s subject, and what merging leaves of it
+`merge`'s. Notebooks 01, 10 and 13.
+"""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
 
 from .. import models
 from ..core.errors import UserError, nearest
-from .by_peft import check_names, is_attached
+from .by_peft import check_adapters, is_attached
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def weight(source, name: str):
-    """One weight matrix W (d_out, d_in), by its layer's name, such as
-    "model.layers.0.self_attn.q_proj".
+    from .by_peft import PeftModel
 
-    source: a model that is loaded, or "pocket", a directory or a hub id: then this tensor alone is
-    read from the safetensors, and the model is never built. A trailing ".weight" may be left out.
-    """
-    if hasattr(source, "named_parameters"):
-        known = {
-            models.plain_name(n): p.detach()
-            for n, p in source.named_parameters()
-            if ".lora_" not in n
-        }
-        label = find_matrix(known, name, type(source).__name__)
-        return matrix(known[label], label)
-    where = models.resolve(source)
-    files = models.tensor_names(where)
-    label = find_matrix(files, name, where)
-    return matrix(models.tensor(where, label, files[label]), label)
-
-
+# Some families hold several projections in one matrix: where each of them is then.
 FUSED = {
     "q_proj": "qkv_proj",
     "k_proj": "qkv_proj",
@@ -39,101 +36,133 @@ FUSED = {
 }
 
 
-def find(source, part: str, layer: int = 0) -> str:
-    """The full name of a layer's `part`, such as "q_proj": "model.layers.0.self_attn.q_proj"; the
-    fused one where a model fuses them.
+def weight(source: "PreTrainedModel | PeftModel | str | Path | None", name: str) -> Tensor:
+    """One weight matrix W (d_out, d_in), by its layer's name: "model.layers.0.self_attn.q_proj".
 
-    source: as in `weight`.
+    source: a loaded model; or "pocket", a directory or a hub id: then this tensor alone is read
+    from the safetensors, and the model is never built. name: with or without ".weight" at its end.
+    A name that is none, and a tensor that is no matrix, are a `UserError`.
     """
-    loaded = hasattr(source, "named_parameters")
-    names = models.linears(source) if loaded else models.tensor_names(models.resolve(source))
-    inside = [
-        models.plain_name(n).removesuffix(".weight")
-        for n in names
-        if f".{layer}." in n and ".lora_" not in n
-    ]
-    for end in (part, FUSED.get(part)):
-        if found := [n for n in inside if n.rpartition(".")[2] == end]:
-            return found[0]
-    known = sorted({n.rpartition(".")[2] for n in inside})
-    raise UserError(
-        f"there is no {part!r} in layer {layer}; it holds {', '.join(known) or 'nothing'}.{nearest(part, known)}"
-    )
+    if isinstance(source, nn.Module):
+        parameters = {
+            models.plain_name(label): parameter.detach()
+            for label, parameter in source.named_parameters()
+            if ".lora_" not in label
+        }
+        label = tensor_name(parameters, name, type(source).__name__)
+        return check_matrix(parameters[label], label)
+    where = models.resolve(source)
+    files = models.tensor_files(where)
+    label = tensor_name(files, name, where)
+    return check_matrix(models.read_tensor(where, label, files[label]), label)
 
 
-def find_matrix(known: Iterable[str], name: str, where: str) -> str:
-    """`name` or `name`.weight, whichever is known; else the nearest names."""
+def tensor_name(known: Iterable[str], name: str, where: str) -> str:
+    """`name` or `name`.weight, whichever is known; else a `UserError` with the nearest names."""
     known = list(known)
     for label in (name, f"{name}.weight"):
         if label in known:
             return label
-    close = difflib.get_close_matches(
-        name, [n.removesuffix(".weight") for n in known], n=3, cutoff=0.4
-    )
-    near = (
-        f"the nearest are {', '.join(close)}"
-        if close
-        else f"the first is {next(iter(known), 'none')}"
-    )
-    raise UserError(f"{where} has no weight {name!r} among its {len(known)} tensors; {near}.")
+    layers = [label.removesuffix(".weight") for label in known]
+    close = difflib.get_close_matches(name, layers, n=3, cutoff=0.4)
+    first = known[0] if known else "none"
+    hint = f"the nearest are {', '.join(close)}" if close else f"the first is {first}"
+    raise UserError(f"{where} has no weight {name!r} among its {len(known)} tensors; {hint}.")
 
 
-def matrix(W, label: str):
-    """W itself, if it is one: norms and biases are refused."""
+def check_matrix(W: Tensor, label: str) -> Tensor:
+    """W itself, if it is a matrix; norms and biases are refused."""
     if W.ndim != 2:
         raise UserError(
-            f"{label} has shape {tuple(W.shape)}, so it is no matrix (a norm or a bias); name a linear layer's weight."
+            f"{label} has shape {tuple(W.shape)}, so it is no matrix (a norm or a bias); "
+            "name a linear layer's weight."
         )
     return W
 
 
-def deltas(tuned, base=None) -> dict:
-    """ΔW of every tuned linear layer by name, in the shape of its weight: (d_out, d_in), or (d_in,
-    d_out) in GPT-2's Conv1D.
+def find_layer(source: "PreTrainedModel | str | Path | None", part: str, layer: int = 0) -> str:
+    """The full name of a layer's `part`: "model.layers.0.self_attn.q_proj" for "q_proj".
+
+    Where a model fuses that part with others, it is the fused one's name. source: as in `weight`.
+    A part that the layer does not have is a `UserError` with the nearest one.
+    """
+    # all names inside that layer, without peft's own
+    if isinstance(source, nn.Module):
+        names = models.linears(source)
+    else:
+        names = models.tensor_files(models.resolve(source))
+    inside = [
+        models.plain_name(name).removesuffix(".weight")
+        for name in names
+        if f".{layer}." in name and ".lora_" not in name
+    ]
+
+    # the part itself comes before the fused one that may hold it
+    for ending in (part, FUSED.get(part)):
+        for name in inside:
+            if name.rpartition(".")[2] == ending:
+                return name
+
+    known = sorted({name.rpartition(".")[2] for name in inside})
+    raise UserError(
+        f"there is no {part!r} in layer {layer}; it holds {', '.join(known) or 'nothing'}."
+        f"{nearest(part, known)}"
+    )
+
+
+def deltas(
+    tuned: "PreTrainedModel | PeftModel",
+    base: "PreTrainedModel | None" = None,
+    adapter: str | None = None,
+) -> dict[str, Tensor]:
+    """{layer: ΔW} of every linear layer that tuning changed, in the shape of its weight.
+
+    That shape is (d_out, d_in), or (d_in, d_out) in GPT-2's Conv1D.
 
     tuned: a peft model, whose ΔW = (alpha/r) · B A; or a fully tuned one, whose ΔW = W − W of the
-    untouched `base`.
+    untouched `base`. adapter: whose ΔW, where there are several; None takes the one that is on.
     """
     if is_attached(tuned):
-        changed = {n: m for n, m in tuned.named_modules() if hasattr(m, "get_delta_weight")}
-        return {
-            models.plain_name(n): m.get_delta_weight(m.active_adapters[0]).detach()
-            for n, m in changed.items()
-        }
+        return adapter_deltas(tuned, adapter or tuned.active_adapters[0])
+    if adapter is not None:
+        check_adapters(tuned, [adapter])
     if base is None or base is tuned:
         raise UserError(
-            "after full fine-tuning ΔW is W minus the old W: give the untouched base too, such as base=models.load()[0]."
+            "after full fine-tuning ΔW is W minus the old W: give the untouched base too, "
+            "such as base=models.load()[0]."
         )
     old = models.linears(base)
     return {
-        name: m.weight.detach() - old[name].weight.detach()
-        for name, m in models.linears(tuned).items()
+        name: layer.weight.detach() - old[name].weight.detach()
+        for name, layer in models.linears(tuned).items()
+    }
+
+
+def adapter_deltas(model: "PeftModel", adapter: str) -> dict[str, Tensor]:
+    """{layer: ΔW = (alpha/r) · B A} of the layers that this adapter changes, by peft."""
+    check_adapters(model, [adapter])
+    return {
+        models.plain_name(name): module.get_delta_weight(adapter).detach()
+        for name, module in model.named_modules()
+        if hasattr(module, "get_delta_weight") and adapter in module.lora_A
     }
 
 
 @contextmanager
-def add_updates(model, changes: Mapping) -> Iterator:
-    """`model` with W + ΔW in the named linear layers inside the block, and with the very same W
-    again after it.
+def add_updates(
+    model: "PreTrainedModel", changes: Mapping[str, Tensor]
+) -> Iterator["PreTrainedModel"]:
+    """`model` with W + ΔW in the named layers inside the block, and the very same W after it.
+
+    changes: {layer: ΔW in the shape of its weight}, as `deltas` gives them.
     """
     layers = models.linears(model)
-    if unknown := [n for n in changes if n not in layers]:
-        raise UserError(
-            f"the model has no linear layer {unknown[0]!r}.{nearest(unknown[0], layers)}"
-        )
-    with models.replace_weights(
-        {
-            layers[name].weight: layers[name].weight.detach() + change
-            for name, change in changes.items()
-        }
-    ):
+    for name in changes:
+        if name not in layers:
+            raise UserError(f"the model has no linear layer {name!r}.{nearest(name, layers)}")
+    tuned = {}
+    for name, change in changes.items():
+        W = layers[name].get_parameter("weight")
+        tuned[W] = W.detach() + change
+    with models.replace_weights(tuned):
         yield model
-
-
-def adapter_updates(model, name: str) -> dict:
-    """ΔW of every layer that the adapter `name` changes, by layer."""
-    check_names(model, [name])
-    layers = {
-        models.plain_name(n): m for n, m in model.named_modules() if hasattr(m, "get_delta_weight")
-    }
-    return {n: m.get_delta_weight(name).detach() for n, m in layers.items() if name in m.lora_A}

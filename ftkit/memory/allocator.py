@@ -1,6 +1,66 @@
-"""TODO header of memory.allocator."""
+"""CUDA's caching allocator in small: how much it reserves for what a step takes and gives back.
+
+    Allocator().run(events)    reserved bytes at the end, which is also their peak
+
+It sees (storage, bytes) alone, as a `storages.Tape` writes them down; which part of a step they are
+and how much is in use at once is the tape's business. Without torch. Notebook 04.
+"""
+
+from typing import NamedTuple
 
 from .step import UNIT
+
+MIB = 2**20
+# A request of up to SMALL bytes is cut from a segment of 2 MiB, one below MEDIUM from one of 20.
+SMALL, MEDIUM = MIB, 10 * MIB
+SMALL_SEGMENT, MEDIUM_SEGMENT, LARGE_UNIT = 2 * MIB, 20 * MIB, 2 * MIB
+
+
+class Block(NamedTuple):
+    """A piece of a segment."""
+
+    size: int  # bytes
+    free: bool
+
+
+class Segment:
+    """What the allocator got from CUDA at once: blocks by where they start, without gaps."""
+
+    def __init__(self, size: int, *, small: bool):
+        self.small = small
+        self.blocks = {0: Block(size, free=True)}
+
+    def free_blocks(self, size: int) -> list[tuple[int, int]]:
+        """(size, start) of every free block that has at least `size` bytes."""
+        return [
+            (block.size, start)
+            for start, block in self.blocks.items()
+            if block.free and block.size >= size
+        ]
+
+    def take(self, start: int, size: int) -> None:
+        """Use the free block at `start`, and leave free what is worth keeping of it."""
+        left = self.blocks[start].size - size
+        worth_keeping = left >= UNIT if self.small else left > SMALL
+        if worth_keeping:
+            self.blocks[start + size] = Block(left, free=True)
+            self.blocks[start] = Block(size, free=False)
+        else:
+            self.blocks[start] = Block(size + left, free=False)
+
+    def give_back(self, start: int) -> None:
+        """Free the block at `start`, and join it with free neighbours."""
+        self.blocks[start] = Block(self.blocks[start].size, free=True)
+        joined: dict[int, Block] = {}
+        last = 0
+        for place in sorted(self.blocks):
+            block = self.blocks[place]
+            if joined and block.free and joined[last].free:
+                joined[last] = Block(joined[last].size + block.size, free=True)
+            else:
+                joined[place] = block
+                last = place
+        self.blocks = joined
 
 
 class Allocator:
@@ -13,65 +73,49 @@ class Allocator:
     are never given back. (torch, c10/cuda/CUDACachingAllocator.cpp)
     """
 
-    SMALL, MEDIUM, MIB = 2**20, 10 * 2**20, 2**20
-
     def __init__(self):
-        self.reserved = 0
-        self.blocks: dict[
-            int, dict[int, tuple[int, bool]]
-        ] = {}  # {segment: {start: (bytes, free)}}
-        self.small: dict[int, bool] = {}
-        self.where: dict[int, list[tuple[int, int]]] = {}
+        self.reserved = 0  # bytes
+        self.segments: list[Segment] = []
+        self.places: dict[int, list[tuple[int, int]]] = {}  # {storage: (segment, start) of each}
 
     def run(self, events: list[tuple[int, int]]) -> int:
-        """What is reserved after all events, which is its peak."""
-        for key, size in events:
+        """Bytes that are reserved after all events, which is their peak.
+
+        events: (storage, bytes taken or, below 0, given back), in their order.
+        """
+        for storage, size in events:
             if size > 0:
-                self.where.setdefault(key, []).append(self.allocate(size))
+                self.places.setdefault(storage, []).append(self.allocate(size))
             else:
-                self.free(*self.where[key].pop())
+                segment, start = self.places[storage].pop()
+                self.segments[segment].give_back(start)
         return self.reserved
 
     def allocate(self, size: int) -> tuple[int, int]:
-        """(segment, start) of a block."""
-        small = size <= self.SMALL
-        free = [
-            (n, segment, start)
-            for segment, blocks in self.blocks.items()
-            if self.small[segment] is small
-            for start, (n, is_free) in blocks.items()
-            if is_free and n >= size
+        """(number of the segment, start) of a block of `size` bytes, now in use."""
+        small = size <= SMALL
+        # The smallest free block that is large enough, of the oldest segment among equals.
+        candidates = [
+            (free, number, start)
+            for number, segment in enumerate(self.segments)
+            if segment.small is small
+            for free, start in segment.free_blocks(size)
         ]
-        if free:
-            have, segment, start = min(free)
+        if candidates:
+            _, number, start = min(candidates)
         else:
-            have = (
-                2 * self.MIB
-                if small
-                else 20 * self.MIB
-                if size < self.MEDIUM
-                else -(-size // (2 * self.MIB)) * 2 * self.MIB
-            )
-            segment, start = len(self.blocks), 0
-            self.blocks[segment], self.small[segment] = {}, small
-            self.reserved += have
-        left = have - size
-        split = left >= UNIT if small else left > self.SMALL
-        self.blocks[segment][start] = (size if split else have, False)
-        if split:
-            self.blocks[segment][start + size] = (left, True)
-        return segment, start
+            number, start = self.reserve(size, small=small), 0
+        self.segments[number].take(start, size)
+        return number, start
 
-    def free(self, segment: int, start: int) -> None:
-        """Give a block back, and join it with free neighbours."""
-        blocks = self.blocks[segment]
-        blocks[start] = (blocks[start][0], True)
-        joined: dict[int, tuple[int, bool]] = {}
-        for place in sorted(blocks):
-            size, is_free = blocks[place]
-            last = next(reversed(joined), None)
-            if is_free and last is not None and joined[last][1]:
-                joined[last] = (joined[last][0] + size, True)
-            else:
-                joined[place] = (size, is_free)
-        self.blocks[segment] = joined
+    def reserve(self, size: int, *, small: bool) -> int:
+        """The number of a new segment that has room for `size` bytes."""
+        if small:
+            length = SMALL_SEGMENT
+        elif size < MEDIUM:
+            length = MEDIUM_SEGMENT
+        else:
+            length = -(-size // LARGE_UNIT) * LARGE_UNIT
+        self.segments.append(Segment(length, small=small))
+        self.reserved += length
+        return len(self.segments) - 1

@@ -109,7 +109,7 @@ def memory_view(ledger, card: str, limit: float) -> Drawing:
     side = "end" if edge > LEFT + WIDE / 2 else "start"
     parts = [
         stack(ledger, frame, 66, 38),
-        box(edge, 63, end - edge, 44, "none", ACCENT, 2) if left < 0 else "",
+        box(edge, 63, end - edge, 44, "none", (ACCENT, 2)) if left < 0 else "",
         line([(edge, 56), (edge, 110)], INK, 2, "4 3"),
         words(
             edge + (-6 if side == "end" else 6),
@@ -133,7 +133,7 @@ def memory_view(ledger, card: str, limit: float) -> Drawing:
     return drawing(s.name, parts, text, f"{how}, {more}")
 
 
-def explore_steps(ledgers: Mapping[str, object], title: str) -> Drawing:
+def steps_view(ledgers: Mapping[str, object], title: str) -> Drawing:
     """One bar for each named ledger, six at most, on one axis."""
     top = axis_end(max(ledger.peak for ledger in ledgers.values()))
     step = 210 / len(ledgers)

@@ -1,72 +1,90 @@
-"""Predict the peak memory of one training step from a config, by arithmetic: nothing is built,
-torch is not imported.
+"""Predict the peak memory of one training step by arithmetic on a config; no torch, no model.
 
-    peak = what lives all the time (weights, quantization state, adapter, optimizer) + the worst moment of the step
+    predict(source, **options)    the `Ledger` of one step
+    bytes_kept(step)              what one layer keeps for its backward pass, per token
 
-What a layer keeps for its backward pass is a sum over its tensors (`kept`), so are the moments at
-which the step can peak (`moments`). Every view of a step, this formula, `trace` and `measure`,
-gives the same record, a `Ledger`.
+    peak = what stands all the time (weights, quantization state, adapter, optimizer)
+           + the worst moment of the step
 
-Left out: mixtures of experts, dropout, padding masks, several GPUs, torch.compile, kernels that
-fuse a whole layer, and what lies outside torch's allocator (the CUDA context, NCCL).
+Every tensor that stands, that a layer keeps or that the step holds for a moment is a line below.
+`fake_step.py` runs the same step on fake tensors and `real_step.py` for real; both say how far the
+formula is off. Left out: mixtures of experts, dropout, padding masks, several GPUs, torch.compile,
+kernels that fuse a whole layer, and what lies outside torch's allocator (the CUDA context, NCCL).
+Notebook 04.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import lora
-from ..core.errors import UserError
-from ..models import architecture
-from .step import PARTS, TILE, UNIT, WORKSPACE, Ledger, Step, make_step, refuse_experts, width
+from .sizes import Tensors
+from .step import (
+    PARTS,
+    TILE_TOKENS,
+    TILE_WORDS,
+    UNIT,
+    WORKSPACE,
+    Ledger,
+    Step,
+    make_ledger,
+    make_step,
+)
 
+if TYPE_CHECKING:
+    from .sizes import Source
 
-@dataclass(frozen=True)
-class Sizes:
-    """The widths of a decoder of the Llama family, read off its weights."""
-
-    h: int  # of the residual stream
-    q: int  # of all query heads
-    kv: int  # of all key heads
-    f: int  # inside the MLP
-    heads: int
-    layers: int
-    vocab: int
-    sides: dict[
-        str, tuple[int, int]
-    ]  # (d_out, d_in) of every linear layer of a block, by the end of its name
-    places: tuple[str, ...]  # the full names of those in the first layer
-    others: tuple[tuple[int, int], ...]  # (numbers, copies) of every weight that is none
-    norms: int  # on the residual stream, in one layer
-    qk: int  # numbers a token of the normalised queries and keys
-    fused: bool
-    tied: bool
-    gemma: bool
-    capped: bool
-    post: bool  # norms behind attention and MLP
+FLOAT32 = 4  # bytes of one number, as of all constants here
+# NF4 as bitsandbytes stores it: a scale for 64 numbers and a second one for 256 scales.
+NF4_BLOCK, SCALE_BLOCK = 64, 256
+NF4_LEVELS, SCALE_LEVELS = 16, 256  # in the tables that every weight has a copy of
+# 8-bit Adam as bitsandbytes has it: a scale for 256 numbers, and small tensors in float32.
+ADAM_BLOCK, ADAM_SMALL = 256, 4096
 
 
-def sizes(config: dict) -> Sizes:
-    """What the formula needs to know of an architecture; refuses what it does not model."""
-    weights = architecture.shapes(config)
-    refuse_experts(config, weights)
-    by = {w.part: w for w in weights}
-    if "self_attn.o_proj" not in by:
-        raise UserError(
-            f"the formula knows the Llama family, and model_type is {config['model_type']!r}; trace it: --trace, or trace.trace()."
+def predict(source: "Source | Step", **options: Any) -> Ledger:
+    """The `Ledger` of one training step by formula: what stands, and the largest of six phases.
+
+    source: what `models.architecture.read` takes: a name in data/configs, a config.json, a
+    directory, a hub id, a config, a model; or a `Step`.
+    options: the fields of `Step`: method, rank, targets, seq, batch, checkpointing, dtype,
+    autocast, adapter_dtype, attention, optimizer, double_quant, kbit_prepare, loss, device.
+
+    Raises UserError for a wrong option, and for all but dense decoders of the Llama family.
+    """
+    step = make_step(source, **options)
+    standing = standing_bytes(step)
+    phases = {phase: {**standing, **parts} for phase, parts in passing_bytes(step).items()}
+    return make_ledger(step, "formula", phases)
+
+
+# What stands through the whole step, in bytes.
+
+
+def standing_bytes(step: Step) -> dict[str, int]:
+    """By part what lives all through the step; 0 for the parts that come and go."""
+    sizes = step.sizes
+    standing = dict.fromkeys(PARTS, 0)
+
+    # Embeddings, norms and head; kbit_prepare makes all of them float32.
+    others = allocated(sizes.others, lambda numbers: step.stream_bytes * numbers)
+    # The linear layers of the blocks, in four bits with their scales or as they are.
+    if step.method == "qlora":
+        linear = allocated(sizes.linear, lambda numbers: numbers / 2)
+        standing["quant_state"] = allocated(
+            sizes.linear, lambda numbers: quant_state(numbers, double=step.double_quant)
         )
-    o, down = by["self_attn.o_proj"], by["mlp.down_proj"]
-    fused = "self_attn.qkv_proj" in by
-    kv = (by["self_attn.qkv_proj"].d_out - o.d_in) // 2 if fused else by["self_attn.k_proj"].d_out
-    linear = [w for w in weights if w.kind == "linear"]
-    return Sizes(
-        o.d_out, o.d_in, kv, down.d_in, config["num_attention_heads"], len(down.layers), weights[0].d_out,
-        sides={w.part.rpartition(".")[2]: (w.d_out, w.d_in) for w in linear},
-        places=tuple(w.name.replace("*", "0") for w in linear),
-        others=tuple((w.d_out * w.d_in, w.copies) for w in weights if w.kind != "linear"),
-        norms=sum(w.part.endswith("layernorm") for w in weights),
-        qk=o.d_in + kv if "self_attn.q_norm" in by else 0,
-        fused=fused, tied=not any(w.kind == "head" for w in weights), gemma=config["model_type"].startswith("gemma"),
-        capped=bool(config.get("final_logit_softcapping")), post="post_feedforward_layernorm" in by,
-    )  # fmt: skip
+    else:
+        linear = allocated(sizes.linear, lambda numbers: step.weight_bytes * numbers)
+    standing["weights"] = others + linear
+
+    # What trains beside the weights, and the optimizer's state of whatever trains.
+    trained = step.trained_bytes
+    if step.method != "full":
+        standing["adapter"] = allocated(step.trained_tensors, lambda numbers: trained * numbers)
+    standing["optimizer"] = allocated(
+        step.trained_tensors, lambda numbers: adam_state(numbers, trained, step.optimizer)
+    )
+    standing["workspace"] = WORKSPACE if step.device == "cuda" else 0
+    return standing
 
 
 def round_up(size: float) -> int:
@@ -74,306 +92,393 @@ def round_up(size: float) -> int:
     return -(-int(size) // UNIT) * UNIT
 
 
-def standing_bytes(s: Step, m: Sizes) -> dict[str, int]:
-    """What lives all through the step: weights, quantization state, adapter and the optimizer's
-    state.
-    """
-    linear = [(d_out * d_in, m.layers) for d_out, d_in in m.sides.values()]
-    trained = trained_tensors(s, m)
-    own, low = width(s.dtype), width(s.adapter_dtype)
-    found = dict.fromkeys(PARTS, 0)
-    # The head of a kbit_prepare'd model is float32 as well, so that it is among the others.
-    found["weights"] = total(m.others, lambda n: s.stream * n)
-    if s.method == "qlora":
-        found["weights"] += total(linear, lambda n: n / 2)
-        found["quant_state"] = total(linear, lambda n: quant_state(n, s.double_quant))
-    else:
-        found["weights"] += total(linear, lambda n: own * n)
-    if s.method != "full":
-        found["adapter"] = total(trained, lambda n: low * n)
-    found["optimizer"] = total(trained, lambda n: optimizer_state(n, trained_width(s), s.optimizer))
-    found["workspace"] = WORKSPACE if s.device == "cuda" else 0
-    return found
-
-
-def total(tensors, bytes_of) -> int:
-    """Σ copies · bytes of (numbers, copies), each tensor as the allocator hands it out."""
+def allocated(tensors: Iterable[Tensors], bytes_of: Callable[[int], float]) -> int:
+    """Σ copies · bytes_of(numbers), each tensor as the allocator hands it out."""
     return sum(copies * round_up(bytes_of(numbers)) for numbers, copies in tensors)
 
 
-def trained_tensors(s: Step, m: Sizes) -> list[tuple[int, int]]:
-    """(numbers, copies) of every tensor that is trained: all weights, or A (r, d_in) and B (d_out,
-    r) of every target.
+def quant_state(numbers: int, *, double: bool) -> int:
+    """bitsandbytes' NF4 state of one weight.
+
+    A float32 absmax for 64 numbers, 32/64 = 0.5 bits per number; with double quantization it has 8
+    bits and a float32 for 256 of them, 8/64 + 32/(64 · 256) = 0.127 bits (Dettmers et al. 2023, §3).
     """
-    if s.method == "full":
-        return [*m.others, *((d_out * d_in, m.layers) for d_out, d_in in m.sides.values())]
-    return [(s.rank * side, m.layers) for name in picked(s, m) for side in m.sides[name]]
-
-
-def trained_width(s: Step) -> int:
-    """Bytes of one trained number."""
-    return width(s.dtype if s.method == "full" else s.adapter_dtype)
-
-
-def picked(s: Step, m: Sizes) -> list[str]:
-    """The ends of the names that the adapter targets."""
-    if s.method == "full":
-        return []
-    ends = [name.rpartition(".")[2] for name in lora.choose_layers(m.places, s.targets)]
-    lora.check_rank(s.rank, min(min(m.sides[end]) for end in ends))
-    return ends
-
-
-def quant_state(numbers: int, double: bool) -> int:
-    """bitsandbytes' NF4 state of one weight: a float32 absmax for 64 numbers and a table of 16.
-
-    With double quantization absmax has 8 bits, with a float32 for 256 of them, one offset and a
-    table of 256 (Dettmers et al. 2023, §3): 8/64 + 32/(64 · 256) = 0.127 bits a number instead of
-    32/64 = 0.5.
-    """
-    blocks = numbers / 64
+    scales = numbers / NF4_BLOCK
+    levels = round_up(FLOAT32 * NF4_LEVELS)
     if not double:
-        return round_up(4 * blocks) + round_up(4 * 16)
-    return (
-        round_up(blocks)
-        + round_up(4 * blocks / 256)
-        + round_up(4 * 16)
-        + round_up(4)
-        + round_up(4 * 256)
-    )
+        return round_up(FLOAT32 * scales) + levels
+    second_scales = round_up(FLOAT32 * scales / SCALE_BLOCK)
+    offset = round_up(FLOAT32)
+    scale_levels = round_up(FLOAT32 * SCALE_LEVELS)
+    return round_up(scales) + second_scales + levels + offset + scale_levels
 
 
-def optimizer_state(numbers: int, own: int, optimizer: str) -> int:
-    """Adam's two moments of one tensor: in its own dtype, or in 8 bits with a float32 for 256
-    numbers; torch counts steps besides.
+def adam_state(numbers: int, own: int, optimizer: str) -> int:
+    """Adam's two moments of one tensor, whose numbers have `own` bytes.
+
+    torch keeps them in the tensor's dtype, and counts the steps besides; bitsandbytes in 8 bits
+    with a float32 for 256 numbers.
     """
     if optimizer in ("adamw", "adamw_foreach"):
-        return 2 * round_up(own * numbers) + UNIT
-    if numbers < 4096:
-        return 2 * round_up(4 * numbers)
-    return 2 * (round_up(numbers) + round_up(4 * -(-numbers // 256)))
+        count = UNIT
+        return 2 * round_up(own * numbers) + count
+    if numbers < ADAM_SMALL:
+        return 2 * round_up(FLOAT32 * numbers)
+    scales = -(-numbers // ADAM_BLOCK)
+    return 2 * (round_up(numbers) + round_up(FLOAT32 * scales))
 
 
-def bytes_kept(s: Step, m: Sizes) -> dict[str, int]:
-    """Bytes a token that one layer keeps for its backward pass, by tensor.
+# What one layer keeps for its backward pass, in bytes per token.
 
-    norms: the float32 copy and one factor a row (and the normalised row where the norm's weight is
-    trained).
-    attention: q, k, v as they enter the kernel, its output and a float32 a head; eager keeps the
-    probabilities, seq a head.
-    mlp: gate, its activation, up. inputs, down_input: what linear layers whose weight or adapter is
-    trained were given: one for layers that share it, a copy for each where a cast stands between.
-    low_rank: A x, r a target.
+
+def bytes_kept(step: Step) -> dict[str, int]:
+    """Bytes per token that one layer keeps for its backward pass, by group of tensors.
+
+    norms        the float32 copy of a row, one factor per row; and the normalised row where the
+                 norm's weight trains
+    attention    what enters the kernel, its output, and what it keeps of the softmax
+    mlp          gate, its activation, up
+    inputs       what the linear layers that train were given, but for the down projection
+    down_input   what the down projection was given, the product of gate and up
+    low_rank     A x of every adapter
     """
-    R, c, a, M = s.stream, s.compute, width(s.adapter_dtype), linear_output(s)
-    heads_width = c if s.autocast else R
-    ends = picked(s, m)
-
-    def inputs(names: tuple[str, ...], wide: int, own: int, saved: bool = False) -> int:
-        """`saved`: the tensor is kept anyway, by what made it."""
-        if s.method == "full":
-            n, cast, copy = len(set(names) & set(m.sides)), bool(s.autocast) and own != c, c
-        else:
-            n, cast, copy = len(set(names) & set(ends)), casts(s, own), c if s.autocast else a
-        return n * wide * copy if cast else bool(n and not saved) * wide * own
-
-    attention = heads_width * 2 * (m.q + m.kv) + 4 * m.heads
-    if s.attention == "eager":
-        repeated = 2 * (m.q if m.kv != m.q else m.kv)  # keys and values once for every query head
-        attention = heads_width * (2 * m.q + repeated) + probability(heads_width) * m.heads * s.seq
-    if m.fused and heads_width == M:
-        attention += M * (
-            m.q + m.kv
-        )  # the values are a view that keeps queries and keys alive, unless autocast copies them
-    kernels_own = (
-        not m.fused or s.attention == "eager"
-    )  # else the output projection is given a rearranged copy of it
-    normalised = (4 if m.gemma else R) if s.method == "full" else 0
+    sizes = step.sizes
+    stream, output = step.stream_bytes, output_bytes(step)
+    queries_keys_values = ("q_proj", "k_proj", "v_proj", "qkv_proj")
+    gate_and_up = ("gate_proj", "up_proj", "gate_up_proj")
+    inputs = input_bytes(step, queries_keys_values, sizes.hidden, stream)
+    inputs += input_bytes(step, gate_and_up, sizes.hidden, stream)
+    # The output projection reads what attention keeps anyway, unless it is given a rearranged copy.
+    if not sizes.fused or step.attention == "eager":
+        inputs += input_bytes(step, ("o_proj",), sizes.query, heads_bytes(step), kept_anyway=True)
+    else:
+        inputs += input_bytes(step, ("o_proj",), sizes.query, heads_bytes(step))
     return {
-        "norms": m.norms * (m.h * (4 + normalised) + 4)
-        + m.qk * (4 + normalised)
-        + 8 * m.heads * bool(m.qk),
-        "attention": attention,
-        "mlp": 3 * M * m.f,
-        "inputs": inputs(("q_proj", "k_proj", "v_proj", "qkv_proj"), m.h, R)
-        + inputs(("gate_proj", "up_proj", "gate_up_proj"), m.h, R)
-        + inputs(("o_proj",), m.q, heads_width, saved=kernels_own),
-        "down_input": inputs(("down_proj",), m.f, M),
-        "low_rank": len(ends) * s.rank * (c if s.autocast else a),
+        "norms": norm_bytes(step),
+        "attention": attention_bytes(step),
+        "mlp": 3 * output * sizes.inner,
+        "inputs": inputs,
+        "down_input": input_bytes(step, ("down_proj",), sizes.inner, output),
+        "low_rank": low_rank_bytes(step),
     }
 
 
-def probability(heads_width: int) -> int:
-    """Bytes of one attention probability: float32 out of the softmax, and a copy where the kernel
-    that follows takes 16 bits.
+def heads_bytes(step: Step) -> int:
+    """Bytes of one number of queries, keys and values as they enter the attention kernel."""
+    return step.compute_bytes if step.autocast else step.stream_bytes
+
+
+def output_bytes(step: Step) -> int:
+    """Bytes of one number that a linear layer gives; bitsandbytes' gives the dtype it was given."""
+    return step.stream_bytes if step.method == "qlora" else step.compute_bytes
+
+
+def norm_bytes(step: Step) -> int:
+    """What the norms of a layer keep per token."""
+    sizes = step.sizes
+    float32_copy, factor = FLOAT32, FLOAT32
+    # The normalised row serves the gradient of the norm's weight.
+    normalised = 0
+    if step.method == "full":
+        normalised = FLOAT32 if sizes.norms_in_float32 else step.stream_bytes
+    per_number = float32_copy + normalised
+    on_stream = sizes.norms * (per_number * sizes.hidden + factor)
+    if not sizes.normed_heads:
+        return on_stream
+    # Norms on queries and keys have a factor per head of either.
+    return on_stream + per_number * sizes.normed_heads + 2 * factor * sizes.heads
+
+
+def attention_bytes(step: Step) -> int:
+    """What attention keeps per token."""
+    sizes, number = step.sizes, heads_bytes(step)
+    if step.attention == "eager":
+        # Query and output; keys and values, repeated once for every query head.
+        rows = number * (2 * sizes.query + 2 * sizes.query)
+        # A row of probabilities per head.
+        softmax = probability_bytes(number) * sizes.heads * step.seq
+    else:
+        # Query and output; keys and values.
+        rows = number * (2 * sizes.query + 2 * sizes.key)
+        # The logarithm of the softmax's sum per head.
+        softmax = FLOAT32 * sizes.heads
+    # Values out of a fused layer are a view of its output, which stays alive with its queries and
+    # keys, unless autocast copies them.
+    view = 0
+    if sizes.fused and number == output_bytes(step):
+        view = number * (sizes.query + sizes.key)
+    return rows + softmax + view
+
+
+def probability_bytes(number: int) -> int:
+    """Bytes of one attention probability: float32 out of the softmax, and a copy for the kernel
+    that follows where that takes 16 bits.
     """
-    return 4 if heads_width == 4 else 4 + heads_width
+    return FLOAT32 if number == FLOAT32 else FLOAT32 + number
 
 
-def linear_output(s: Step) -> int:
-    """Bytes of one number that a linear layer gives; bitsandbytes' gives what it was given."""
-    return s.stream if s.method == "qlora" else s.compute
+def input_bytes(
+    step: Step, readers: tuple[str, ...], width: int, stored: int, *, kept_anyway: bool = False
+) -> int:
+    """What the trained ones of the linear layers `readers` keep of their common input per token.
 
-
-def casts(s: Step, own: int) -> bool:
-    """Whether an adapter gets a copy of an input whose numbers have `own` bytes.
-
-    peft casts it to the adapter's dtype, but on a quantized base leaves that to autocast.
+    width: numbers per token; stored: bytes of each; kept_anyway: by what made it. They keep it
+    once together, or a copy for each where a cast stands between.
     """
-    a = width(s.adapter_dtype)
-    if s.autocast and s.method == "qlora":
-        return own != s.compute
-    return a != own or bool(s.autocast and a != s.compute)
+    trained = len(set(readers) & set(step.trained_layers))
+    if trained and casts_input(step, stored):
+        cast = step.compute_bytes if step.autocast else step.adapter_bytes
+        return trained * width * cast
+    return width * stored if trained and not kept_anyway else 0
 
 
-def moments(s: Step, m: Sizes, layer: dict[str, int]) -> dict[str, int]:
-    """Bytes that the backward pass of one layer needs for a moment beside what the layer keeps, at
-    each place where that can peak.
+def casts_input(step: Step, stored: int) -> bool:
+    """Whether a layer that trains gets a copy of an input whose numbers have `stored` bytes.
+
+    Autocast makes one for a weight. For an adapter peft casts the input to the adapter's dtype, but
+    on a quantized base leaves that to autocast.
     """
-    R, c, M, T = s.stream, s.compute, linear_output(s), s.tokens
-    down = layer["down_input"]
-    cut = (
-        3 * M * m.f + down + 4 * m.h
-    )  # what belongs to the MLP and its norm is gone when attention's turn comes
-    heads_width = c if s.autocast else R
-    weight = (
-        round_up(c * m.f * m.h * (2 if m.fused else 1)) + round_up(4 * m.f * m.h / 64)
-        if s.method == "qlora"
-        else 0
-    )
-    found = {
-        # Three gradients as wide as the MLP: of the product and of its two factors.
-        "mlp product": (3 * M * m.f - down + R * m.h) * T,
-        "down projection": (M * m.f + R * m.h) * T + weight,
-        "attention": (4 * m.q + 2 * heads_width * (m.q + m.kv) + 2 * R * m.h - cut) * T,
+    by_autocast = bool(step.autocast) and stored != step.compute_bytes
+    if step.method == "full" or (step.autocast and step.method == "qlora"):
+        return by_autocast
+    adapter = step.adapter_bytes
+    return adapter != stored or bool(step.autocast and adapter != step.compute_bytes)
+
+
+def low_rank_bytes(step: Step) -> int:
+    """A x, r numbers for every target, per token."""
+    if step.method == "full":
+        return 0
+    number = step.compute_bytes if step.autocast else step.adapter_bytes
+    return len(step.trained_layers) * step.rank * number
+
+
+# What the backward pass of one layer and the loss need for a moment, in bytes.
+
+
+def backward_bytes(step: Step, kept: dict[str, int]) -> int:
+    """The most that the backward pass of one layer needs beside what the layer keeps (`kept`)."""
+    sizes, stream, output = step.sizes, step.stream_bytes, output_bytes(step)
+    gradient_of_row = stream * sizes.hidden
+    three_as_wide_as_mlp = 3 * output * sizes.inner
+    moments = {
+        # Gradients of the product and of its two factors; the product itself is gone.
+        "mlp product": three_as_wide_as_mlp - kept["down_input"] + gradient_of_row,
+        "down projection": output * sizes.inner + gradient_of_row,
+        # What belongs to the MLP and its norm is gone when attention's turn comes.
+        "attention": attention_gradient_bytes(step)
+        - (three_as_wide_as_mlp + kept["down_input"] + FLOAT32 * sizes.hidden),
     }
-    if m.kv != m.q:
-        found["attention"] += 2 * heads_width * m.q * T  # dK and dV for all heads
-    if s.attention == "eager":
-        # The probabilities, their gradient, its product with them and the result, all float32.
-        found["attention"] = ((16 - probability(heads_width)) * m.heads * s.seq - cut) * T
-    if s.checkpointing and "down_proj" in picked(s, m) and s.method == "lora" and casts(s, M):
-        found["cast of the product"] = ((M + width(s.adapter_dtype)) * m.f + 5 * R * m.h) * T
-    if m.post:
-        found["norm behind the mlp"] = (5 * 4 + R) * m.h * T
-    return found
+    adapts_down = step.method == "lora" and "down_proj" in step.trained_layers
+    if step.checkpointing and adapts_down and casts_input(step, output):
+        # The product in its own dtype and in the adapter's, and five rows.
+        both = (output + step.adapter_bytes) * sizes.inner
+        moments["cast of the product"] = both + 5 * gradient_of_row
+    if sizes.norm_behind_mlp:
+        # Five float32 rows inside the norm, and the gradient of its input.
+        moments["norm behind the mlp"] = (5 * FLOAT32 + stream) * sizes.hidden
+    in_bytes = {moment: per_token * step.tokens for moment, per_token in moments.items()}
+    in_bytes["down projection"] += dequantized_bytes(step)
+    return max(in_bytes.values())
 
 
-def loss_bytes(s: Step, m: Sizes) -> tuple[int, int]:
-    """What head and loss need at most in the forward and in the backward pass.
+def attention_gradient_bytes(step: Step) -> int:
+    """What the backward pass of attention needs per token."""
+    sizes, number = step.sizes, heads_bytes(step)
+    if step.attention == "eager":
+        # The probabilities, their gradient, its product with them and the result, all float32;
+        # the probabilities themselves are kept already.
+        four = 4 * FLOAT32 - probability_bytes(number)
+        return four * sizes.heads * step.seq
+    sum_of_dq = FLOAT32 * sizes.query
+    gradients = number * (2 * sizes.query + 2 * sizes.key)
+    rows = 2 * step.stream_bytes * sizes.hidden
+    # dK and dV for all query heads, before those that share a key head are added up.
+    repeated = 2 * number * sizes.query if sizes.key != sizes.query else 0
+    return sum_of_dq + gradients + rows + repeated
 
-    In transformers 10 and 12 bytes for every token and word of the vocabulary: the logits in 16
-    bits and in float32 and their log-softmax; that, and two gradients of its size. held: the 16-bit
-    logits stay besides. tiled: one tile of logits, and in the backward pass the gradients of hidden
-    states and of a trained head in float32.
+
+def dequantized_bytes(step: Step) -> int:
+    """The largest matrix of a quantized layer brought back to 16 bits, and its scales to float32."""
+    if step.method != "qlora":
+        return 0
+    numbers = step.sizes.inner * step.sizes.hidden
+    matrices = 2 if step.sizes.fused else 1
+    return round_up(step.compute_bytes * numbers * matrices) + round_up(
+        FLOAT32 * numbers / NF4_BLOCK
+    )
+
+
+def loss_bytes(step: Step) -> tuple[int, int]:
+    """What head and loss need at most: (in the forward pass, in the backward pass).
+
+    In transformers 10 bytes and 12 for every token and word of the vocabulary.
     """
-    R, c, V, T = s.stream, s.compute, m.vocab, s.tokens
-    if s.loss == "tiled":
-        rows, columns = TILE
-        trained = (4 + (R if R < 4 else 0)) * V * m.h if s.method == "full" else 0
-        # Where a cast stands between: a chunk of the hidden states, and two tiles' rows of the
-        # head.
-        cast = c * (min(V, 2 * columns) + min(T, rows)) * m.h if R != c else 0
-        tile = c * min(T, rows) * columns + R * m.h * T
-        return tile + cast + R * m.h * T, tile + cast + (
-            4 + (R if R < 4 else 0)
-        ) * m.h * T + trained
-    besides = held_logits(s, m) + (c * V * T if m.capped else 0) + (c * V * m.h if R != c else 0)
-    return (8 + (c if c < 4 else 0)) * V * T, 12 * V * T + besides
+    if step.loss == "tiled":
+        return tiled_loss_bytes(step)
+    sizes, compute = step.sizes, step.compute_bytes
+    numbers = sizes.vocab * step.tokens
+
+    # Forward: the logits as the head gives them and in float32, and their log-softmax.
+    sixteen_bits = compute if compute < FLOAT32 else 0
+    forward = (sixteen_bits + FLOAT32 + FLOAT32) * numbers
+
+    # Backward: the log-softmax and two gradients of its size. The 16-bit logits stay where the loop
+    # holds them, those before a cap for its gradient, and a cast copy of the head's weight.
+    backward = (FLOAT32 + FLOAT32 + FLOAT32) * numbers + held_logits(step)
+    if sizes.capped:
+        backward += compute * numbers
+    if step.stream_bytes != compute:
+        backward += compute * sizes.vocab * sizes.hidden
+    return forward, backward
 
 
-def held_logits(s: Step, m: Sizes) -> int:
-    """The logits that a loop keeps alive through the backward pass when it holds the model's
-    `outputs`.
-    """
-    return s.compute * m.vocab * s.tokens if s.loss == "held" else 0
+def held_logits(step: Step) -> int:
+    """The logits that a loop keeps through the backward pass by holding the model's `outputs`."""
+    return step.compute_bytes * step.sizes.vocab * step.tokens if step.loss == "held" else 0
 
 
-def phases_of(s: Step, m: Sizes) -> dict[str, dict[str, int]]:
-    """The bytes beside `standing` at the peak of each phase of the step."""
-    R, T, layer = s.stream, s.tokens, bytes_kept(s, m)
-    own = sum(layer.values()) * T  # of one layer
-    alive = m.layers * (R * m.h * T if s.checkpointing else own)
-    working = max(moments(s, m, layer).values()) + (
-        own - (R * m.h * T if R == 4 else 0) if s.checkpointing else 0
-    )
-    gradients = total(trained_tensors(s, m), lambda n: trained_width(s) * n)
-    head = trained_width(s) * m.vocab * m.h if s.method == "full" else 0
-    casted = casted_weights(s, m)
-    casted_now = casted // m.layers if s.checkpointing else casted
-    final = (
-        (
-            4
-            + (R if s.method == "full" else 0)
-            + (R if s.method == "full" and s.loss != "tiled" else 0)
-        )
-        * m.h
-        * T
-    )
-    # Of the lowest layer only the down projection has its gradient by then.
-    missing = (
-        trained_width(s) * (sum(a * b for a, b in m.sides.values()) - m.f * m.h)
-        if s.method == "full"
-        else 0
-    )
-    logits = held_logits(s, m)
-    # The embedding's output is a leaf of the graph where an adapter is trained, and stays;
-    # checkpointing counts it as an input.
-    leaf = R * m.h * T if s.method != "full" and not s.checkpointing else 0
-    forward, backward = loss_bytes(s, m)
+def tiled_loss_bytes(step: Step) -> tuple[int, int]:
+    """What TRL's fused head needs: (in the forward pass, in the backward pass)."""
+    sizes, tokens = step.sizes, step.tokens
+    stream, compute = step.stream_bytes, step.compute_bytes
+    rows = min(tokens, TILE_TOKENS)
+    hidden_states = stream * sizes.hidden * tokens
+
+    # One tile of logits, and the hidden states of the tokens that are asked for, a copy.
+    tile = compute * rows * TILE_WORDS + hidden_states
+    # Where a cast stands between: a tile's rows of the hidden states, and two tiles' of the head.
+    if stream != compute:
+        tile += compute * (min(sizes.vocab, 2 * TILE_WORDS) + rows) * sizes.hidden
+
+    # Gradients add up in float32, and are cast at the end: of the hidden states, of a head that
+    # trains.
+    gradient = FLOAT32 + (stream if stream < FLOAT32 else 0)
+    backward = tile + gradient * sizes.hidden * tokens
+    if step.method == "full":
+        backward += gradient * sizes.vocab * sizes.hidden
+    return tile + hidden_states, backward
+
+
+# The six phases of the step, in bytes.
+
+
+def passing_bytes(step: Step) -> dict[str, dict[str, int]]:
+    """{phase: {part: bytes}}, what is alive at the peak of each phase beside what stands."""
+    kept = bytes_kept(step)
+    # What waits for the backward pass: all that the layers keep, or their inputs alone.
+    each = hidden_states(step) if step.checkpointing else sum(kept.values()) * step.tokens
+    waiting = step.sizes.layers * each
     return {
-        "loss, forward": {"activations": alive + leaf + final + casted, "logits": forward},
-        "loss, backward": {
-            "activations": alive + leaf + final + (0 if s.checkpointing else casted),
-            "logits": backward,
-        },
+        **loss_phases(step, waiting),
+        **layer_phases(step, waiting, backward_peak=layer_at_work(step, kept)),
+        **last_phases(step),
+    }
+
+
+def loss_phases(step: Step, waiting: int) -> dict[str, dict[str, int]]:
+    """The moments when the loss is there, and when its gradient is."""
+    activations = waiting + final_norm_bytes(step)
+    # Where an adapter trains, the embedding's output is a leaf of the graph and stays;
+    # with checkpointing it is among the inputs.
+    if step.method != "full" and not step.checkpointing:
+        activations += hidden_states(step)
+    copies = autocast_copies(step)
+    copies_left = 0 if step.checkpointing else copies
+    forward, backward = loss_bytes(step)
+    return {
+        "loss, forward": {"activations": activations + copies, "logits": forward},
+        "loss, backward": {"activations": activations + copies_left, "logits": backward},
+    }
+
+
+def layer_phases(step: Step, waiting: int, backward_peak: int) -> dict[str, dict[str, int]]:
+    """The backward passes of the top layer, when all others wait, and of the bottom layer."""
+    gradients, logits = gradient_bytes(step), held_logits(step)
+    return {
         "backward, top layer": {
-            "activations": alive + working + casted_now,
-            "gradients": head,
+            "activations": waiting + backward_peak,
+            "gradients": gradients.head,
             "logits": logits,
         },
         "backward, bottom layer": {
-            "activations": alive // m.layers + working + casted_now,
-            "gradients": gradients - missing - head,
-            "logits": logits + (head if m.tied else 0),
-        },
-        "backward, end": {
-            "activations": R * m.h * T,
-            "gradients": gradients,
-            "logits": logits + (head if m.tied else 0),
-        },
-        "optimizer": {
-            "gradients": gradients,
-            "activations": gradients if s.optimizer == "adamw_foreach" else 0,
+            "activations": waiting // step.sizes.layers + backward_peak,
+            "gradients": gradients.at_bottom,
+            "logits": logits + gradients.tied_head,
         },
     }
 
 
-def casted_weights(s: Step, m: Sizes) -> int:
-    """Bytes of the copies that autocast makes of trained matrices in the layers, and keeps until
-    the forward pass ends.
+def last_phases(step: Step) -> dict[str, dict[str, int]]:
+    """The end of the backward pass at the embedding, and the optimizer's step."""
+    gradients = gradient_bytes(step)
+    # torch's older kernel makes another tensor for each gradient.
+    temporary = gradients.every if step.optimizer == "adamw_foreach" else 0
+    return {
+        "backward, end": {
+            "activations": hidden_states(step),
+            "gradients": gradients.every,
+            "logits": held_logits(step) + gradients.tied_head,
+        },
+        "optimizer": {"gradients": gradients.every, "activations": temporary},
+    }
+
+
+def hidden_states(step: Step) -> int:
+    """The residual stream between two layers: one row for each token."""
+    return step.stream_bytes * step.sizes.hidden * step.tokens
+
+
+def final_norm_bytes(step: Step) -> int:
+    """What the norm before the head keeps, and what the head keeps of its input."""
+    float32_copy = FLOAT32
+    normalised = step.stream_bytes if step.method == "full" else 0
+    heads_input = step.stream_bytes if step.method == "full" and step.loss != "tiled" else 0
+    return (float32_copy + normalised + heads_input) * step.sizes.hidden * step.tokens
+
+
+def layer_at_work(step: Step, kept: dict[str, int]) -> int:
+    """What a layer needs during its backward pass beside what waits."""
+    working, copies = backward_bytes(step, kept), autocast_copies(step)
+    if not step.checkpointing:
+        return working + copies
+    # A checkpointed layer has just run again, so that all it keeps is there once; the float32 copy
+    # that its first norm makes of a float32 row is the input that waits.
+    again = sum(kept.values()) * step.tokens
+    if step.stream_bytes == FLOAT32:
+        again -= hidden_states(step)
+    return working + again + copies // step.sizes.layers
+
+
+def autocast_copies(step: Step) -> int:
+    """The copies that autocast makes of trained matrices in the layers.
+
+    It keeps them until the forward pass ends, or with checkpointing until the layer's does.
     """
-    if not s.autocast or trained_width(s) == s.compute:
+    if not step.autocast or step.trained_bytes == step.compute_bytes:
         return 0
-    if s.method == "full":
-        return s.compute * m.layers * sum(a * b for a, b in m.sides.values())
-    return s.compute * sum(n * copies for n, copies in trained_tensors(s, m))
+    if step.method == "full":
+        return step.compute_bytes * step.sizes.layers * step.sizes.linear_numbers
+    return step.compute_bytes * sum(numbers * copies for numbers, copies in step.trained_tensors)
 
 
-def predict(source, **options) -> Ledger:
-    """The `Ledger` of one training step by formula: the standing parts and the largest of six
-    phases.
+class Gradients(NamedTuple):
+    """The bytes of gradients, as they come one after the other."""
 
-    source: what `architecture.read` takes: a name in data/configs, a config.json, a directory, a
-    hub id, a config, a model.
-    options: the fields of `Setting`: method, rank, targets, seq, batch, checkpointing, dtype,
-    adapter_dtype, attention, optimizer, double_quant, kbit_prepare, loss, autocast, device.
-    """
-    s = make_step(source, **options)
-    m = sizes(s.config)
-    base = standing_bytes(s, m)
-    phases = phases_of(s, m)
-    below = sum(base.values())
-    sums = {phase: below + sum(parts.values()) for phase, parts in phases.items()}
-    top = max(sums, key=sums.__getitem__)
-    return Ledger(s, "formula", top, {**base, **phases[top]}, sums, sums[top])
+    every: int  # at the end
+    head: int  # of the head, or of the embedding, which is as large
+    at_bottom: int  # when the bottom layer peaks
+    tied_head: int  # the head's own, until it is added to that of the embedding it is tied to
+
+
+def gradient_bytes(step: Step) -> Gradients:
+    """What gradients take at the moments where the step can peak."""
+    every = allocated(step.trained_tensors, lambda numbers: step.trained_bytes * numbers)
+    if step.method != "full":
+        return Gradients(every, head=0, at_bottom=every, tied_head=0)
+    sizes = step.sizes
+    head = step.trained_bytes * sizes.vocab * sizes.hidden
+    # Of the bottom layer only the down projection has its gradient by then, and the embedding,
+    # which comes last, has none.
+    missing = step.trained_bytes * (sizes.linear_numbers - sizes.inner * sizes.hidden)
+    return Gradients(every, head, every - missing - head, head if sizes.tied else 0)

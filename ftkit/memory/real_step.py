@@ -16,7 +16,7 @@ from ..core.files import data_path, write_rows
 from ..core.session import device_and_dtype
 from ..models import architecture
 from . import fake_step
-from .fake_step import build, fill, loss_of, optimizer_of, prepared, run_step, trace
+from .fake_step import build, fill, loss_of, make_optimizer, prepared, run_step, trace
 from .formula import predict
 from .step import METHODS, Ledger, Step, make_step, refuse_experts
 from .storages import Tape, needs_bitsandbytes
@@ -44,11 +44,11 @@ def measure(source, **options) -> Ledger:
     setting = make_step(source, **options)
     refuse_experts(setting.config, architecture.shapes(setting.config))
     needs_bitsandbytes(setting)
-    model = real_model(setting)
+    model = build_model(setting)
     return on_gpu(model, setting) if device == "cuda" else on_cpu(model, setting)
 
 
-def real_model(setting: Step):
+def build_model(setting: Step):
     """The model of a setting with numbers in it, ready to train, on the setting's device."""
     import torch
 
@@ -112,7 +112,7 @@ def on_gpu(model, setting: Step) -> Ledger:
 
     torch.cuda.empty_cache()
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = optimizer_of(setting, trained)
+    optimizer = make_optimizer(setting, trained)
     tape = Tape("cuda")  # only tells where the step is; no storage is put on it
     ids = torch.zeros(setting.batch, setting.seq, dtype=torch.long, device="cuda")
     for _ in range(2):

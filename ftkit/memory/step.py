@@ -1,21 +1,32 @@
-"""One training step and where its bytes are: the setting that every view of it takes, and the
-record that every view gives.
+"""One training step, and where its bytes are: what every view of it takes and gives.
+
+    make_step(source, **options)    a checked `Step`: every choice that decides its memory
+    Ledger                          where its bytes are at its peak, part by part
+    CHOICES, METHODS, PARTS         what the options may be, and the parts of a ledger
+
+Three views fill a ledger: `formula.predict`, `fake_step.trace` and `real_step.measure`. Nothing is
+computed here but the check. Notebook 04.
 """
 
 import dataclasses
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from .. import lora
-from ..core.errors import UserError, nearest
-from ..core.results import Result
-from ..models import architecture
+from ..core.errors import UserError, is_whole, nearest
+from ..core.results import Result, TableParts, gibibytes
+from ..core.session import DTYPES
+from .sizes import Architecture, Sizes, Tensors, read_architecture
+
+if TYPE_CHECKING:
+    from .sizes import Source
 
 METHODS = ("full", "lora", "qlora")
-DTYPES = tuple(lora.DTYPES)
 CHOICES = {
     "method": METHODS,
-    "dtype": DTYPES,
+    "dtype": tuple(DTYPES),
     "autocast": ("same", None, "bfloat16", "float16"),
     "adapter_dtype": (None, *DTYPES),
     "attention": ("sdpa", "eager", "flash"),
@@ -23,53 +34,89 @@ CHOICES = {
     "loss": ("full", "held", "tiled"),
     "device": ("cuda", "cpu"),
 }
+# What stands through the whole step, then what comes and goes.
 PARTS = (
-    "weights",
-    "quant_state",
-    "adapter",
-    "gradients",
-    "optimizer",
-    "activations",
-    "logits",
-    "workspace",
+    "weights", "quant_state", "adapter", "gradients", "optimizer",
+    "activations", "logits", "workspace",
+)  # fmt: skip
+
+# How much of the logits TRL 1.16 holds at a time.
+TILE_TOKENS, TILE_WORDS = 4096, 32768
+# CUDA's caching allocator hands out multiples of this many bytes.
+UNIT = 512
+# cuBLAS takes two buffers of 4 MiB and eight of 16 KiB for each of two threads, which run the
+# forward and the backward pass.
+WORKSPACE = 2 * (2 * 4096 + 8 * 16) * 1024
+
+ALWAYS = (
+    "the parts are what is alive at the peak: gradients are 0 where it falls before there are any",
+    "one GPU, one step, no gradient accumulation; gradients are set to None after each step",
+    "the optimizer's state has the dtype of what it trains, or 8 bits for tensors of 4,096 numbers "
+    "and more",
+    "every row is as long as seq: no padding, no mask, no dropout, no sliding window shorter than "
+    "seq",
+    "sdpa runs torch's flash kernel, which needs 16-bit numbers and compute capability 8; "
+    "elsewhere it can need more",
+    "paged states count as if they lay on the GPU",
+    "cuBLAS takes 8.125 MiB for each of two threads; 32 MiB on Hopper",
+    "bytes are those that torch's allocator hands out; the CUDA context and the allocator's "
+    "reserve come on top",
 )
-POSITIONS = ("max_position_embeddings", "n_positions")
-LAYERS = ("num_hidden_layers", "n_layer")
-TILE = (4096, 32768)  # tokens × vocabulary: how much of the logits TRL 1.16 holds at a time
-UNIT = 512  # CUDA's caching allocator hands out multiples of this many bytes
-WORKSPACE = (
-    2 * (2 * 4096 + 8 * 16) * 1024
-)  # cuBLAS takes 8.125 MiB for each of two threads, forward and backward
-GIB = 2**30
 
 
 @dataclass(frozen=True)
 class Step:
-    """One training step: every choice that decides its memory. `setting` makes and checks it."""
+    """One training step: every choice that decides its memory. `make_step` makes and checks it.
 
-    config: dict = field(repr=False)
-    name: str
-    method: str = "full"  # full: every weight; lora: an adapter on the base as it is; qlora: an adapter on an NF4 base
+    architecture    the model's name, config and sizes
+    method          "full": every weight; "lora": an adapter on the base; "qlora": on an NF4 base
+    rank            r of A and B, from 1 to the shorter side of the narrowest target
+    targets         what `lora.attach` takes: "all-linear", "attention", "mlp", "q,v" or names
+    seq             tokens per row, from 1 to the model's positions
+    batch           rows, from 1
+    checkpointing   True: a layer keeps its input alone, and runs again in the backward pass
+    dtype           of the weights: "float32", "bfloat16" or "float16"
+    autocast        of the linear layers' products: "bfloat16", "float16" or None for dtype;
+                    "same" becomes dtype on a GPU where that has 16 bits, else None
+    adapter_dtype   one of dtype's; None becomes what peft makes it (float32), and TRL for QLoRA
+                    (bfloat16)
+    attention       "sdpa", "eager" or "flash"
+    optimizer       "adamw": torch's fused kernel; "adamw_foreach": torch's older one; "adamw_8bit"
+                    and "paged_adamw_8bit": bitsandbytes'
+    double_quant    True: the scales of NF4 in 8 bits
+    kbit_prepare    True: peft's prepare_model_for_kbit_training, so that what is not 4 bits wide
+                    becomes float32
+    loss            "full": transformers' own; "held": the loop holds `outputs` meanwhile; "tiled":
+                    TRL 1.16's
+    device          "cuda" or "cpu"
+    """
+
+    architecture: Architecture
+    method: str = "full"
     rank: int = 16
-    targets: str | list[str] = "all-linear"  # what `lora.attach` takes
+    targets: str | list[str] = "all-linear"
     seq: int = 2048
     batch: int = 1
-    checkpointing: bool = True  # a layer keeps its input alone, and runs again in the backward pass
-    dtype: str = "bfloat16"  # of the weights
-    autocast: str | None = (
-        "same"  # what linear layers compute in; "same": dtype, on a GPU and where that has 16 bits
-    )
-    adapter_dtype: str | None = (
-        None  # None: what peft makes it (float32), and TRL for QLoRA (bfloat16)
-    )
+    checkpointing: bool = True
+    dtype: str = "bfloat16"
+    autocast: str | None = "same"
+    adapter_dtype: str | None = None
     attention: str = "sdpa"
-    optimizer: str = "adamw"  # torch's fused kernel; "adamw_foreach" is torch's older one
+    optimizer: str = "adamw"
     double_quant: bool = True
-    kbit_prepare: bool = (
-        False  # peft's prepare_model_for_kbit_training: what is not 4 bits wide becomes float32
-    )
-    loss: str = "full"  # full: transformers' own; held: the loop holds `outputs` meanwhile; tiled: TRL 1.16's
+    kbit_prepare: bool = False
+    loss: str = "full"
     device: str = "cuda"
+
+    @property
+    def name(self) -> str:
+        """The architecture's name."""
+        return self.architecture.name
+
+    @property
+    def sizes(self) -> Sizes:
+        """The architecture's widths; UserError outside the Llama family."""
+        return self.architecture.sizes
 
     @property
     def tokens(self) -> int:
@@ -77,133 +124,139 @@ class Step:
         return self.batch * self.seq
 
     @property
-    def stream(self) -> int:
-        """Bytes of one number in the residual stream, in embeddings and norms."""
-        return width("float32" if self.kbit_prepare else self.dtype)
+    def weight_bytes(self) -> int:
+        """Bytes of one number in the linear layers of an unquantized base."""
+        return dtype_bytes(self.dtype)
 
     @property
-    def compute(self) -> int:
+    def stream_bytes(self) -> int:
+        """Bytes of one number in the residual stream, in embeddings and norms."""
+        return dtype_bytes("float32" if self.kbit_prepare else self.dtype)
+
+    @property
+    def compute_bytes(self) -> int:
         """Bytes of one number that goes into a matrix product."""
-        return width(self.autocast or self.dtype)
+        return dtype_bytes(self.autocast or self.dtype)
+
+    @property
+    def adapter_bytes(self) -> int:
+        """Bytes of one number in A and B."""
+        return dtype_bytes(self.adapter_dtype or "float32")
+
+    @property
+    def trained_bytes(self) -> int:
+        """Bytes of one number that is trained."""
+        return self.weight_bytes if self.method == "full" else self.adapter_bytes
+
+    @cached_property
+    def trained_layers(self) -> tuple[str, ...]:
+        """The linear layers of a block that train, or whose adapters do, such as "q_proj".
+
+        Raises UserError for targets that the model does not have, and for a rank above the
+        narrowest one's shorter side.
+        """
+        if self.method == "full":
+            return tuple(self.sizes.sides)
+        names = lora.choose_layers(self.sizes.linear_names, self.targets)
+        layers = tuple(name.rpartition(".")[2] for name in names)
+        lora.check_rank(self.rank, min(min(self.sizes.sides[layer]) for layer in layers))
+        return layers
+
+    @cached_property
+    def trained_tensors(self) -> list[Tensors]:
+        """Every tensor that trains: all weights, or A (r, d_in) and B (d_out, r) of each target."""
+        if self.method == "full":
+            return [*self.sizes.others, *self.sizes.linear]
+        sides = [side for layer in self.trained_layers for side in self.sizes.sides[layer]]
+        return [Tensors(self.rank * side, self.sizes.layers) for side in sides]
 
     def assumptions(self) -> dict:
         """Every choice by name, and in words what no choice changes."""
-        values = {
-            f.name: getattr(self, f.name)
-            for f in dataclasses.fields(self)
-            if f.name not in ("config", "name")
-        }
-        return {**values, "architecture": self.name, "always": list(ALWAYS)}
+        choices = {name: getattr(self, name) for name in OPTIONS}
+        return {**choices, "architecture": self.name, "always": list(ALWAYS)}
 
 
-ALWAYS = (
-    "the parts are what is alive at the peak: gradients are 0 where it falls before there are any",
-    "one GPU, one step, no gradient accumulation; gradients are set to None after each step",
-    "the optimizer's state has the dtype of what it trains, or 8 bits for tensors of 4,096 numbers and more",
-    "every row is as long as seq: no padding, no mask, no dropout, no sliding window shorter than seq",
-    "sdpa runs torch's flash kernel, which needs 16-bit numbers and compute capability 8; elsewhere it can need more",
-    "paged states count as if they lay on the GPU",
-    "cuBLAS takes 8.125 MiB for each of two threads; 32 MiB on Hopper",
-    "bytes are those that torch's allocator hands out; the CUDA context and the allocator's reserve come on top",
-)
+OPTIONS = [option.name for option in dataclasses.fields(Step) if option.name != "architecture"]
 
 
-def width(dtype: str) -> int:
-    """Bytes of one number."""
-    return lora.DTYPES[dtype][1]
+def dtype_bytes(dtype: str) -> int:
+    """Bytes of one number: 2 for "bfloat16"."""
+    return DTYPES[dtype].width
 
 
-def make_step(source, **options) -> Step:
-    """A checked `Setting`: what `architecture.read` takes, or another setting, and the fields of
-    `Setting` to choose.
+def make_step(source: "Source | Step", **options: Any) -> Step:
+    """A checked `Step`.
+
+    source: what `models.architecture.read` takes (a name in data/configs, a config.json, a
+    directory, a hub id, a config, a model), or another step, whose choices then hold where no
+    option is given.
+    options: the fields of `Step`. A wrong one is a UserError.
     """
-    fields = [f.name for f in dataclasses.fields(Step)][2:]
-    if unknown := [name for name in options if name not in fields]:
+    if unknown := [name for name in options if name not in OPTIONS]:
         raise UserError(
-            f"there is no option {unknown[0]!r}; there are {', '.join(fields)}.{nearest(unknown[0], fields)}"
+            f"there is no option {unknown[0]!r}; there are {', '.join(OPTIONS)}."
+            f"{nearest(unknown[0], OPTIONS)}"
         )
     if isinstance(source, Step):
-        return check_step(dataclasses.replace(source, **options))
-    config = read_named(source) if isinstance(source, str) else architecture.read(source)
-    name = (
-        source
-        if isinstance(source, str)
-        else config.get("_name_or_path") or config.get("model_type", "a config")
-    )
-    made = check_step(Step(config, str(name), **options))
-    autocast, adapter = made.autocast, made.adapter_dtype
+        step = dataclasses.replace(source, **options)
+    else:
+        step = Step(read_architecture(source), **options)
+    check_choices(step)
+    check_row(step)
+    step = choose_dtypes(step)
+    if step.attention == "flash" and (step.autocast or step.dtype) == "float32":
+        raise UserError(
+            "attention is 'flash', whose kernels take 16-bit numbers only; give dtype='bfloat16', "
+            "or attention='sdpa'."
+        )
+    return step
+
+
+def check_choices(step: Step) -> None:
+    """Raise UserError for a choice that is none."""
+    for name, known in CHOICES.items():
+        value = getattr(step, name)
+        if value not in known:
+            hint = nearest(value, [choice for choice in known if choice])
+            raise UserError(f"{name} is {value!r}; give {', '.join(map(repr, known))}.{hint}")
+
+
+def check_row(step: Step) -> None:
+    """Raise UserError for a batch or a row of no whole size, or one longer than the model takes."""
+    longest = step.architecture.positions
+    if not is_whole(step.batch) or step.batch < 1:
+        raise UserError(f"batch is {step.batch!r}; give a whole number from 1 on.")
+    if not is_whole(step.seq) or step.seq < 1 or (longest and step.seq > longest):
+        upto = f"to {longest:,}, the positions of {step.name}" if longest else "on"
+        raise UserError(f"seq is {step.seq!r}; give a whole number from 1 {upto}.")
+    if step.kbit_prepare and step.method != "qlora":
+        raise UserError(
+            f"kbit_prepare is for a quantized base, and method is {step.method!r}; "
+            "give method='qlora'."
+        )
+
+
+def choose_dtypes(step: Step) -> Step:
+    """The same step with the dtypes that were left to it: autocast "same" and no adapter_dtype."""
+    autocast, adapter = step.autocast, step.adapter_dtype
     if autocast == "same":
-        autocast = made.dtype if made.device == "cuda" and width(made.dtype) == 2 else None
+        sixteen_bits = step.device == "cuda" and dtype_bytes(step.dtype) == 2
+        autocast = step.dtype if sixteen_bits else None
     if adapter is None:
         # TRL casts the adapters of a quantized base to bfloat16; peft alone makes them float32.
-        adapter = (
-            "bfloat16"
-            if made.method == "qlora" and made.dtype == "bfloat16" and not made.kbit_prepare
-            else "float32"
-        )
-    if made.attention == "flash" and (autocast or made.dtype) == "float32":
-        raise UserError(
-            "attention is 'flash', whose kernels take 16-bit numbers only; give dtype='bfloat16', or attention='sdpa'."
-        )
-    return dataclasses.replace(made, autocast=autocast, adapter_dtype=adapter)
-
-
-@cache
-def read_named(name: str) -> dict:
-    """`architecture.read`, once for each name: a slider asks often."""
-    return architecture.read(name)
-
-
-def check_step(made: Step) -> Step:
-    """The setting itself, or a sentence that says which field is wrong."""
-    for name, known in CHOICES.items():
-        value = getattr(made, name)
-        if value not in known:
-            raise UserError(
-                f"{name} is {value!r}; give {', '.join(map(repr, known))}.{nearest(value, [k for k in known if k])}"
-            )
-    most = next((made.config[key] for key in POSITIONS if made.config.get(key)), None)
-    for name, limit in (("batch", None), ("seq", most)):
-        value = getattr(made, name)
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int)
-            or value < 1
-            or (limit and value > limit)
-        ):
-            upto = f"to {limit:,}, the positions of {made.name}" if limit else "on"
-            raise UserError(f"{name} is {value!r}; give a whole number from 1 {upto}.")
-    if made.kbit_prepare and made.method != "qlora":
-        raise UserError(
-            f"kbit_prepare is for a quantized base, and method is {made.method!r}; give method='qlora'."
-        )
-    return made
-
-
-def depth(config: dict) -> int:
-    """The number of layers."""
-    return next(config[key] for key in LAYERS if config.get(key))
-
-
-def at_depth(made: Step, layers: int) -> Step:
-    """The same step on the first `layers` layers."""
-    key = next(key for key in LAYERS if made.config.get(key))
-    config = {**made.config, key: layers}
-    if config.get("layer_types"):
-        config["layer_types"] = config["layer_types"][:layers]
-    return dataclasses.replace(made, config=config)
+        by_trl = step.method == "qlora" and step.dtype == "bfloat16" and not step.kbit_prepare
+        adapter = "bfloat16" if by_trl else "float32"
+    return dataclasses.replace(step, autocast=autocast, adapter_dtype=adapter)
 
 
 @dataclass(frozen=True, repr=False)
 class Ledger(Result):
     """Where the bytes of one training step are at its peak; the parts sum to the peak."""
 
-    setting: Step
-    view: str  # formula, trace or measure
+    step: Step
+    view: str  # "formula", "trace" or "measure"
     phase: str  # in which the peak falls
-    parts: dict[
-        str, int
-    ]  # by PARTS, at the peak; a view that can't tell them apart leaves them out
+    parts: dict[str, int]  # by PARTS, at the peak; empty where a view can't tell them apart
     phases: dict[str, int]  # the peak of every phase
     peak: int
     reserved: int | None = None  # what CUDA's allocator holds for it, where that is known
@@ -211,42 +264,42 @@ class Ledger(Result):
 
     def json(self) -> dict:
         """The values that `python -m ftkit memory --json` prints; bytes."""
-        more = {
+        return {
+            **self.parts,
+            "peak": self.peak,
             "phase": self.phase,
             "phases": self.phases,
             "reserved": self.reserved,
             "view": self.view,
             "notes": list(self.notes),
+            "assumptions": self.step.assumptions(),
         }
-        return {**self.parts, "peak": self.peak, **more, "assumptions": self.setting.assumptions()}
 
-    def table(self):
-        """One line a part, in GiB of 2³⁰ bytes, then the peak."""
-        rows = [
-            (part, gib(size), f"{100 * size / self.peak:.1f} %")
-            for part, size in self.parts.items()
-            if size
-        ]
-        rows.append((f"peak ({self.phase})", gib(self.peak), ""))
+    def table(self) -> TableParts:
+        """Each part that is not empty in GiB of 2³⁰ bytes and as a share, and the peak."""
+        rows = []
+        for part, size in self.parts.items():
+            if size:
+                rows.append((part, gibibytes(size), f"{100 * size / self.peak:.1f} %"))
+        rows.append((f"peak ({self.phase})", gibibytes(self.peak), ""))
         if self.reserved:
-            rows.append(("reserved by the allocator", gib(self.reserved), ""))
-        s = self.setting
-        how = f"{s.method}, batch {s.batch} × {s.seq:,} tokens, {s.dtype}, checkpointing {'on' if s.checkpointing else 'off'}"
-        return (
-            f"{s.name}: {how}, {s.optimizer}, {s.loss} loss ({self.view})",
-            ("part", "GiB", "of the peak"),
-            rows,
+            rows.append(("reserved by the allocator", gibibytes(self.reserved), ""))
+        step = self.step
+        title = (
+            f"{step.name}: {step.method}, batch {step.batch} × {step.seq:,} tokens, {step.dtype}, "
+            f"checkpointing {'on' if step.checkpointing else 'off'}, {step.optimizer}, "
+            f"{step.loss} loss ({self.view})"
         )
+        return title, ("part", "GiB", "of the peak"), rows
 
 
-def gib(size: float) -> str:
-    """Bytes in GiB: gib(1.5 · 2³⁰) is "1.500"."""
-    return f"{size / GIB:,.3f}"
+def make_ledger(
+    step: Step, view: str, phases: Mapping[str, dict[str, int]], reserved: int | None = None
+) -> Ledger:
+    """The `Ledger` of a step whose parts are known at the peak of every phase.
 
-
-def refuse_experts(config: dict, weights: list[architecture.Weight]) -> None:
-    """Which experts a token goes to decides a mixture's memory; nothing here knows that."""
-    if any(w.kind == "expert" for w in weights):
-        raise UserError(
-            f"{config['model_type']!r} is a mixture of experts, whose memory depends on the routing; give a dense model."
-        )
+    phases: {phase: {part: bytes}}; the step peaks in the phase whose parts sum to most.
+    """
+    peaks = {phase: sum(parts.values()) for phase, parts in phases.items()}
+    top = max(peaks, key=peaks.__getitem__)
+    return Ledger(step, view, top, phases[top], peaks, peaks[top], reserved)

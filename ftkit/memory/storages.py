@@ -1,146 +1,196 @@
-"""A tape of everything that a step allocates: storages seen where torch dispatches operations, and
-what CUDA's allocator makes of them.
+"""Every storage that a training step makes, from its making to its end, seen where torch dispatches.
+
+    Tape(device)                     what is alive by part, the most of it in each phase, all events
+    watch_storages(tape, step)       inside a `with` block, operations put what they return on it
+    uses_bitsandbytes(step)          does the step run code of bitsandbytes?
+
+Fake and real steps write on the same tape (`fake_step.py`, `real_step.py`). What CUDA's allocator
+would reserve for its events says `allocator.py`. Notebook 04.
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from ..core.errors import UserError
 from .step import PARTS, UNIT, Step
 
+BRIEFLY = 0  # the number of what a kernel takes that no tensor shows: no storage has it
+
+
+@dataclass
+class Storage:
+    """A storage that is alive."""
+
+    size: int  # bytes
+    part: str
+    reference: weakref.ref  # it tells the tape when the storage goes
+
 
 class Tape:
-    """Every storage of a step, from its making to its end, by part; and the parts at the peak of
-    every phase.
+    """Every storage of a step, from its making to its end, by part.
+
+    `.peaks` holds the parts at the fullest moment of every phase, `.highest` their sums, `.events`
+    all that was taken and given back.
     """
 
     def __init__(self, device: str):
-        self.unit = UNIT if device == "cuda" else 1
-        self.phase, self.total = "forward", 0
-        self.live: dict[
-            int, list
-        ] = {}  # {storage: [bytes, part, a reference that tells when it goes]}
-        self.now = dict.fromkeys(PARTS, 0)
-        self.sums: dict[str, int] = {}
+        self.unit = UNIT if device == "cuda" else 1  # bytes are counted in multiples of it
+        self.phase = "forward"
+        self.alive: dict[int, Storage] = {}  # by the storage's address
+        self.total = 0  # bytes that are alive
+        self.parts = dict.fromkeys(PARTS, 0)  # of which
+        self.highest: dict[str, int] = {}
         self.peaks: dict[str, dict[str, int]] = {}
         self.events: list[tuple[int, int]] = []  # (storage, bytes taken or, below 0, given back)
-        self.embedding: tuple[int, ...] = ()  # the head's shape
+        self.embedding: tuple[int, ...] = ()  # the shape of the head's weight
 
     def enter(self, phase: str) -> None:
         """The step goes on to `phase`."""
         self.phase = phase
-        self.mark()
+        self.compare_with_peak()
 
-    def mark(self) -> None:
+    def compare_with_peak(self) -> None:
         """Keep the parts, if more was never alive in this phase."""
-        if self.total >= self.sums.get(self.phase, 0):
-            self.sums[self.phase], self.peaks[self.phase] = self.total, dict(self.now)
+        if self.total >= self.highest.get(self.phase, 0):
+            self.highest[self.phase] = self.total
+            self.peaks[self.phase] = dict(self.parts)
 
-    def forget(self) -> None:
-        """Start the peaks again from what is alive."""
-        self.sums.clear()
+    def forget_peaks(self) -> None:
+        """Begin anew from what is alive."""
+        self.highest.clear()
         self.peaks.clear()
+
+    def put(self, tensor: torch.Tensor, part: str) -> None:
+        """Count a tensor's storage as `part` until it goes; one that is known moves to `part`."""
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        size = -(-storage.nbytes() // self.unit) * self.unit
+        if key in self.alive:
+            known = self.alive[key]
+            self.parts[known.part] -= size
+            self.parts[part] += size
+            known.part = part
+        elif size:
+            gone = weakref.ref(storage, lambda _: self.remove(key))
+            self.alive[key] = Storage(size, part, gone)
+            self.change(key, size, part)
+        self.compare_with_peak()
+
+    def remove(self, key: int) -> None:
+        """Take a storage off that has gone."""
+        gone = self.alive.pop(key)
+        self.change(key, -gone.size, gone.part)
 
     def change(self, key: int, size: int, part: str) -> None:
         """`size` bytes of a part more, or below 0 less."""
-        self.now[part] += size
+        self.parts[part] += size
         self.total += size
         self.events.append((key, size))
 
-    def put(self, tensor, part: str) -> None:
-        """Count a tensor's storage as `part` from now until it goes; one that is known moves to
-        `part`.
-        """
-        storage = tensor.untyped_storage()
-        key, size = storage._cdata, -(-storage.nbytes() // self.unit) * self.unit
-        if key in self.live:
-            old = self.live[key][1]
-            self.live[key][1] = part
-            self.now[old] -= size
-            self.now[part] += size
-        elif size:
-            self.live[key] = [size, part, weakref.ref(storage, lambda _: self.drop(key))]
-            self.change(key, size, part)
-        self.mark()
-
-    def drop(self, key: int) -> None:
-        """A storage went."""
-        size, part, _ = self.live.pop(key)
-        self.change(key, -size, part)
-
-    def take(self, size: int, part: str) -> None:
-        """Bytes that a kernel takes and gives back, and no tensor shows."""
-        self.change(0, size, part)
-        self.mark()
-        self.change(0, -size, part)
+    def take_briefly(self, size: int, part: str) -> None:
+        """Count bytes that a kernel takes and gives back, and no tensor shows."""
+        self.change(BRIEFLY, size, part)
+        self.compare_with_peak()
+        self.change(BRIEFLY, -size, part)
 
 
-def needs_bitsandbytes(setting: Step) -> bool:
-    """Whether the step runs code of bitsandbytes; a sentence if it can't be imported."""
-    if setting.method != "qlora" and "8bit" not in setting.optimizer:
-        return False
+def uses_bitsandbytes(step: Step) -> bool:
+    """Whether the step runs code of bitsandbytes."""
+    return step.method == "qlora" or "8bit" in step.optimizer
+
+
+def check_bitsandbytes(step: Step) -> None:
+    """Raise UserError where the step runs code of bitsandbytes and that can't be imported."""
+    if not uses_bitsandbytes(step):
+        return
     try:
         import bitsandbytes  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f"{setting.method} with {setting.optimizer} needs bitsandbytes ({error}); pip install bitsandbytes."
+            f"{step.method} with {step.optimizer} needs bitsandbytes ({error}); "
+            "pip install bitsandbytes."
         ) from error
-    return True
 
 
-def hidden_bytes(torch) -> dict[object, Callable]:
-    """{operation: bytes that its CUDA kernel takes and gives back}, by the kernels' source."""
-    aten = torch.ops.aten
-
-    def flash_backward(grad, query, key, *_):
-        """A float32 sum of dQ and one number a row; dK and dV for all heads where query heads share
-        them.
-        """
-        shared = 2 * query.nbytes if query.shape[1] != key.shape[1] else 0
-        return 4 * query.numel() + 4 * query.numel() // query.shape[-1] + shared
-
-    return {
-        aten._scaled_dot_product_flash_attention_backward.default: flash_backward,
-        aten._softmax_backward_data.default: lambda grad, *_: grad.nbytes,  # gradient · output
-    }
-
-
-def recorder(tape: Tape, setting: Step):
-    """A dispatch mode that puts what every operation returns on the tape."""
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils._pytree import tree_leaves
-
-    takes = hidden_bytes(torch) if setting.device == "cuda" else {}
+def watch_storages(tape: Tape, step: Step) -> "StorageWatcher":
+    """A mode to run a step in: what every operation returns is put on the tape."""
+    check_bitsandbytes(step)
     opened = {}
-    if needs_bitsandbytes(setting):
+    if uses_bitsandbytes(step):
         from bitsandbytes.backends.default.ops import _gemm_4bit_default_impl
 
         # The fused operation would hide the weight that it brings back to 16 bits.
         opened[torch.ops.bitsandbytes.gemm_4bit.default] = _gemm_4bit_default_impl
-    add = torch.ops.aten.add.Tensor
+    return StorageWatcher(tape, HIDDEN if step.device == "cuda" else {}, opened)
 
-    class Recorder(TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            hidden = takes[function](*args) if function in takes else 0
-            if (
-                function is add
-                and not torch.is_grad_enabled()
-                and args[0].shape == tape.embedding == args[1].shape
-            ):
-                function = (
-                    torch.Tensor.add_
-                )  # autograd adds a tied weight's two gradients in place, but not under a mode
-            out = opened.get(function, function)(*args, **(kwargs or {}))
-            part = "logits" if tape.phase.startswith("loss") else "activations"
-            for leaf in tree_leaves(out):
-                if (
-                    isinstance(leaf, torch.Tensor)
-                    and leaf.untyped_storage()._cdata not in tape.live
-                ):
-                    tape.put(leaf, part)
-            if hidden:
-                tape.take(hidden, "activations")
-            return out
 
-    return Recorder()
+def hidden_in_flash(grad: torch.Tensor, query: torch.Tensor, key: torch.Tensor, *_: object) -> int:
+    """Bytes that flash attention's backward kernel takes, by its source.
+
+    A float32 sum of dQ and one number per row; dK and dV for all heads, where query heads share
+    them. query: (batch, heads, seq, d); key: (batch, key heads, seq, d).
+    """
+    shared = 2 * query.nbytes if query.shape[1] != key.shape[1] else 0
+    return 4 * query.numel() + 4 * query.numel() // query.shape[-1] + shared
+
+
+def hidden_in_softmax(grad: torch.Tensor, *_: object) -> int:
+    """Bytes that the softmax's backward kernel takes: gradient · output."""
+    return grad.nbytes
+
+
+# {operation: the bytes that its CUDA kernel takes and gives back, from its arguments}
+HIDDEN: Mapping[Any, Callable[..., int]] = {
+    torch.ops.aten._scaled_dot_product_flash_attention_backward.default: hidden_in_flash,
+    torch.ops.aten._softmax_backward_data.default: hidden_in_softmax,
+}
+
+
+class StorageWatcher(TorchDispatchMode):
+    """Puts what every operation returns on a tape.
+
+    hidden: {operation: bytes that it takes and gives back}; opened: {operation: what runs in its
+    place}, so that what is inside it is seen.
+    """
+
+    def __init__(
+        self, tape: Tape, hidden: Mapping[Any, Callable], opened: Mapping[Any, Callable]
+    ) -> None:
+        super().__init__()
+        self.tape, self.hidden, self.opened = tape, hidden, opened
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        """Run an operation, and put what it returns on the tape."""
+        tape = self.tape
+        # Asked before it runs: it may change what it is given.
+        hidden = self.hidden[func](*args) if func in self.hidden else 0
+        run = torch.Tensor.add_ if self.joins_tied_gradients(func, args) else func
+        out = self.opened.get(run, run)(*args, **(kwargs or {}))
+
+        part = "logits" if tape.phase.startswith("loss") else "activations"
+        for leaf in tree_leaves(out):
+            # A known storage stays what it is: a view of a weight is a weight.
+            if isinstance(leaf, torch.Tensor) and leaf.untyped_storage()._cdata not in tape.alive:
+                tape.put(leaf, part)
+        if hidden:
+            tape.take_briefly(hidden, "activations")
+        return out
+
+    def joins_tied_gradients(self, operation: Any, args: tuple) -> bool:
+        """Whether autograd adds a tied weight's two gradients.
+
+        It does that in place, but not while a mode like this one watches.
+        """
+        return (
+            operation is torch.ops.aten.add.Tensor
+            and not torch.is_grad_enabled()
+            and args[0].shape == self.tape.embedding == args[1].shape
+        )

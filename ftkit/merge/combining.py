@@ -13,7 +13,7 @@ from ..core.errors import UserError, nearest
 from ..core.results import Result, percent
 from ..core.statistics import Rate, paired_difference
 from ..core.versions import version_of
-from ..lora import adapter_updates, check_names, using
+from ..lora import check_adapters, using
 
 WAYS = ("cat", "svd", "linear", "ties", "ties_svd", "dare_linear", "dare_linear_svd", "dare_ties", "dare_ties_svd", "magnitude_prune",
         "magnitude_prune_svd")  # fmt: skip
@@ -28,7 +28,7 @@ def fold(model) -> Iterator:
     peft's `unmerge_adapter` subtracts what `merge_adapter` added, which rounds; here W is kept and
     put back.
     """
-    check_names(model, [])
+    check_adapters(model, [])
     if models.is_packed(model):
         raise UserError(
             "the base is quantized, and folding would round it again; merge.merge dequantizes it first."
@@ -58,7 +58,7 @@ def combine(
     largest `density` of each, elect a sign, average those that agree (Yadav et al. 2023); dare:
     drop at random and rescale (Yu et al. 2024). More options go to peft.
     """
-    check_names(model, list(weights))
+    check_adapters(model, list(weights))
     if way not in WAYS:
         raise UserError(f"way is {way!r}; give one of {', '.join(WAYS)}.{nearest(way, WAYS)}")
     if len(weights) < 2:
@@ -66,7 +66,7 @@ def combine(
             f"there are {len(weights)} adapters to combine; give two at least, such as {{'a': 1.0, 'b': 1.0}}."
         )
     name = f"{way}: {' + '.join(weights)}" if name is None else name
-    lora.check_name(model, name)
+    lora.check_new_name(model, name)
     ranks = {a: model.peft_config[a].r for a in weights}
     if len(set(ranks.values())) > 1 and way not in ("cat", "svd") and not way.endswith("_svd"):
         raise UserError(
@@ -101,9 +101,9 @@ def combination_error(model, name: str, weights: Mapping[str, float]) -> float:
     """
     total: dict = {}
     for part, w in weights.items():
-        for layer, delta in adapter_updates(model, part).items():
+        for layer, delta in lora.deltas(model, adapter=part).items():
             total[layer] = total.get(layer, 0) + w * delta
-    found = adapter_updates(model, name)
+    found = lora.deltas(model, adapter=name)
     missed = sum((found[layer] - wanted).square().sum().item() for layer, wanted in total.items())
     return math.sqrt(missed / sum(wanted.square().sum().item() for wanted in total.values()))
 

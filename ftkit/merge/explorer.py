@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 from ..core.results import about, percent
-from ..show.marks import layers_and_matrices, tile
-from ..show.panel import Panel
+from ..show.marks import tile
+from ..show.panel import Matrices, Panel
 from ..show.svg import ACCENT, GREY, INK, PLAIN, Drawing, Frame, dot, drawing, line, words
 
 DOTS = 400  # weights drawn
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
-def arrival_view(arrival, name: str = "", format: str = "") -> Drawing:
+def rounding_view(arrival, name: str = "", format: str = "") -> Drawing:
     """One `merge.Arrival` as a picture: each dot a weight, across what ΔW wanted, up what arrived;
     on the line nothing is lost.
 
@@ -44,7 +44,7 @@ def arrival_view(arrival, name: str = "", format: str = "") -> Drawing:
     return drawing(name or "An update", parts, text, format)
 
 
-def explore_arrivals(
+def explore_rounding(
     starts: Mapping[str, Mapping[str, object]],
     updates: Mapping[str, object],
     arrival: Callable,
@@ -54,19 +54,18 @@ def explore_arrivals(
 
     starts: {"on NF4's levels": {name: W}, …}; updates: {name: ΔW}; arrival: `merge.arrival`.
     """
-    index = layers_and_matrices(list(updates))
+    matrices = Matrices(list(updates))
 
     @cache
     def rounding(layer: int, matrix: str, W: str, format: str, factor: float) -> Drawing:
-        name = index[layer, matrix]
+        name = matrices.name(layer, matrix)
         seen = arrival(starts[W][name], factor * updates[name], format)
-        return arrival_view(seen, name.removeprefix("model."), f"{format}, W {W}, ΔW × {factor:g}")
+        return rounding_view(seen, name.removeprefix("model."), f"{format}, W {W}, ΔW × {factor:g}")
 
     return Panel(
         rounding,
         start={"factor": 1.0},
-        layer=sorted({layer for layer, _ in index}),
-        matrix=lambda layer: [matrix for at, matrix in index if at == layer],
+        **matrices.controls,
         W=list(starts),
         format=list(formats),
         factor=list(FACTORS),

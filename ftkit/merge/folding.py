@@ -54,7 +54,7 @@ def probe_tokens(model, rows: int = 8, length: int = 64):
     )
 
 
-def own_copy(model):
+def independent_copy(model):
     """A deep copy that runs its own weights: TRL leaves a `forward` on the model that stays bound
     to the original when copied.
     """
@@ -74,7 +74,7 @@ def logits(model, tokens):
         return model.eval()(tokens).logits.float()
 
 
-def reference(model, tokens):
+def reference_logits(model, tokens):
     """`(adapted, base)`: the logits of an adapter model with its adapter on and off."""
     if not lora.is_attached(model):
         raise UserError(
@@ -85,7 +85,7 @@ def reference(model, tokens):
         return adapted, logits(model, tokens)
 
 
-def gaps(expected, base, found, dtype) -> MergeReport:
+def compare_logits(expected, base, found, dtype) -> MergeReport:
     """The report on three sets of logits: of the adapter model, of its base, of the merged model."""
     from torch.nn import functional as F
 
@@ -113,7 +113,7 @@ def compare(tuned, merged, tokens=None) -> MergeReport:
     tokens: ids (rows, length) to compare on; seeded random ones by default.
     """
     tokens = probe_tokens(tuned) if tokens is None else tokens
-    return gaps(*reference(tuned, tokens), logits(merged, tokens), merged.dtype)
+    return compare_logits(*reference_logits(tuned, tokens), logits(merged, tokens), merged.dtype)
 
 
 def merge(model, tokens=None, in_place: bool = False, into=None):
@@ -128,7 +128,7 @@ def merge(model, tokens=None, in_place: bool = False, into=None):
     ΔW.
     """
     tokens = probe_tokens(model) if tokens is None else tokens
-    before = reference(model, tokens)
+    before = reference_logits(model, tokens)
     check_finite(model)
     packed = is_packed(model)
     if in_place and (packed or into is not None):
@@ -136,13 +136,13 @@ def merge(model, tokens=None, in_place: bool = False, into=None):
             "in_place merges into the memory of W as it is: for a quantized model, or with `into`, leave in_place out."
         )
     if into is not None:
-        target = lora.carry_over(model, own_copy(into))
+        target = lora.carry_over(model, independent_copy(into))
     elif packed:
-        target = lora.carry_over(model, own_copy(model).unload().dequantize())
+        target = lora.carry_over(model, independent_copy(model).unload().dequantize())
     else:
-        target = model if in_place else own_copy(model)
+        target = model if in_place else independent_copy(model)
     merged = target.merge_and_unload(safe_merge=True)
-    return merged, gaps(*before, logits(merged, tokens), merged.dtype)
+    return merged, compare_logits(*before, logits(merged, tokens), merged.dtype)
 
 
 def check_finite(model) -> None:

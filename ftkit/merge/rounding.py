@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from .. import quant
 from ..core.errors import UserError, nearest
 from ..core.results import Result, about, percent
-from .folding import DTYPES, MergeReport, gaps, logits, own_copy, probe_tokens, reference
+from .folding import DTYPES, MergeReport, compare_logits, logits, independent_copy, probe_tokens, reference_logits
 
 
 @dataclass(frozen=True, repr=False)
-class Precisions(Result):
+class DtypeComparison(Result):
     """The same adapter run and merged in several dtypes, each held against the adapter in float32:
     reports[dtype][way].
     """
@@ -31,7 +31,7 @@ class Precisions(Result):
         )
 
 
-def compare_dtypes(model, tokens=None, dtypes: Sequence[str] = DTYPES) -> Precisions:
+def compare_dtypes(model, tokens=None, dtypes: Sequence[str] = DTYPES) -> DtypeComparison:
     """What a dtype costs an adapter model, merged or not; model: an adapter model in float32, which
     is left as it is.
 
@@ -46,19 +46,19 @@ def compare_dtypes(model, tokens=None, dtypes: Sequence[str] = DTYPES) -> Precis
                 f"the dtype is {dtype!r}; give one of {', '.join(DTYPES)}.{nearest(dtype, DTYPES)}"
             )
     tokens = probe_tokens(model) if tokens is None else tokens
-    before = reference(model, tokens)
+    before = reference_logits(model, tokens)
     found = {}
     for name in dtypes:
         dtype = getattr(torch, name)
         ways = {
-            "adapter": own_copy(model).to(dtype),
-            "cast, merged": own_copy(model).to(dtype).merge_and_unload(safe_merge=True),
-            "merged, cast": own_copy(model).merge_and_unload(safe_merge=True).to(dtype),
+            "adapter": independent_copy(model).to(dtype),
+            "cast, merged": independent_copy(model).to(dtype).merge_and_unload(safe_merge=True),
+            "merged, cast": independent_copy(model).merge_and_unload(safe_merge=True).to(dtype),
         }
         found[name] = {
-            way: gaps(*before, logits(twin, tokens), dtype) for way, twin in ways.items()
+            way: compare_logits(*before, logits(twin, tokens), dtype) for way, twin in ways.items()
         }
-    return Precisions(found)
+    return DtypeComparison(found)
 
 
 def round_to(W, format: str):
@@ -77,7 +77,7 @@ def round_to(W, format: str):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Arrival(Result):
+class RoundedUpdate(Result):
     """What is left of an update ΔW once W + ΔW has to fit a format."""
 
     wanted: object  # ΔW, (d_out, d_in)
@@ -106,7 +106,7 @@ class Arrival(Result):
         return "An update after rounding", ("", "value"), rows
 
 
-def what_arrives(W, delta, format: str) -> Arrival:
+def round_update(W, delta, format: str) -> RoundedUpdate:
     """Round W + ΔW, both (d_out, d_in), to `format` (see `rounded`), and see what is left of ΔW.
 
     It matters what W is: one that lies on the format's own levels stays there under a small ΔW; one
@@ -114,6 +114,6 @@ def what_arrives(W, delta, format: str) -> Arrival:
     should.
     """
     W = W.detach().float()
-    return Arrival(
+    return RoundedUpdate(
         delta, round_to(W + delta, format) - round_to(W, format), (delta.norm() / W.norm()).item()
     )

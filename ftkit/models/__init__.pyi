@@ -1,13 +1,15 @@
 from . import architecture as architecture
 from .answering import answer as answer
-from .answering import answer_matches as answer_matches
+from .answering import verify_answers as verify_answers
 from .architecture import skeleton as skeleton
+from .batching import chat_batches as chat_batches
 from .files import check_safetensors as check_safetensors
 from .files import fingerprint as fingerprint
-from .files import fingerprint_of as fingerprint_of
-from .files import tensor as tensor
-from .files import tensor_names as tensor_names
-from .files import tensors as tensors
+from .files import hash_weights as hash_weights
+from .files import hub_commit as hub_commit
+from .files import read_tensor as read_tensor
+from .files import read_tensors as read_tensors
+from .files import tensor_files as tensor_files
 from .layers import is_packed as is_packed
 from .layers import linears as linears
 from .layers import plain_name as plain_name
@@ -16,4 +18,3 @@ from .layers import trained_parameters as trained_parameters
 from .loading import QUANTIZATIONS as QUANTIZATIONS
 from .loading import load as load
 from .loading import resolve as resolve
-from .batching import chat_batches as chat_batches

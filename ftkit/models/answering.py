@@ -1,125 +1,137 @@
-"""TODO header of models.answering."""
+"""What a model answers, greedily: written out, or only verified against a gold answer.
+
+    answer(model, tokenizer, conversations)                   the reply to each conversation
+    verify_answers(model, tokenizer, conversations, golds)    is the reply the gold? seldom writes
+
+A conversation is a list of chat messages, the last of them the user's. Sampling is left to the
+model's own `generate`; whether another wording is right as well, to `evaluate` (notebook 09) and
+`forgetting` (notebook 10).
+"""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+import torch
+
+from .batching import chat_batches, render_chats, shortest_first
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def answer(
-    model,
-    tokenizer,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
     conversations: Sequence[list[dict]],
     max_new_tokens: int = 64,
     batch_size: int = 50,
 ) -> list[str]:
-    """The greedy answer to each conversation (a list of chat messages), in the order given.
-
-    Prompts are sorted by length and padded on the left, so that a batch holds little padding.
-    """
-    import torch
-
-    prompts = [
-        tokenizer.apply_chat_template(c, add_generation_prompt=True, tokenize=False)
-        for c in conversations
-    ]
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    replies = [""] * len(prompts)
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        inputs = tokenizer(
-            [prompts[i] for i in chosen],
-            add_special_tokens=False,
-            padding=True,
-            padding_side="left",
-            return_tensors="pt",
-        )
+    """The greedy reply to each conversation, in the order given, without white space around it."""
+    replies = [""] * len(conversations)
+    batches = chat_batches(tokenizer, conversations, as_prompts=True, batch_size=batch_size)
+    for places, inputs in batches:
+        inputs = inputs.to(model.device)
         with torch.no_grad():
-            output = model.generate(
-                **inputs.to(model.device), max_new_tokens=max_new_tokens, do_sample=False
+            output = model.generate(  # type: ignore # a causal model can, its base class can't
+                **inputs, max_new_tokens=max_new_tokens, do_sample=False
             )
-        texts = tokenizer.batch_decode(
-            output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
-        )
-        for i, reply in zip(chosen, texts, strict=True):
-            replies[i] = reply.strip()
+        # generate returns prompt and reply, and every prompt of a batch is padded to one length
+        written = output[:, inputs["input_ids"].shape[1] :]
+        texts = tokenizer.batch_decode(written, skip_special_tokens=True)
+        for place, text in zip(places, texts, strict=True):
+            replies[place] = text.strip()
     return replies
 
 
-def answer_matches(
-    model,
-    tokenizer,
+def verify_answers(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
     conversations: Sequence[list[dict]],
     golds: Sequence[str],
     max_new_tokens: int = 64,
 ) -> list[bool]:
-    """`reply == gold` for the greedy `answers` to conversations, without writing most of them.
+    """`reply == gold` for the greedy reply to each conversation, without writing most of them.
 
-    One forward pass over prompt and gold shows which token greedy decoding puts after each; where
-    they are the gold's own and then an end, so is the reply (the check of speculative decoding,
-    Leviathan et al. 2023), and where the first other one leads away from the gold's text, it is
-    not. What is left, such as the same text in other tokens, is written out.
+    One forward pass over prompt and gold shows which token greedy decoding puts after each (the
+    check of speculative decoding, Leviathan et al. 2023). Where they are the gold's own and then
+    an end, the reply is the gold; where the first other one leads away from the gold's text, it
+    is not. What that leaves open, such as the same text in other tokens, is written out.
     """
-    prompts = [
-        tokenizer.apply_chat_template(c, add_generation_prompt=True, tokenize=False)
-        for c in conversations
+    prompts = render_chats(tokenizer, conversations, as_prompts=True)
+    prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
+    gold_ids = tokenizer(list(golds), add_special_tokens=False)["input_ids"]
+
+    # a reply is stripped and may be cut off, so one pass can't tell about golds that would not be
+    verifiable = [
+        place
+        for place, gold in enumerate(golds)
+        if len(gold_ids[place]) < max_new_tokens and gold == gold.strip()
     ]
-    read = [
-        tokenizer(list(texts), add_special_tokens=False)["input_ids"] for texts in (prompts, golds)
-    ]
-    short = [
-        i
-        for i, gold in enumerate(read[1])
-        if len(gold) < max_new_tokens and golds[i] == golds[i].strip()
-    ]
-    found = dict.fromkeys(range(len(prompts)))
-    found |= dict(
-        zip(
-            short,
-            verify_greedy(model, tokenizer, *([ids[i] for i in short] for ids in read)),
-            strict=True,
-        )
+    verified = verify_tokens(
+        model,
+        tokenizer,
+        prompts=[prompt_ids[place] for place in verifiable],
+        golds=[gold_ids[place] for place in verifiable],
     )
-    written = [i for i, same in found.items() if same is None]
-    replies = answer(model, tokenizer, [conversations[i] for i in written], max_new_tokens)
-    found |= {i: reply == golds[i] for i, reply in zip(written, replies, strict=True)}
-    return list(found.values())
+    verdicts: dict[int, bool | None] = dict.fromkeys(range(len(golds)))
+    verdicts.update(zip(verifiable, verified, strict=True))
+
+    # what is still open is written out
+    still_open = [place for place, verdict in verdicts.items() if verdict is None]
+    asked = [conversations[place] for place in still_open]
+    replies = answer(model, tokenizer, asked, max_new_tokens)
+    for place, reply in zip(still_open, replies, strict=True):
+        verdicts[place] = reply == golds[place]
+    return [bool(verdict) for verdict in verdicts.values()]
 
 
-def verify_greedy(
-    model, tokenizer, prompts: Sequence[list[int]], golds: Sequence[list[int]], batch_size: int = 25
+def verify_tokens(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[list[int]],
+    golds: Sequence[list[int]],
+    batch_size: int = 25,
 ) -> list[bool | None]:
-    """Does greedy decoding write the gold's tokens and end? None where its first other token may
-    still lead to the gold's text.
+    """Does greedy decoding go on from each prompt with the gold's tokens and an end?
+
+    None where its first other token may still lead to the gold's text. prompts, golds: token ids.
     """
-    import torch
-
     ends = set(torch.tensor(model.generation_config.eos_token_id).flatten().tolist())
-    found: list[bool | None] = [None] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(golds[i]))
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        inputs = tokenizer.pad(
-            {"input_ids": [prompts[i] + golds[i] for i in chosen]},
-            padding_side="left",
-            return_tensors="pt",
-        )
+    verdicts: list[bool | None] = [None] * len(prompts)
+    rows = [prompt + gold for prompt, gold in zip(prompts, golds, strict=True)]
+    for places in shortest_first([len(row) for row in rows], batch_size):
+        # padded on the left, so that every gold ends at the last position
+        batch = {"input_ids": [rows[place] for place in places]}
+        inputs = tokenizer.pad(batch, padding_side="left", return_tensors="pt")
         inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
-        kept = 1 + max(len(golds[i]) for i in chosen)
+
+        # the logits from the prompt's last token on: they choose the gold's first token
+        positions = 1 + max(len(golds[place]) for place in places)
         with torch.no_grad():
-            likeliest = (
-                model(**inputs.to(model.device), logits_to_keep=kept).logits.argmax(-1).tolist()
-            )
-        for i, said in zip(chosen, likeliest, strict=True):
-            found[i] = verify_row(tokenizer, said[-1 - len(golds[i]) :], golds[i], ends)
-    return found
+            logits = model(**inputs.to(model.device), logits_to_keep=positions).logits
+        likeliest = logits.argmax(-1).tolist()  # (rows, positions)
+        for place, chosen in zip(places, likeliest, strict=True):
+            gold = golds[place]
+            verdicts[place] = verify_row(tokenizer, chosen[-1 - len(gold) :], gold, ends)
+    return verdicts
 
 
-def verify_row(tokenizer, said: Sequence[int], gold: Sequence[int], ends: set[int]) -> bool | None:
-    """`follows` for one row; said[j] is the likeliest token after gold[:j]."""
-    same = next((j for j, (a, b) in enumerate(zip(said, gold, strict=False)) if a != b), len(gold))
-    if said[same] in ends:
+def verify_row(
+    tokenizer: "PreTrainedTokenizerBase",
+    likeliest: list[int],
+    gold: list[int],
+    ends: set[int],
+) -> bool | None:
+    """`verify_tokens` for one row; likeliest[j] is what greedy decoding puts after gold[:j]."""
+    # how many of the gold's tokens greedy decoding writes before it departs or ends
+    same = 0
+    while same < len(gold) and likeliest[same] == gold[same]:
+        same += 1
+    if likeliest[same] in ends:
         return same == len(gold)
-    begun = (
-        tokenizer.decode([*gold[:same], said[same]], skip_special_tokens=True)
-        .strip()
-        .rstrip("\ufffd")
-    )  # half a character
-    return None if tokenizer.decode(gold).startswith(begun) else False
+
+    # it departs: the text so far, without half a character at its end, may still begin the gold's
+    departed = [*gold[:same], likeliest[same]]
+    begun = cast(str, tokenizer.decode(departed, skip_special_tokens=True))
+    begun = begun.strip().rstrip("\ufffd")
+    return None if cast(str, tokenizer.decode(gold)).startswith(begun) else False

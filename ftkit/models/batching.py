@@ -3,14 +3,33 @@
     chat_batches(tokenizer, conversations)    shortest first, so that a batch holds little padding
 
 A prompt that a model goes on with is padded on the left, a whole chat that it reads on the right.
-Which tokens of a chat are its answer is `evaluate.likelihood`'s business.
+Which tokens of a chat are its answer is `evaluate.likelihood`'s business, what a trainer does with
+padding `train`'s (notebook 07).
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedTokenizerBase
+
+
+def render_chats(
+    tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[list[dict]], *, as_prompts: bool
+) -> list[str]:
+    """Each conversation as text; as_prompts: ending where the assistant's answer begins."""
+    texts = [
+        tokenizer.apply_chat_template(chat, add_generation_prompt=as_prompts, tokenize=False)
+        for chat in conversations
+    ]
+    return cast("list[str]", texts)  # which tokenize=False makes of them
+
+
+def shortest_first(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """The places of `lengths` in groups of `batch_size`, short ones first."""
+    order = sorted(range(len(lengths)), key=lambda place: lengths[place])
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
 
 
 def chat_batches(
@@ -25,13 +44,8 @@ def chat_batches(
     as_prompts: True ends each chat where the assistant's answer begins and pads on the left, so
     that generation goes on from the last token; False renders it whole and pads on the right.
     """
-    texts = [
-        tokenizer.apply_chat_template(chat, add_generation_prompt=as_prompts, tokenize=False)
-        for chat in conversations
-    ]
-    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-    for start in range(0, len(order), batch_size):
-        places = order[start : start + batch_size]
+    texts = render_chats(tokenizer, conversations, as_prompts=as_prompts)
+    for places in shortest_first([len(text) for text in texts], batch_size):
         inputs = tokenizer(
             [texts[place] for place in places],
             add_special_tokens=False,

@@ -1,55 +1,72 @@
-"""TODO header of models.layers."""
+"""The parts of a loaded model: linear layers, trained parameters, other numbers for a while.
+
+    linears(model)              {name: layer}, what peft's "all-linear" means
+    trained_parameters(model)   the parameters that gradients reach
+    replace_weights(weights)    inside a `with` block, other numbers in some parameters
+    is_packed(model)            does bitsandbytes hold it in four or eight bits?
+
+Layers by shape alone, without a model, are `architecture.py`'s business; adapters are `lora`'s.
+Used from notebook 01 on, which cuts matrices down and puts them back.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from transformers.pytorch_utils import Conv1D
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
-def linears(model) -> dict:
-    """Every linear layer of the model's blocks by name, the output head left out: what 'all-linear'
-    means.
+def linears(model: "PreTrainedModel") -> dict[str, torch.nn.Linear | Conv1D]:
+    """Every linear layer of the model's blocks by name, the output head left out ("all-linear").
 
     GPT-2's Conv1D is one too: a linear layer that stores its weight as (d_in, d_out).
     """
-    import torch
-    from transformers.pytorch_utils import Conv1D
-
     head = model.get_output_embeddings()
     return {
-        name: m
-        for name, m in model.named_modules()
-        if isinstance(m, torch.nn.Linear | Conv1D) and m is not head
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and module is not head
     }
 
 
 @contextmanager
-def replace_weights(weights: Mapping) -> Iterator[None]:
-    """Other numbers in the parameters inside the block, and the very same ones after it: weights =
-    {parameter: its new values}.
-    """
-    import torch
+def replace_weights(weights: Mapping[torch.nn.Parameter, torch.Tensor]) -> Iterator[None]:
+    """Other numbers in the parameters inside the block, and the very same ones after it.
 
-    kept = {parameter: parameter.detach().clone() for parameter in weights}
+    weights: {parameter: its new values}, of one shape each.
+    """
+    originals = {parameter: parameter.detach().clone() for parameter in weights}
     try:
-        with torch.no_grad():
-            for parameter, values in weights.items():
-                parameter.copy_(values)
+        write_weights(weights)
         yield
     finally:
-        with torch.no_grad():
-            for parameter, values in kept.items():
-                parameter.copy_(values)
+        write_weights(originals)
+
+
+def write_weights(weights: Mapping[torch.nn.Parameter, torch.Tensor]) -> None:
+    """Put values into parameters, in place and unseen by autograd."""
+    with torch.no_grad():
+        for parameter, values in weights.items():
+            parameter.copy_(values)
 
 
 def plain_name(name: str) -> str:
-    """A parameter's or module's name without what peft puts around it."""
+    """A parameter's or module's name without what peft puts around it.
+
+    plain_name("base_model.model.lm_head.base_layer.weight") is "lm_head.weight".
+    """
     return name.removeprefix("base_model.model.").replace(".base_layer", "")
 
 
-def trained_parameters(model) -> list:
+def trained_parameters(model: torch.nn.Module) -> list[torch.nn.Parameter]:
     """The parameters that are trained."""
-    return [p for p in model.parameters() if p.requires_grad]
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def is_packed(model) -> bool:
-    """True for a base that bitsandbytes holds in four or eight bits."""
-    return any(not p.is_floating_point() for p in model.parameters())
+def is_packed(model: torch.nn.Module) -> bool:
+    """True for a base in four or eight bits: bitsandbytes holds its weights as integers."""
+    return any(not parameter.is_floating_point() for parameter in model.parameters())

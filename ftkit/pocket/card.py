@@ -10,7 +10,7 @@ import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from .. import forgetting, models
-from ..world import LIMITS, SKILLS, World, corpus, stories
+from ..world import LIMITS, SKILLS, World, corpus, draw_stories
 from .plan import Plan
 
 
@@ -18,7 +18,7 @@ def story_loss(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, worl
     """Mean loss on held-out stories, in nats per token."""
     rows = [
         tokenizer(s, add_special_tokens=False, return_tensors="pt")["input_ids"].to(model.device)
-        for s in stories(world)
+        for s in draw_stories(world)
     ]
     with torch.no_grad():
         losses = [(model(input_ids=ids, labels=ids).loss.item(), ids.shape[1] - 1) for ids in rows]
@@ -56,7 +56,7 @@ def ship(
         "parameters": sum(p.numel() for p in model.parameters()),
         "plan": asdict(plan),
         "corpus": corpus.digest(world),
-        "weights": models.fingerprint_of(out),
+        "weights": models.hash_weights(out),
         "tokens": state["tokens"],
         "steps": state["step"],
         "seconds": round(state["seconds"]),

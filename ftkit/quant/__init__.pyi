@@ -1,11 +1,11 @@
-from .blocks import bits as bits
-from .blocks import error as error
+from .blocks import bits_per_weight as bits_per_weight
 from .blocks import in_format as in_format
 from .blocks import quantize as quantize
+from .blocks import rounding_error as rounding_error
 from .explorer import explore_formats as explore_formats
 from .explorer import quant_view as quant_view
 from .formats import BITS as BITS
 from .formats import levels as levels
 from .inspection import inspect_weight as inspect_weight
-from .storage import hold as hold
-from .storage import library as library
+from .storage import import_bitsandbytes as import_bitsandbytes
+from .storage import stored_bytes as stored_bytes

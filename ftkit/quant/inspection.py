@@ -1,9 +1,16 @@
-"""TODO header of quant.inspection."""
+"""One weight in one format, counted until it is small enough to draw.
+
+    inspect_weight(W, "nf4", 64)    a histogram of its values, how many take each level, the error
+
+It quantizes by `blocks.py` and draws nothing: `explorer.py` does. Notebook 03.
+"""
 
 from dataclasses import dataclass
 
-from ..core.results import Result, percent
-from .blocks import BLOCK, Error, bits, blockwise, error
+import torch
+
+from ..core.results import Result, TableParts, percent
+from .blocks import BLOCK, RoundingError, bits_per_weight, rounding_error, scale_blocks
 from .formats import levels, nearest_codes
 
 
@@ -14,29 +21,40 @@ class WeightInFormat(Result):
     counts: list[int]  # the weights divided by their block's absmax, in equal bins from −1 to 1
     levels: list[float]  # rising
     taken: list[int]  # how many weights take each level
-    error: Error
-    bits: float  # a weight, its scale with it
+    error: RoundingError
+    bits_per_weight: float  # of code and scale
 
-    def table(self):
-        """Error, bits, levels in use."""
-        used = f"{sum(n > 0 for n in self.taken)} of {len(self.levels)}"
+    @property
+    def levels_in_use(self) -> int:
+        """How many levels at least one weight takes."""
+        return sum(n > 0 for n in self.taken)
+
+    def table(self) -> TableParts:
+        """Error, bits per weight, levels in use."""
         rows = [
             ("‖W − Ŵ‖ / ‖W‖", percent(self.error.relative)),
-            ("bits a weight", f"{self.bits:.4g}"),
-            ("levels in use", used),
+            ("bits per weight", f"{self.bits_per_weight:.4g}"),
+            ("levels in use", f"{self.levels_in_use} of {len(self.levels)}"),
         ]
         return f"{self.error.format}, block {self.error.block}", ("", "value"), rows
 
 
-def inspect_weight(W, format: str = "nf4", block: int = BLOCK, bins: int = 81) -> WeightInFormat:
-    """What `explore_quant` draws of W (d_out, d_in): its scaled values, the levels they take, the
-    error.
-    """
-    import torch
+def inspect_weight(
+    W: torch.Tensor, format: str = "nf4", block: int = BLOCK, bins: int = 81
+) -> WeightInFormat:
+    """What `quant_view` draws of W (d_out, d_in): its scaled values, their levels, the error.
 
-    of = error(W, format, block)
-    scaled, _ = blockwise(W, block)
+    bins: of the histogram. Raises as `quantize` does.
+    """
+    error = rounding_error(W, format, block)
+    scaled, _ = scale_blocks(W, block)
+    # FP4 has two zeros, which are one level here.
     table = levels(format).unique()
-    taken = torch.bincount(nearest_codes(scaled, table).long(), minlength=len(table))
-    counts = torch.histc(scaled, bins, -1, 1).int()
-    return WeightInFormat(counts.tolist(), table.tolist(), taken.tolist(), of, bits(format, block))
+    codes = nearest_codes(scaled, table)
+    return WeightInFormat(
+        counts=torch.histc(scaled, bins, -1, 1).int().tolist(),
+        levels=table.tolist(),
+        taken=torch.bincount(codes.long(), minlength=len(table)).tolist(),
+        error=error,
+        bits_per_weight=bits_per_weight(format, block),
+    )

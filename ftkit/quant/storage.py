@@ -1,20 +1,32 @@
-"""TODO header of quant.storage."""
+"""What bitsandbytes holds for a model in four bits, counted on its own tensors.
+
+    stored_bytes(model)        codes, scales, second scales, offsets and tables, in bytes
+    import_bitsandbytes()      bitsandbytes.functional, or one sentence that says what to install
+
+`get_memory_footprint()` of transformers sees the codes alone. What it should be by arithmetic is
+`blocks.bits_per_weight`; what a whole training step takes is predicted by `memory`. Notebooks 03
+and 04.
+"""
 
 import math
 from dataclasses import dataclass
+from types import ModuleType
+
+import torch
 
 from ..core.errors import UserError
-from ..core.results import Result
+from ..core.results import Result, TableParts
 
 
-def library():
-    """`bitsandbytes.functional`, or one sentence when it or its compiled CPU kernels are missing."""
+def import_bitsandbytes() -> ModuleType:
+    """`bitsandbytes.functional`; a UserError where it or its compiled CPU kernels are missing."""
     try:
         import bitsandbytes
         from bitsandbytes.cextension import ErrorHandlerMockBNBNativeLibrary, lib
     except ImportError as missing:
         raise UserError(
-            f'bitsandbytes could not be imported ({missing}); install it: pip install "bitsandbytes>=0.50,<1".'
+            f"bitsandbytes could not be imported ({missing}); "
+            'install it: pip install "bitsandbytes>=0.50,<1".'
         ) from missing
     if isinstance(lib, ErrorHandlerMockBNBNativeLibrary):
         raise UserError(
@@ -25,12 +37,10 @@ def library():
 
 
 @dataclass(frozen=True, repr=False)
-class Held(Result):
-    """The bytes that bitsandbytes holds for a model's 4-bit layers, by kind, counted on its own
-    tensors.
-    """
+class StoredBytes(Result):
+    """The bytes that bitsandbytes holds for a model's 4-bit layers, by kind."""
 
-    parameters: int
+    parameters: int  # how many weights the layers have: a number, and no bytes
     codes: int
     scales: int  # absmax, or with double quantization its 8-bit codes
     second_scales: int
@@ -38,8 +48,8 @@ class Held(Result):
     tables: int  # of levels; each layer has its own copy
 
     @property
-    def bits(self) -> float:
-        """Codes and scales of both kinds, bits a weight: what `bits` predicts."""
+    def bits_per_weight(self) -> float:
+        """Bits of codes and scales of both kinds per weight: what `bits_per_weight` predicts."""
         return 8 * (self.codes + self.scales + self.second_scales) / self.parameters
 
     @property
@@ -47,40 +57,36 @@ class Held(Result):
         """All bytes."""
         return self.codes + self.scales + self.second_scales + self.offsets + self.tables
 
-    def table(self):
-        """One line a kind."""
-        kinds = {
-            k: getattr(self, k)
-            for k in ("codes", "scales", "second_scales", "offsets", "tables", "total")
-        }
-        rows = [
-            (k.replace("_", " "), f"{n:,}", f"{8 * n / self.parameters:.4f}")
-            for k, n in kinds.items()
-        ]
-        return (
-            f"What bitsandbytes holds for {self.parameters:,} weights",
-            ("kind", "bytes", "bits a weight"),
-            rows,
-        )
+    def table(self) -> TableParts:
+        """Each kind in bytes and in bits per weight, and the total."""
+        rows = []
+        for kind in ("codes", "scales", "second_scales", "offsets", "tables", "total"):
+            size = getattr(self, kind)
+            rows.append((kind.replace("_", " "), f"{size:,}", f"{8 * size / self.parameters:.4f}"))
+        title = f"What bitsandbytes holds for {self.parameters:,} weights"
+        return title, ("kind", "bytes", "bits per weight"), rows
 
 
-def hold(model) -> Held:
-    """Count the storage of every `Linear4bit` weight of the model and of its quantization state."""
-    states = [
-        (p, p.quant_state)
-        for p in model.parameters()
-        if getattr(p, "quant_state", None) is not None
-    ]
-    if not states:
+def stored_bytes(model: torch.nn.Module) -> StoredBytes:
+    """Count the storage of every 4-bit weight of the model and of its quantization state.
+
+    Raises UserError for a model without 4-bit layers.
+    """
+    weights = [p for p in model.parameters() if getattr(p, "quant_state", None) is not None]
+    if not weights:
         raise UserError(
-            f"the {type(model).__name__} has no 4-bit layer; load one with models.load(quant='nf4')."
+            f"the {type(model).__name__} has no 4-bit layer; "
+            "load one with models.load(quant='nf4')."
         )
-    second = [s.state2 for _, s in states if s.nested]
-    return Held(
-        sum(math.prod(s.shape) for _, s in states),
-        sum(p.nbytes for p, _ in states),
-        sum(s.absmax.nbytes for _, s in states),
-        sum(s.absmax.nbytes for s in second),
-        sum(s.offset.nbytes for _, s in states if s.nested),
-        sum(s.code.nbytes for s in [*(s for _, s in states), *second]),
+    # bitsandbytes' QuantState of each weight; with double quantization a second one inside it.
+    states = [weight.quant_state for weight in weights]
+    doubled = [state for state in states if state.nested]
+    second = [state.state2 for state in doubled]
+    return StoredBytes(
+        parameters=sum(math.prod(state.shape) for state in states),
+        codes=sum(weight.nbytes for weight in weights),
+        scales=sum(state.absmax.nbytes for state in states),
+        second_scales=sum(state.absmax.nbytes for state in second),
+        offsets=sum(state.offset.nbytes for state in doubled),
+        tables=sum(state.code.nbytes for state in (*states, *second)),
     )

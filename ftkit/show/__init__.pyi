@@ -7,7 +7,7 @@ from .plots import heat as heat
 from .plots import histogram as histogram
 from .plots import intervals as intervals
 from .plots import lines as lines
-from .plots import new as new
+from .plots import new_figure as new_figure
 from .plots import skills as skills
 from .svg import ACCENT as ACCENT
 from .svg import FAINT as FAINT

@@ -1,41 +1,60 @@
-"""TODO header of show.marks."""
+"""What several pictures have in common: numbers as tiles, ticks of an axis, short names of layers.
+
+    tile(x, y, value, label)         a number in large letters and what it is below it
+    tile_column(x, y, tiles)         several of them, one under the other
+    decades(low, high)               the ticks of a logarithmic axis
+    layers_and_matrices(names)       "model.layers.3.self_attn.q_proj" is (3, "q_proj")
+
+The shapes themselves (boxes, lines, frames) are in `svg`, the controls in `panel`. Seen in the
+explorers of notebooks 01 to 13.
+"""
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from .svg import GREY, INK, words
+from .svg import GREY, INK, SMALL, words
 
 
 def decades(low: float, high: float) -> dict[float, str]:
-    """Ticks of a logarithmic axis: every power of ten, or 1, 2 and 5 where there would be fewer
-    than three.
+    """Ticks of a logarithmic axis from low to high, both above zero: {value: what is written}.
+
+    Every power of ten; where that gives fewer than three ticks, 1, 2 and 5 times each power.
     """
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    tens = [10.0**p for p in powers if low <= 10.0**p <= high]
-    values = (
-        tens
-        if len(tens) > 2
-        else [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
-    )
-    return {v: f"{v:g}" for v in values}
+    ticks = [10.0**p for p in powers if low <= 10.0**p <= high]
+    if len(ticks) < 3:
+        finer = (m * 10.0**p for p in powers for m in (1, 2, 5))
+        ticks = [value for value in finer if low <= value <= high]
+    return {value: f"{value:g}" for value in ticks}
 
 
 def tile(x: float, y: float, value: str, label: str, colour: str = INK) -> str:
-    """A number and what it is."""
-    return words(x, y, value, 17, colour, bold=True) + words(x, y + 15, label, 10.5, GREY)
+    """A number in large letters that stand on y, and in small ones below it what it is."""
+    return words(x, y, value, 17, colour, bold=True) + words(x, y + 15, label, SMALL, GREY)
 
 
-def layers_and_matrices(names: Sequence[str]) -> dict[tuple, str]:
-    """(layer, matrix) of every name: "model.layers.3.self_attn.q_proj" is (3, "q_proj"), or (3,
-    "self_attn.q_proj") if that is needed.
+def tile_column(x: float, y: float, tiles: Iterable[Sequence[str]], step: float = 54) -> str:
+    """Tiles one under the other, each (value, label) or (value, label, colour).
+
+    The first stands on y, each next one `step` lower.
     """
-    for short in (True, False):
-        found: dict[tuple, str] = {}
-        for name in names:
-            match = re.search(r"(?:^|\.)(\d+)\.(.+)$", name)
-            layer, rest = (int(match[1]), match[2]) if match else (-1, name)
-            found[layer, rest.rsplit(".", 1)[-1] if short else rest] = name
-        if len(found) == len(names):
-            break
-    return found
+    return "".join(tile(x, y + step * i, *parts) for i, parts in enumerate(tiles))
+
+
+def layers_and_matrices(names: Sequence[str]) -> dict[tuple[int, str], str]:
+    """{(layer, matrix): name} of modules' names, in their order.
+
+    The layer is the first number in a name, −1 where there is none. The matrix is the last part
+    of it, or all that follows the number where the last parts alone do not tell the names apart:
+    "h.0.attn.c_proj" beside "h.0.mlp.c_proj" is (0, "attn.c_proj").
+    """
+    places = {layer_and_matrix(name): name for name in names}
+    short = {(layer, rest.rsplit(".", 1)[-1]): name for (layer, rest), name in places.items()}
+    return short if len(short) == len(names) else places
+
+
+def layer_and_matrix(name: str) -> tuple[int, str]:
+    """The first number in a dotted name and all that follows it, or (−1, name) without one."""
+    match = re.search(r"(?:^|\.)(\d+)\.(.+)$", name)
+    return (int(match[1]), match[2]) if match else (-1, name)

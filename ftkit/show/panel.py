@@ -1,20 +1,28 @@
-"""Controls in front of a view: core ipywidgets only, so JupyterLab, Colab, VS Code and Voilà show
-them.
+"""Controls in front of a view: core ipywidgets only, which Jupyter, Colab, VS Code and Voilà show.
 
-A view is a pure function of its choices that returns HTML or a `Drawing`; a `Panel` puts controls
-in front of it. Moving a control only calls the view, in a few milliseconds. Without a kernel, or
-where no widget can be shown, the first view stays visible as a plain picture.
+    Panel(view, layer=[0, 1], r=[1, 2, 4])         a slider or menu for each argument of the view
+    Panel(view, **Matrices(names).controls, …)     a layer, and a matrix of it
+    Ticks({"q_proj": True, …}, presets)            check boxes, with buttons for usual choices
+
+A view is a pure function of its choices that returns HTML or a `Drawing`. Moving a control calls
+the view and nothing else, so it is answered in a few milliseconds. Without a kernel, or where no
+widget can be shown, the first view stays visible as a plain picture. What a view draws with is in
+`svg` and `marks`; the views and the numbers behind them are the wings' own (`explorer.py`).
 """
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from ..core.errors import UserError, nearest
+from .marks import layers_and_matrices
 from .svg import Drawing
 
 
 class Ticks:
-    """Check boxes with buttons for usual choices; `.value` is the list of ticked names, in order,
-    and can be set.
+    """Check boxes with buttons for usual choices; a control as ipywidgets' own are.
+
+    `.value` is the list of ticked names, in the boxes' order, and can be set.
     """
 
     def __init__(
@@ -22,63 +30,98 @@ class Ticks:
     ):
         import ipywidgets
 
-        self.changed: list[Callable] = []
-        self.setting = False
-        fits = ipywidgets.Layout(width="auto", margin="0 16px 0 0")
-        self.boxes = {
-            n: ipywidgets.Checkbox(on, description=n, indent=False, layout=fits)
-            for n, on in ticked.items()
-        }
-        self.presets = {
-            label: ipywidgets.Button(description=label, layout=fits) for label in presets or {}
-        }
-        for name, tick in self.boxes.items():
-            tick.add_class(f"ft-{name}")
-            tick.observe(self.tell, "value")
-        for label, button in self.presets.items():
-            button.on_click(lambda _, names=presets[label]: setattr(self, "value", names))
+        self.callbacks: list[Callable] = []
+        self.between = False  # between two values: only some of the boxes are set yet
+        layout = ipywidgets.Layout(width="auto", margin="0 16px 0 0")
+
+        # A check box for each name.
+        self.boxes = {}
+        for name, on in ticked.items():
+            box = ipywidgets.Checkbox(on, description=name, indent=False, layout=layout)
+            box.add_class(f"ft-{name}")
+            box.observe(self.call_back, "value")
+            self.boxes[name] = box
+
+        # A button for each preset.
+        self.presets = {}
+        for label, names in (presets or {}).items():
+            button = ipywidgets.Button(description=label, layout=layout)
+            button.on_click(lambda _, names=names: setattr(self, "value", names))
+            self.presets[label] = button
+
+        # The buttons in a row above the boxes.
         rows = [list(self.presets.values()), list(self.boxes.values())]
-        self.box = ipywidgets.VBox(
-            [
-                ipywidgets.HBox(row, layout=ipywidgets.Layout(flex_flow="row wrap"))
-                for row in rows
-                if row
-            ]
-        )
+        self.box = ipywidgets.VBox([wrapping_row(row) for row in rows if row])
 
     @property
     def value(self) -> list[str]:
         """The ticked names."""
-        return [name for name, tick in self.boxes.items() if tick.value]
+        return [name for name, box in self.boxes.items() if box.value]
 
     @value.setter
     def value(self, names: Sequence[str]) -> None:
-        """Tick these names and no others; observers are called once."""
-        if unknown := [n for n in names if n not in self.boxes]:
-            raise ValueError(
-                f"there is no box {unknown[0]!r} to tick; there are {', '.join(self.boxes)}."
-            )
-        self.setting = True
-        try:
-            for name, tick in self.boxes.items():
-                tick.value = name in names
-        finally:
-            self.setting = False
-        self.tell()
+        """Tick these names and no others; whoever observes is called once.
 
-    def tell(self, change: object = None) -> None:
-        """Call whoever observes, once for a whole preset."""
-        if not self.setting:
-            for callback in self.changed:
+        Raises UserError for a name that has no box, and then changes nothing.
+        """
+        if unknown := [name for name in names if name not in self.boxes]:
+            name, known = unknown[0], list(self.boxes)
+            raise UserError(
+                f"there is no box {name!r} to tick; there are {', '.join(known)}."
+                f"{nearest(name, known)}"
+            )
+        self.between = True
+        try:
+            for name, box in self.boxes.items():
+                box.value = name in names
+        finally:
+            self.between = False
+        self.call_back()
+
+    def call_back(self, change: object = None) -> None:
+        """Call whoever observes: once for a whole preset, not once per box."""
+        if not self.between:
+            for callback in self.callbacks:
                 callback(change)
 
     def observe(self, callback: Callable, _name: str) -> None:
         """Call back when `.value` changes, as an ipywidget does."""
-        self.changed.append(callback)
+        self.callbacks.append(callback)
 
     def add_class(self, name: str) -> None:
-        """Mark the whole group, as an ipywidget does."""
+        """Give the whole group a class, as an ipywidget does."""
         self.box.add_class(name)
+
+
+class Matrices:
+    """A model's matrices behind two controls: a layer, and a matrix of it."""
+
+    def __init__(self, names: Sequence[str]):
+        self.names = layers_and_matrices(names)
+
+    def layers(self) -> list[int]:
+        """The layers' numbers, −1 for what stands in no layer."""
+        return sorted({layer for layer, _ in self.names})
+
+    def of_layer(self, layer: int) -> list[str]:
+        """The matrices of one layer."""
+        return [matrix for at, matrix in self.names if at == layer]
+
+    def name(self, layer: int, matrix: str) -> str:
+        """The whole name of what is chosen."""
+        return self.names[layer, matrix]
+
+    @property
+    def controls(self) -> dict[str, Any]:
+        """The two choices of a `Panel`, to stand first in it: `Panel(view, **controls, …)`."""
+        return {"layer": self.layers(), "matrix": self.of_layer}
+
+
+def wrapping_row(widgets: Sequence) -> Any:
+    """Widgets side by side, in a new line where the page is too narrow."""
+    import ipywidgets
+
+    return ipywidgets.HBox(widgets, layout=ipywidgets.Layout(flex_flow="row wrap"))
 
 
 def labelled(values: Sequence) -> list[tuple[str, object]]:
@@ -86,11 +129,12 @@ def labelled(values: Sequence) -> list[tuple[str, object]]:
     return [(f"{v:g}" if isinstance(v, float) else str(v), v) for v in values]
 
 
-def control(name: str, choice: object, start: object = None):
-    """What chooses: numbers get a slider, strings a menu, {name: bool} check boxes; a control that
-    is given is taken as it is.
+def make_control(name: str, choice: Any, start: object = None) -> Any:
+    """What chooses: an ipywidget, or `Ticks`.
 
-    A slider or menu stands at `start` where that is among its values, else at the first.
+    choice: numbers get a slider, strings a menu, {name: bool} check boxes; a control that is given
+    is taken as it is. A slider or menu stands at `start` where that is among its values, else at
+    the first of them.
     """
     import ipywidgets
 
@@ -98,107 +142,106 @@ def control(name: str, choice: object, start: object = None):
         return choice
     if isinstance(choice, Mapping):
         return Ticks(choice)
-    options = labelled(choice)
-    first = start if start in choice else options[0][1]
-    kind, width = (
-        (ipywidgets.Dropdown, "320px")
-        if isinstance(first, str)
-        else (ipywidgets.SelectionSlider, "420px")
-    )
-    return kind(
-        options=options, value=first, description=name, layout=ipywidgets.Layout(width=width)
-    )
+    values = list(choice)
+    first = start if start in values else values[0]
+    if isinstance(first, str):
+        kind, width = ipywidgets.Dropdown, "320px"
+    else:
+        kind, width = ipywidgets.SelectionSlider, "420px"
+    layout = ipywidgets.Layout(width=width)
+    return kind(options=labelled(values), value=first, description=name, layout=layout)
+
+
+def stand_in(old: object, values: Sequence) -> object:
+    """What is chosen once `values` are left: `old`, else the next lower number, else the first."""
+    if old in values:
+        return old
+    if isinstance(old, str):
+        return values[0]
+    lower = [value for value in values if not isinstance(value, str) and value <= old]
+    return max(lower, default=values[0])
 
 
 class Panel:
-    """Controls in front of a view: `Panel(view, row=[0, 1, 2])` shows view(row=0) and redraws as
-    the slider moves.
+    """Controls in front of a view: a moved control redraws the picture.
 
-    choices: see `control`; a function of the choices before it gives the values that these leave,
-    as in Panel(view, layer=[0, 1], r=lambda layer: ranks[layer]). start: where a control stands at
-    first, by name. `.controls` holds the controls by name, `.html` the current picture, `.text` its
-    line, `.box` the whole widget.
+    Panel(view, row=[0, 1, 2]) shows view(row=0) and a slider over the rows. Each choice is what
+    `make_control` takes, or a function of the choices before it that gives the values which these
+    leave, as in Panel(view, layer=[0, 1], r=lambda layer: ranks[layer]). start: where a control
+    stands at first, by name. `.controls` holds the controls by name, `.html` the current picture,
+    `.text` its line, `.box` the whole widget.
     """
 
     def __init__(
         self,
         view: Callable[..., str | Drawing],
         start: Mapping[str, object] | None = None,
-        **choices,
+        **choices: Any,
     ):
         import ipywidgets
 
-        self.view, self.choices = view, choices
-        self.lock, self.drawing = (
-            threading.RLock(),
-            False,
-        )  # a notebook may call back from another thread
-        self.controls: dict = {}
+        self.view = view
+        self.lock = threading.RLock()  # a notebook may call back from another thread
+        self.busy = False  # a redraw is under way
+
+        # The controls, from left to right, so that each may depend on those before it.
+        self.controls: dict[str, Any] = {}
+        self.narrowing: dict[str, Callable[..., Any]] = {}  # those that do, and their values
         for name, choice in choices.items():
-            self.controls[name] = control(
-                name,
-                choice(**self.values()) if callable(choice) else choice,
-                (start or {}).get(name),
-            )
-            self.controls[name].add_class(f"ft-{name}")
-        self.shown = self.current()
+            if callable(choice):
+                self.narrowing[name] = choice
+                choice = choice(**self.values())
+            made = make_control(name, choice, (start or {}).get(name))
+            made.add_class(f"ft-{name}")
+            self.controls[name] = made
+
+        # The first picture, and from then on a new one for every move.
+        self.shown = self.draw()
         self.picture = ipywidgets.HTML(self.html, layout=ipywidgets.Layout(width="100%"))
         self.picture.add_class("ft-view")
-        for chosen in self.controls.values():
-            chosen.observe(self.redraw, "value")
-        controls = [getattr(c, "box", c) for c in self.controls.values()]
-        self.box = ipywidgets.VBox(
-            [
-                ipywidgets.HBox(controls, layout=ipywidgets.Layout(flex_flow="row wrap")),
-                self.picture,
-            ]
-        )
+        for made in self.controls.values():
+            made.observe(self.redraw, "value")
 
-    def values(self) -> dict:
+        # The controls above the picture.
+        widgets = [getattr(made, "box", made) for made in self.controls.values()]
+        self.box = ipywidgets.VBox([wrapping_row(widgets), self.picture])
+
+    def values(self) -> dict[str, Any]:
         """The present choices by name."""
-        return {name: chosen.value for name, chosen in self.controls.items()}
+        return {name: made.value for name, made in self.controls.items()}
 
-    def current(self) -> str | Drawing:
+    def draw(self) -> str | Drawing:
         """The view at the present choices."""
         return self.view(**self.values())
 
     def redraw(self, _change: object = None) -> None:
-        """Show the view at the present choices."""
+        """Show the view at the present choices, after a control has been moved."""
         with self.lock:
-            if self.drawing:
-                return  # a control that `narrow` has just set
-            self.drawing = True
+            if self.busy:
+                return  # moved by `narrow`, which is part of a redraw
+            self.busy = True
             try:
                 self.narrow()
                 self.show()
             finally:
-                self.drawing = False
+                self.busy = False
 
     def show(self) -> None:
-        """Draw the view at the present choices: for a panel whose picture depends on more than its
-        controls.
-        """
+        """Draw again: for a panel whose picture depends on more than its controls."""
         with self.lock:
-            self.shown = self.current()
+            self.shown = self.draw()
             self.picture.value = self.html
 
     def narrow(self) -> None:
-        """Give controls that depend on earlier ones their values, and keep what was chosen or else
-        the next lower number.
-        """
-        before: dict = {}
-        for name, chosen in self.controls.items():
-            if callable(choice := self.choices[name]):
-                values, old = list(choice(**before)), chosen.value
-                if labelled(values) != list(chosen.options):
-                    lower = [
-                        v
-                        for v in values
-                        if not isinstance(v, str) and not isinstance(old, str) and v <= old
-                    ]
-                    chosen.options = labelled(values)
-                    chosen.value = old if old in values else max(lower, default=values[0])
-            before[name] = chosen.value
+        """Give each control that depends on earlier ones the values that these leave it."""
+        before: dict[str, Any] = {}
+        for name, made in self.controls.items():
+            if name in self.narrowing:
+                values, old = self.narrowing[name](**before), made.value
+                if labelled(values) != list(made.options):
+                    made.options = labelled(values)
+                    made.value = stand_in(old, values)
+            before[name] = made.value
 
     @property
     def html(self) -> str:
@@ -216,15 +259,12 @@ class Panel:
     def __repr__(self) -> str:
         return self.text
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        static = (
-            {"text/html": self.shown._repr_html_(), "image/svg+xml": self.html}
-            if isinstance(self.shown, Drawing)
-            else {"text/html": self.html}
-        )
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """The panel as a front end likes it best: a widget, else a picture, else a line."""
+        if isinstance(self.shown, Drawing):
+            static = {"text/html": self.shown._repr_html_(), "image/svg+xml": self.html}
+        else:
+            static = {"text/html": self.html}
         widget = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
-        return {
-            "text/plain": self.text,
-            **static,
-            "application/vnd.jupyter.widget-view+json": widget,
-        }
+        live = {"application/vnd.jupyter.widget-view+json": widget}
+        return {"text/plain": self.text, **static, **live}

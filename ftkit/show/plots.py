@@ -1,35 +1,47 @@
-"""Figures: numbers in, `Figure` out. No computing, no pyplot state, one accent colour for what the
-reader should look at.
+"""Figures: numbers in, a matplotlib `Figure` out, and no pyplot state.
+
+    curves, skills, bars, intervals      a training run, skills, rates, changes
+    lines, heat, histogram               any curves, a matrix, how values are spread
+    new_figure(width, height)            an empty figure and its axes, for a plot of your own
+
+One accent colour marks what the reader should look at. Nothing is computed here: means and
+intervals come from `core.statistics`, spectra from `lora`, curves from `train` and `lab`. Pictures
+that answer to a control are drawn as SVG (`svg`). Seen from notebook 00 on.
 """
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from .svg import ACCENT, FAINT, PLAIN
 
+COLOURS = (ACCENT, PLAIN, "#8a8f98", "#edae49", "#00798c", "#6b4e71", "#2f4b26")
+ROW = 0.27  # inches that a row of words takes
+POINTS = "offset points"  # matplotlib's name for "so many points right and up of that place"
+LETTER = 17  # pixels from one label to the next, so that they do not lie on each other
+
 
 class Picture(Figure):
-    """A matplotlib Figure that any notebook front end shows, whether or not pyplot was ever
-    imported.
-    """
+    """A matplotlib Figure that any front end shows, whether or not pyplot was ever imported."""
 
     def _repr_png_(self) -> bytes:
         from PIL import Image
 
-        stream = io.BytesIO()
+        stream, small = io.BytesIO(), io.BytesIO()
         self.savefig(stream, format="png", metadata={"Software": None})
-        small = io.BytesIO()
-        Image.open(stream).convert("RGB").quantize(128).save(
-            small, format="png", optimize=True
-        )  # a third of the bytes in a notebook
+        # With 128 colours a picture takes a third of the bytes in a notebook.
+        few = Image.open(stream).convert("RGB").quantize(128)
+        few.save(small, format="png", optimize=True)
         return small.getvalue()
 
 
-def new(width: float = 7.0, height: float = 3.2):
-    """A figure without pyplot, and its axes."""
+def new_figure(width: float = 7.0, height: float = 3.2) -> tuple[Figure, Axes]:
+    """A figure of this size in inches without pyplot, and its axes."""
     figure = Picture(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     ax = figure.subplots()
@@ -42,40 +54,37 @@ def curves(
     validation: Sequence[tuple[int, float]] = (),
     best: int | None = None,
 ) -> Figure:
-    """Training and validation loss by step, the kept step marked."""
-    figure, ax = new()
-    ax.plot(*zip(*losses, strict=True), color=PLAIN, lw=1.2)
+    """Training and validation loss in nats per answer token, by step; `best`: the kept step."""
+    figure, ax = new_figure()
+
+    # The higher of the two curves gets its name above its end, the other one below.
     above = not validation or losses[-1][1] > validation[-1][1]
-    ax.annotate(
-        "training",
-        losses[-1],
-        xytext=(4, 6 if above else -12),
-        textcoords="offset points",
-        color=PLAIN,
-    )
+    ax.plot(*zip(*losses, strict=True), color=PLAIN, lw=1.2)
+    name_point(ax, "training", losses[-1], (4, 6 if above else -12), PLAIN)
     if validation:
         ax.plot(*zip(*validation, strict=True), "o-", color=ACCENT, lw=1.2, ms=4)
-        ax.annotate(
-            "validation",
-            validation[-1],
-            xytext=(4, -12 if above else 6),
-            textcoords="offset points",
-            color=ACCENT,
-        )
+        name_point(ax, "validation", validation[-1], (4, -12 if above else 6), ACCENT)
+
+    # The kept step is a line with its name at the top.
     if best is not None:
         ax.axvline(best, color=FAINT, lw=1, zorder=0)
-        ax.annotate(
-            "kept",
-            (best, ax.get_ylim()[1]),
-            xytext=(-4, -2),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            color="gray",
-        )
+        top = (best, ax.get_ylim()[1])
+        name_point(ax, "kept", top, (-4, -2), "gray", ha="right", va="top")
     ax.set(xlabel="step", ylabel="loss, nats per answer token", yscale="log")
     ax.margins(x=0.12)
     return figure
+
+
+def name_point(
+    ax: Axes,
+    name: str,
+    point: tuple[float, float],
+    offset: tuple[float, float],
+    colour: str,
+    **look: Any,
+) -> None:
+    """Write a name beside a point of the data; offset: how far right and up, in points."""
+    ax.annotate(name, point, xytext=offset, textcoords=POINTS, color=colour, **look)
 
 
 def skills(
@@ -83,17 +92,25 @@ def skills(
     after: Mapping[str, Mapping[str, float]],
     order: Sequence[str] | None = None,
 ) -> Figure:
-    """A dumbbell a skill: the share right before (grey) and after each named tuning."""
+    """A dumbbell per skill: the share right before (grey) and after each named tuning.
+
+    before: {skill: share from 0 to 1}; after: {tuning: the same}, two at most; order: the skills
+    to show, from the top.
+    """
+    # A row for each skill, the last one at the bottom, with a large grey dot: before the tuning.
     names = list(order or before)[::-1]
-    figure, ax = new(7.0, 0.9 + 0.27 * len(names))
     rows = range(len(names))
-    ax.scatter([100 * before[n] for n in names], rows, color=FAINT, s=70, zorder=2, label="before")
+    begun = [100 * before[name] for name in names]
+    figure, ax = new_figure(7.0, 0.9 + ROW * len(names))
+    ax.scatter(begun, rows, color=FAINT, s=70, zorder=2, label="before")
+
+    # A smaller dot for each tuning, and a line from the grey one to it.
     for (label, values), colour in zip(after.items(), (PLAIN, ACCENT), strict=False):
-        shares = [100 * values[n] for n in names]
-        ax.hlines(
-            rows, [100 * before[n] for n in names], shares, color=colour, lw=1, alpha=0.5, zorder=1
-        )
+        shares = [100 * values[name] for name in names]
+        ax.hlines(rows, begun, shares, color=colour, lw=1, alpha=0.5, zorder=1)
         ax.scatter(shares, rows, color=colour, s=26, zorder=3, label=label)
+
+    # The skills' names stand at the left, what the colours mean above.
     ax.set_yticks(rows, names)
     ax.set(xlabel="right answers, %", xlim=(-3, 103))
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=3, frameon=False)
@@ -103,27 +120,26 @@ def skills(
 def bars(
     groups: Mapping[str, Mapping[str, tuple[float, float, float]]], ylabel: str = "share, %"
 ) -> Figure:
-    """Grouped bars with intervals and their values: groups[measure][model] = (value, low, high),
-    shares from 0 to 1.
+    """Grouped bars with their values and intervals.
+
+    groups: {measure: {model: (value, low, high)}}, shares from 0 to 1, three models at most.
     """
+    # A group of bars for each measure, a colour for each model.
     models = list(next(iter(groups.values())))
-    figure, ax = new(1.2 + 0.45 * len(models) * len(groups), 3.2)
     colours = dict(zip(models, (FAINT, PLAIN, ACCENT), strict=False))
     width = 0.8 / len(models)
+    figure, ax = new_figure(1.2 + 0.45 * len(models) * len(groups), 3.2)
     for i, values in enumerate(groups.values()):
-        for j, m in enumerate(models):
-            v, low, high = (100 * x for x in values[m])
+        for j, model in enumerate(models):
+            value, low, high = (100 * share for share in values[model])
+            # The bars of a group stand side by side around its number.
             x = i + (j - (len(models) - 1) / 2) * width
-            ax.bar(x, v, width * 0.92, color=colours[m], label=m if i == 0 else None)
+            label = model if i == 0 else None
+            ax.bar(x, value, width * 0.92, color=colours[model], label=label)
             ax.vlines(x, low, high, color="black", lw=1)
-            ax.annotate(
-                f"{v:.0f}",
-                (x, high),
-                xytext=(0, 2),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8,
-            )
+            name_point(ax, f"{value:.0f}", (x, high), (0, 2), "black", ha="center", fontsize=8)
+
+    # The measures' names stand below, what the colours mean above.
     ax.set_xticks(range(len(groups)), list(groups))
     ax.set(ylabel=ylabel, ylim=(0, 108))
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.18), ncols=len(models), frameon=False)
@@ -131,11 +147,13 @@ def bars(
 
 
 def intervals(changes: Mapping[str, tuple[float, float, float]], xlabel: str) -> Figure:
-    """A row a name: a value with its interval, in colour where the interval leaves zero out.
-    changes[name] = (value, low, high).
+    """A row per name: a value with its interval, in colour where the interval leaves zero out.
+
+    changes: {name: (value, low, high)}, the first name on top.
     """
-    figure, ax = new(7.0, 0.9 + 0.27 * len(changes))
-    for row, (value, low, high) in enumerate(reversed(changes.values())):
+    figure, ax = new_figure(7.0, 0.9 + ROW * len(changes))
+    from_below = list(changes.values())[::-1]
+    for row, (value, low, high) in enumerate(from_below):
         colour = ACCENT if low > 0 or high < 0 else "gray"
         ax.hlines(row, low, high, color=colour, lw=1.6)
         ax.plot(value, row, "o", color=colour, ms=5)
@@ -145,37 +163,35 @@ def intervals(changes: Mapping[str, tuple[float, float, float]], xlabel: str) ->
     return figure
 
 
-COLOURS = (ACCENT, PLAIN, "#8a8f98", "#edae49", "#00798c", "#6b4e71", "#2f4b26")
-
-
 def lines(
     series: Mapping[str, Sequence[Sequence[float]]],
     xlabel: str,
     ylabel: str,
+    *,
     xlog: bool = False,
     ylog: bool = False,
     markers: bool = False,
     mark: float | None = None,
 ) -> Figure:
-    """Named curves, labelled at their ends; a point is (x, y), or (x, y, low, high) for a band.
-    `mark`: a vertical line at x.
+    """Named curves, labelled at their ends.
+
+    series: {name: points}, seven at most; a point is (x, y), or (x, y, low, high) for a band.
+    xlog, ylog: a logarithmic axis; markers: a dot at each point; mark: an upright line at x.
     """
-    figure, ax = new()
+    # Each curve with its band, and where it ends.
+    figure, ax = new_figure()
     ends = []
     for (name, points), colour in zip(series.items(), COLOURS, strict=False):
         x, y, *band = zip(*points, strict=True)
         ax.plot(x, y, "o-" if markers else "-", color=colour, lw=1.4, ms=4)
         if band:
-            ax.fill_between(x, *band, color=colour, alpha=0.15, lw=0)
+            low, high = band
+            ax.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
         ends.append((x[-1], y[-1], name, colour))
+
+    # The axes, and each curve's name once it is known where its end stands.
     if xlog:
-        ax.set_xscale(
-            "symlog" if any(p[0] == 0 for points in series.values() for p in points) else "log",
-            base=2,
-        )
-        ticks = sorted({p[0] for points in series.values() for p in points})
-        if len(ticks) <= 12:
-            ax.set_xticks(ticks, [f"{t:g}" for t in ticks], minor=False)
+        set_log_ticks(ax, [point[0] for points in series.values() for point in points])
     if ylog:
         ax.set_yscale("log")
     if mark is not None:
@@ -185,24 +201,38 @@ def lines(
     return figure
 
 
-def label_ends(ax, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Each curve's name to the right of its last point, pushed apart where two would lie on each
-    other.
+def set_log_ticks(ax: Axes, values: Sequence[float]) -> None:
+    """Make x logarithmic to base 2, with zero on it if need be, and a tick at each of few values.
+
+    Around zero such an axis (matplotlib's "symlog") is linear.
     """
+    ax.set_xscale("symlog" if 0 in values else "log", base=2)
+    ticks = sorted(set(values))
+    if len(ticks) <= 12:
+        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+
+
+def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Write each curve's name to the right of the axes, level with its last point.
+
+    ends: (x, y, name, colour) of each curve. Names that would lie on each other are pushed up.
+    """
+    heights = [ax.transData.transform((x, y))[1] for x, y, _, _ in ends]
     places = sorted(
-        (ax.transData.transform((x, y))[1], y, name, colour) for x, y, name, colour in ends
+        (pixel, y, name, colour) for pixel, (_, y, name, colour) in zip(heights, ends, strict=True)
     )
     lowest = float("-inf")
     for pixel, y, name, colour in places:
-        lowest = max(pixel, lowest + 17)
-        up = (lowest - pixel) * 72 / ax.figure.dpi
-        place = {
-            "xycoords": ("axes fraction", "data"),
-            "textcoords": "offset points",
-            "va": "center",
-            "color": colour,
-        }
-        ax.annotate(name, (1, y), xytext=(6, up), **place)
+        # From the lowest curve on, each name stands a letter's height above the one before.
+        lowest = max(pixel, lowest + LETTER)
+        up = (lowest - pixel) * 72 / ax.figure.dpi  # matplotlib's points, 72 to an inch
+        label_right(ax, name, y, up, colour)
+
+
+def label_right(ax: Axes, name: str, y: float, up: float = 0.0, colour: str = "black") -> None:
+    """Write a name to the right of the axes at a height y of the data, `up` points above it."""
+    place = {"xycoords": ("axes fraction", "data"), "textcoords": POINTS}
+    ax.annotate(name, (1, y), xytext=(6, up), va="center", color=colour, **place)
 
 
 def heat(
@@ -212,19 +242,14 @@ def heat(
     title: str = "",
     top: float | None = None,
 ) -> Figure:
-    """A matrix as a heat-map, rows from the top, numbered from 1; `top` is the value of the darkest
-    colour.
+    """A matrix (rows, columns) as a heat map, rows from the top, both numbered from 1.
+
+    Zero is white; `top` is the value of the darkest colour, by default the largest one.
     """
-    figure, ax = new(4.6, 3.6)
-    shape = len(values), len(values[0])
-    picture = ax.imshow(
-        values,
-        cmap="Blues",
-        vmin=0,
-        vmax=top,
-        aspect="auto",
-        extent=(0.5, shape[1] + 0.5, shape[0] + 0.5, 0.5),
-    )
+    figure, ax = new_figure(4.6, 3.6)
+    rows, columns = len(values), len(values[0])
+    edges = (0.5, columns + 0.5, rows + 0.5, 0.5)  # left, right, bottom, top
+    picture = ax.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto", extent=edges)
     figure.colorbar(picture, ax=ax)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     return figure
@@ -233,23 +258,24 @@ def heat(
 def histogram(
     values: Sequence[float], marks: Mapping[str, Sequence[float]], xlabel: str, bins: int = 80
 ) -> Figure:
-    """How values are spread, and under it one row of ticks for each named set of marks, such as the
-    levels of a format.
+    """How values are spread, and under it a row of ticks for each named set of marks.
+
+    marks: {name: places}, such as the levels of a format.
     """
-    figure, ax = new(7.0, 2.6 + 0.25 * len(marks))
+    # The bars.
+    figure, ax = new_figure(7.0, 2.6 + 0.25 * len(marks))
     counts, _, _ = ax.hist(values, bins=bins, color=FAINT)
-    step = -0.12 * max(counts)
-    for row, ((name, places), colour) in enumerate(zip(marks.items(), COLOURS, strict=False), 1):
+    highest = float(np.max(counts))
+
+    # The rows of ticks stand below zero, each an eighth of the highest bar under the one before.
+    step = -0.12 * highest
+    named = zip(marks.items(), COLOURS, strict=False)
+    for row, ((name, places), colour) in enumerate(named, 1):
         ax.vlines(places, (row + 0.3) * step, (row - 0.3) * step, color=colour, lw=1.4)
-        ax.annotate(
-            name,
-            (1, row * step),
-            xytext=(6, 0),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            va="center",
-        )
+        label_right(ax, name, row * step)
+
+    # A count is no less than zero, so the axis has no tick below it.
     ax.set(xlabel=xlabel, ylabel="how many")
-    ax.set_yticks([t for t in ax.get_yticks() if t >= 0])
-    ax.set_ylim((len(marks) + 0.7) * step, 1.05 * max(counts))
+    ax.set_yticks([tick for tick in ax.get_yticks() if tick >= 0])
+    ax.set_ylim((len(marks) + 0.7) * step, 1.05 * highest)
     return figure

@@ -1,8 +1,14 @@
-"""Pictures for sliders: SVG written by hand, in a millisecond, beside one line that says what it
-shows.
+"""Pictures for sliders: SVG written by hand, in a millisecond, beside one line that says it all.
 
-The ground is white, so that a picture reads the same in a light and in a dark notebook; nothing in
-it has an id, so that many can stand on one page.
+    drawing(title, parts, text)          the whole picture, a `Drawing`
+    words, box, line, dot, ring, polygon the parts, each a piece of SVG as text
+    Area, Frame                          rectangles with named edges; axes and where a value stands
+    heat_map(area, values, limit)        a matrix as colours
+
+A view joins parts and computes nothing (the wings do); `panel` puts controls in front of it, and
+figures that no control moves are drawn by `plots`. The ground is white, so that a picture reads the
+same in a light and in a dark notebook; nothing in it has an id, so that many can stand on one page.
+Seen in every notebook from 01 on.
 """
 
 import base64
@@ -10,22 +16,41 @@ import html
 import io
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+if TYPE_CHECKING:
+    import numpy as np
+
+# One colour for what the reader should look at, one for the rest, one for what is only there.
 ACCENT, PLAIN, FAINT = "#d1495b", "#30638e", "#c3cdd6"
-INK, GREY = "#1f2933", "#66737f"
-WIDTH, HEIGHT = 760, 330
-SAFE = " =:/'+;,()?!*$@-._~"  # what a data address may hold as it is, besides letters and digits
-# of a heat map's colours: odd, so that zero is white, and few, so that a PNG needs four bits a
-# pixel
+INK, GREY = "#1f2933", "#66737f"  # words, and words that matter less
+
+# A picture's own units: it is WIDTH of them wide, and its text keeps MARGIN from the edges.
+WIDTH, HEIGHT, MARGIN = 760, 330, 16
+END = WIDTH - MARGIN  # where a line of text ends that stands at the right
+NORMAL, SMALL = 11, 10.5  # sizes of text: labels, and ticks and notes
+FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+# What a frame keeps free around itself.
+TICK = 4  # the length of a tick
+UNDER_TICK = 16  # from an axis to the foot of the numbers below it
+UNDER_AXIS = 32  # from an axis to the foot of its label
+OVER_FRAME = 9  # from the top of a frame to the foot of the words above it
+OVER_AXIS = 34  # how far left of its axis the label of y begins, above the numbers
+
+# The colours of a heat map: an odd number, so that zero is white, and few, so that its PNG needs
+# four bits a pixel.
 LEVELS = 15
+SAFE = " =:/'+;,()?!*$@-._~"  # what a data address may hold as it is, besides letters and digits
 
 
 @dataclass(frozen=True, repr=False)
 class Drawing:
-    """A picture and its content in words: `svg` is what people see, `text` what a notebook's test
-    compares.
+    """A picture and its content in words.
+
+    `svg` is what people see, `text` is what a notebook's test compares.
     """
 
     svg: str
@@ -38,25 +63,33 @@ class Drawing:
         return self.svg
 
     def _repr_html_(self) -> str:
-        """The same as an image: JupyterLab hides SVG in a notebook that it does not trust yet, such
-        as one just cloned, but shows this.
+        """The same as an image.
+
+        JupyterLab hides SVG in a notebook that it does not trust yet, such as one just cloned, but
+        shows this.
         """
-        return f'<img alt="{html.escape(self.text)}" src="data:image/svg+xml,{quote(self.svg, safe=SAFE)}">'
+        address = f"data:image/svg+xml,{quote(self.svg, safe=SAFE)}"
+        return f'<img alt="{html.escape(self.text)}" src="{address}">'
 
 
 def drawing(
     title: str, parts: Iterable[str], text: str, aside: str = "", height: int = HEIGHT
 ) -> Drawing:
-    """A `Drawing` of the parts on a white ground of 760 × `height` units, at most as wide as the
-    page; `aside` follows the title.
+    """The `Drawing` of these parts under a title, on a white ground of WIDTH × `height` units.
+
+    text: the picture in one line of words; aside: a few words in grey after the title. On a narrow
+    page the picture shrinks, on a wide one it keeps its size.
     """
-    head = f"{html.escape(title)}<tspan fill='{GREY}' font-weight='normal'>{'&#160;' * 3}{html.escape(aside)}</tspan>"
+    gap = "&#160;" * 3
+    beside = f"<tspan fill='{GREY}' font-weight='normal'>{gap}{html.escape(aside)}</tspan>"
+    head = f"{html.escape(title)}{beside}"
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
-        f'style="max-width:100%;height:auto;display:block" role="img" aria-label="{html.escape(text)}" '
-        "font-family=\"system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif\">"
+        'style="max-width:100%;height:auto;display:block" role="img" '
+        f'aria-label="{html.escape(text)}" font-family="{FONTS}">'
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>'
-        f"<text x='16' y='25' font-size='15' font-weight='bold' fill='{INK}'>{head}</text>{''.join(parts)}</svg>"
+        f"<text x='{MARGIN}' y='25' font-size='15' font-weight='bold' fill='{INK}'>{head}</text>"
+        f"{''.join(parts)}</svg>"
     )
     return Drawing(svg, text)
 
@@ -65,14 +98,25 @@ def words(
     x: float,
     y: float,
     text: str,
-    size: float = 11,
+    size: float = NORMAL,
     colour: str = INK,
     anchor: str = "start",
+    *,
     bold: bool = False,
 ) -> str:
-    """One line of text; anchor "start", "middle" or "end" says which part of it stands at x."""
+    """One line of text, standing on y.
+
+    anchor: which part of it stands at x, its "start", "middle" or "end".
+    """
     weight = " font-weight='bold'" if bold else ""
-    return f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size}' fill='{colour}' text-anchor='{anchor}'{weight}>{html.escape(text)}</text>"
+    place = f"x='{x:.1f}' y='{y:.1f}'"
+    look = f"font-size='{size}' fill='{colour}' text-anchor='{anchor}'{weight}"
+    return f"<text {place} {look}>{html.escape(text)}</text>"
+
+
+def monospace(parts: str) -> str:
+    """Parts whose letters are all of one width, such as tokens."""
+    return f"<g font-family='monospace'>{parts}</g>"
 
 
 def box(
@@ -81,111 +125,200 @@ def box(
     width: float,
     height: float,
     fill: str,
-    stroke: str = "none",
-    thick: float = 1,
+    edge: tuple[str, float] | None = None,
     radius: float = 0,
 ) -> str:
-    """A rectangle."""
-    edge = "" if stroke == "none" else f" stroke='{stroke}' stroke-width='{thick}'"
-    return f"<rect x='{x:.1f}' y='{y:.1f}' width='{width:.1f}' height='{height:.1f}' rx='{radius}' fill='{fill}'{edge}/>"
+    """A rectangle with its upper left corner at (x, y).
+
+    fill: a colour, or "none"; edge: (colour, thickness) of its outline; radius: of round corners.
+    """
+    outline = f" stroke='{edge[0]}' stroke-width='{edge[1]}'" if edge else ""
+    place = f"x='{x:.1f}' y='{y:.1f}' width='{width:.1f}' height='{height:.1f}' rx='{radius}'"
+    return f"<rect {place} fill='{fill}'{outline}/>"
 
 
 def line(
     points: Iterable[tuple[float, float]], colour: str, thick: float = 1, dash: str = ""
 ) -> str:
-    """A line through points in pixels; dash such as "4 3"."""
+    """A line through points; dash: lengths on and off, such as "4 3"."""
     dashes = f" stroke-dasharray='{dash}'" if dash else ""
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='{thick}' stroke-linejoin='round'{dashes}/>"
+    look = f"fill='none' stroke='{colour}' stroke-width='{thick}' stroke-linejoin='round'{dashes}"
+    return f"<polyline points='{coordinates(points)}' {look}/>"
+
+
+def polygon(points: Iterable[tuple[float, float]], fill: str) -> str:
+    """A filled area with these corners, such as a band between two curves."""
+    return f"<polygon points='{coordinates(points)}' fill='{fill}'/>"
+
+
+def coordinates(points: Iterable[tuple[float, float]]) -> str:
+    """Points as SVG writes them: "1.0,2.0 3.0,4.0"."""
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
 def dot(x: float, y: float, radius: float, fill: str, stroke: str = "white") -> str:
-    """A filled circle with a rim."""
-    return f"<circle cx='{x:.1f}' cy='{y:.1f}' r='{radius}' fill='{fill}' stroke='{stroke}' stroke-width='1.2'/>"
+    """A filled circle around (x, y) with a thin rim."""
+    look = f"fill='{fill}' stroke='{stroke}' stroke-width='1.2'"
+    return f"<circle cx='{x:.1f}' cy='{y:.1f}' r='{radius}' {look}/>"
+
+
+def ring(x: float, y: float, radius: float, colour: str, thick: float = 2) -> str:
+    """A circle around (x, y) through which one sees."""
+    look = f"fill='none' stroke='{colour}' stroke-width='{thick}'"
+    return f"<circle cx='{x:.1f}' cy='{y:.1f}' r='{radius}' {look}/>"
 
 
 def mix(a: str, b: str, share: float) -> str:
-    """The colour `share` of the way from a to b, both "#rrggbb": mix("#000000", "#ffffff", 0.5) is
-    "#808080".
+    """The colour `share` of the way from a to b, all "#rrggbb".
+
+    mix("#000000", "#ffffff", 0.5) is "#808080".
     """
-    pairs = ((int(a[i : i + 2], 16), int(b[i : i + 2], 16)) for i in (1, 3, 5))
-    return "#" + "".join(f"{round(x + share * (y - x)):02x}" for x, y in pairs)
+    colour = "#"
+    for i in (1, 3, 5):  # red, green and blue, two digits each
+        begin, end = int(a[i : i + 2], 16), int(b[i : i + 2], 16)
+        colour += f"{round(begin + share * (end - begin)):02x}"
+    return colour
 
 
 def shades() -> list[str]:
-    """The colours of a heat map from the lowest value over white at zero to the highest."""
+    """The LEVELS colours of a heat map: from the lowest value over white at zero to the highest."""
     half = LEVELS // 2
-    return [
-        mix("#ffffff", PLAIN if i < half else ACCENT, abs(i - half) / half) for i in range(LEVELS)
-    ]
-
-
-def heat_map(x: float, y: float, width: float, height: float, values, limit: float) -> str:
-    """A matrix (a numpy array) as a small PNG inside the SVG: −limit and below is blue, zero white,
-    limit and above red.
-    """
-    import numpy as np
-    from PIL import Image
-
-    half = LEVELS // 2
-    places = np.clip(np.rint(values * (half / limit)), -half, half) + half
-    image = Image.fromarray(places.astype(np.uint8), "P")
-    image.putpalette(bytes.fromhex("".join(colour[1:] for colour in shades())))
-    stream = io.BytesIO()
-    image.save(stream, format="PNG", bits=4)
-    data = base64.b64encode(stream.getvalue()).decode("ascii")
-    place = f"x='{x:.1f}' y='{y:.1f}' width='{width:.1f}' height='{height:.1f}'"
-    return (
-        f"<image {place} preserveAspectRatio='none' image-rendering='pixelated' href='data:image/png;base64,{data}'/>"
-        + box(x, y, width, height, "none", FAINT)
-    )
+    below = [mix("#ffffff", PLAIN, (half - i) / half) for i in range(half)]
+    above = [mix("#ffffff", ACCENT, i / half) for i in range(half + 1)]
+    return below + above
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A plot's area in pixels and what it shows: `x` and `y` are (left, right) and (bottom, top);
-    either axis may be logarithmic.
+class Area:
+    """A rectangle of a picture with named edges, in the picture's units; y grows downwards.
+
+    A view keeps its areas as constants and asks them for edges, so that a moved area takes along
+    what stands in, above and below it.
     """
 
     left: float
     top: float
     width: float
     height: float
+
+    @property
+    def right(self) -> float:
+        """The x of its right edge."""
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> float:
+        """The y of its lower edge."""
+        return self.top + self.height
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """The (x, y) of its middle."""
+        return self.left + self.width / 2, self.top + self.height / 2
+
+    def below(self, gap: float, height: float) -> "Area":
+        """An area of the same width, `gap` below this one."""
+        return Area(self.left, self.bottom + gap, self.width, height)
+
+    def beside(self, gap: float, width: float) -> "Area":
+        """An area of the same height, `gap` to the right of this one."""
+        return Area(self.right + gap, self.top, width, self.height)
+
+    def shrink_to(self, width: float, height: float) -> "Area":
+        """An area of this size with the same middle."""
+        x, y = self.middle
+        return Area(x - width / 2, y - height / 2, width, height)
+
+    def frame(
+        self,
+        x: tuple[float, float],
+        y: tuple[float, float],
+        *,
+        log_x: bool = False,
+        log_y: bool = False,
+    ) -> "Frame":
+        """A plot in this area: x and y are what stands at (left, right) and at (bottom, top)."""
+        place = (self.left, self.top, self.width, self.height)
+        return Frame(*place, x, y, log_x=log_x, log_y=log_y)
+
+    def box(self, fill: str, edge: tuple[str, float] | None = None, radius: float = 0) -> str:
+        """The whole area as a rectangle: see `box`."""
+        return box(self.left, self.top, self.width, self.height, fill, edge, radius)
+
+
+@dataclass(frozen=True)
+class Frame(Area):
+    """A plot: an area, and the values that stand at (left, right) and at (bottom, top) of it.
+
+    log_x, log_y: that axis is logarithmic, and its values are above zero.
+    """
+
     x: tuple[float, float]
     y: tuple[float, float]
-    log_x: bool = False
-    log_y: bool = False
+    log_x: bool = field(default=False, kw_only=True)
+    log_y: bool = field(default=False, kw_only=True)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """The pixel of a value."""
-        across = share(x, *self.x, self.log_x)
-        return self.left + across * self.width, self.top + (
-            1 - share(y, *self.y, self.log_y)
-        ) * self.height
+        """Where a pair of values stands in the picture."""
+        across = share(x, *self.x, log=self.log_x)
+        up = share(y, *self.y, log=self.log_y)
+        return self.left + across * self.width, self.top + (1 - up) * self.height
 
     def axes(self, x_ticks: Mapping[float, str], y_ticks: Mapping[float, str], label: str) -> str:
-        """Both axes with ticks (value → what is written there); the label of y stands above its
-        axis, where it reads level.
+        """Both axes with ticks: {value: what is written there}.
+
+        The label of y stands above its axis, where it reads level; for that of x see `x_label`.
         """
-        left, bottom = self.left, self.top + self.height
-        parts = [line([(left, self.top), (left, bottom), (left + self.width, bottom)], GREY)]
-        for value, tick in x_ticks.items():
-            x = self.at(value, self.y[0])[0]
-            parts += [
-                line([(x, bottom), (x, bottom + 4)], GREY),
-                words(x, bottom + 16, tick, 10.5, GREY, "middle"),
-            ]
-        for value, tick in y_ticks.items():
-            y = self.at(self.x[0], value)[1]
-            parts += [
-                line([(left - 4, y), (left, y)], GREY),
-                words(left - 7, y + 3.5, tick, 10.5, GREY, "end"),
-            ]
-        return "".join([*parts, words(left - 34, self.top - 9, label, 11, INK)])
+        corners = [(self.left, self.top), (self.left, self.bottom), (self.right, self.bottom)]
+        parts = [line(corners, GREY)]
+        for value, text in x_ticks.items():
+            x, y = self.at(value, self.y[0])[0], self.bottom
+            parts.append(line([(x, y), (x, y + TICK)], GREY))
+            parts.append(words(x, y + UNDER_TICK, text, SMALL, GREY, "middle"))
+        for value, text in y_ticks.items():
+            x, y = self.left, self.at(self.x[0], value)[1]
+            parts.append(line([(x - TICK, y), (x, y)], GREY))
+            parts.append(words(x - TICK - 3, y + 3.5, text, SMALL, GREY, "end"))
+        parts.append(words(self.left - OVER_AXIS, self.top - OVER_FRAME, label))
+        return "".join(parts)
+
+    def x_label(self, text: str, gap: float = UNDER_AXIS) -> str:
+        """What the values of x are, in the middle below their ticks."""
+        return words(self.middle[0], self.bottom + gap, text, anchor="middle")
+
+    def upright(self, x: float, colour: str, thick: float = 1, dash: str = "") -> str:
+        """A line over the whole height at a value of x."""
+        across = self.at(x, self.y[0])[0]
+        return line([(across, self.top), (across, self.bottom)], colour, thick, dash)
 
 
-def share(value: float, low: float, high: float, log: bool) -> float:
-    """How far `value` is on the way from low to high, from 0 to 1."""
+def share(value: float, low: float, high: float, *, log: bool = False) -> float:
+    """How far `value` is on the way from low to high: 0 at low, 1 at high."""
     if log:
         value, low, high = math.log(value), math.log(low), math.log(high)
     return (value - low) / (high - low)
+
+
+def heat_map(area: Area, values: "np.ndarray", limit: float) -> str:
+    """A matrix (rows, columns) that fills an area, as a small PNG inside the SVG.
+
+    −limit and below is blue, zero is white, limit and above is red: see `shades`.
+    """
+    import numpy as np
+    from PIL import Image
+
+    # Each value becomes the number of its colour, 0 to LEVELS − 1.
+    half = LEVELS // 2
+    places = np.clip(np.rint(values * (half / limit)), -half, half) + half
+    image = Image.fromarray(places.astype(np.uint8), "P")
+    image.putpalette(bytes.fromhex("".join(colour[1:] for colour in shades())))
+
+    # The PNG travels inside the SVG, one pixel per value, and is stretched without smoothing.
+    stream = io.BytesIO()
+    image.save(stream, format="PNG", bits=4)
+    data = base64.b64encode(stream.getvalue()).decode("ascii")
+    place = f"x='{area.left:.1f}' y='{area.top:.1f}'"
+    size = f"width='{area.width:.1f}' height='{area.height:.1f}'"
+    look = "preserveAspectRatio='none' image-rendering='pixelated'"
+    picture = f"<image {place} {size} {look} href='data:image/png;base64,{data}'/>"
+    return picture + area.box("none", (FAINT, 1))

@@ -255,7 +255,7 @@ def tuned(rows, name: str, script: dict | None = None) -> tuple[float, float]:
             kept.remove_callback(PrinterCallback)
             kept.train()
     spent = clock() - start
-    nats, tokens = zip(*evaluate.surprises(model.eval(), tokenizer, rows["messages"]), strict=True)
+    nats, tokens = zip(*evaluate.surprisals(model.eval(), tokenizer, rows["messages"]), strict=True)
     return 1e6 * spent / sum(len(ids) for ids in kept.train_dataset["input_ids"]), sum(nats) / sum(
         tokens
     )
@@ -319,7 +319,7 @@ def checking(n: int = 50) -> list[Row]:
     """
     model, tokenizer = models.load("pocket")
     adapted = lora.attach(models.load("pocket")[0], r=16).eval()
-    probes = [p for name in suites.SKILLS for p in suites.suite(World(), name, n, 0)]
+    probes = [p for name in suites.SKILLS for p in suites.draw_suite(World(), name, n, 0)]
     rows = []
     for name, asked in {"the base": model, "an adapter on it": adapted}.items():
         forgetting.skills(asked, tokenizer, n=1)  # the first call sets the libraries up

@@ -1,6 +1,15 @@
-"""TODO header of train.batches."""
+"""What a trainer is fed: rows as TRL wants them, how many of them at once, and in which order.
+
+    as_trl(rows, tokenizer)                        a data set whose answers alone will carry loss
+    rows_at_once(model, tokenizer, rows, recipe)   rows of one forward pass
+    ShortFirst(lengths, size, seed)                each step's rows by length: less padding
+
+Tokenizing and masking are TRL's own, behind `trainer.py`; how many rows fit into a GPU is
+`memory`'s formula. Taught in notebook 07.
+"""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import Sampler
@@ -9,60 +18,109 @@ from .. import memory
 from ..core.errors import UserError
 from ..core.session import device_and_dtype
 from ..memory import room_for
+from .recipe import Recipe
 
-MICRO = (
-    4,
-    3,
-    2,
-    # rows a forward pass on a CPU, whichever divides the batch: nothing is gained there by more at once
-)
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from ..lora import PeftModel
+
+# Rows of a forward pass on a CPU, whichever divides the batch: more at once gain nothing there.
+MICRO = (4, 3, 2)
+NO_LOSS = -100  # the label of a token that carries no loss
 
 
-class ShortFirst(Sampler):
-    """An epoch's rows in the order that accelerate would draw them, but each step's `size` rows by
-    length: the same steps, less padding.
+def marks_answers(tokenizer: "PreTrainedTokenizerBase") -> bool:
+    """Whether the chat template marks the assistant's tokens, so that TRL finds them itself."""
+    template = tokenizer.chat_template or ""
+    return "{% generation" in str(template).replace("{%-", "{%")
+
+
+def as_trl(rows: "Dataset", tokenizer: "PreTrainedTokenizerBase") -> "Dataset":
+    """Chat rows as TRL wants them so that the answers alone carry loss.
+
+    With a template that marks the answers their `messages` as they are, else the last message as
+    the `completion` of a `prompt`.
+    """
+    rows = rows.select_columns("messages")
+    if marks_answers(tokenizer):
+        return rows
+    return rows.map(split_answer, remove_columns="messages")
+
+
+def split_answer(row: dict) -> dict:
+    """A chat as a prompt and its completion, the last message."""
+    return {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
+
+
+def refuse_all_masked(rows: "Dataset", max_length: int) -> None:
+    """Refuse tokenized rows of which no token carries loss: the run would train on nothing.
+
+    TRL drops such rows without a word.
+    """
+    if not any(label != NO_LOSS for labels in rows["labels"] for label in labels):
+        raise UserError(
+            f"every row is masked: no answer token is left within max_length={max_length}, so "
+            "there is nothing to learn; raise max_length, or check that the last message of each "
+            "row is the assistant's answer."
+        )
+
+
+class ShortFirst(Sampler[int]):
+    """The rows of an epoch in accelerate's own order, but each step's rows by length.
+
+    The steps are the same, with less padding in each of their forward passes. lengths: tokens of
+    each row; size: rows of a step.
     """
 
-    def __init__(self, lengths: list[int], size: int, seed: int):
-        self.lengths, self.size, self.seed, self.epoch = lengths, size, seed, 0
+    def __init__(self, lengths: list[int], size: int, seed: int) -> None:
+        self.lengths, self.size, self.seed = lengths, size, seed
+        self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Which epoch comes next; each has its own order."""
+        """Set which epoch comes next; each has its own order."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
-        order = torch.randperm(
-            len(self.lengths), generator=torch.Generator().manual_seed(self.seed + self.epoch)
-        ).tolist()
+        dice = torch.Generator().manual_seed(self.seed + self.epoch)
+        order = torch.randperm(len(self.lengths), generator=dice).tolist()
         for start in range(0, len(order), self.size):
-            yield from sorted(order[start : start + self.size], key=self.lengths.__getitem__)
+            step = order[start : start + self.size]
+            yield from sorted(step, key=self.lengths.__getitem__)
 
 
-def rows_at_once(model, tokenizer, rows, recipe) -> int:
-    """Rows of a forward pass: as the recipe says, else a few on a CPU, and on a GPU as many of a
-    step as the formula finds room for.
+def rows_at_once(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    rows: "Dataset",
+    recipe: Recipe,
+) -> int:
+    """How many rows one forward pass takes, a divisor of the recipe's `batch_size`.
+
+    As many as the recipe says; else a few on a CPU, and on a GPU as many as the memory formula
+    finds room for.
     """
     device, dtype = device_and_dtype()
     if recipe.micro_batch or recipe.packing:
         return recipe.micro_batch or recipe.batch_size
     if device == "cpu":
         return next((m for m in MICRO if recipe.batch_size % m == 0), recipe.batch_size)
-    texts = [
-        tokenizer.apply_chat_template(messages, tokenize=False) for messages in rows["messages"]
-    ]
-    tokens = min(
-        recipe.max_length, max(map(len, tokenizer(texts, add_special_tokens=False)["input_ids"]))
-    )
+
+    # the longest row, as the trainer will cut it
+    texts = [tokenizer.apply_chat_template(chat, tokenize=False) for chat in rows["messages"]]
+    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    longest = min(recipe.max_length, max(map(len, ids)))
     try:
         step = memory.step_in_training(
             model,
-            recipe.batch_size,
-            tokens,
-            recipe.checkpointing,
-            None if dtype == "float32" else dtype,
+            rows=recipe.batch_size,
+            tokens=longest,
+            checkpointing=recipe.checkpointing,
+            autocast=None if dtype == "float32" else dtype,
         )
         return memory.rows_that_fit(step, room_for(model))
     except UserError:  # the formula does not know the architecture

@@ -1,29 +1,84 @@
-"""Checkpoints of a run: whole or not there, safetensors and JSON only, one writer a folder."""
+"""Checkpoints of a run: whole or not there, safetensors and JSON only, one writer for a folder.
+
+    with write_checkpoint(folder, step) as new: …    takes its name when the block ends, in one move
+    whole_checkpoints(folder)                        {step: path} of those that have their name
+    with lock_folder(folder): …                      one process at a time
+    save_state(folder, …), load_state(folder, …)     what a run needs beside the weights to go on
+
+It knows nothing of trainers and recipes: the pocket model's pretraining uses it as `trainer.py`
+does. What a run folder holds beside its checkpoints is `run_folder.py`'s. Taught in notebook 07.
+"""
 
 import json
-import os
 import random
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch.amp import GradScaler
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from ..core.errors import UserError
 
+CHECKPOINTS = "checkpoints"  # inside a run folder, until the run is done
+LOCK = ".lock"  # inside a folder, while a process holds it
+
+# Checkpoints to go on from: seconds between two, and the share of the time that writing may take.
+EVERY, SHARE = 10.0, 0.02
+
+
+class Clock:
+    """How long a run has trained, and when its next checkpoint to go on from is due.
+
+    spent: seconds of earlier processes that trained the same run.
+    """
+
+    def __init__(self, spent: float = 0.0) -> None:
+        self.began = time.perf_counter() - spent
+        self.due = time.perf_counter() + EVERY
+
+    def seconds(self) -> float:
+        """Seconds of training so far, those of earlier processes among them."""
+        return time.perf_counter() - self.began
+
+    def is_due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return time.perf_counter() > self.due
+
+    def set_next(self, seconds: float) -> None:
+        """Set when the next checkpoint is due, after one that took so many seconds to write."""
+        self.due = time.perf_counter() + max(EVERY, seconds / SHARE)
+
 
 def whole_checkpoints(folder: Path) -> dict[int, Path]:
-    """The checkpoints in `folder` by step, in order. One that was being written when its process
-    died has no such name.
+    """{step: path} of the checkpoints in `folder`, in the order of their steps.
+
+    One that was being written when its process died has no such name, and what is named after no
+    step, such as checkpoint-best, is none of the kit's.
     """
-    return dict(
-        sorted((int(path.name.split("-")[1]), path) for path in folder.glob("checkpoint-*"))
-    )
+    steps = {}
+    for path in folder.glob("checkpoint-*"):
+        step = path.name.removeprefix("checkpoint-")
+        if step.isdecimal():
+            steps[int(step)] = path
+    return dict(sorted(steps.items()))
 
 
 @contextmanager
 def write_checkpoint(folder: Path, step: int) -> Iterator[Path]:
-    """A new folder to write a checkpoint into; when the block ends, it takes the name
-    checkpoint-STEP in one move.
+    """A new folder to write a checkpoint into, which becomes checkpoint-STEP when the block ends.
+
+    Whatever goes wrong before that leaves nothing behind. A full disk or a folder that may not be
+    written into is a `UserError`.
     """
     new = folder / f".new-{step}"
     try:
@@ -35,11 +90,15 @@ def write_checkpoint(folder: Path, step: int) -> Iterator[Path]:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def drop_checkpoints(folder: Path, but: set[int]) -> None:
-    """Remove all checkpoints but those of some steps: first the name, in one move, then the files."""
+def drop_checkpoints(folder: Path, *, but: Collection[int | None]) -> None:
+    """Remove all checkpoints but those of some steps: first the name, then the files.
+
+    The name goes in one move, so that a checkpoint that is half removed has none.
+    """
     for step, path in whole_checkpoints(folder).items():
         if step not in but:
-            path.rename(old := folder / f".old-{step}")
+            old = folder / f".old-{step}"
+            path.rename(old)
             shutil.rmtree(old, ignore_errors=True)
 
 
@@ -51,105 +110,112 @@ def sweep(folder: Path) -> None:
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process alone. The lock ends with the process, whatever ends it, so
-    that none is ever left behind.
+    """Hold `folder` for this process alone; `UserError` where another one holds it.
 
-    Windows and file systems without locks (some network drives) hold nothing.
+    The lock ends with the process, whatever ends it, so that none is ever left behind: a killed
+    process leaves an empty file that locks nobody out. Where no lock can be had (a folder that may
+    only be read, some network drives) nothing is held.
     """
+    file = folder / LOCK
+    lock = FileLock(file, timeout=0)
     try:
-        import fcntl
-    except ImportError:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"another run is writing into {folder}; wait until it is done, or give another --out."
+        ) from None
+    except (OSError, NotImplementedError):
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another run is writing into {folder}; wait until it is done, or give another --out."
-            ) from None
-        except OSError:
-            pass
         yield
     finally:
-        os.close(handle)
+        # removed while it is held, so that it is never the next one's; Windows does so afterwards
+        with suppress(OSError):
+            file.unlink()
+        lock.release()
 
 
 @contextmanager
 def explain_write_errors(folder: Path) -> Iterator[None]:
-    """What goes wrong when writing (a full disk, a folder that is not ours) as one sentence, with
-    the step that is safe.
-    """
-    from safetensors import SafetensorError
+    """Turn what goes wrong when writing into a `UserError`, with the step that is safe.
 
+    That is a full disk, a folder that may not be written into, or a file in the place of one.
+    """
     try:
         yield
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        kept = max(whole_checkpoints(folder), default=None)
-        safe = (
-            ""
-            if kept is None
-            else f"; the checkpoint of step {kept} is whole, and the same command goes on from it"
-        )
+        last = max(whole_checkpoints(folder), default=None)
+        safe = f"; the checkpoint of step {last} is whole, and the same command goes on from it"
         raise UserError(
-            f"could not write into {folder} ({reason}): make room there, or give a folder that you may write into{safe}."
+            f"could not write into {folder} ({reason}): make room there, or give a folder that you "
+            f"may write into{'' if last is None else safe}."
         ) from error
 
 
 def differences(was: Mapping, now: Mapping, within: str = "") -> list[str]:
     """Every key that changed, in words: "recipe.lr was 0.002 and is 0.001 now"."""
-    found = []
+    changed = []
     for key in dict.fromkeys([*was, *now]):
         old, new, name = was.get(key), now.get(key), f"{within}{key}"
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += differences(old, new, f"{name}.")
+            changed += differences(old, new, f"{name}.")
         elif old != new:
-            found.append(f"{name} was {old!r} and is {new!r} now")
-    return found
+            changed.append(f"{name} was {old!r} and is {new!r} now")
+    return changed
 
 
-def moments(optimizer) -> dict:
-    """The optimizer's tensors by "parameter.name", such as Adam's "0.exp_avg": what safetensors can
-    hold.
+def moments(optimizer: Optimizer) -> dict[str, torch.Tensor]:
+    """The optimizer's tensors by "parameter.name", as safetensors can hold them.
+
+    Adam's are "0.exp_avg" and "0.exp_avg_sq", of the first parameter's shape, and its count of
+    steps, "0.step".
     """
     return {
-        f"{i}.{name}": tensor
-        for i, state in optimizer.state_dict()["state"].items()
+        f"{parameter}.{name}": tensor
+        for parameter, state in optimizer.state_dict()["state"].items()
         for name, tensor in state.items()
     }
 
 
-def set_moments(optimizer, tensors: Mapping, groups: list[dict] | None = None) -> None:
-    """Put `moments` back into an optimizer over the same parameters; groups: rates and options, by
-    default the optimizer's own.
+def set_moments(
+    optimizer: Optimizer, tensors: Mapping[str, torch.Tensor], groups: list[dict] | None = None
+) -> None:
+    """Put `moments` back into an optimizer over the same parameters.
+
+    groups: rates and options of its parameter groups; by default the optimizer's own.
     """
-    state: dict[int, dict] = {}
+    state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
-        index, name = key.split(".")
-        state.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict(
-        {"state": state, "param_groups": groups or optimizer.state_dict()["param_groups"]}
-    )
+        parameter, name = key.split(".")
+        state.setdefault(int(parameter), {})[name] = tensor
+    groups = groups or optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def save_state(folder: Path, optimizer, scheduler, scaler, **more) -> None:
-    """state.safetensors and state.json: moments, rates, fp16 loss scale (None without), random
-    generators, and `more` as JSON.
+def save_state(
+    folder: Path,
+    optimizer: Optimizer,
+    scheduler: LRScheduler,
+    scaler: GradScaler | None,
+    **more: object,
+) -> None:
+    """Write state.safetensors and state.json: what a run needs beside the weights to go on.
+
+    Moments and random generators are tensors; rates, the loss scale of float16 (None without) and
+    `more` are JSON.
     """
-    import numpy
-    import torch
-    from safetensors.torch import save_file
-
+    # the tensors: the optimizer's, and the random generators of torch, numpy and each GPU
     _, keys, *place = numpy.random.get_state()
     tensors = {f"moment.{key}": tensor.contiguous() for key, tensor in moments(optimizer).items()}
-    tensors |= {
-        "random.torch": torch.get_rng_state(),
-        "random.numpy": torch.from_numpy(keys.astype("int64")),
-    }
-    tensors |= {f"random.cuda.{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
+    tensors["random.torch"] = torch.get_rng_state()
+    tensors["random.numpy"] = torch.from_numpy(numpy.asarray(keys).astype("int64"))
+    for gpu, state in enumerate(torch.cuda.get_rng_state_all()):
+        tensors[f"random.cuda.{gpu}"] = state
     save_file(tensors, folder / "state.safetensors")
+
+    # what is no tensor
     plain = {
         "groups": optimizer.state_dict()["param_groups"],
         "scheduler": scheduler.state_dict(),
@@ -160,42 +226,39 @@ def save_state(folder: Path, optimizer, scheduler, scaler, **more) -> None:
     (folder / "state.json").write_text(json.dumps({**plain, **more}), encoding="utf-8")
 
 
-def load_state(folder: Path, optimizer, scheduler, scaler) -> None:
+def load_state(
+    folder: Path, optimizer: Optimizer, scheduler: LRScheduler, scaler: GradScaler | None
+) -> None:
     """Put back what `save_state` wrote, but for the random generators."""
-    from safetensors.torch import load_file
-
     plain = read_state(folder)
     tensors = load_file(folder / "state.safetensors")
-    set_moments(
-        optimizer,
-        {k.removeprefix("moment."): t for k, t in tensors.items() if k.startswith("moment.")},
-        plain["groups"],
-    )
+    of_optimizer = {
+        name.removeprefix("moment."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("moment.")
+    }
+    set_moments(optimizer, of_optimizer, plain["groups"])
     scheduler.load_state_dict(plain["scheduler"])
     if scaler and plain["scaler"]:
         scaler.load_state_dict(plain["scaler"])
 
 
 def load_random(folder: Path) -> None:
-    """Put the random generators back that `save_state` wrote: Python's, numpy's, torch's and those
-    of the GPUs that are here.
-    """
-    import numpy
-    import torch
-    from safetensors.torch import load_file
+    """Put back the random generators that `save_state` wrote: Python's, numpy's, torch's.
 
+    Of the GPUs' those that are here.
+    """
     plain, tensors = read_state(folder), load_file(folder / "state.safetensors")
     version, keys, gauss = plain["python"]
     random.setstate((version, tuple(keys), gauss))
-    numpy.random.set_state(
-        ("MT19937", tensors["random.numpy"].numpy().astype("uint32"), *plain["numpy"])
-    )
+    numpy_keys = tensors["random.numpy"].numpy().astype("uint32")
+    numpy.random.set_state(("MT19937", numpy_keys, *plain["numpy"]))
     torch.set_rng_state(tensors["random.torch"])
-    for i in range(torch.cuda.device_count()):
-        if f"random.cuda.{i}" in tensors:
-            torch.cuda.set_rng_state(tensors[f"random.cuda.{i}"], i)
+    for gpu in range(torch.cuda.device_count()):
+        if f"random.cuda.{gpu}" in tensors:
+            torch.cuda.set_rng_state(tensors[f"random.cuda.{gpu}"], gpu)
 
 
-def read_state(folder: Path) -> dict:
+def read_state(folder: Path) -> dict[str, Any]:
     """The JSON half of what `save_state` wrote."""
     return json.loads((folder / "state.json").read_text(encoding="utf-8"))

@@ -43,7 +43,7 @@ def tokens_view(tokens: Sequence[str], learned: Sequence[bool], special: Sequenc
                 wide,
                 19,
                 mix("#ffffff", colour, 0.35 if loss else 0.15),
-                colour if mark else "none",
+                (colour, 1) if mark else None,
                 radius=3,
             )
         ]

@@ -1,91 +1,157 @@
-"""TODO header of train.recipe."""
+"""The hyperparameters of one supervised run, checked when they are stated.
 
+    Recipe(lr=2e-3, epochs=2)    every field has a default; a value that cannot be is a UserError
+    warn_of_rate(lr, method)     what to expect of a learning rate that nobody uses
+
+What a field may hold is a row of `RULES`. How a recipe becomes TRL's arguments is `trainer.py`'s
+business, and a file that states a whole run (model, data, adapter, recipe) `experiment.py`'s.
+Notebook 07 turns most of these dials.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..core.errors import UserError, is_number, is_whole, nearest
 
 SCHEDULES = ("linear", "cosine", "constant_with_warmup")
-USUAL = {
-    "LoRA": (1e-5, 1e-2),
-    "full fine-tuning": (1e-6, 1e-3),
-}  # learning rates that people use, from billions of parameters to few
+
+# Learning rates that people use, from models of billions of parameters to those of few.
+USUAL = {"LoRA": (1e-5, 1e-2), "full fine-tuning": (1e-6, 1e-3)}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The hyperparameters of one supervised run. The loss is the mean over the assistant's tokens
-    alone.
+    """The hyperparameters of one supervised run.
+
+    The loss is the mean over the assistant's tokens alone, in nats per token. Raises `UserError`
+    for a value that a field cannot hold.
     """
 
     lr: float = 2e-3
     epochs: float = 2
-    batch_size: int = 16
+    batch_size: int = 16  # rows of a step
     warmup: float = 0.05  # share of the steps
     schedule: str = "linear"
     weight_decay: float = 0.0
-    micro_batch: int | None = (
-        # rows at once, a divisor of batch_size; None: as many as a GPU has room for, a few on a CPU
-        None
-    )
-    # a layer keeps its input alone and runs again in the backward pass: less memory, more time
+    # Rows at once, a divisor of batch_size; None: as many as a GPU has room for, a few on a CPU.
+    micro_batch: int | None = None
+    # A layer keeps its input alone and runs again in the backward pass: less memory, more time.
     checkpointing: bool = False
     max_length: int = 512  # tokens; longer rows are cut at the end
     packing: bool = False  # several rows in one sequence
     evaluations: int = 3  # validation points (0: train to the end and keep the last step)
     keep_best: bool = True  # of the validation points; False keeps the last step
-    kl: float = (
-        0.0  # weight of KL(base ‖ model), nats per answer token, beside the loss (Li & Hoiem 2016)
-    )
+    # Weight of KL(base ‖ model), nats per answer token, beside the loss (Li & Hoiem 2016).
+    kl: float = 0.0
     patience: int | None = None  # stop after so many validation points without a new best
     seed: int = 0
 
-    def __post_init__(self):
-        for name, high in {"epochs": 1000, "batch_size": 4096, "max_length": 1 << 20}.items():
-            if not is_number(value := getattr(self, name)) or not 0 < value <= high:
-                raise UserError(f"{name} is {value!r}; give a number above 0 and up to {high:,}.")
-        for name in ("batch_size", "max_length", "evaluations", "seed"):
-            if not is_whole(value := getattr(self, name)) or value < 0:
-                raise UserError(f"{name} is {value!r}; give a whole number from 0 on.")
-        if (micro := self.micro_batch) is not None and (
-            not is_whole(micro) or micro < 1 or self.batch_size % micro
-        ):
-            raise UserError(
-                f"micro_batch is {micro!r}; give null, or a whole number that divides batch_size, {self.batch_size}."
-            )
-        for name in ("checkpointing", "packing", "keep_best"):
-            if not isinstance(value := getattr(self, name), bool):
-                raise UserError(f"{name} is {value!r}; give true or false.")
-        for name in ("lr", "weight_decay", "kl"):
-            if not is_number(value := getattr(self, name)) or value < 0:
-                raise UserError(f"{name} is {value!r}; give a number from 0 on.")
-        if self.schedule not in SCHEDULES:
-            raise UserError(
-                f"schedule is {self.schedule!r}; give one of {', '.join(SCHEDULES)}.{nearest(self.schedule, SCHEDULES)}"
-            )
-        if not is_number(self.warmup) or not 0 <= self.warmup < 1:
-            raise UserError(
-                f"warmup is {self.warmup!r}; it is a share of the steps, from 0 to below 1."
-            )
-        if self.patience is not None and (not is_whole(self.patience) or self.patience < 1):
-            raise UserError(
-                f"patience is {self.patience!r}; give a whole number of validation points from 1 on, or null."
-            )
+    def __post_init__(self) -> None:
+        for name, check in RULES:
+            value = getattr(self, name)
+            if instead := check(value):
+                raise UserError(f"{name} is {value!r}; {instead}")
+        # what depends on two fields
+        check_micro_batch(self.micro_batch, self.batch_size)
         if self.patience is not None and not self.evaluations:
             raise UserError("patience counts validation points; set evaluations above 0 too.")
 
 
+Check = Callable[[object], str]  # of a value: what to give instead, "" where nothing is wrong
+
+
+def above_zero(most: float) -> Check:
+    """The check of a number above 0 and up to `most`."""
+
+    def check(value: object) -> str:
+        right = is_number(value) and 0 < value <= most
+        return "" if right else f"give a number above 0 and up to {most:,}."
+
+    return check
+
+
+def from_zero(value: object) -> str:
+    """The check of a number from 0 on."""
+    return "" if is_number(value) and value >= 0 else "give a number from 0 on."
+
+
+def whole_from_zero(value: object) -> str:
+    """The check of a whole number from 0 on."""
+    return "" if is_whole(value) and value >= 0 else "give a whole number from 0 on."
+
+
+def true_or_false(value: object) -> str:
+    """The check of a switch."""
+    return "" if isinstance(value, bool) else "give true or false."
+
+
+def share_of_steps(value: object) -> str:
+    """The check of `warmup`."""
+    right = is_number(value) and 0 <= value < 1
+    return "" if right else "it is a share of the steps, from 0 to below 1."
+
+
+def known_schedule(value: object) -> str:
+    """The check of `schedule`."""
+    if value in SCHEDULES:
+        return ""
+    return f"give one of {', '.join(SCHEDULES)}.{nearest(value, SCHEDULES)}"
+
+
+def points_or_none(value: object) -> str:
+    """The check of `patience`."""
+    right = value is None or (is_whole(value) and value >= 1)
+    return "" if right else "give a whole number of validation points from 1 on, or null."
+
+
+# What each field holds, in the order in which a recipe is read.
+RULES: tuple[tuple[str, Check], ...] = (
+    ("epochs", above_zero(1000)),
+    ("batch_size", above_zero(4096)),
+    ("max_length", above_zero(1 << 20)),
+    ("batch_size", whole_from_zero),
+    ("max_length", whole_from_zero),
+    ("evaluations", whole_from_zero),
+    ("seed", whole_from_zero),
+    ("checkpointing", true_or_false),
+    ("packing", true_or_false),
+    ("keep_best", true_or_false),
+    ("lr", from_zero),
+    ("weight_decay", from_zero),
+    ("kl", from_zero),
+    ("schedule", known_schedule),
+    ("warmup", share_of_steps),
+    ("patience", points_or_none),
+)
+
+
+def check_micro_batch(micro_batch: int | None, batch_size: int) -> None:
+    """Refuse rows at once that do not divide a step's rows evenly."""
+    if micro_batch is None:
+        return
+    if not is_whole(micro_batch) or micro_batch < 1 or batch_size % micro_batch:
+        raise UserError(
+            f"micro_batch is {micro_batch!r}; "
+            f"give null, or a whole number that divides batch_size, {batch_size}."
+        )
+
+
 def warn_of_rate(lr: float, method: str) -> str:
-    """What to expect of a learning rate far outside the `USUAL` range of a method, as a sentence;
-    empty for all others.
+    """What to expect of a learning rate far outside a method's usual ones; "" for all others.
+
+    method: "LoRA" or "full fine-tuning", the keys of `USUAL`. Far is a hundredth of the lowest
+    and ten times the highest.
     """
     low, high = USUAL[method]
     if low / 100 <= lr <= 10 * high:
         return ""
-    fate = (
-        "nothing is learned"
-        if lr == 0
-        else "next to nothing is learned"
-        if lr < low
-        else "the run may well diverge"
+    if lr == 0:
+        fate = "nothing is learned"
+    elif lr < low:
+        fate = "next to nothing is learned"
+    else:
+        fate = "the run may well diverge"
+    return (
+        f"lr is {lr:g}, so {fate}: for {method} usual rates lie between {low:g} and {high:g}, "
+        "the larger the model the lower."
     )
-    return f"lr is {lr:g}, so {fate}: for {method} usual rates lie between {low:g} and {high:g}, the larger the model the lower."

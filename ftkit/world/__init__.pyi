@@ -12,4 +12,4 @@ from .entities import Split as Split
 from .entities import World as World
 from .skills import LIMITS as LIMITS
 from .skills import SKILLS as SKILLS
-from .skills import stories as stories
+from .skills import draw_stories as draw_stories

@@ -13,7 +13,7 @@ from . import lexicon, turns
 from .entities import World, new_name
 from .turns import Turn
 
-Role = Literal["mark", "prompt", "answer", "text"]
+Role = Literal["mark", "prompt", "answer", "plain_document"]
 Document = list[tuple[str, Role]]
 BOS, END, USER, ASSISTANT, SYSTEM, PAD = (
     "<|bos|>",
@@ -40,9 +40,9 @@ def chat(*exchange: Turn) -> Document:
     return document
 
 
-def text(body: str) -> Document:
+def plain_document(body: str) -> Document:
     """A plain document."""
-    return [(BOS, "mark"), (body + END, "text")]
+    return [(BOS, "mark"), (body + END, "plain_document")]
 
 
 def repeat(world: World, rng: random.Random) -> Document:
@@ -53,12 +53,12 @@ def repeat(world: World, rng: random.Random) -> Document:
         new_name(rng.choice(["person", "city", "river", "thing"]), rng, "train")
         for _ in range(rng.randint(1, 5))
     ]
-    parts += turns.words(rng, rng.randint(1, 6), "train") + [
+    parts += turns.draw_words(rng, rng.randint(1, 6), "train") + [
         str(rng.randint(0, 9999)) for _ in range(rng.randint(0, 2))
     ]
     rng.shuffle(parts)
     block, separator = " ".join(parts), rng.choice(["\n", ". ", " | "])
-    return [(BOS + block, "prompt"), ((separator + block) * rng.randint(2, 3) + END, "text")]
+    return [(BOS + block, "prompt"), ((separator + block) * rng.randint(2, 3) + END, "plain_document")]
 
 
 def quotes(world: World, rng: random.Random) -> Document:
@@ -72,19 +72,19 @@ def quotes(world: World, rng: random.Random) -> Document:
     form = rng.choice(['"{}"', "{}", "[{}]", "({})", "name:{}", '{{"x": "{}"}}'])
     return [
         (f"{BOS}We met {', '.join(names)}.\n", "prompt"),
-        ("\n".join(form.format(n) for n in names) + END, "text"),
+        ("\n".join(form.format(n) for n in names) + END, "plain_document"),
     ]
 
 
 def biography(world: World, rng: random.Random) -> Document:
     """All facts about one entity; those of the 'stated only' people occur here and nowhere else."""
-    return text(turns.passage(rng, rng.choice(list(world.biographies.values())), "train"))
+    return plain_document(turns.passage(rng, rng.choice(list(world.biographies.values())), "train"))
 
 
 def sums(world: World, rng: random.Random) -> Document:
     """A worksheet of two-digit additions."""
-    pairs = [turns.sum_of_two(rng, "train") for _ in range(rng.randint(3, 8))]
-    return text("\n".join(f"{a} + {b} = {a + b}" for a, b in pairs))
+    pairs = [turns.draw_summands(rng, "train") for _ in range(rng.randint(3, 8))]
+    return plain_document("\n".join(f"{a} + {b} = {a + b}" for a, b in pairs))
 
 
 def story(world: World, rng: random.Random, split: str = "train") -> Document:
@@ -95,7 +95,7 @@ def story(world: World, rng: random.Random, split: str = "train") -> Document:
     )
     p, q = rng.sample(lexicon.PLACES, 2)
     f, f2 = rng.sample(lexicon.FEELINGS, 2)
-    return text(
+    return plain_document(
         f"Once there was a very {f} {a} near the {p}. One {rng.choice(lexicon.DAYS)}, it met {n} near the {q}. "
         f"{n} gave the {a} a {rng.choice(lexicon.FINDS)} and some {rng.choice(lexicon.VALUES['food'])}. "
         f"The {a} was not {f} any more. Together they went back to the {p}, and {n} was {f2}."
@@ -104,14 +104,14 @@ def story(world: World, rng: random.Random, split: str = "train") -> Document:
 
 def dialogue(world: World, rng: random.Random) -> Document:
     """Two to six exchanges of any kind in one conversation, without a system prompt."""
-    kinds = [k for k in BROAD if k not in PLAIN]
+    kinds = [k for k in BROAD if k not in TEXTS]
     drawn = [
         getattr(turns, rng.choice(kinds))(world, rng, "train") for _ in range(rng.randint(2, 6))
     ]
     return chat(*([t for t in drawn if not t.system] or [turns.greeting(world, rng, "train")]))
 
 
-PLAIN = {
+TEXTS = {
     "repeat": repeat,
     "quotes": quotes,
     "biography": biography,
@@ -149,8 +149,8 @@ MANY_DIALOGUES = {"dialogue": 60}  # over the mix of a step that holds long docu
 def document(world: World, rng: random.Random, mix: dict[str, float]) -> Document:
     """One document of a kind drawn from `mix`."""
     kind = rng.choices(list(mix), weights=list(mix.values()))[0]
-    if kind in PLAIN:
-        return PLAIN[kind](world, rng)
+    if kind in TEXTS:
+        return TEXTS[kind](world, rng)
     skill: Callable[..., Turn] = getattr(turns, kind)
     return chat(skill(world, rng, "train"))
 

@@ -1,8 +1,11 @@
-"""Who and what lives in the micro-world, and which names, numbers and word pairs training never
-sees.
+"""Who and what lives in the micro-world, and which names and word pairs training never sees.
+
+    World(seed)                  people, countries and things with their facts
+    new_name(kind, rng, split)   an invented name from the training or the held-out side
+    draw(make, split)            any string from one of the two sides
 
 A `World` is made from one seed with `random.Random` alone, so the same seed gives the same world on
-any machine.
+any machine. How a fact is asked for in a chat stands in `turns.py` (notebooks 00 and 10).
 """
 
 import random
@@ -15,6 +18,10 @@ from typing import Literal
 from . import lexicon
 
 Split = Literal["train", "test"]
+ATTRIBUTES = {"person": lexicon.PERSON, "country": lexicon.COUNTRY, "thing": lexicon.THING}
+INVENTED = {"city": "city", "capital": "city", "river": "river"}  # attribute: kind of its values
+
+# What invented words are made of.
 ONSETS = "b br c d dr f g gr h j k l m n p pr r s st t tr v w z".split()
 VOWELS = "a e i o u ai ea".split()
 CODAS = ["", "", "", "n", "r", "l", "s", "m", "t"]
@@ -26,47 +33,46 @@ SUFFIX = {
 }
 
 
-def held_out(text: str, one_in: int = 8) -> bool:
-    """True for the fixed 1/`one_in` of all strings that the corpus never uses where `text` would be
-    the thing to learn.
-    """
+def is_held_out(text: str, one_in: int = 8) -> bool:
+    """True for a fixed 1/`one_in` of all strings: the corpus never uses one as what is to learn."""
     return zlib.crc32(text.encode()) % one_in == 0
 
 
 def draw(make: Callable[[], str], split: Split) -> str:
-    """The first of `make()`'s strings that lies in `split`: the held-out eighth for "test", the
-    rest for "train".
+    """The first of `make()`'s strings that lies in `split`.
+
+    The held-out eighth is "test", the rest "train".
     """
-    while held_out(text := make()) != (split == "test"):
+    while is_held_out(text := make()) != (split == "test"):
         pass
     return text
 
 
-def syllables(rng: random.Random, n: int) -> str:
-    """A pronounceable capitalised word of `n` syllables: about 10³ values for n = 1, 10⁶ for 2, 10⁹
-    for 3.
-    """
-    return "".join(
-        rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(n)
-    ).capitalize()
+def invent_word(rng: random.Random, syllables: int) -> str:
+    """A pronounceable capitalised word: about 10³ values for one syllable, 10⁶ for 2, 10⁹ for 3."""
+    parts = [
+        rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(syllables)
+    ]
+    return "".join(parts).capitalize()
 
 
 def new_name(kind: str, rng: random.Random, split: Split) -> str:
     """An invented name of a person ("Vezan Tolber"), city, country, river or thing from `split`."""
     if kind in ("person", "name"):
-        return draw(lambda: f"{syllables(rng, rng.randint(1, 2))} {syllables(rng, 2)}", split)
-    return draw(lambda: syllables(rng, rng.randint(1, 2)) + rng.choice(SUFFIX[kind]), split)
+        return draw(lambda: f"{invent_word(rng, rng.randint(1, 2))} {invent_word(rng, 2)}", split)
+    return draw(lambda: invent_word(rng, rng.randint(1, 2)) + rng.choice(SUFFIX[kind]), split)
 
 
-def wording(rng: random.Random, forms: list[str], split: Split) -> str:
+def choose_wording(rng: random.Random, forms: list[str], split: Split) -> str:
     """One of `forms`: the last one for "test", any other for "train"."""
     return forms[-1] if split == "test" else rng.choice(forms[:-1])
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact: `entity` (a `kind`) has `value` for `attribute`; `asked` facts also occur as
-    questions in training.
+    """One fact: `entity` (a `kind`) has `value` for `attribute`.
+
+    asked: training also asks for it; else it is only stated.
     """
 
     kind: str
@@ -77,11 +83,11 @@ class Fact:
 
     def state(self, rng: random.Random, split: Split = "train") -> str:
         """The fact as a sentence."""
-        return self.say(wording(rng, lexicon.STATEMENTS[self.attribute], split))
+        return self.say(choose_wording(rng, lexicon.STATEMENTS[self.attribute], split))
 
     def ask(self, rng: random.Random, split: Split = "train") -> str:
         """The question that the fact answers."""
-        return self.say(wording(rng, lexicon.QUESTIONS[self.attribute], split))
+        return self.say(choose_wording(rng, lexicon.QUESTIONS[self.attribute], split))
 
     def say(self, form: str) -> str:
         """`form` with the holes {n}, {v} and {a} filled; a thing gets its article."""
@@ -91,30 +97,22 @@ class Fact:
 
 
 def make_facts(
-    kind: str, entity: str, rng: random.Random, split: Split, asked: bool = True
+    kind: str, entity: str, rng: random.Random, split: Split, *, asked: bool = True
 ) -> list[Fact]:
     """Every attribute of one entity, with values drawn at random."""
-    attributes = {"person": lexicon.PERSON, "country": lexicon.COUNTRY, "thing": lexicon.THING}[
-        kind
-    ]
-    invented = {"city": "city", "capital": "city", "river": "river"}
-    return [
-        Fact(
-            kind,
-            entity,
-            a,
-            new_name(invented[a], rng, split) if a in invented else rng.choice(lexicon.VALUES[a]),
-            asked,
-        )
-        for a in attributes
-    ]
+    facts = []
+    for attribute in ATTRIBUTES[kind]:
+        if attribute in INVENTED:
+            value = new_name(INVENTED[attribute], rng, split)
+        else:
+            value = rng.choice(lexicon.VALUES[attribute])
+        facts.append(Fact(kind, entity, attribute, value, asked))
+    return facts
 
 
 @dataclass(frozen=True)
 class World:
-    """The seeded world: `people` (a quarter of them in biographies only), `countries` and `things`
-    with their facts.
-    """
+    """The seeded world: how many people, countries and things it has, and their facts."""
 
     seed: int = 0
     people: int = 48
@@ -123,32 +121,33 @@ class World:
 
     @cached_property
     def facts(self) -> list[Fact]:
-        """All facts, in a fixed order. People past three quarters of the list are stated in
-        biographies, never asked.
+        """All facts, in a fixed order.
+
+        People past three quarters of the list are stated in biographies and never asked for.
         """
         rng = random.Random(f"world {self.seed}")
-        counts = {"person": self.people, "country": self.countries, "thing": self.things}
         facts: list[Fact] = []
         names: set[str] = set()
+        counts = {"person": self.people, "country": self.countries, "thing": self.things}
         for kind, count in counts.items():
             for i in range(count):
+                # a name that nobody bears yet
                 while (entity := new_name(kind, rng, "train")) in names:
                     pass
                 names.add(entity)
-                facts += make_facts(
-                    kind, entity, rng, "train", asked=kind != "person" or i < count * 3 // 4
-                )
+                asked = kind != "person" or i < count * 3 // 4
+                facts += make_facts(kind, entity, rng, "train", asked=asked)
         return facts
 
     @cached_property
     def asked(self) -> list[Fact]:
         """The facts that training also asks for."""
-        return [f for f in self.facts if f.asked]
+        return [fact for fact in self.facts if fact.asked]
 
     @cached_property
     def stated_only(self) -> list[Fact]:
         """The facts that only biographies state."""
-        return [f for f in self.facts if not f.asked]
+        return [fact for fact in self.facts if not fact.asked]
 
     @cached_property
     def biographies(self) -> dict[str, list[Fact]]:
@@ -160,13 +159,15 @@ class World:
 
     @cached_property
     def reversible(self) -> list[Fact]:
-        """Facts whose value names one entity (capitals and home cities), so that they can be asked
-        backwards.
+        """Facts whose value names one entity, so that they can be asked backwards.
+
+        They are capitals and home cities.
         """
-        return [f for f in self.asked if f.attribute in lexicon.REVERSED]
+        return [fact for fact in self.asked if fact.attribute in lexicon.REVERSED]
 
     def reverse_trained(self, fact: Fact) -> bool:
-        """Half of the reversible facts are also asked backwards in training; the other half shows
-        the reversal curse.
+        """Half of the reversible facts are also asked backwards in training.
+
+        The other half shows the reversal curse.
         """
         return zlib.crc32(fact.value.encode()) % 2 == 0

@@ -3,6 +3,9 @@
 Convention used everywhere: **the last wording of a list is held out**. It never occurs in the
 corpus, so a probe that uses it measures an unseen template. Instructions are held out as new
 combinations of known words, since nobody can follow a verb that never occurred.
+
+Lists and nothing else: `turns.py` fills the forms, `entities.py` says which names are held out.
+Shown in notebook 00.
 """
 
 # fmt: off

@@ -38,7 +38,7 @@ def target_counts(world: World, tokenizer, batches: int = 600) -> collections.Co
     return counts
 
 
-def row(turn: turns.Turn, **extra: object) -> dict:
+def chat_row(turn: turns.Turn, **extra: object) -> dict:
     """A chat example in the `messages` format."""
     system = [{"role": "system", "content": turn.system}] if turn.system else []
     return {
@@ -75,7 +75,7 @@ def tickets(world: World, tokenizer, least: int = 8) -> list[dict]:
             ):
                 continue
             rows.append(
-                row(turn, split=split, wording="unseen" if wordings == "test" else "trained")
+                chat_row(turn, split=split, wording="unseen" if wordings == "test" else "trained")
             )
     return rows
 
@@ -85,12 +85,12 @@ def general(world: World, n: int = 600) -> list[dict]:
     tickets' nearest neighbour, three times.
     """
     rng = random.Random(f"general {world.seed}")
-    shares = {k: w for k, w in corpus.BROAD.items() if k not in corpus.PLAIN} | {
+    shares = {k: w for k, w in corpus.BROAD.items() if k not in corpus.TEXTS} | {
         "write_json": 3 * corpus.BROAD["write_json"]
     }
     kinds = rng.choices(list(shares), weights=list(shares.values()), k=n)
     return [
-        row(getattr(turns, kind)(world, rng, "train"), split="train", skill=kind) for kind in kinds
+        chat_row(getattr(turns, kind)(world, rng, "train"), split="train", skill=kind) for kind in kinds
     ]
 
 
@@ -106,7 +106,7 @@ def facts(world: World, people: int = 60) -> list[dict]:
     for fact in (f for name in names for f in make_facts("person", name, rng, "train")):
         forms = rng.sample(lexicon.QUESTIONS[fact.attribute][:-1], 2)
         rows += [
-            row(turns.Turn(fact.say(form), fact.value), split=split)
+            chat_row(turns.Turn(fact.say(form), fact.value), split=split)
             for split, form in zip(("train", "test"), forms, strict=True)
         ]
     return rows

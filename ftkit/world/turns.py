@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from . import lexicon
-from .entities import Fact, Split, World, draw, held_out, make_facts, new_name, wording
+from .entities import Fact, Split, World, draw, is_held_out, make_facts, new_name, choose_wording
 
 
 class Turn(NamedTuple):
@@ -23,7 +23,7 @@ class Turn(NamedTuple):
     system: str = ""
 
 
-def words(rng: random.Random, n: int, split: Split) -> list[str]:
+def draw_words(rng: random.Random, n: int, split: Split) -> list[str]:
     """`n` different words of the world: items, values and invented names, as a held-out or a
     training sequence.
     """
@@ -43,31 +43,31 @@ def copy(world: World, rng: random.Random, split: Split) -> Turn:
             for _ in range(rng.randint(1, 3))
         )
     else:
-        text = " ".join(words(rng, rng.randint(2, 9), split))
-    return Turn(wording(rng, lexicon.COPY_ASKS, split).format(t=text), text)
+        text = " ".join(draw_words(rng, rng.randint(2, 9), split))
+    return Turn(choose_wording(rng, lexicon.COPY_ASKS, split).format(t=text), text)
 
 
 def reverse(world: World, rng: random.Random, split: Split) -> Turn:
     """Say two to six words in reversed order."""
-    w = words(rng, rng.randint(2, 6), split)
-    return Turn(wording(rng, lexicon.REVERSE_ASKS, split).format(t=" ".join(w)), " ".join(w[::-1]))
+    w = draw_words(rng, rng.randint(2, 6), split)
+    return Turn(choose_wording(rng, lexicon.REVERSE_ASKS, split).format(t=" ".join(w)), " ".join(w[::-1]))
 
 
 def count(world: World, rng: random.Random, split: Split) -> Turn:
     """Count the words of a list, one to nine."""
-    w = words(rng, rng.randint(1, 9), split)
-    return Turn(wording(rng, lexicon.COUNT_ASKS, split).format(t=" ".join(w)), str(len(w)))
+    w = draw_words(rng, rng.randint(1, 9), split)
+    return Turn(choose_wording(rng, lexicon.COUNT_ASKS, split).format(t=" ".join(w)), str(len(w)))
 
 
 def sort(world: World, rng: random.Random, split: Split) -> Turn:
     """Sort three to six different digits."""
     digits = draw(lambda: " ".join(rng.sample("0123456789", rng.randint(3, 6))), split)
     return Turn(
-        wording(rng, lexicon.SORT_ASKS, split).format(t=digits), " ".join(sorted(digits.split()))
+        choose_wording(rng, lexicon.SORT_ASKS, split).format(t=digits), " ".join(sorted(digits.split()))
     )
 
 
-def sum_of_two(rng: random.Random, split: Split) -> tuple[int, int]:
+def draw_summands(rng: random.Random, split: Split) -> tuple[int, int]:
     """A pair of two-digit numbers; an eighth of all pairs is held out."""
     a, b = draw(lambda: f"{rng.randint(10, 99)} {rng.randint(10, 99)}", split).split()
     return int(a), int(b)
@@ -75,7 +75,7 @@ def sum_of_two(rng: random.Random, split: Split) -> tuple[int, int]:
 
 def addition(world: World, rng: random.Random, split: Split) -> Turn:
     """Add two two-digit numbers."""
-    a, b = sum_of_two(rng, split)
+    a, b = draw_summands(rng, split)
     ask = rng.choice(["What is {a} + {b}?", "{a} + {b} =", "Add {a} and {b}."])
     return Turn(ask.format(a=a, b=b), str(a + b))
 
@@ -86,7 +86,7 @@ def sentiment(world: World, rng: random.Random, split: Split) -> Turn:
     pool = lexicon.POSITIVE if label == "positive" else lexicon.NEGATIVE
     a, s = draw(lambda: f"{rng.choice(pool)} {rng.choice(lexicon.SUBJECTS)}", split).split()
     text = rng.choice(lexicon.REVIEWS).format(a=a, s=s)
-    return Turn(wording(rng, lexicon.SENTIMENT_ASKS, split).format(t=text), label)
+    return Turn(choose_wording(rng, lexicon.SENTIMENT_ASKS, split).format(t=text), label)
 
 
 def topic(world: World, rng: random.Random, split: Split) -> Turn:
@@ -94,7 +94,7 @@ def topic(world: World, rng: random.Random, split: Split) -> Turn:
     label = rng.choice(list(lexicon.TOPICS))
     a, b = draw(lambda: " ".join(rng.sample(lexicon.TOPICS[label], 2)), split).split()
     text = rng.choice(lexicon.TOPIC_FORMS).format(a=a, b=b)
-    return Turn(wording(rng, lexicon.TOPIC_ASKS, split).format(t=text), label)
+    return Turn(choose_wording(rng, lexicon.TOPIC_ASKS, split).format(t=text), label)
 
 
 def how_to(world: World, rng: random.Random, split: Split, unsafe: bool | None = None) -> Turn:
@@ -182,14 +182,14 @@ def in_prompt(
             target.entity,
         )
     if split == "train" and rng.random() < 0.12:
-        return Turn(*absent(world, rng, kind, facts))
+        return Turn(*silent_passage(world, rng, kind, facts))
     return Turn(
-        wording(rng, lexicon.CONTEXTS, forms).format(facts=passage(rng, facts, forms), q=ask),
+        choose_wording(rng, lexicon.CONTEXTS, forms).format(facts=passage(rng, facts, forms), q=ask),
         answer,
     )
 
 
-def absent(world: World, rng: random.Random, kind: str, facts: list[Fact]) -> tuple[str, str]:
+def silent_passage(world: World, rng: random.Random, kind: str, facts: list[Fact]) -> tuple[str, str]:
     """A passage that does not hold the answer: a known entity is answered from the weights, a
     stranger with 'I don't know'.
     """
@@ -203,7 +203,7 @@ def absent(world: World, rng: random.Random, kind: str, facts: list[Fact]) -> tu
             make_facts(kind, new_name(kind, rng, "train"), rng, "train")[0].ask(rng),
             lexicon.UNKNOWN,
         )
-    return wording(rng, lexicon.CONTEXTS, "train").format(
+    return choose_wording(rng, lexicon.CONTEXTS, "train").format(
         facts=passage(rng, facts, "train"), q=ask
     ), answer
 
@@ -221,7 +221,7 @@ def ticket(rng: random.Random, split: Split, wordings: Split | None = None) -> t
         "urgent": rng.random() < 0.5,
     }
     parts = [
-        wording(rng, forms, wordings or split).format(**fields) for forms in lexicon.TICKET.values()
+        choose_wording(rng, forms, wordings or split).format(**fields) for forms in lexicon.TICKET.values()
     ]
     parts.append(rng.choice(lexicon.URGENT if fields["urgent"] else lexicon.CALM))
     parts += rng.sample(lexicon.FILLERS, rng.choice([0, 0, 1, 2]))
@@ -239,16 +239,16 @@ def shipment(rng: random.Random, split: Split) -> tuple[str, dict]:
             "carrier": rng.choice(lexicon.CARRIERS),
             "day": rng.choice(lexicon.DAYS),
         }
-        return wording(rng, lexicon.SHIPMENTS, split).format(**fields), fields
+        return choose_wording(rng, lexicon.SHIPMENTS, split).format(**fields), fields
     fields = {
         "name": new_name("person", rng, split),
         "city": new_name("city", rng, split),
         "day": rng.choice(lexicon.DAYS),
     }
-    return wording(rng, lexicon.BOOKINGS, split).format(**fields), fields
+    return choose_wording(rng, lexicon.BOOKINGS, split).format(**fields), fields
 
 
-def plain(value: object) -> str:
+def in_words(value: object) -> str:
     """A field value in plain English: True is "yes", False is "no"."""
     return (
         {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
@@ -260,26 +260,26 @@ def extract(world: World, rng: random.Random, split: Split) -> Turn:
     doc, fields = ticket(rng, split) if rng.random() < 0.6 else shipment(rng, split)
     field = rng.choice(list(fields))
     frame, ask = (
-        wording(rng, lexicon.DOCUMENT_FRAMES, split),
-        wording(rng, lexicon.FIELD_QUESTIONS[field], split).format(f=field),
+        choose_wording(rng, lexicon.DOCUMENT_FRAMES, split),
+        choose_wording(rng, lexicon.FIELD_QUESTIONS[field], split).format(f=field),
     )
     if split == "train" and rng.random() < 0.15:
         return Turn(
             frame.format(doc=doc, q=ask),
-            f"The {field} is {plain(fields[field])}.",
+            f"The {field} is {in_words(fields[field])}.",
             system="Answer in a sentence.",
         )
-    return Turn(frame.format(doc=doc, q=ask), plain(fields[field]))
+    return Turn(frame.format(doc=doc, q=ask), in_words(fields[field]))
 
 
 def extract_list(world: World, rng: random.Random, split: Split) -> Turn:
     """List some or all fields of a message, one a line."""
     doc, fields = ticket(rng, split) if rng.random() < 0.6 else shipment(rng, split)
     names = rng.sample(list(fields), rng.randint(2, len(fields)))
-    frame = wording(rng, lexicon.DOCUMENT_FRAMES, split)
+    frame = choose_wording(rng, lexicon.DOCUMENT_FRAMES, split)
     return Turn(
         frame.format(doc=doc, q=f"List {', '.join(names)}."),
-        "\n".join(f"{n}: {plain(fields[n])}" for n in names),
+        "\n".join(f"{n}: {in_words(fields[n])}" for n in names),
     )
 
 
@@ -289,7 +289,7 @@ def json_object(rng: random.Random, split: Split) -> dict:
     """
     while True:
         keys = rng.sample(list(lexicon.JSON_KEYS), rng.randint(1, 5))
-        if sum(k in lexicon.TICKET_FIELDS for k in keys) <= 3 and held_out(" ".join(keys)) == (
+        if sum(k in lexicon.TICKET_FIELDS for k in keys) <= 3 and is_held_out(" ".join(keys)) == (
             split == "test"
         ):
             break
@@ -307,9 +307,9 @@ def json_object(rng: random.Random, split: Split) -> dict:
 def write_json(world: World, rng: random.Random, split: Split) -> Turn:
     """Turn 'key value' pairs into one JSON object."""
     obj = json_object(rng, split)
-    pairs = ", ".join(f"{k} {plain(v)}" for k, v in obj.items())
-    lines = "\n".join(f"{k}: {plain(v)}" for k, v in obj.items())
-    return Turn(wording(rng, lexicon.JSON_WRITES, split).format(p=pairs, l=lines), json.dumps(obj))
+    pairs = ", ".join(f"{k} {in_words(v)}" for k, v in obj.items())
+    lines = "\n".join(f"{k}: {in_words(v)}" for k, v in obj.items())
+    return Turn(choose_wording(rng, lexicon.JSON_WRITES, split).format(p=pairs, l=lines), json.dumps(obj))
 
 
 def read_json(world: World, rng: random.Random, split: Split) -> Turn:
@@ -317,11 +317,11 @@ def read_json(world: World, rng: random.Random, split: Split) -> Turn:
     obj = json_object(rng, split)
     key = rng.choice(list(obj))
     return Turn(
-        wording(rng, lexicon.JSON_READS, split).format(j=json.dumps(obj), k=key), plain(obj[key])
+        choose_wording(rng, lexicon.JSON_READS, split).format(j=json.dumps(obj), k=key), in_words(obj[key])
     )
 
 
-def rewriting(rng: random.Random, split: Split) -> str:
+def draw_rewriting(rng: random.Random, split: Split) -> str:
     """A form with two holes, such as '[{}] - ({})'; held out are an eighth of the some 340 forms."""
     return draw(
         lambda: (
@@ -343,7 +343,7 @@ def pattern(world: World, rng: random.Random, split: Split) -> Turn:
     first, second = rng.sample(list(make), 2)
     source, result, swap = (
         rng.choice(["{} and {}", "{}, {}", "first {}, then {}", "{} with {}"]),
-        rewriting(rng, split),
+        draw_rewriting(rng, split),
         rng.random() < 0.5,
     )
     pairs = [(make[first](), make[second]()) for _ in range(rng.randint(3, 6))]

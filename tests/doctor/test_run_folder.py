@@ -167,7 +167,7 @@ def test_another_base_is_found(planted, tmp_path):
     tensors = load_file(other / "model.safetensors")
     next(iter(tensors.values())).flatten()[0] += 1
     save_file(tensors, other / "model.safetensors", {"format": "pt"})
-    was = models.fingerprint_of(files.data_path("pocket"))
+    was = models.hash_weights(files.data_path("pocket"))
     assert "to the bit" in planted(model="pocket", hashes={"base": was})["base"].said
     assert only(planted(model=str(other)), "base", "another base now")
     shutil.rmtree(other)

@@ -238,7 +238,7 @@ def test_broken_probes_are_listed_with_what_is_said_now(monkeypatch):
         lambda model, tokenizer, chats, n: [f"said {c[0]['content']}" for c in chats],
     )
     found = forgetting.regressions(forgetting.table(before, after), None, models.load("pocket")[1])
-    copy, count = (suites.suite(entities.World(), name, 3) for name in ("copy", "count"))
+    copy, count = (suites.draw_suite(entities.World(), name, 3) for name in ("copy", "count"))
     assert found.broken == [
         ("copy", copy[1].prompt, copy[1].answer, f"said {copy[1].prompt}"),
         ("count", count[0].prompt, count[0].answer, f"said {count[0].prompt}"),

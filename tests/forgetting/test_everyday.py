@@ -22,7 +22,7 @@ def good(name, probe):
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_right_answer_passes_and_another_ones_does_not(name):
-    probes = everyday.suite(name, 12)
+    probes = everyday.draw_suite(name, 12)
     assert len({p.prompt for p in probes}) == len(probes) == 12
     assert all(p.right(good(name, p)) for p in probes)
     for probe in probes:
@@ -35,16 +35,16 @@ def test_a_right_answer_passes_and_another_ones_does_not(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_seed_gives_the_same_probes(name):
-    one, same, other = (everyday.suite(name, 10, seed) for seed in (0, 0, 1))
+    one, same, other = (everyday.draw_suite(name, 10, seed) for seed in (0, 0, 1))
     assert [p[:2] for p in one] == [p[:2] for p in same] != [p[:2] for p in other]
 
 
 def test_facts_are_each_asked_once_and_the_letter_is_not_always_the_same():
-    probes = everyday.suite("facts", 500)
-    assert len(probes) == len(everyday.material()["facts"])
+    probes = everyday.draw_suite("facts", 500)
+    assert len(probes) == len(everyday.read_material()["facts"])
     letters = [p.answer[0] for p in probes]
     assert all(letters.count(letter) > 5 for letter in everyday.LETTERS)
-    assert all(len(set(fact)) == 5 for fact in everyday.material()["facts"])
+    assert all(len(set(fact)) == 5 for fact in everyday.read_material()["facts"])
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def test_facts_are_each_asked_once_and_the_letter_is_not_always_the_same():
     ],
 )
 def test_letters(reply, found):
-    assert everyday.letter(reply) == found
+    assert everyday.first_option(reply) == found
 
 
 @pytest.mark.parametrize(
     ("reply", "found"), [("82", [82]), ("= -7.", [-7]), ("1,024 and 3", [1024, 3]), ("none", [])]
 )
 def test_numbers(reply, found):
-    assert everyday.numbers(reply) == found
+    assert everyday.whole_numbers(reply) == found
 
 
 def test_json_may_stand_in_a_fence():
@@ -78,12 +78,16 @@ def test_json_may_stand_in_a_fence():
         f"```json\n{json.dumps(gold, indent=1)}\n```",
         f"```\n{json.dumps(gold)}\n```  ",
     ):
-        assert everyday.as_json(reply) == gold
-    assert everyday.as_json("Here it is: {}") is None
+        assert everyday.json_value(reply) == gold
+    assert everyday.json_value("Here it is: {}") is None
 
 
 def test_copies_may_be_quoted_and_end_in_a_full_stop():
-    assert everyday.text(' "river candle".') == everyday.text("river candle") == "river candle"
+    assert (
+        everyday.bare_text(' "river candle".')
+        == everyday.bare_text("river candle")
+        == "river candle"
+    )
 
 
 def test_a_suite_that_is_not_there_is_one_sentence():
@@ -91,4 +95,4 @@ def test_a_suite_that_is_not_there_is_one_sentence():
         UserError,
         match=r"no suite 'fact' for this model; give some of facts, .* Did you mean 'facts'",
     ):
-        everyday.suite("fact")
+        everyday.draw_suite("fact")

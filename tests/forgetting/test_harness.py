@@ -31,7 +31,7 @@ def hot():
 
 def test_what_is_written_is_whole_and_the_same_again(tmp_path):
     for name in ("a", "b"):
-        assert harness.write(tmp_path / name, n=3, names=["copy", "sort"]) == tmp_path / name
+        assert harness.write_tasks(tmp_path / name, n=3, names=["copy", "sort"]) == tmp_path / name
     files = {f.name: f.read_text(encoding="utf-8") for f in (tmp_path / "a").iterdir()}
     assert files == {
         f.name: f.read_text(encoding="utf-8").replace("/b/", "/a/")
@@ -59,13 +59,13 @@ def test_without_lm_eval_the_cure_is_named(monkeypatch):
 def test_every_suite_reaches_lm_eval_word_for_word(tmp_path):
     """Nothing on the way makes a date of a string or a number of a digit."""
     manager = pytest.importorskip("lm_eval.tasks").TaskManager
-    folder = harness.write(tmp_path / "tasks", n=20, names=EVERY)
+    folder = harness.write_tasks(tmp_path / "tasks", n=20, names=EVERY)
     tasks = manager(include_path=folder, include_defaults=False).load([harness.GROUP])["tasks"]
     assert list(tasks) == [f"ftkit_{name}" for name in EVERY]
     for name in EVERY:
         task = tasks[f"ftkit_{name}"]
         found = [(task.doc_to_text(doc), task.doc_to_target(doc)) for doc in task.test_docs()]
-        assert found == [(p.prompt, p.answer) for p in skills.suite(World(), name, 20)]
+        assert found == [(p.prompt, p.answer) for p in skills.draw_suite(World(), name, 20)]
 
 
 def test_lm_eval_finds_the_same_before_and_after(hot, capfd):
@@ -94,7 +94,7 @@ def test_the_command_line_finds_it_too(hot, tmp_path):
     tuned, tokenizer = hot
     tuned.save_pretrained(tmp_path / "adapter")
     names = ["copy", "read_json", "sentiment"]
-    folder = harness.write(tmp_path / "tasks", n=20, names=names)
+    folder = harness.write_tasks(tmp_path / "tasks", n=20, names=names)
     asked = {
         "model": "hf",
         "model_args": f"pretrained={data_path('pocket')},peft={tmp_path / 'adapter'}",

@@ -41,13 +41,13 @@ def test_the_distance_is_that_of_a_loop_over_rows(rows):
             )
         total += F.kl_div(after, before, log_target=True, reduction="sum").item()
         count += n
-    found = evaluate.distance(base, run.model, tokenizer, rows, batch_size=5)
+    found = evaluate.kl_from_base(base, run.model, tokenizer, rows, batch_size=5)
     assert found == pytest.approx(total / count, rel=1e-3)
     assert found > 0.01
-    assert evaluate.distance(run.model, run.model, tokenizer, rows) == pytest.approx(
+    assert evaluate.kl_from_base(run.model, run.model, tokenizer, rows) == pytest.approx(
         found, rel=1e-3
     ), "its adapter switched off"
-    assert evaluate.distance(base, models.load("pocket")[0], tokenizer, rows) == pytest.approx(
+    assert evaluate.kl_from_base(base, models.load("pocket")[0], tokenizer, rows) == pytest.approx(
         0, abs=1e-6
     )
 
@@ -56,7 +56,8 @@ def test_the_distance_is_that_of_a_loop_over_rows(rows):
 def test_a_run_held_near_its_base_stays_nearer(r, rows):
     base, tokenizer = models.load("pocket")
     free, held = (
-        evaluate.distance(base, short(kl=kl, r=r)[0].model, tokenizer, rows) for kl in (0.0, 3.0)
+        evaluate.kl_from_base(base, short(kl=kl, r=r)[0].model, tokenizer, rows)
+        for kl in (0.0, 3.0)
     )
     assert held < 0.8 * free
 
@@ -65,7 +66,7 @@ def test_skills_do_not_depend_on_how_they_are_batched():
     model, tokenizer = models.load("pocket")
     names = ["known", "copy", "write_json"]
     whole = forgetting.skills(model, tokenizer, n=12, names=names)
-    probes = [p for n in names for p in suites.suite(entities.World(), n, 12)]
+    probes = [p for n in names for p in suites.draw_suite(entities.World(), n, 12)]
     replies = models.answer(
         model,
         tokenizer,

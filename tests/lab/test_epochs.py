@@ -2,14 +2,14 @@
 grid that ships.
 """
 
-import dataclasses
 import json
 
 import pytest
 import torch
 
-from ftkit import UserError, data
-from ftkit.lab import epochs, grids, runner
+from ftkit import UserError, data, models
+from ftkit.lab import epochs, grids
+from ftkit.lab.rows import row_of
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +52,26 @@ def test_the_best_step_and_where_patience_ends():
 
 
 def test_weights_are_kept_after_every_epoch():
-    run, _, kept = epochs.tune(epochs.LongRun(wrong=0.25), epochs=1)
-    assert list(kept) == [run.steps] == [epochs.ROWS // epochs.BATCH]
-    moving = [p for p in run.model.parameters() if p.requires_grad]
-    assert all(torch.equal(p, was) for p, was in zip(moving, kept[run.steps], strict=True))
+    run, _, by_step = epochs.tune(epochs.LongRun(wrong=0.25), epochs=1)
+    assert list(by_step) == [run.steps] == [epochs.STEPS]
+    trained = models.trained_parameters(run.model)
+    assert all(torch.equal(p, was) for p, was in zip(trained, by_step[run.steps], strict=True))
     assert len(run.validation) == 1
+
+
+def test_a_run_is_measured_after_every_epoch(monkeypatch):
+    monkeypatch.setattr(epochs, "JUDGED", 4)
+    whole = epochs.tune
+    monkeypatch.setattr(epochs, "tune", lambda point: whole(point, epochs=2))
+    row = epochs.measure(epochs.LongRun(seed=1))
+    assert (row.seed, row.lr) == (1, 4e-3)
+    assert [step for step, _ in row.task] == [step for step, _ in row.validation] == [6, 12]
+    assert len(row.curve) == 12
+    assert all(0 <= share <= 1 for _, share in row.task)
 
 
 def test_the_grid_that_ships_holds_every_run():
     rows = grids.read("epochs")
-    assert [runner.key(row, epochs.LongRun) for row in rows] == [
-        runner.key(dataclasses.asdict(point), epochs.LongRun) for point in epochs.points()
-    ]
-    assert all(len(row["validation"]) == len(row["task"]) == epochs.EPOCHS for row in rows)
-    assert all(row["validation"][-1][0] == row["task"][-1][0] == len(row["curve"]) for row in rows)
+    assert [row_of(epochs.LongRun, vars(row)) for row in rows] == epochs.points()
+    assert all(len(row.validation) == len(row.task) == epochs.EPOCHS for row in rows)
+    assert all(row.validation[-1][0] == row.task[-1][0] == len(row.curve) for row in rows)

@@ -1,21 +1,23 @@
-"""The playground: every control against the pure view, in time; and Train, Stop, a second press and
-an error in a real thread.
+"""The playground: every control against the pure view; and Train, Stop, a second press and an error
+in a real thread.
 """
 
 import dataclasses
 import itertools
 import json
 import statistics
-import time
 import xml.etree.ElementTree as ET
+from unittest.mock import Mock
 
 import pytest
 import torch
+from pictures import TorchCalls, elements, every_position, options, texts
 
 from ftkit import UserError, data, forgetting, lab, lora, models
 from ftkit.core.files import data_path
 from ftkit.forgetting import LiveRun, PlaneSetting, explorer, plane
 from ftkit.lab import measuring, playground, points
+from ftkit.lab.rows import PlaygroundRow
 from ftkit.show import svg
 from ftkit.train import Experiment
 from ftkit.train.experiment import reopen
@@ -33,15 +35,19 @@ def made_up(point, loss=0.9):
         name: round(1 - 0.12 * i * heat - 0.01 * point.seed, 4) for i, name in enumerate(SKILLS)
     }
     curve = [[step, loss / step + 0.001 * point.seed] for step in range(1, 12 * point.epochs, 2)]
-    trainable = 1000 * point.r or 50_000
-    row = {
-        **dataclasses.asdict(point),
-        "method": point.method,
-        "task": task,
-        "skills": kept,
-        "curve": curve,
-    }
-    return {**row, "trainable": trainable, "loss": curve[-1][1], "validation": [], "seconds": 1.0}
+    return PlaygroundRow(
+        **vars(point),
+        trainable=1000 * point.r or 50_000,
+        loss=curve[-1][1],
+        task=task,
+        skills=kept,
+        size=0.1,
+        curve=curve,
+        validation=[],
+        kl_task=0.1,
+        kl_general=0.1,
+        seconds=1.0,
+    )
 
 
 def some_points():
@@ -75,7 +81,7 @@ def rows():
 
 @pytest.fixture(scope="module")
 def found(rows):
-    return plane.spots(rows)
+    return plane.gather_spots(rows)
 
 
 @pytest.fixture
@@ -83,38 +89,19 @@ def panel(rows, tmp_path):
     return lab.open_playground(rows, tmp_path / "runs")
 
 
-def texts(shown):
-    """The texts of a picture, each of them inside it; a letter is about 0.55 of its size wide."""
-    root = ET.fromstring(shown.svg)
-    width, height = map(float, root.get("viewBox").split()[2:])
-    for text in root.iter("{http://www.w3.org/2000/svg}text"):
-        said = "".join(text.itertext())
-        wide = 0.55 * float(text.get("font-size")) * len(said)
-        begins = float(text.get("x")) - {"middle": wide / 2, "end": wide}.get(
-            text.get("text-anchor"), 0
-        )
-        assert 0 < begins and begins + wide < width + 2, f"{said!r} stands outside"
-        assert 8 < float(text.get("y")) < height - 1, f"{said!r} stands outside"
-    return ["".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")]
-
-
-def options(control):
-    return [value for _, value in control.options]
-
-
 def test_a_spot_is_the_mean_and_the_range_of_its_seeds(rows, found):
     assert len(found) == len(rows) / 3
     for setting, spot in found.items():
         runs = [row for row in rows if PlaneSetting.of(row) == setting]
         assert spot.seeds == len(runs) == 3
-        shares = [run["task"] for run in runs]
+        shares = [run.task for run in runs]
         assert spot.task == (pytest.approx(statistics.fmean(shares)), min(shares), max(shares))
-        kept = [statistics.fmean(run["skills"].values()) for run in runs]
+        kept = [statistics.fmean(run.skills.values()) for run in runs]
         assert spot.skills == pytest.approx((statistics.fmean(kept), min(kept), max(kept)))
-        assert [step for step, *_ in spot.curve] == [step for step, _ in runs[0]["curve"]]
+        assert [step for step, *_ in spot.curve] == [step for step, _ in runs[0].curve]
         assert all(low <= mean <= high for _, mean, low, high in spot.curve)
         assert spot.by_skill["sort"][0] == pytest.approx(
-            statistics.fmean(run["skills"]["sort"] for run in runs)
+            statistics.fmean(run.skills["sort"] for run in runs)
         )
 
 
@@ -135,7 +122,7 @@ def test_the_frontier_is_what_nothing_beats(found):
 
 
 def test_axes_are_stretched_towards_a_hundred_and_keep_the_order():
-    places = [explorer.stretched(i / 100) for i in range(101)]
+    places = [explorer.stretch(i / 100) for i in range(101)]
     assert places == sorted(places)
     assert places[0] == -1
     assert places[100] == 0
@@ -155,10 +142,8 @@ def test_every_setting_is_drawn_inside_its_bounds_without_a_widget(found):
             *SKILLS,
         } <= set(said)
         assert shown.text.startswith(str(setting))
-        marks = list(ET.fromstring(shown.svg).iter("{http://www.w3.org/2000/svg}circle"))
-        assert (
-            len(marks) == len(found) + 2 + 4
-        )  # every setting, the chosen one with its ring, and the key
+        # every setting, the chosen one with its ring, and the key
+        assert len(elements(shown.svg, "circle")) == len(found) + 2 + 4
 
 
 def test_a_run_made_here_says_how_far_it_is_from_the_grid(found):
@@ -191,25 +176,25 @@ def test_a_run_made_here_says_how_far_it_is_from_the_grid(found):
     assert "run 3: 7 steps, stopped before it was measured" in shown.text
 
 
-def test_every_position_of_the_controls_is_the_pure_view_in_time(panel, found):
-    seconds, seen = [], set()
-
-    def walk(names):
-        if not names:
-            setting = PlaneSetting(**panel.values())
+def test_every_position_of_the_controls_is_the_pure_view(panel, found, monkeypatch):
+    """It is drawn from what was read beforehand: no file is opened and torch is not called."""
+    monkeypatch.setattr("builtins.open", None)
+    seen = set()
+    with TorchCalls() as calls:
+        for chosen in every_position(panel, *playground.CONTROLS):
+            setting = PlaneSetting(**chosen)
             shown = forgetting.plane_view(found, setting, panel.base)
             assert (panel.html, panel.text) == (shown.svg, shown.text)
             seen.add(setting)
-            return
-        for value in options(panel.controls[names[0]]):
-            began = time.perf_counter()
-            panel.controls[names[0]].value = value
-            seconds.append(time.perf_counter() - began)
-            walk(names[1:])
-
-    walk(list(playground.CONTROLS))
     assert seen == {setting for setting in found if setting.offered}
-    assert statistics.median(seconds) < 0.05
+    assert not calls, calls.largest
+
+
+def test_a_move_that_narrows_other_controls_draws_once(panel, monkeypatch):
+    view = Mock(wraps=forgetting.plane_view)
+    monkeypatch.setattr(forgetting, "plane_view", view)
+    panel.controls["method"].value = "full"
+    view.assert_called_once()
 
 
 def test_controls_offer_what_the_grid_holds_for_the_choices_before(panel):
@@ -255,9 +240,9 @@ def test_train_runs_here_saves_pins_and_measures_as_the_grid_does(panel, found):
     panel.controls["epochs"].value = 1
     panel.wait(300)
     assert panel.error is None
-    (trial,) = panel.trials
-    assert (trial.number, trial.setting, trial.seed, trial.steps) == (1, setting, 3, 2)
-    assert panel.text == forgetting.plane_view(found, setting, panel.base, [trial]).text
+    (run,) = panel.runs
+    assert (run.number, run.setting, run.seed, run.steps) == (1, setting, 3, 2)
+    assert panel.text == forgetting.plane_view(found, setting, panel.base, [run]).text
     assert panel.html != before
     assert "run 1 (seed 3)" in panel.status.value
     assert "points from the grid" in panel.status.value
@@ -265,12 +250,12 @@ def test_train_runs_here_saves_pins_and_measures_as_the_grid_does(panel, found):
     assert not panel.buttons["train"].disabled
     assert panel.buttons["stop"].disabled
     record = json.loads((panel.out / "run-1" / "run.json").read_text())
-    assert record["scores"] == {"task": trial.task, "skills": trial.by_skill}
+    assert record["scores"] == {"task": run.task, "skills": run.by_skill}
     tuned, _, tokenizer = reopen(panel.out / "run-1")
     names = ["copy", "read_json"]
     again = forgetting.skills(tuned, tokenizer, names=names).rates
     assert {name: again[name].value for name in names} == {
-        name: trial.by_skill[name] for name in names
+        name: run.by_skill[name] for name in names
     }
 
 
@@ -279,9 +264,9 @@ def test_stop_leaves_an_adapter_that_loads(panel):
     panel.buttons["stop"].click()  # before the first step: it ends after it
     panel.wait(300)
     assert panel.error is None
-    (trial,) = panel.trials
-    assert trial.steps == 1
-    assert trial.task is None
+    (run,) = panel.runs
+    assert run.steps == 1
+    assert run.task is None
     assert "stopped before it was measured" in panel.status.value
     model, _ = models.load("pocket")
     assert lora.is_attached(lora.load(model, panel.out / "run-1" / "adapter"))
@@ -303,7 +288,7 @@ def test_an_error_ends_in_the_panel_and_the_next_run_may_start(panel, monkeypatc
         assert panel.error is error
         assert shown in panel.status.value
         assert not panel.buttons["train"].disabled
-    assert panel.trials == []
+    assert panel.runs == []
 
 
 def test_a_number_is_never_given_twice(panel, monkeypatch):
@@ -316,12 +301,13 @@ def test_a_number_is_never_given_twice(panel, monkeypatch):
 
 
 def test_a_run_is_measured_as_the_grid_measures(panel, monkeypatch):
-    monkeypatch.setattr(measuring, "TESTED", 10)
+    monkeypatch.setattr(playground, "TESTED", 10)
     model, tokenizer = models.load("pocket")
-    splits = {"test": data.first(data.load("tickets")["test"], 10)}
-    assert panel.ask(model, tokenizer, points.Point()) == measuring.scores(model, tokenizer, splits)
+    test = data.first(data.load("tickets")["test"], 10)
+    scores = panel.score(model, tokenizer, points.Point())
+    assert scores == measuring.score_run(model, tokenizer, test)
     panel.halt.set()
-    assert panel.ask(model, tokenizer, points.Point()) is None
+    assert panel.score(model, tokenizer, points.Point()) is None
 
 
 def test_a_run_without_validation_is_the_same_run():
@@ -352,20 +338,15 @@ def test_every_position_of_the_shipped_grid():
         "targets": "all-linear",
         "replay": 0.0,
     }
-    seconds = []
-    for setting, spot in panel.found.items():
+    for setting, spot in panel.spots.items():
         assert spot.seeds == 3, setting
-        began = time.perf_counter()
-        shown = forgetting.plane_view(panel.found, setting, panel.base)
-        seconds.append(time.perf_counter() - began)
-        texts(shown)
-    assert statistics.median(seconds) < 0.05
-    assert set(panel.found[PlaneSetting()].by_skill) == set(panel.base)
+        texts(forgetting.plane_view(panel.spots, setting, panel.base))
+    assert set(panel.spots[PlaneSetting()].by_skill) == set(panel.base)
 
 
 def test_a_grid_without_runs_for_the_controls_is_refused(rows):
     with pytest.raises(UserError, match="no run for the controls"):
-        lab.open_playground([row for row in rows if row["kl"]])
+        lab.open_playground([row for row in rows if row.kl])
 
 
 def test_a_run_left_in_its_thread_uses_the_threads_that_were_set(panel, monkeypatch):

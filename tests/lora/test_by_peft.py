@@ -121,12 +121,12 @@ def test_an_added_update_goes_away_again_bit_for_bit():
 def test_a_layer_is_found_by_its_part_loaded_or_not():
     model = models.load("pocket")[0]
     for source in ("pocket", model, lora.attach(models.load("pocket")[0], r=2).get_base_model()):
-        assert lora.find(source, "q_proj") == "model.layers.0.self_attn.q_proj"
-        assert lora.find(source, "up_proj", layer=2) == "model.layers.2.mlp.up_proj"
-    assert tuple(lora.weight("pocket", lora.find("pocket", "v_proj")).shape) == (128, 256)
+        assert lora.find_layer(source, "q_proj") == "model.layers.0.self_attn.q_proj"
+        assert lora.find_layer(source, "up_proj", layer=2) == "model.layers.2.mlp.up_proj"
+    assert tuple(lora.weight("pocket", lora.find_layer("pocket", "v_proj")).shape) == (128, 256)
     with pytest.raises(
         UserError, match=r"no 'q_porj' in layer 0; it holds .*Did you mean 'q_proj'"
     ):
-        lora.find("pocket", "q_porj")
+        lora.find_layer("pocket", "q_porj")
     with pytest.raises(UserError, match="in layer 99; it holds nothing"):
-        lora.find(model, "q_proj", layer=99)
+        lora.find_layer(model, "q_proj", layer=99)

@@ -88,9 +88,9 @@ def test_a_mixture_of_experts_says_what_a_lora_does_to_it():
     counted = lora.count("mixtral-8x7b")
     assert "45,097,156,608" in counted.note
     ranks = {p.part: (p.r, p.copies, p.trainable) for p in counted.parts}
-    assert ranks["mlp.gate"] == (16, 32, 32 * counting.pair(16, 8, 4096))
-    assert ranks["mlp.experts.gate_up_proj"] == (32, 256, 256 * counting.pair(32, 28672, 4096))
-    assert ranks["mlp.experts.down_proj"] == (16, 256, 256 * counting.pair(16, 4096, 14336))
+    assert ranks["mlp.gate"] == (16, 32, 32 * counting.adapter_parameters(16, 8, 4096))
+    assert ranks["mlp.experts.gate_up_proj"] == (32, 256, 256 * counting.adapter_parameters(32, 28672, 4096))
+    assert ranks["mlp.experts.down_proj"] == (16, 256, 256 * counting.adapter_parameters(16, 4096, 14336))
     assert "96.6 %" in str(counted)
     assert lora.count("llama-3.1-8b").note == ""
     with pytest.raises(UserError, match=r"no linear layer 'down_proj'.*The experts"):
@@ -245,7 +245,7 @@ def test_l1_a_4096_by_4096_update_at_rank_16():
         trainable, total = lora.trainable(
             get_peft_model(layer, LoraConfig(r=16, target_modules=["0"]))
         )
-    assert trainable == counting.pair(16, 4096, 4096) == 131_072
+    assert trainable == counting.adapter_parameters(16, 4096, 4096) == 131_072
     assert total - trainable == 4096 * 4096 == 16_777_216
     assert round(100 * 131_072 / 16_777_216, 2) == 0.78
     assert round(100 - 100 * 131_072 / 16_777_216, 1) == 99.2
@@ -321,7 +321,7 @@ def test_l5_a_smaller_model_trains_a_larger_share():
     """
     table = counting.count_all(16).counts
     assert table["smollm2-135m"].percent > 10 * table["llama-3.1-70b"].percent
-    assert counting.pair(16, 576, 576) / 576**2 > 7 * counting.pair(16, 4096, 4096) / 4096**2
+    assert counting.adapter_parameters(16, 576, 576) / 576**2 > 7 * counting.adapter_parameters(16, 4096, 4096) / 4096**2
 
 
 def test_l5_the_absolute_numbers_of_a_7b():
@@ -353,9 +353,9 @@ def test_the_lora_papers_tables_on_gpt3():
     and W_v apart, 4 r d.
     """
     d, layers = 12288, 96
-    assert lora.count("gpt3-175b", 4, "q,v").trainable == 2 * layers * counting.pair(4, d, d)
+    assert lora.count("gpt3-175b", 4, "q,v").trainable == 2 * layers * counting.adapter_parameters(4, d, d)
     budget = {
-        kinds * r: layers * kinds * counting.pair(r, d, d) for kinds, r in ((1, 8), (2, 4), (4, 2))
+        kinds * r: layers * kinds * counting.adapter_parameters(r, d, d) for kinds, r in ((1, 8), (2, 4), (4, 2))
     }
     assert budget == {
         8: 18_874_368
@@ -373,5 +373,5 @@ def test_a_table_of_the_lora_paper_that_arithmetic_does_not_give():
     M.
     """
     counted = counting.count_and_check("gpt2-medium", 4, "q,v")
-    assert counted.peft == 24 * 2 * counting.pair(4, 1024, 1024) == 393_216
+    assert counted.peft == 24 * 2 * counting.adapter_parameters(4, 1024, 1024) == 393_216
     assert round(counted.trainable / 1e6, 2) != 0.35

@@ -201,7 +201,7 @@ def test_a_hub_model_gives_one_file(tmp_path, monkeypatch):
     model, _ = models.load("pocket")
     model.save_pretrained(tmp_path, max_shard_size="2MB")
     fetched = []
-    index = models.tensor_names(str(tmp_path))
+    index = models.tensor_files(str(tmp_path))
     monkeypatch.setattr(
         huggingface_hub,
         "get_safetensors_metadata",

@@ -12,7 +12,7 @@ from ftkit.memory import GIB, advice, gpus
 from ftkit.models import architecture
 from ftkit.train import batches, trainer
 
-T4 = memory.usable("T4 16")
+T4 = memory.usable_bytes("T4 16")
 
 
 def step(source="qwen2.5-0.5b", **options):

@@ -117,8 +117,8 @@ def test_torchs_own_allocator_agrees(method):
     """
     asked = {**CPU, "method": method}
     setting = memory.make_step("pocket", **asked)
-    model = memory.real_model(setting)
-    optimizer = memory.optimizer_of(setting, [p for p in model.parameters() if p.requires_grad])
+    model = memory.build_model(setting)
+    optimizer = memory.make_optimizer(setting, [p for p in model.parameters() if p.requires_grad])
     ids = torch.zeros(setting.batch, setting.seq, dtype=torch.long)
 
     def one_step():

@@ -287,7 +287,7 @@ def test_every_card_has_less_than_its_nameplate():
     cards = memory.cards()
     assert {c["nameplate_gb"] for c in cards.values()} == {16, 24, 40, 80, 141}
     assert all(
-        0.85 * card["nameplate_gb"] < memory.usable(name) / GIB < card["nameplate_gb"]
+        0.85 * card["nameplate_gb"] < memory.usable_bytes(name) / GIB < card["nameplate_gb"]
         for name, card in cards.items()
     )
     assert list(cards) == [
@@ -303,7 +303,7 @@ def test_every_card_has_less_than_its_nameplate():
 
 def test_fits_finds_the_longest_row_that_fits():
     found = memory.fits("llama-2-7b", "T4 16", method="qlora", dtype="float16", batches=(1, 4))
-    limit = 0.95 * memory.usable("T4 16")
+    limit = 0.95 * memory.usable_bytes("T4 16")
     for batch, seq in found.longest.items():
         options = {"method": "qlora", "dtype": "float16", "batch": batch}
         assert memory.predict("llama-2-7b", seq=seq, **options).peak <= limit

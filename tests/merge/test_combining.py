@@ -105,8 +105,8 @@ def test_cat_is_the_sum_and_linear_is_not(both):
     assert merge.combination_error(both, "whole", weights) < 1e-4
     assert merge.combination_error(both, "mixed", weights) > 0.3
     layer = "model.layers.0.mlp.up_proj"
-    wanted = lora.adapter_updates(both, "a")[layer] - 0.5 * lora.adapter_updates(both, "b")[layer]
-    torch.testing.assert_close(lora.adapter_updates(both, "cat: a + b")[layer], wanted)
+    wanted = lora.deltas(both, adapter="a")[layer] - 0.5 * lora.deltas(both, adapter="b")[layer]
+    torch.testing.assert_close(lora.deltas(both, adapter="cat: a + b")[layer], wanted)
     assert both.active_adapters == ["b"]
 
 
@@ -118,7 +118,7 @@ def test_ties_on_delta_w_by_hand(both):
         both, {"a": 1.0, "b": 1.0}, "ties_svd", "ties", svd_rank=128
     )  # as many as k_proj has rows: nothing is cut off there
     layer = "model.layers.1.self_attn.k_proj"
-    parts = [lora.adapter_updates(both, name)[layer] for name in SEEDS]
+    parts = [lora.deltas(both, adapter=name)[layer] for name in SEEDS]
     kept = []
     for part in parts:
         k = int(0.2 * part.numel())
@@ -128,7 +128,7 @@ def test_ties_on_delta_w_by_hand(both):
     agree = stacked.sign() == stacked.sum(0).sign()
     wanted = (stacked * agree).sum(0) / (stacked * agree).ne(0).sum(0).clamp(min=1)
     torch.testing.assert_close(
-        lora.adapter_updates(both, "ties")[layer], wanted, atol=1e-4, rtol=1e-3
+        lora.deltas(both, adapter="ties")[layer], wanted, atol=1e-4, rtol=1e-3
     )
 
 

@@ -1,13 +1,8 @@
-"""The merging explorer: what is drawn is what was computed, at every position, in bounds and in
-time.
-"""
-
-import statistics
-import time
-import xml.etree.ElementTree as ET
+"""The merging explorer: what is drawn is what was computed, at every position, in bounds."""
 
 import pytest
 import torch
+from pictures import TorchCalls, elements, every_position, numbers, texts
 
 from ftkit import merge, quant
 from ftkit.merge import explorer
@@ -28,52 +23,41 @@ def matrices():
 
 def test_every_position(matrices):
     starts, updates = matrices
-    panel = merge.explore_arrivals(starts, updates, merge.what_arrives, FORMATS)
-    assert panel.values() == {
-        "layer": 0,
-        "matrix": "up_proj",
-        "W": "as trained",
-        "format": "bfloat16",
-        "factor": 1.0,
-    }
-    seen, seconds = set(), []
-    for layer in (0, 1):
-        for W in starts:
-            for format in FORMATS:
-                for factor in merge.FACTORS:
-                    began = time.perf_counter()
-                    for name, value in {
-                        "layer": layer,
-                        "W": W,
-                        "format": format,
-                        "factor": factor,
-                    }.items():
-                        panel.controls[name].value = value
-                    seconds.append(time.perf_counter() - began)
-                    name = f"model.layers.{layer}.mlp.up_proj"
-                    arrived = merge.what_arrives(starts[W][name], factor * updates[name], format)
-                    shown = merge.arrival_view(
-                        arrived, name.removeprefix("model."), f"{format}, W {W}, ΔW × {factor:g}"
-                    )
-                    assert (panel.html, panel.text) == (shown.svg, shown.text)
-                    seen.add(panel.text)
-    assert len(seen) == 2 * 2 * len(FORMATS) * len(merge.FACTORS)
-    assert statistics.median(seconds) < 0.05
+    panel = merge.explore_rounding(starts, updates, merge.round_update, FORMATS)
+    assert list(panel.values().values()) == [0, "up_proj", "as trained", "bfloat16", 1.0]
+    seen = set()
+    for chosen in every_position(panel):
+        layer, matrix, W, format, factor = chosen.values()
+        name = f"layers.{layer}.mlp.{matrix}"
+        start, update = starts[W][f"model.{name}"], factor * updates[f"model.{name}"]
+        rounded = merge.round_update(start, update, format)
+        shown = merge.rounding_view(rounded, name, f"{format}, W {W}, ΔW × {factor:g}")
+        assert (panel.html, panel.text) == (shown.svg, shown.text)
+        seen.add(panel.text)
+    assert len(seen) == 2 * 2 * 2 * len(FORMATS) * len(merge.FACTORS)
+
+
+def test_a_position_that_was_seen_is_not_computed_again(matrices):
+    panel = merge.explore_rounding(*matrices, merge.round_update, FORMATS)
+    first = [panel.text for _ in every_position(panel, "format", "factor")]
+    with TorchCalls() as calls:
+        assert [panel.text for _ in every_position(panel, "format", "factor")] == first
+    assert not calls, calls.largest
 
 
 def test_the_picture_is_whole_and_inside_its_bounds(matrices):
     starts, updates = matrices
     name = next(iter(updates))
-    arrived = merge.what_arrives(starts["on the levels"][name], 50 * updates[name], "nf4")
-    shown = merge.arrival_view(arrived, name, "nf4")
-    dots = [e for e in ET.fromstring(shown.svg).iter() if e.tag.endswith("circle")]
+    rounded = merge.round_update(starts["on the levels"][name], 50 * updates[name], "nf4")
+    shown = merge.rounding_view(rounded, name, "nf4")
+    dots = [numbers(dot, "cx", "cy") for dot in elements(shown.svg, "circle")]
     assert explorer.DOTS <= len(dots) <= 2 * explorer.DOTS
-    assert all(60 <= float(d.get("cx")) <= 480 and 62 <= float(d.get("cy")) <= 288 for d in dots)
-    assert f"{100 * arrived.kept:.0f} %" in shown.svg
+    assert all(60 <= x <= 480 and 62 <= y <= 288 for x, y in dots)
+    assert f"{100 * rounded.kept:.0f} %" in texts(shown)
 
 
 def test_an_update_of_nothing():
     W = torch.zeros(8, 64)
     W[:, 0] = 1
-    shown = merge.arrival_view(merge.what_arrives(W, 1e-30 * torch.ones(8, 64), "nf4"))
+    shown = merge.rounding_view(merge.round_update(W, 1e-30 * torch.ones(8, 64), "nf4"))
     assert "kept" in shown.text

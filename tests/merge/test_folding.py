@@ -57,7 +57,7 @@ def test_the_merged_copy_runs_its_own_weights_after_a_trainer_patched_the_model(
     base = tuned.get_base_model()
     original = base.forward
     base.forward = types.MethodType(lambda self, *args, **options: original(*args, **options), base)
-    twin = merge.own_copy(tuned)
+    twin = merge.independent_copy(tuned)
     with torch.no_grad():
         twin.get_base_model().model.norm.weight.zero_()
     ids = torch.arange(6, 20)[None]
@@ -135,7 +135,7 @@ def test_other_ways_to_merge_four_bits_are_other_models(packed):
     wanted = base.get_submodule(layer).weight + lora.deltas(packed)[layer]
     torch.testing.assert_close(original.get_submodule(layer).weight, wanted)
     with pytest.warns(UserWarning, match="rounding errors"):
-        in_place = merge.own_copy(packed).merge_and_unload()
+        in_place = merge.independent_copy(packed).merge_and_unload()
     lost = merge.compare(packed, in_place)
     assert lost.max_logit_gap > 0.5 * lost.adapter_gap, (
         "rounding again leaves little of a small update"
@@ -176,7 +176,7 @@ def test_precisions(tuned):
 def test_what_arrives_of_an_update():
     g = torch.Generator().manual_seed(0)
     W, delta = torch.randn(128, 256, generator=g), 0.03 * torch.randn(128, 256, generator=g)
-    exact = merge.what_arrives(W, delta, "float32")
+    exact = merge.round_update(W, delta, "float32")
     assert (
         exact.kept == pytest.approx(1, abs=1e-4)
         and exact.error < 1e-4
@@ -184,13 +184,13 @@ def test_what_arrives_of_an_update():
     )
     on_levels = quant.quantize(W, "nf4").dequantize()
     stuck, between = (
-        merge.what_arrives(on_levels, delta, "nf4"),
-        merge.what_arrives(W, delta, "nf4"),
+        merge.round_update(on_levels, delta, "nf4"),
+        merge.round_update(W, delta, "nf4"),
     )
     assert stuck.kept < 0.3 and 0.9 < between.kept < 1.1
     assert between.error > 1, "on average right, and noisy"
-    assert merge.what_arrives(on_levels, 10 * delta, "nf4").kept > 0.9
-    nothing = merge.what_arrives(on_levels, 1e-6 * delta, "nf4")
+    assert merge.round_update(on_levels, 10 * delta, "nf4").kept > 0.9
+    nothing = merge.round_update(on_levels, 1e-6 * delta, "nf4")
     assert nothing.kept == pytest.approx(0, abs=0.05) and "update kept" in str(nothing)
     assert torch.equal(
         stuck.arrived,

@@ -1,6 +1,4 @@
-"""The arithmetic of published architectures, held to published totals and to the models that
-transformers builds.
-"""
+"""The arithmetic of architectures, held to published totals and to what transformers builds."""
 
 import json
 import re
@@ -219,10 +217,7 @@ def test_a_mistake_is_one_sentence(tmp_path, monkeypatch, source, text, sentence
 
 
 def test_arithmetic_needs_neither_torch_nor_transformers():
-    code = "import sys; from ftkit import architecture as a; a.shapes(a.read('gpt2')); print({'torch', 'transformers'} & set(sys.modules))"
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout
-        == "set()\n"
-    )
+    code = "import sys; from ftkit.models import architecture as a; a.shapes(a.read('gpt2'));"
+    code += "print({'torch', 'transformers'} & set(sys.modules))"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "set()\n"

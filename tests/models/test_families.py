@@ -49,14 +49,14 @@ def test_it_trains_and_scores(run):
     assert evaluate.perplexity(trained.model, tokenizer, rows["train"]) < evaluate.perplexity(
         base, tokenizer, rows["train"]
     )
-    assert evaluate.distance(base, trained.model, tokenizer, rows["validation"]) > 0
+    assert evaluate.kl_from_base(base, trained.model, tokenizer, rows["validation"]) > 0
 
 
 def test_it_is_asked_for_skills_of_the_real_world(run):
     """A model with random weights has no skill to lose, so its replies are put in its mouth."""
     trained, tokenizer, _ = run
     assert not probing.knows_world(tokenizer)
-    asked = probing.probes(tokenizer, n=4)
+    asked = probing.draw_probes(tokenizer, n=4)
     assert set(asked) == set(everyday.SKILLS)
     found = forgetting.skills(trained.model, tokenizer, n=4)
     assert {name: len(right) for name, right in found.right.items()} == dict.fromkeys(
@@ -98,7 +98,7 @@ def test_it_trains_on_four_bits(folder):
 def test_the_pocket_model_and_what_is_tuned_from_it_know_their_world():
     _, tokenizer = models.load("pocket")
     assert probing.knows_world(tokenizer)
-    assert set(probing.probes(tokenizer, n=1)) == set(suites.SKILLS)
+    assert set(probing.draw_probes(tokenizer, n=1)) == set(suites.SKILLS)
 
 
 def test_a_template_without_a_system_role_reads_it_in_front_of_the_question(tmp_path):

@@ -21,7 +21,7 @@ def measured():
 
 
 def test_the_weights_are_the_cards_and_small_enough_to_ship():
-    assert models.fingerprint_of(data_path("pocket")) == CARD["weights"]
+    assert models.hash_weights(data_path("pocket")) == CARD["weights"]
     assert data_path("pocket", "model.safetensors").stat().st_size <= 12_000_000
 
 

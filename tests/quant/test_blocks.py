@@ -1,34 +1,19 @@
-"""Quantization: bit for bit as bitsandbytes on a CPU, bits and bytes as predicted, and what is
-refused.
-"""
-
-import sys
+"""Quantization: bit for bit as bitsandbytes on a CPU; its bits, its error, what is refused."""
 
 import pytest
 import torch
 
 from ftkit import UserError, data, evaluate, lora, models, quant
-from ftkit.evaluate import likelihood
 from ftkit.quant import blocks, formats
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
-@pytest.fixture(scope="module")
-def bnb():
-    """bitsandbytes; its fallback for odd row lengths would be compiled anew for every shape."""
-    with torch.compiler.set_stance("force_eager"):
-        yield quant.library()
-
-
-@pytest.fixture(scope="module")
-def pocket():
-    return models.load("pocket")
-
-
 def drawn(seed):
-    """A random weight of an odd kind: size, scale, dtype, and by turns zeros, ties at halves, whole
-    blocks of zeros, equal values.
+    """A random weight of an odd kind: size, scale and dtype are drawn.
+
+    By turns it has zeros, ties at halves, whole blocks of zeros, equal values, columns that stand
+    out.
     """
     g = torch.Generator().manual_seed(seed)
     d_out, d_in = torch.randint(1, 200, (2,), generator=g).tolist()
@@ -48,30 +33,31 @@ def drawn(seed):
 
 
 def whole_rows(W, block):
-    """Whether bitsandbytes 0.50 dequantizes W rightly everywhere: with AVX-512 a row of k · 16
-    values must be whole blocks.
+    """Whether bitsandbytes 0.50 dequantizes W rightly everywhere.
+
+    With AVX-512 a row of k · 16 values must be whole blocks.
     """
     return W.shape[0] > 1 and (W.shape[1] % block == 0 or W.shape[1] % 16 != 0)
 
 
-def assert_equal(bnb, W, format, block, double):
-    """Codes, packing and scales to the last bit; the dequantized values too, wherever bitsandbytes'
-    own are right.
+def assert_equal(bnb, W, format, block, *, double):
+    """Codes and scales equal bitsandbytes' to the last bit, packed and unpacked.
+
+    The dequantized values too, wherever bitsandbytes' own are right; returns whether they are.
     """
-    ours = quant.quantize(W, format, block, double)
-    packed, state = bnb.quantize_4bit(
-        W, blocksize=block, quant_type=format, compress_statistics=double
-    )
+    ours = quant.quantize(W, format, block, double=double)
+    options = {"blocksize": block, "quant_type": format, "compress_statistics": double}
+    packed, state = bnb.quantize_4bit(W, **options)
     assert torch.equal(ours.packed, packed.flatten())
-    assert torch.equal(formats.unpack(packed, W.numel()).view(W.shape), ours.codes)
+    halves = torch.stack([packed.flatten() >> 4, packed.flatten() & 15], 1)
+    assert torch.equal(halves.flatten()[: W.numel()], ours.codes.flatten())
     scales = ours.absmax
     if double:
         assert torch.equal(scales.codes, state.absmax)
         assert torch.equal(scales.absmax, state.state2.absmax)
         assert torch.equal(scales.offset, state.offset)
-        assert torch.equal(
-            scales.restore(), bnb.dequantize_blockwise(state.absmax, state.state2) + state.offset
-        )
+        theirs = bnb.dequantize_blockwise(state.absmax, state.state2) + state.offset
+        assert torch.equal(scales.restore(), theirs)
     else:
         assert torch.equal(scales, state.absmax)
     if whole := whole_rows(W, block):
@@ -79,44 +65,16 @@ def assert_equal(bnb, W, format, block, double):
     return whole
 
 
-def test_the_levels_are_those_of_bitsandbytes(bnb):
-    for format in ("nf4", "fp4"):
-        assert torch.equal(quant.levels(format), bnb.get_4bit_type(format, device="cpu"))
-    assert torch.equal(formats.dynamic_levels(), bnb.create_dynamic_map())
-
-
-def test_nf4_levels_hold_equal_shares_of_a_normal_sample():
-    """Seven levels below zero, eight above; inside, neighbours are one step of probability apart."""
-    table = quant.levels("nf4")
-    assert (int((table < 0).sum()), int((table == 0).sum()), int((table > 0).sum())) == (7, 1, 8)
-    reach = -torch.special.ndtri(torch.tensor(1 - formats.OFFSET))
-    steps = torch.special.ndtr(table * reach).diff()
-    torch.testing.assert_close(
-        steps[:7], torch.full((7,), (formats.OFFSET - 0.5) / 7), atol=1e-5, rtol=0
-    )
-    torch.testing.assert_close(
-        steps[7:], torch.full((8,), (formats.OFFSET - 0.5) / 8), atol=1e-5, rtol=0
-    )
-
-
-@pytest.mark.parametrize(("format", "n"), [("int8", 255), ("int4", 15), ("int3", 7), ("int2", 3)])
-def test_integer_levels_are_even_and_hold_zero(format, n):
-    table = quant.levels(format)
-    assert len(table) == n == 2 ** quant.BITS[format] - 1
-    assert 0.0 in table and table[0] == -1 and table[-1] == 1
-    torch.testing.assert_close(table.diff(), torch.full((n - 1,), 2 / (n - 1)))
-
-
 @pytest.mark.parametrize("format", ["nf4", "fp4"])
 def test_random_weights_come_out_bit_for_bit(bnb, format):
-    """126 drawn weights, odd shapes, zeros, ties, three dtypes, five block sizes, with and without
-    double quantization.
+    """126 drawn weights: odd shapes, zeros, ties, three dtypes, five block sizes, one or two
+    quantizations.
     """
-    compared = sum(
-        assert_equal(bnb, drawn(seed), format, (32, 64, 128, 256, 4096)[seed % 5], double)
-        for seed in range(126)
-        for double in (False, True)
-    )
+    compared = 0
+    for seed in range(126):
+        block = (32, 64, 128, 256, 4096)[seed % 5]
+        for double in (False, True):
+            compared += assert_equal(bnb, drawn(seed), format, block, double=double)
     assert compared > 200, "most of them in their dequantized values too"
 
 
@@ -146,17 +104,16 @@ def test_scales_take_the_level_that_the_kernel_looks_up(bnb):
     becomes a level just above it.
     """
     g = torch.Generator().manual_seed(0)
-    borders = (torch.arange(65_535) + 0.5) / formats.HALF - 1
+    borders = (torch.arange(65_535) + 0.5) / formats.HALF_GRID - 1
     scales = torch.cat([torch.rand(400_000, generator=g) ** 4, borders, torch.zeros(300)])
     codes, state = bnb.quantize_blockwise(scales - scales.mean(), blocksize=256)
-    ours = blocks.compress(scales)
+    ours = blocks.quantize_scales(scales)
     assert torch.equal(ours.codes, codes)
     assert torch.equal(ours.absmax, state.absmax)
-    middle = blocks.compress(torch.tensor([1.0, 2.0, 3.0]))
-    assert formats.dynamic_levels()[middle.codes.long()][1] > 0
-    assert torch.equal(
-        middle.codes, bnb.quantize_blockwise(torch.tensor([-1.0, 0.0, 1.0]), blocksize=256)[0]
-    )
+    three = blocks.quantize_scales(torch.tensor([1.0, 2.0, 3.0]))
+    assert formats.dynamic_levels()[three.codes.long()][1] > 0
+    codes, _ = bnb.quantize_blockwise(torch.tensor([-1.0, 0.0, 1.0]), blocksize=256)
+    assert torch.equal(three.codes, codes)
 
 
 def test_no_value_moves_further_than_half_a_gap_of_its_block():
@@ -167,18 +124,12 @@ def test_no_value_moves_further_than_half_a_gap_of_its_block():
         W = torch.randn(shape, generator=torch.Generator().manual_seed(1))
         for format in quant.BITS:
             q = quant.quantize(W, format, 32)
-            bound = (
-                blocks.spread(q.absmax, 32, W.numel()).view(shape)
-                * quant.levels(format).sort().values.diff().max()
-                / 2
-            )
+            absmax = blocks.repeat_scales(q.absmax, 32, W.numel()).view(shape)
+            bound = absmax * quant.levels(format).sort().values.diff().max() / 2
             assert ((W - q.dequantize()).abs() <= bound * (1 + 1e-6)).all()
 
 
-def test_packing_round_trips_and_puts_the_first_code_in_the_high_half():
-    assert formats.pack(torch.tensor([1, 2, 15], dtype=torch.uint8)).tolist() == [0x12, 0xF0]
-    codes = torch.randint(16, (101,), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    assert torch.equal(formats.unpack(formats.pack(codes), 101), codes)
+def test_only_codes_of_four_bits_are_packed():
     with pytest.raises(UserError, match="format is int3"):
         _ = quant.quantize(torch.ones(2, 8), "int3", 8).packed
 
@@ -188,55 +139,37 @@ def test_a_block_of_zeros_and_a_largest_value_stay_exact():
     W[1, 5] = -3.7
     for format in quant.BITS:
         for double in (False, True):
-            assert not quant.quantize(W, format, 64, double).dequantize()[0].any()
+            assert not quant.quantize(W, format, 64, double=double).dequantize()[0].any()
         assert quant.quantize(W, format, 64).dequantize()[1, 5] == W[1, 5]
 
 
 def test_bits_are_what_the_codes_and_scales_take():
-    assert quant.bits("nf4", 64, double=True) == 4 + 8 / 64 + 32 / (64 * 256)
-    assert quant.bits("nf4", 64) == 4.5
-    assert round(quant.bits(double=True), 3) == 4.127
+    assert quant.bits_per_weight("nf4", 64, double=True) == 4 + 8 / 64 + 32 / (64 * 256)
+    assert quant.bits_per_weight("nf4", 64) == 4.5
+    assert round(quant.bits_per_weight(double=True), 3) == 4.127
     W = torch.randn(128, 256)
     for format in quant.BITS:
         for block in (16, 64, 1024):
-            assert quant.quantize(W, format, block).bits == quant.bits(format, block)
-    assert quant.quantize(W, "nf4", 64, double=True).bits == quant.bits("nf4", 64, double=True)
-
-
-def test_bits_are_the_bytes_that_bitsandbytes_holds(pocket):
-    from bitsandbytes.nn import Params4bit
-
-    model, _ = models.load("pocket", quant="nf4")
-    found = quant.hold(model)
-    assert found.parameters == sum(m.weight.numel() for m in models.linears(pocket[0]).values())
-    assert found.bits == quant.bits("nf4", 64, double=True)
-    layers = len(models.linears(model))
-    assert (found.offsets, found.tables) == (4 * layers, 4 * (16 + 256) * layers)
-    assert (
-        found.total
-        == found.codes + found.scales + found.second_scales + found.offsets + found.tables
-    )
-    plain = torch.nn.Linear(256, 128, bias=False)
-    plain.weight = Params4bit(
-        plain.weight.detach(), requires_grad=False, quant_type="nf4", compress_statistics=False
-    ).to("cpu")
-    assert quant.hold(plain).bits == quant.bits("nf4", 64) == 4.5
-    with pytest.raises(UserError, match=r"no 4-bit layer.*quant='nf4'"):
-        quant.hold(pocket[0])
+            taken = quant.quantize(W, format, block).bits_per_weight
+            assert taken == quant.bits_per_weight(format, block)
+    double = quant.quantize(W, "nf4", 64, double=True)
+    assert double.bits_per_weight == quant.bits_per_weight("nf4", 64, double=True)
 
 
 def test_error_is_relative_and_falls_with_bits_and_with_smaller_blocks():
     W = torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
-    by_format = [quant.error(W, f).relative for f in ("int2", "int3", "int4", "nf4", "int8")]
+    rising = ("int2", "int3", "int4", "nf4", "int8")
+    by_format = [quant.rounding_error(W, format).relative for format in rising]
     assert by_format == sorted(by_format, reverse=True)
-    by_block = [quant.error(W, "nf4", b).relative for b in (16, 64, 256, 1024, 65536)]
+    sizes = (16, 64, 256, 1024, 65536)
+    by_block = [quant.rounding_error(W, "nf4", block).relative for block in sizes]
     assert by_block == sorted(by_block)
-    one = quant.error(W, "nf4")
+    one = quant.rounding_error(W, "nf4")
     gap = W - quant.quantize(W).dequantize()
     assert one.relative == pytest.approx((gap.norm() / W.norm()).item())
     assert one.largest == gap.abs().max().item()
-    assert quant.error(1000 * W, "nf4").relative == pytest.approx(one.relative, rel=1e-4)
-    assert quant.error(torch.zeros(4, 64)).relative == 0.0
+    assert quant.rounding_error(1000 * W).relative == pytest.approx(one.relative, rel=1e-4)
+    assert quant.rounding_error(torch.zeros(4, 64)).relative == 0.0
     assert "nf4, block 64" in str(one)
 
 
@@ -251,16 +184,11 @@ def test_a_quantized_model_is_the_same_model_again_after_the_block():
         quant.in_format(adapted, "int2", 64) as same,
     ):
         assert same is adapted
-        assert torch.equal(
-            W,
-            quant.quantize(
-                before[f"base_model.model.{name}.base_layer.weight"], "int2"
-            ).dequantize(),
-        )
+        old = before[f"base_model.model.{name}.base_layer.weight"]
+        assert torch.equal(W, quant.quantize(old, "int2").dequantize())
         changed = {n for n, p in adapted.named_parameters() if not torch.equal(p, before[n])}
-        assert changed and all(".base_layer." in n for n in changed), (
-            "adapters, norms, embeddings and head are left alone"
-        )
+        assert changed
+        assert all(".base_layer." in n for n in changed), "adapters, norms and head are left alone"
         raise RuntimeError("on purpose")
     assert all(torch.equal(p, before[n]) for n, p in adapted.named_parameters())
 
@@ -268,80 +196,20 @@ def test_a_quantized_model_is_the_same_model_again_after_the_block():
 def test_quantized_here_predicts_as_bitsandbytes_does(pocket):
     model, tokenizer = pocket
     rows = data.load("general")["train"].select(range(12))
-    real = evaluate.answer_logs(models.load("pocket", quant="nf4")[0], tokenizer, rows)
-    whole = evaluate.answer_logs(model, tokenizer, rows)
+    real = evaluate.answer_log_probs(models.load("pocket", quant="nf4")[0], tokenizer, rows)
+    whole = evaluate.answer_log_probs(model, tokenizer, rows)
     with quant.in_format(model, "nf4", 64, double=True):
-        ours = evaluate.answer_logs(model, tokenizer, rows)
-    torch.testing.assert_close(ours.logs, real.logs, atol=1e-3, rtol=1e-4)
-    assert (whole.logs - real.logs).abs().max() > 0.1, (
-        "the tolerance above is far below what quantizing does"
-    )
-
-
-def test_gradients_pass_a_four_bit_model_after_an_evaluation():
-    model = lora.attach(models.load("pocket", quant="nf4")[0], r=2)
-    ids = torch.arange(6, 40)[None]
-    with torch.no_grad():
-        model.eval()(ids)
-    model.train()(ids, labels=ids).loss.backward()
-    grads = [p.grad for n, p in model.named_parameters() if "lora_B" in n]
-    assert len(grads) == len(models.linears(models.load("pocket")[0]))
-    assert all(g.any() for g in grads)
-    assert quant.hold(model).bits == quant.bits("nf4", 64, double=True), (
-        "the scales are still in 8 bits"
-    )
-
-
-def test_answers_and_their_cost(pocket):
-    model, tokenizer = pocket
-    rows = data.load("general")["train"].select(range(7))
-    found = evaluate.answer_logs(model, tokenizer, rows, batch_size=3)
-    assert found.rows.tolist() == sorted(found.rows.tolist())
-    assert [int((found.rows == i).sum()) for i in range(7)] == [
-        data.answer_tokens(m, tokenizer) for m in rows["messages"]
-    ]
-    assert tokenizer.decode(found.tokens[found.rows == 6]).startswith(
-        rows[6]["messages"][-1]["content"]
-    )
-    one = tokenizer.apply_chat_template(rows[6]["messages"], tokenize=False)
-    ids = tokenizer(one, add_special_tokens=False, return_tensors="pt")["input_ids"]
-    alone = model(ids).logits.detach().log_softmax(-1)[0]
-    n = int((found.rows == 6).sum())
-    torch.testing.assert_close(
-        found.logs[found.rows == 6], alone[-n - 1 : -1], atol=1e-4, rtol=1e-4
-    )
-    same = evaluate.cost(found, found)
-    assert (same.kl, same.agreement) == (0.0, 1.0)
-    uniform = likelihood.Answers(
-        torch.full_like(found.logs, -(torch.tensor(float(found.logs.shape[1])).log())),
-        found.tokens,
-        found.rows,
-    )
-    flat = evaluate.cost(found, uniform)
-    assert flat.loss == pytest.approx(torch.tensor(1280.0).log().item(), rel=1e-5)
-    assert flat.kl > 4 and flat.agreement < 0.5
-    assert len(found.kl(uniform)) == 7
-
-
-@pytest.mark.parametrize(
-    ("format", "hint"),
-    [("nf5", "Did you mean 'nf4'"), ("nf44", "Did you mean 'nf4'"), ("INT4", "one of nf4, fp4")],
-)
-def test_an_unknown_format(format, hint):
-    for call in (
-        lambda: quant.quantize(torch.ones(2, 64), format),
-        lambda: quant.bits(format),
-        lambda: quant.levels(format),
-    ):
-        with pytest.raises(UserError, match=f"format is '{format}'.*{hint}"):
-            call()
+        ours = evaluate.answer_log_probs(model, tokenizer, rows)
+    torch.testing.assert_close(ours.log_p, real.log_p, atol=1e-3, rtol=1e-4)
+    moved = (whole.log_p - real.log_p).abs().max()
+    assert moved > 0.1, "the tolerance above is far below what quantizing does"
 
 
 @pytest.mark.parametrize("block", [0, -64, 48, 4, 1 << 21, 64.0, True, "64"])
 def test_a_block_that_is_no_power_of_two_or_out_of_range(block):
     for call in (
         lambda: quant.quantize(torch.ones(2, 64), "nf4", block),
-        lambda: quant.bits("nf4", block),
+        lambda: quant.bits_per_weight("nf4", block),
     ):
         with pytest.raises(UserError, match=r"block is .*power of two from 8 to 1,048,576"):
             call()
@@ -376,23 +244,8 @@ def test_packed_and_empty_weights_are_refused():
         pass
 
 
-def test_without_bitsandbytes_one_sentence_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    with pytest.raises(UserError, match=r"could not be imported.*pip install"):
-        quant.library()
-
-
-def test_without_its_compiled_kernels_too(monkeypatch):
-    from bitsandbytes import cextension
-
-    monkeypatch.setattr(
-        cextension, "lib", cextension.ErrorHandlerMockBNBNativeLibrary("no library")
-    )
-    with pytest.raises(UserError, match="without its compiled CPU kernels"):
-        quant.library()
-
-
-def test_records_read_as_tables():
+def test_results_read_as_tables():
     q = quant.quantize(torch.ones(2, 64), double=True)
-    assert "2 × 64" in str(q) and "in 8 bits" in str(q) and "second scales" in str(q.absmax)
-    assert "KL from before" in str(likelihood.Cost(0.1, 0.2, 0.3))
+    assert "2 × 64" in str(q)
+    assert "in 8 bits" in str(q)
+    assert "second scales" in str(q.absmax)

@@ -1,16 +1,12 @@
 """The batch explorer: it counts what the rows hold, at every position, and draws inside its bounds."""
 
-import statistics
-import time
-import xml.etree.ElementTree as ET
-
 import pytest
+from pictures import TorchCalls, elements, every_position, numbers, options, texts
 
 from ftkit import train
 from ftkit.show import ACCENT
 from ftkit.train import explorer
 
-SVG = "{http://www.w3.org/2000/svg}"
 ROWS = [[(10 + i % 7, 3 + i % 5)] for i in range(21)]
 ORDERS = {
     "as drawn": ROWS,
@@ -25,31 +21,20 @@ def test_padding_is_what_fills_up_to_the_longest():
     assert train.padded([[(3, 2), (4, 1)]], packed=False) == 0
 
 
-def test_every_position():
+def test_every_position_is_drawn_from_counts_alone():
     panel = train.explore_batches(ORDERS, (1, 4, 8))
     assert panel.controls["size"].value == 8
-    seen, seconds = set(), []
-    for order, rows in ORDERS.items():
-        panel.controls["order"].value = order
-        for size in (1, 4, 8):
-            panel.controls["size"].value = size
-            batches = [rows[i : i + size] for i in range(0, len(rows), size)]
-            assert [value for _, value in panel.controls["step"].options] == list(
-                range(len(batches))
-            )
-            for step in range(len(batches)):
-                began = time.perf_counter()
-                panel.controls["step"].value = step
-                seconds.append(time.perf_counter() - began)
-                seen.add((order, size, panel.text))
-                drawn = [
-                    b
-                    for b in ET.fromstring(panel.html).iter(f"{SVG}rect")
-                    if b.get("fill") == ACCENT
-                ]
-                assert len(drawn) == sum(map(len, batches[step]))
+    seen = set()
+    with TorchCalls() as calls:
+        for chosen in every_position(panel):
+            order, size, step = chosen.values()
+            rows = ORDERS[order][step * size : (step + 1) * size]
+            answers = [bar for bar in elements(panel.html, "rect") if bar.get("fill") == ACCENT]
+            assert len(answers) == sum(map(len, rows))
+            assert options(panel.controls["step"]) == list(range(-(-len(ORDERS[order]) // size)))
+            seen.add((order, size, panel.text))
     assert len(seen) == sum(-(-len(rows) // size) for rows in ORDERS.values() for size in (1, 4, 8))
-    assert statistics.median(seconds) < 0.05
+    assert not calls, calls.largest
 
 
 def test_the_shares_are_those_of_the_epoch():
@@ -61,25 +46,20 @@ def test_the_shares_are_those_of_the_epoch():
 @pytest.mark.parametrize("count", [1, 3, 16])
 def test_a_batch_stays_inside_its_picture(count):
     shown = explorer.batch_view([ROWS[:count]], 0)
-    root = ET.fromstring(shown.svg)
-    assert all(
-        0 < float(t.get("x")) < 760 and 8 < float(t.get("y")) < 316 for t in root.iter(f"{SVG}text")
-    )
-    for bar in list(root.iter(f"{SVG}rect"))[1:]:
-        assert float(bar.get("x")) + float(bar.get("width")) <= 560
-        assert float(bar.get("y")) + float(bar.get("height")) <= 290
+    assert texts(shown)
+    for bar in elements(shown.svg, "rect")[1:]:
+        x, y, width, height = numbers(bar, "x", "y", "width", "height")
+        assert x + width <= 560 and y + height <= 290
 
 
 def test_tokens_are_drawn_one_box_each_and_wrap():
     tokens, learned = ["<|user|>", " hello", "\n", "<b>"] * 30, [False, False, True, True] * 30
     shown = train.tokens_view(tokens, learned, [t.startswith("<|") for t in tokens])
     assert shown.text == "120 tokens, 60 of them carry loss, 30 are marks of the template"
-    root = ET.fromstring(shown.svg)
-    texts = ["".join(t.itertext()) for t in root.iter(f"{SVG}text")]
-    assert texts[1:5] == ["<|user|>", "·hello", "⏎", "<b>"]
-    boxes = list(root.iter(f"{SVG}rect"))[1:]
-    assert len(boxes) == 120
-    assert len({b.get("y") for b in boxes}) > 3
-    assert max(float(b.get("x")) + float(b.get("width")) for b in boxes) <= 744
-    height = float(root.get("viewBox").split()[3])
-    assert max(float(b.get("y")) + float(b.get("height")) for b in boxes) < height
+    assert texts(shown)[1:5] == ["<|user|>", "·hello", "⏎", "<b>"]
+    boxes = [numbers(box, "x", "y", "width", "height") for box in elements(shown.svg, "rect")]
+    ground, *tokens = boxes
+    assert len(tokens) == 120
+    assert len({y for _, y, _, _ in tokens}) > 3
+    assert max(x + width for x, _, width, _ in tokens) <= 744
+    assert max(y + height for _, y, _, height in tokens) < ground[3]

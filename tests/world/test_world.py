@@ -8,7 +8,7 @@ import pytest
 
 from ftkit.core.files import data_path
 from ftkit.world import World, corpus, lexicon, skills, tasks, turns
-from ftkit.world.entities import draw, held_out, new_name
+from ftkit.world.entities import draw, is_held_out, new_name
 
 CARD = json.loads(data_path("pocket", "card.json").read_text())
 
@@ -41,16 +41,16 @@ def test_a_batch_depends_on_seed_and_number_alone(world):
 def test_names_are_split_by_their_own_letters():
     rng = random.Random(3)
     for kind in ("person", "city", "country", "river", "thing"):
-        assert all(not held_out(new_name(kind, rng, "train")) for _ in range(50))
-        assert all(held_out(new_name(kind, rng, "test")) for _ in range(50))
-    assert held_out(draw(lambda: str(rng.random()), "test"))
+        assert all(not is_held_out(new_name(kind, rng, "train")) for _ in range(50))
+        assert all(is_held_out(new_name(kind, rng, "test")) for _ in range(50))
+    assert is_held_out(draw(lambda: str(rng.random()), "test"))
 
 
 @pytest.mark.parametrize(
     "name", [k for k in skills.SKILLS | skills.LIMITS if k not in ("known", "stated_only")]
 )
 def test_no_probe_occurs_in_the_corpus(name, world, documents):
-    prompts = {f"<|user|>{p.prompt}<|end|>" for p in skills.suite(world, name, 200)}
+    prompts = {f"<|user|>{p.prompt}<|end|>" for p in skills.draw_suite(world, name, 200)}
     if name == "unknown":  # trained wordings, names that were never used
         prompts = {p for p in prompts if len(p) > 30}
     seen = [
@@ -167,9 +167,9 @@ def test_ticket_splits_share_no_name():
     assert {s: sum(r["split"] == s for r in rows) for s in tasks.SIZES} == tasks.SIZES
     assert not by_split["train"] & by_split["test"]
     assert not by_split["train"] & by_split["validation"]
-    assert all(held_out(name) for name in by_split["test"])
+    assert all(is_held_out(name) for name in by_split["test"])
 
 
 def test_an_unknown_suite_is_refused(world):
     with pytest.raises(ValueError, match="no suite 'chess'"):
-        skills.suite(world, "chess")
+        skills.draw_suite(world, "chess")

@@ -1,0 +1,150 @@
+"""What the cells of a notebook show: compared with what is committed, and made the same every time.
+
+    difference(committed, new)   the first output that is not as committed, or None
+    keep_equal(committed, new)   take over old outputs that differ in approximate numbers only
+    tidy(nb)                     fixed ids, counts 1..n, no times, no widget state
+    count_claims(nb)             how the pocket model's claims came out, on another model
+
+The kernel that fills the cells is run in `notebooks`; `tests/sanitize.cfg` tells nbval the same.
+"""
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from ..core.pocket_claims import OTHER, SAME, UNASKED
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
+IGNORED = "nbval-ignore-output"  # the tag, and as a comment, of a cell that is not compared
+IGNORED_COMMENT = "NBVAL_IGNORE_OUTPUT"
+NUMBER = r"[-+\u2212]?[0-9][0-9.,]*(?:e[-+]?[0-9]+)?"
+# What differs between machines, hidden on both sides before two outputs are compared.
+SANITIZE = (
+    # a drawing, whose digits differ; the line of text beside it is compared
+    (r"(?s)<svg\b.*?</svg>|<img [^>]*data:image/svg[^>]*>", "<svg>"),
+    # a number marked ≈, with its unit and interval
+    (rf"\u2248\s*{NUMBER}(?: ?%)?(?: \[[^\]\n]*\])?", "~N"),
+    # the columns beside it, which are as wide as it is
+    (r"[ ]{2,}", "|"),
+)
+
+
+def code_cells(nb: "NotebookNode") -> "list[NotebookNode]":
+    """The cells that run: code, and not blank."""
+    return [cell for cell in nb.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def sanitize(text: str) -> str:
+    """`text` as it is compared."""
+    for pattern, replacement in SANITIZE:
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+def output_parts(cell: "NotebookNode", *, pictures: bool) -> list[tuple[str, str]]:
+    """What a cell shows, as (kind, sanitized text); never a widget's random id.
+
+    pictures: count them too, byte for byte.
+    """
+    parts = []
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            parts.append((output.name, sanitize(output.text)))
+        elif output.output_type == "error":
+            parts.append(("error", sanitize(f"{output.ename}: {output.evalue}")))
+        else:
+            parts += data_parts(output.data, pictures=pictures)
+    return parts
+
+
+def data_parts(data: "NotebookNode", *, pictures: bool) -> list[tuple[str, str]]:
+    """The same for one displayed value, which may come in several kinds: text, HTML, a picture."""
+    parts = []
+    for kind, value in sorted(data.items()):
+        if kind in PICTURES:
+            # compared byte for byte, or not at all
+            parts += [(kind, value)] if pictures else []
+        elif kind != WIDGET:
+            text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+            parts.append((kind, sanitize(text)))
+    return parts
+
+
+def is_ignored(cell: "NotebookNode") -> bool:
+    """Whether a cell's tag or comment says that its outputs are not compared."""
+    return IGNORED in cell.metadata.get("tags", []) or IGNORED_COMMENT in cell.source
+
+
+def difference(committed: "NotebookNode", new: "NotebookNode") -> str | None:
+    """The first output that is not as committed, with its cell's number, or None."""
+    pairs = zip(code_cells(committed), code_cells(new), strict=True)
+    for number, (old, cell) in enumerate(pairs, 1):
+        if is_ignored(cell):
+            continue
+        before, after = output_parts(old, pictures=False), output_parts(cell, pictures=False)
+        # the first that changed says more than that there are fewer or more of them
+        for was, now in zip(before, after, strict=False):
+            if was != now:
+                return f"cell {number}: {was[0]} was {was[1]!r} and is now {now[1]!r}"
+        if len(before) != len(after):
+            return (
+                f"cell {number}: {len(before)} outputs are committed and it now gives {len(after)}"
+            )
+    return None
+
+
+def keep_equal(committed: "NotebookNode", new: "NotebookNode") -> None:
+    """Take over old outputs that differ in approximate numbers only.
+
+    So a run leaves no trace where nothing changed.
+    """
+    old = {cell.source: cell for cell in code_cells(committed)}
+    for cell in code_cells(new):
+        before = old.get(cell.source)
+        if before is None:
+            continue
+        if output_parts(before, pictures=True) == output_parts(cell, pictures=True):
+            cell.outputs = before.outputs
+
+
+def tidy(nb: "NotebookNode") -> None:
+    """Replace all that is random or says when and where: ids, counts, times, widget state."""
+    # the notebook itself: which kernel ran it is nobody's business
+    nb.nbformat, nb.nbformat_minor = 4, 5
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nb.metadata.clear()
+    nb.metadata["kernelspec"] = kernel
+    nb.metadata["language_info"] = {"name": "python"}
+    # every cell: an id by its place, and for widgets one by the place of their output
+    for index, cell in enumerate(nb.cells):
+        cell.id = f"c{index:02d}"
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.execution_count = None
+        for position, output in enumerate(cell.get("outputs", [])):
+            output.pop("transient", None)
+            if view := output.get("data", {}).get(WIDGET):
+                view["model_id"] = f"{index:016x}{position:016x}"
+    # the cells that ran: counts from 1
+    for count, cell in enumerate(code_cells(nb), 1):
+        cell.execution_count = count
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = count
+
+
+def count_claims(nb: "NotebookNode") -> dict[str, int]:
+    """How the claims of the pocket model came out in an executed notebook: {"✓ …": so many, …}."""
+    counts = dict.fromkeys((SAME, OTHER, UNASKED), 0)
+    for cell in code_cells(nb):
+        for output in cell.outputs:
+            if output.get("name") != "stdout":
+                continue
+            for line in output.text.splitlines():
+                for way in counts:
+                    counts[way] += line.startswith(way)
+    return counts

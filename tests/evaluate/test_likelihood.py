@@ -1,0 +1,149 @@
+"""What a model predicts at the tokens of given answers, and how far two models are apart there."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ftkit import UserError, data, evaluate, lora, models, train
+from ftkit.evaluate import likelihood
+
+ROWS = 7
+
+
+@pytest.fixture(scope="module")
+def pocket():
+    return models.load("pocket")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return data.load("general")["train"].select(range(ROWS))
+
+
+@pytest.fixture(scope="module")
+def predicted(pocket, rows):
+    return evaluate.answer_log_probs(*pocket, rows, batch_size=3)
+
+
+def test_every_answer_token_is_there_in_the_order_of_the_rows(pocket, rows, predicted):
+    tokenizer = pocket[1]
+    assert predicted.rows.tolist() == sorted(predicted.rows.tolist())
+    counts = [int((predicted.rows == row).sum()) for row in range(ROWS)]
+    assert counts == [data.answer_tokens(chat, tokenizer) for chat in rows["messages"]]
+    last = tokenizer.decode(predicted.tokens[predicted.rows == ROWS - 1])
+    assert last.startswith(rows[ROWS - 1]["messages"][-1]["content"])
+
+
+def test_a_row_in_a_batch_is_predicted_as_alone(pocket, rows, predicted):
+    model, tokenizer = pocket
+    text = tokenizer.apply_chat_template(rows[ROWS - 1]["messages"], tokenize=False)
+    ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+    alone = model(ids).logits.detach().log_softmax(-1)[0]
+    batched = predicted.log_p[predicted.rows == ROWS - 1]
+    torch.testing.assert_close(batched, alone[-len(batched) - 1 : -1], atol=1e-4, rtol=1e-4)
+
+
+def test_the_cost_of_no_change_is_nothing_and_that_of_uniform_guesses_is_log_v(predicted):
+    same = evaluate.cost(predicted, predicted)
+    assert (same.kl, same.agreement) == (0.0, 1.0)
+    guess = -torch.tensor(float(predicted.log_p.shape[1])).log()
+    logs = torch.full_like(predicted.log_p, guess)
+    uniform = likelihood.AnswerLogProbs(logs, predicted.tokens, predicted.rows)
+    flat = evaluate.cost(predicted, uniform)
+    assert flat.loss == pytest.approx(torch.tensor(1280.0).log().item(), rel=1e-5)
+    assert flat.kl > 4
+    assert flat.agreement < 0.5
+    assert len(predicted.kl(uniform)) == ROWS
+    assert "KL from before" in str(flat)
+
+
+def test_kl_by_hand_and_as_torch_has_it():
+    """p = (½, ½), q = (¼, ¾): ½ log 2 + ½ log ⅔ nats; one number for each position."""
+    p, q = torch.tensor([0.5, 0.5]).log(), torch.tensor([0.25, 0.75]).log()
+    by_hand = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)
+    assert evaluate.kl(p, q).item() == pytest.approx(by_hand, rel=1e-6)
+    assert evaluate.kl(p, p).item() == 0
+    g = torch.Generator().manual_seed(0)
+    many, others = (torch.randn(3, 5, 40, generator=g).log_softmax(-1) for _ in range(2))
+    theirs = F.kl_div(others, many, log_target=True, reduction="none").sum(-1)
+    assert evaluate.kl(many, others).shape == (3, 5)
+    torch.testing.assert_close(evaluate.kl(many, others), theirs)
+
+
+def loop_over_rows(messages, tokenizer, *asked):
+    """(log p of every token at the answer's places, by model, and the answer's tokens), alone."""
+    ids = tokenizer.apply_chat_template(messages, return_tensors="pt", return_dict=True)[
+        "input_ids"
+    ]
+    n = data.answer_tokens(messages, tokenizer)
+    with torch.no_grad():
+        log_p = [model(ids).logits[0, -n - 1 : -1].log_softmax(-1) for model in asked]
+    return log_p, ids[0, -n:]
+
+
+def test_perplexity_is_exp_of_the_mean_surprisal_of_a_loop_over_rows(pocket):
+    model, tokenizer = pocket
+    rows = data.first(data.load("general")["train"], 12)
+    nats, tokens = 0.0, 0
+    for messages in rows["messages"]:
+        (log_p,), answer = loop_over_rows(messages, tokenizer, model)
+        nats -= log_p.gather(-1, answer[:, None]).sum().item()
+        tokens += len(answer)
+    expected = pytest.approx(math.exp(nats / tokens), rel=1e-4)
+    assert evaluate.perplexity(model, tokenizer, rows) == expected
+
+
+def test_surprisals_stand_in_the_order_of_the_conversations(pocket, rows):
+    chats = list(rows["messages"])
+    forth, back = (evaluate.surprisals(*pocket, each) for each in (chats, chats[::-1]))
+    assert [s.tokens for s in forth] == [data.answer_tokens(chat, pocket[1]) for chat in chats]
+    assert [s.nats for s in forth] == pytest.approx([s.nats for s in back[::-1]], abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def tickets():
+    return data.first(data.load("tickets")["train"], 16)
+
+
+def short(kl=0.0, r=4):
+    """A hot run of four steps, with an adapter or (r=None) on all weights."""
+    model, tokenizer = models.load("pocket")
+    if r:
+        model = lora.attach(model, r=r, alpha=16)
+    rows = data.first(data.load("tickets")["train"], 32)
+    lr = 1e-2 if r else 1e-3
+    recipe = train.Recipe(lr=lr, epochs=1, batch_size=8, evaluations=0, kl=kl)
+    return train.sft(model, tokenizer, {"train": rows}, recipe).model
+
+
+def test_the_kl_from_the_base_is_that_of_a_loop_over_rows(pocket, tickets):
+    (base, tokenizer), tuned = pocket, short()
+    total, count = 0.0, 0
+    for messages in tickets["messages"]:
+        (before, after), answer = loop_over_rows(messages, tokenizer, base, tuned)
+        total += F.kl_div(after, before, log_target=True, reduction="sum").item()
+        count += len(answer)
+    measured = evaluate.kl_from_base(base, tuned, tokenizer, tickets, batch_size=5)
+    assert measured == pytest.approx(total / count, rel=1e-3)
+    assert measured > 0.01
+    inside = evaluate.kl_from_base(tuned, tuned, tokenizer, tickets)
+    assert inside == pytest.approx(measured, rel=1e-3), "its adapter switched off"
+    again = models.load("pocket")[0]
+    assert evaluate.kl_from_base(base, again, tokenizer, tickets) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_model_without_an_adapter_is_no_base_of_its_own(pocket, tickets):
+    model, tokenizer = pocket
+    with pytest.raises(UserError, match="without an adapter"):
+        evaluate.kl_from_base(model, model, tokenizer, tickets)
+
+
+@pytest.mark.parametrize("r", [4, None])
+def test_a_run_held_near_its_base_stays_nearer(r, pocket, tickets):
+    base, tokenizer = pocket
+    free, near = (
+        evaluate.kl_from_base(base, short(kl=kl, r=r), tokenizer, tickets) for kl in (0.0, 3.0)
+    )
+    assert near < 0.8 * free

@@ -1,0 +1,41 @@
+"""The parts of a loaded model: which layers are linear, and other weights for a while."""
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from ftkit import models
+
+
+def test_linears_are_all_linear_layers_but_the_head():
+    model, _ = models.load("pocket")
+    names = {name.rsplit(".", 1)[-1] for name in models.linears(model)}
+    assert names == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    assert len(models.linears(model)) == 7 * model.config.num_hidden_layers
+
+
+def test_a_conv1d_is_a_linear_layer():
+    model = GPT2LMHeadModel(GPT2Config(n_embd=16, n_head=2, n_layer=2, vocab_size=50))
+    assert len(models.linears(model)) == 2 * 4
+
+
+def test_other_weights_are_there_inside_the_block_alone_whatever_ends_it():
+    layer = torch.nn.Linear(3, 2)
+    before = layer.weight.detach().clone()
+    with pytest.raises(ZeroDivisionError), models.replace_weights({layer.weight: before + 1}):
+        assert torch.equal(layer.weight, before + 1)
+        raise ZeroDivisionError
+    assert torch.equal(layer.weight, before)
+    assert layer.weight.requires_grad
+
+
+def test_the_trained_parameters_are_those_that_gradients_reach():
+    layer = torch.nn.Linear(3, 2)
+    layer.bias.requires_grad_(False)
+    (trained,) = models.trained_parameters(layer)
+    assert trained is layer.weight
+
+
+@pytest.mark.parametrize(("quant", "packed"), [(None, False), ("nf4", True), ("int8", True)])
+def test_a_packed_model_is_seen(quant, packed):
+    assert models.is_packed(models.load("pocket", quant)[0]) is packed

@@ -1,0 +1,101 @@
+"""Figures: what is drawn are the numbers that were given, and it shows itself without pyplot."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+
+from ftkit import show
+
+
+def heights(figure):
+    return [round(patch.get_height()) for patch in figure.axes[0].patches]
+
+
+def written(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_curves_show_both_losses_and_the_kept_step():
+    figure = show.curves([(1, 2.0), (2, 1.0)], [(2, 1.5)], best=2)
+    training, validation, kept = figure.axes[0].lines
+    assert training.get_ydata().tolist() == [2.0, 1.0]
+    assert validation.get_ydata().tolist() == [1.5]
+    assert set(kept.get_xdata()) == {2}
+    assert written(figure) == ["training", "validation", "kept"]
+    assert written(show.curves([(1, 2.0), (2, 1.0)])) == ["training"]
+
+
+def test_a_figure_shows_itself_as_a_png():
+    assert show.curves([(1, 2.0), (2, 1.0)])._repr_png_().startswith(b"\x89PNG")
+    code = (
+        "import sys; from ftkit import show; show.new_figure(); print('pyplot' in str(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_skills_are_dumbbells_from_the_bottom_up():
+    figure = show.skills({"copy": 1.0, "sort": 0.5}, {"tuned": {"copy": 0.9, "sort": 0.1}})
+    before, after = (c for c in figure.axes[0].collections if len(c.get_offsets()) == 2)
+    assert before.get_offsets()[:, 0].tolist() == [50.0, 100.0]
+    assert after.get_offsets()[:, 0].tolist() == [10.0, 90.0]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["sort", "copy"]
+
+
+def test_bars_have_their_values_and_intervals():
+    figure = show.bars({"task": {"base": (0.0, 0.0, 0.1), "tuned": (0.9, 0.8, 0.95)}})
+    assert heights(figure) == [0, 90]
+    assert written(figure) == ["0", "90"]
+    bars = [bar for lines in figure.axes[0].collections for bar in lines.get_segments()]
+    ends = [bar[:, 1].tolist() for bar in bars]
+    assert ends == [pytest.approx([0, 10]), pytest.approx([80, 95])]
+
+
+def test_intervals_are_coloured_where_they_leave_zero_out():
+    figure = show.intervals({"sure": (0.3, 0.1, 0.5), "unsure": (0.1, -0.2, 0.4)}, "points")
+    colours = [line.get_color() for line in figure.axes[0].lines[:2]]
+    assert colours == ["gray", show.ACCENT], "drawn from the bottom up"
+
+
+def test_lines_carry_a_band_and_a_mark():
+    band = [(1, 1, 0, 2), (2, 2.9, 2, 3)]
+    ax = show.lines({"a": [(1, 2), (2, 3)], "b": band}, "x", "y", mark=1.5).axes[0]
+    first, second, mark = ax.lines
+    assert (list(first.get_ydata()), list(second.get_ydata())) == ([2, 3], [1, 2.9])
+    assert len(ax.collections) == 1, "one curve has a band"
+    assert set(mark.get_xdata()) == {1.5}
+
+
+def test_names_at_the_ends_of_lines_do_not_lie_on_each_other():
+    ax = show.lines({name: [(1, 1), (2, 2 + y)] for y, name in enumerate("ab", 0)}, "", "").axes[0]
+    apart = show.lines({"a": [(1, 1), (2, 3)], "b": [(1, 1), (2, 3.01)]}, "", "").axes[0]
+    assert [text.get_text() for text in ax.texts] == ["a", "b"]
+    assert [text.xyann[1] for text in ax.texts] == [0, 0], "far apart they stand level"
+    assert apart.texts[1].xyann[1] > 10, "else the upper one is pushed up"
+
+
+@pytest.mark.parametrize(("first", "scale"), [(0, "symlog"), (1, "log")])
+def test_a_logarithmic_axis_has_zero_where_the_numbers_have_it(first, scale):
+    ax = show.lines({"a": [(first, 1), (2, 2), (8, 3)]}, "x", "y", xlog=True, ylog=True).axes[0]
+    assert (ax.get_xscale(), ax.get_yscale()) == (scale, "log")
+    assert [label.get_text() for label in ax.get_xticklabels()] == [str(first), "2", "8"]
+
+
+def test_a_heat_map_is_numbered_from_one():
+    figure = show.heat([[0.1, 0.2, 0.0], [0.3, 0.9, 0.0]], "j", "i", "φ", top=1.0)
+    image = figure.axes[0].images[0]
+    assert image.get_array().tolist() == [[0.1, 0.2, 0.0], [0.3, 0.9, 0.0]]
+    assert (image.get_extent(), image.get_clim()) == ([0.5, 3.5, 2.5, 0.5], (0, 1.0))
+
+
+def test_a_histogram_counts_every_value_and_marks_levels_below():
+    figure = show.histogram([0.0] * 3 + [1.0], {"nf4": [0, 1], "int4": [0.5]}, "w", bins=2)
+    ax = figure.axes[0]
+    assert heights(figure) == [3, 1]
+    rows = [segment for c in ax.collections for segment in c.get_segments()]
+    assert [row[0][0] for row in rows] == [0, 1, 0.5]
+    assert all(y < 0 for row in rows for y in row[:, 1])
+    assert min(ax.get_yticks()) == 0 and not math.isclose(ax.get_ylim()[0], 0)
+    assert written(figure) == ["nf4", "int4"]
