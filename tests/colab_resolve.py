@@ -234,7 +234,8 @@ def refresh(listing: Path, date: str) -> None:
         }
         for n, p in packages.items()
     }
-    source = "of the packages on a Colab GPU runtime, as its backend-info publishes them, those the kit's needs lead to"
+    source = "of the packages on a Colab GPU runtime, as its backend-info publishes them, "
+    source += "those the kit's needs lead to"
     TABLE.write_text(
         json.dumps(
             {"source": source, "date": date, "packages": dict(sorted(kept.items()))}, indent=1

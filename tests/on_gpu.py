@@ -21,9 +21,9 @@ import torch
 from families import write
 
 from ftkit import UserError, data, lora, memory, models, train
-from ftkit.core.files import data_path
+from ftkit.core.files import data_path, write_rows
+from ftkit.core.results import GIB
 from ftkit.core.session import device_and_dtype
-from ftkit.memory import GIB, fake_step
 from ftkit.tools import bench
 from ftkit.train import Experiment
 
@@ -213,7 +213,7 @@ def main(stages: list[str], rehearsal: bool, out: Path | None) -> Path:
             kept = [row for row in kept if row["stage"] != stage] + [
                 {"stage": stage, **row} for row in STAGES[stage](rig)
             ]
-            fake_step.save(path, head, kept)
+            write_rows(path, head, kept)
     return path
 
 

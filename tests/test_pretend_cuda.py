@@ -29,7 +29,7 @@ from ftkit import (
 )
 from ftkit.core import session
 from ftkit.doctor import selftest
-from ftkit.evaluate import judge, scoring
+from ftkit.evaluate import comparison, judge
 from ftkit.lab import epochs
 from ftkit.lora import spectrum
 from ftkit.pocket import pretraining
@@ -319,9 +319,9 @@ def test_a_killed_run_goes_on_from_its_checkpoint(capability, splits, tmp_path, 
 def test_base_and_tuned_are_compared(run, pocket, test_rows, exact, monkeypatch):
     model, tokenizer = pocket
     latency = evaluate.latency
-    monkeypatch.setattr(scoring, "made_up", partial(evaluate.hallucination_rate, n=2))
+    monkeypatch.setattr(comparison, "hallucination_rate", partial(evaluate.hallucination_rate, n=2))
     monkeypatch.setattr(
-        scoring, "latency", lambda *given, rounds: latency(*given, tokens=2, rounds=2)
+        comparison, "latency", lambda *given, rounds: latency(*given, tokens=2, rounds=2)
     )
     report = evaluate.compare(model, run.model, tokenizer, test_rows)
     before, after = (forgetting.skills(m, tokenizer, n=2) for m in (model, run.model))
@@ -373,7 +373,8 @@ def test_an_update_arrives_in_a_format_as_on_a_cpu(format, run, pocket, exact):
     )
     assert (there.kept, there.error) == pytest.approx((here.kept, here.error), rel=1e-4)
     assert (
-        merge.rounding_view(there, name, format).text == merge.rounding_view(here, name, format).text
+        merge.rounding_view(there, name, format).text
+        == merge.rounding_view(here, name, format).text
     )
 
 
@@ -414,7 +415,9 @@ def test_a_weight_is_quantized_as_on_a_cpu(format, pocket, test_rows, exact):
     model, tokenizer = pocket
     name = lora.find_layer(model, "q_proj")
     there, here = lora.weight(model, name), lora.weight("pocket", name)
-    assert quant.rounding_error(there, format, double=True) == quant.rounding_error(here, format, double=True)
+    assert quant.rounding_error(there, format, double=True) == quant.rounding_error(
+        here, format, double=True
+    )
     assert torch.equal(quant.quantize(there, format).codes, quant.quantize(here, format).codes)
     assert (
         quant.quant_view(quant.inspect_weight(there, format)).text

@@ -140,7 +140,7 @@ def at(path):
 def found(path):
     """The thing at a path, or a failure that names the library and its version."""
     try:
-        return guides.find(path)
+        return guides.find_callable(path)
     except UserError as error:
         raise AssertionError(f"{at(path)}: {path} is not there any more ({error})") from error
 

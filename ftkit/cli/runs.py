@@ -59,7 +59,7 @@ def train(recipe: Recipe, out: Out, as_json: Json = False) -> None:
     with one_sentence():
         experiment = training.Experiment.read(recipe)
         setup(seed=experiment.recipe.seed)
-        run = experiment.into(out)
+        run = training.train_into(experiment, out)
         # the record speaks for a run that was there already, too
         record = json.loads((out / "run.json").read_text(encoding="utf-8"))
         weights = "model" if experiment.lora is None else "adapter"

@@ -154,6 +154,7 @@ def measure(
 ) -> None:
     """Hold the memory formula to the GPU that is here, and write the table of both."""
     with one_sentence():
+        # how `measure` asks a process of its own for each row of its table
         if one:
             setting = parse_setting(one)
             quiet()

@@ -50,6 +50,7 @@ def doctor(
         environment = "looking at the environment, and training for a moment"
         say(environment if run is None else f"looking at {run}")
         findings = doctors.examine(run)
+        # the findings come first, then the exit code
         show(findings, as_json, findings.json())
         if findings.wrong:
             raise typer.Exit(1)

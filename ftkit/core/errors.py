@@ -36,7 +36,7 @@ def is_number(value: object) -> TypeGuard[int | float]:
     True and False are ints to Python and no numbers here: r=True is a slip, and not r=1. Text,
     NaN, infinity and None are none either.
     """
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def is_whole(value: object) -> TypeGuard[int]:

@@ -1,11 +1,12 @@
-"""Which claims carry over to another model: asserts marked `# pocket` are of the pocket model, and
-on others they are tried and told.
+"""Which claims carry over to another model: asserts marked `# pocket` are of the pocket model.
 
-In a notebook, `assert low > 0  # pocket` stops the run on the pocket model when it fails: a
-sentence below it rests on it. On another model, which `setup` has learned from FTKIT_MODEL, the
-same line says in one line of output how it came out there, and the cell goes on. Asserts without
-the mark hold for every model. The mark is a comment and no cell metadata: a kernel never sees
-those.
+    assert low > 0  # pocket
+
+On the pocket model such a line stops the run when it fails: a sentence below it rests on it. On
+another model, which `setup` has learned from FTKIT_MODEL, the same line says in one line of output
+how it came out there, and the cell goes on. Asserts without the mark hold for every model. The mark
+is a comment and no cell metadata, because a kernel never sees those. `tools` runs the notebooks,
+which carry the marks from 00 on.
 """
 
 import ast
@@ -13,22 +14,21 @@ import sys
 from collections.abc import Callable, Sequence
 
 MARK = "# pocket"
-SAME, OTHER, UNASKED = (
-    "✓ as with the pocket model",
-    "✗ unlike the pocket model",
-    "– cannot be asked of this model",
-)
+SAME = "✓ as with the pocket model"
+OTHER = "✗ unlike the pocket model"
+UNASKED = "– cannot be asked of this model"
 
 
 def watch_cells(model: str) -> None:
-    """Have IPython rewrite the cells from here on, or with "pocket" no longer; nothing outside
-    IPython.
+    """Have IPython rewrite the cells from here on, or with "pocket" no longer.
+
+    Outside IPython it does nothing.
     """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is None:
         return
-    kept = [t for t in shell.input_transformers_post if t is not rewrite_cell]
-    shell.input_transformers_post = kept if model == "pocket" else [*kept, rewrite_cell]
+    others = [t for t in shell.input_transformers_post if t is not rewrite_cell]
+    shell.input_transformers_post = others if model == "pocket" else [*others, rewrite_cell]
 
 
 def marked_claims(source: str) -> list[ast.Assert]:
@@ -37,39 +37,51 @@ def marked_claims(source: str) -> list[ast.Assert]:
         nodes = ast.walk(ast.parse(source))
     except (SyntaxError, ValueError):
         return []
-    lines = source.splitlines()
-    marked = [
-        n
-        for n in nodes
-        if isinstance(n, ast.Assert) and lines[n.end_lineno - 1].rstrip().endswith(MARK)
-    ]
-    return sorted(marked, key=lambda n: n.lineno)
+    lines, marked = source.splitlines(), []
+    for node in nodes:
+        if isinstance(node, ast.Assert):
+            end = lines[last_line(node) - 1].rstrip()
+            if end.endswith(MARK):
+                marked.append(node)
+    return sorted(marked, key=lambda node: node.lineno)
+
+
+def last_line(node: ast.Assert) -> int:
+    """The number of the line that an assert ends in, counted from 1."""
+    return node.end_lineno or node.lineno
 
 
 def rewrite_cell(lines: Sequence[str]) -> list[str]:
-    """A cell whose marked asserts are `tried`; every other line stays where it is."""
+    """A cell whose marked asserts are tried by `try_claim`; every other line stays where it is.
+
+    So a traceback still points to the line that the reader sees.
+    """
     source, changed = "".join(lines), list(lines)
     for node in marked_claims(source):
-        words = node.msg if isinstance(node.msg, ast.Constant) else None
-        claim = (
-            words.value if words else " ".join(ast.get_source_segment(source, node.test).split())
-        )
-        indent = lines[node.lineno - 1][: node.col_offset]
-        # in one line, with blanks after it, so that a traceback points to where the reader looks
-        call = f"__import__('ftkit').core.pocket_claims.try_claim({claim!r}, lambda: ({ast.unparse(node.test)}))"
-        changed[node.lineno - 1 : node.end_lineno] = [
-            f"{indent}{call}\n",
-            *["\n"] * (node.end_lineno - node.lineno),
-        ]
+        first, last = node.lineno, last_line(node)
+        call = f"try_claim({words_of(node, source)!r}, lambda: ({ast.unparse(node.test)}))"
+        indent = lines[first - 1][: node.col_offset]
+        # In one line, and blank ones in place of the assert's others.
+        new = f"{indent}__import__('ftkit').core.pocket_claims.{call}\n"
+        changed[first - 1 : last] = [new, *["\n"] * (last - first)]
     return changed
 
 
+def words_of(node: ast.Assert, source: str) -> str:
+    """What an assert claims: its message where that is a plain text, else its condition."""
+    if isinstance(node.msg, ast.Constant):
+        return str(node.msg.value)
+    return " ".join((ast.get_source_segment(source, node.test) or "").split())
+
+
 def try_claim(claim: str, holds: Callable[[], object]) -> None:
-    """Print how a claim about the pocket model comes out here."""
+    """Print how a claim about the pocket model comes out here.
+
+    It prints, because its cell has a value of its own to show.
+    """
     try:
-        said = SAME if holds() else OTHER
-    except (
-        Exception
-    ) as error:  # whatever a cell can raise: a skill that another model is not asked for, say
-        said = f"{UNASKED}, {type(error).__name__}"
-    print(f"{said}: {claim}")
+        outcome = SAME if holds() else OTHER
+    except Exception as error:
+        # Whatever a cell can raise: a skill that another model is not asked for, say.
+        outcome = f"{UNASKED}, {type(error).__name__}"
+    print(f"{outcome}: {claim}")

@@ -1,15 +1,27 @@
-"""How results look in a cell, in a terminal and in JSON: one table, from one list of rows."""
+"""How results look in a cell, in a terminal and in JSON: one table, from one list of rows.
+
+    Result                              what functions return: a frozen dataclass with a `table()`
+    Table(title, heads, rows)           rows that a cell has made itself, shown the same way
+    about, percent, percent_in          numbers that another machine may give a little differently
+    decimal_bytes, megabytes, gigabytes sizes of files and of a machine, in powers of ten
+    gibibytes                           sizes in a GPU's memory, in powers of two
+
+A number behind ≈ is compared by no test of a notebook; what must hold about it is asserted. Whether
+a difference between numbers says anything is for `statistics`. Seen in every notebook.
+"""
 
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-TableParts = tuple[str, Sequence[str], list[Sequence[object]]]  # a title, column heads and rows
+TableParts = tuple[str, Sequence[str], Sequence[Sequence[object]]]  # title, column heads, rows
 GIB = 2**30  # bytes
+LEFT = "style='text-align:left'"
 
 
 def about(value: float, digits: int = 3, unit: str = "") -> str:
-    """A number that another machine may give differently in its last digits, marked as such:
+    """A number that another machine may give differently in its last digits, marked as such.
+
     about(0.1342) is "≈0.134".
     """
     return f"≈{value:.{digits}g}{unit}"
@@ -26,36 +38,38 @@ def percent_in(value: float, low: float, high: float) -> str:
 
 
 class Result:
-    """A result with a title, column heads and rows; subclasses are frozen dataclasses that fill
-    `table()`.
+    """Something found out, which shows itself as a table.
+
+    Subclasses are frozen dataclasses with `repr=False` that fill `table()`.
     """
 
     def table(self) -> TableParts:
-        """(title, column heads, rows)."""
+        """(title, column heads, rows): what is shown, a cell's value each entry of a row."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
         title, heads, rows = self.table()
-        cells = [[str(c) for c in row] for row in [heads, *rows]]
-        widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
-        lines = [
-            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-            for row in cells
-        ]
-        return "\n".join([title, *lines])
+        lines = [[str(value) for value in row] for row in (heads, *rows)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        shown = [title]
+        for line in lines:
+            padded = [text.ljust(width) for text, width in zip(line, widths, strict=True)]
+            shown.append("  ".join(padded).rstrip())
+        return "\n".join(shown)
 
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
         title, heads, rows = self.table()
-        head = "".join(f"<th style='text-align:left'>{html.escape(str(h))}</th>" for h in heads)
-        body = "".join(
-            "<tr>"
-            + "".join(f"<td style='text-align:left'>{html.escape(str(c))}</td>" for c in row)
-            + "</tr>"
-            for row in rows
-        )
-        return f"<table><caption style='text-align:left'><b>{html.escape(title)}</b></caption><tr>{head}</tr>{body}</table>"
+        caption = f"<caption {LEFT}><b>{html.escape(title)}</b></caption>"
+        body = "".join(html_row(row, "td") for row in rows)
+        return f"<table>{caption}{html_row(heads, 'th')}{body}</table>"
+
+
+def html_row(values: Sequence[object], tag: str) -> str:
+    """A row of an HTML table; tag: "th" for its heads, "td" for what stands below them."""
+    cells = [f"<{tag} {LEFT}>{html.escape(str(value))}</{tag}>" for value in values]
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 @dataclass(frozen=True, repr=False)

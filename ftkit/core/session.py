@@ -1,6 +1,15 @@
-"""One line of setup: seed, device, dtype, threads, versions and the one dial, the model."""
+"""The one line of setup: seed, device, dtype, threads, versions, and the one dial, the model.
 
-import importlib.metadata
+    setup(seed=0)                seeds everything and says where it runs: an `Environment`
+    chosen_model(name)           the model that a session uses
+    device_and_dtype()           what models compute on, and in which numbers
+    quiet()                      the libraries' own bars and warnings off
+    progress_wanted()            whether anybody watches
+
+It loads no model (`models.load`) and mends no installation (`python -m ftkit doctor`). Every
+notebook begins with it.
+"""
+
 import logging
 import os
 import platform
@@ -8,12 +17,13 @@ import warnings
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .errors import UserError, nearest
+from .errors import UserError, is_whole, nearest
 from .pocket_claims import watch_cells
-from .results import Result
-from .versions import PACKAGES
+from .results import Result, TableParts
+from .versions import recorded_versions
 
-HUB = "Qwen/Qwen2.5-0.5B-Instruct"  # what "hub" means: half a billion parameters, Apache-2.0, not gated; by the formula a T4 holds it
+# What "hub" means: half a billion parameters, Apache-2.0, not gated; by the formula a T4 holds it.
+HUB = "Qwen/Qwen2.5-0.5B-Instruct"
 
 
 class Dtype(NamedTuple):
@@ -39,7 +49,7 @@ class Environment(Result):
     python: str
     versions: dict[str, str] = field(default_factory=dict)
 
-    def table(self):
+    def table(self) -> TableParts:
         """What decides the numbers; versions are in `.versions`."""
         rows = [
             ("model", self.model),
@@ -48,64 +58,64 @@ class Environment(Result):
             ("threads", f"≈{self.threads}"),
         ]
         if self.model != "pocket":
-            rows.append(
-                (
-                    "claims",
-                    "the text's numbers are the pocket model's; what is claimed of it is tried on yours: ✓ the same, ✗ not",
-                )
-            )
+            claims = "the text's numbers are the pocket model's; "
+            claims += "what is claimed of it is tried on yours: ✓ the same, ✗ not"
+            rows.append(("claims", claims))
         return "ftkit is ready", ("setting", "value"), rows
 
 
 def chosen_model(name: str | None = None) -> str:
-    """The dial: the argument, else the environment variable FTKIT_MODEL, else "pocket"; "hub" is
-    short for the id in HUB.
+    """The model that the dial stands at: a name, a directory or a hub id.
+
+    The argument, else the environment variable FTKIT_MODEL, else "pocket"; "hub" is short for the
+    id in HUB.
     """
     name = name or os.environ.get("FTKIT_MODEL") or "pocket"
     return HUB if name == "hub" else name
 
 
 def device_and_dtype() -> tuple[str, str]:
-    """("cuda", "bfloat16") on GPUs of compute capability 8 and above, ("cuda", "float16") on older
-    ones, else ("cpu", "float32").
+    """What models compute on and in: ("cuda", "bfloat16"), ("cuda", "float16"), ("cpu", "float32").
 
-    A T4 only emulates bfloat16, although torch calls it supported; hence the question for the
-    capability. In a session with the
-    pocket model it is float32 everywhere: the notebooks hold that model to its last digits, and it
-    is small. The environment variable FTKIT_DTYPE chooses another one.
+    bfloat16 on GPUs of compute capability 8 and above, float16 on older ones: a T4 only emulates
+    bfloat16, although torch calls it supported. With the pocket model it is float32 everywhere:
+    notebooks hold that model to its last digits, and it is small. The environment variable
+    FTKIT_DTYPE chooses another one; UserError where that is none of DTYPES.
     """
     import torch
 
+    # What suits the machine, unless the environment asks for another.
     cuda = torch.cuda.is_available()
-    exact = not cuda or chosen_model() == "pocket"
-    own = (
-        "float32"
-        if exact
-        else "bfloat16"
-        if torch.cuda.get_device_capability()[0] >= 8
-        else "float16"
-    )
-    dtype = os.environ.get("FTKIT_DTYPE") or own
+    if not cuda or chosen_model() == "pocket":
+        usual = "float32"
+    else:
+        native = torch.cuda.get_device_capability()[0] >= 8
+        usual = "bfloat16" if native else "float16"
+    dtype = os.environ.get("FTKIT_DTYPE") or usual
     if dtype not in DTYPES:
         raise UserError(
-            f"FTKIT_DTYPE is {dtype!r}; give {', '.join(DTYPES)}, or unset it.{nearest(dtype, DTYPES)}"
+            f"FTKIT_DTYPE is {dtype!r}; give {', '.join(DTYPES)}, or unset it."
+            f"{nearest(dtype, DTYPES)}"
         )
     return "cuda" if cuda else "cpu", dtype
 
 
 def progress_wanted() -> bool:
-    """False with FTKIT_PROGRESS=0, which tests and recorded notebooks set: a bar's text differs
-    from run to run.
+    """Whether progress bars are shown: not with FTKIT_PROGRESS=0.
+
+    Tests and recorded notebooks set that, because a bar's text differs from run to run.
     """
     return os.environ.get("FTKIT_PROGRESS", "1") != "0"
 
 
 def quiet() -> None:
-    """Silence the libraries' own bars and the warnings that a learner can do nothing about."""
+    """Silence the libraries' own bars, and the warnings that a learner can do nothing about.
+
+    It holds for the whole process: every FutureWarning, of any package, is silenced with them.
+    """
+    # On a CPU, bitsandbytes announces an optional kernel package as it is imported.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("bitsandbytes").setLevel(
-        logging.ERROR
-    )  # on a CPU it announces an optional kernel package at import
     import datasets
     import transformers
 
@@ -117,27 +127,41 @@ def quiet() -> None:
 
 
 def setup(seed: int = 0, model: str | None = None, threads: int | None = None) -> Environment:
-    """Seed everything, choose device and threads, quiet the libraries; returns the record.
+    """Seed everything, choose device and threads, quiet the libraries; returns the `Environment`.
 
-    `model` turns the one dial for the whole session (see `chosen_model`); with another one than the
-    pocket model a notebook tries the claims that are marked as the pocket model's and tells how
-    they come out (see `carryover`). `threads` defaults to
-    OMP_NUM_THREADS, else to two at most: the pocket model's matrices are too small to feed more.
+    model: turns the one dial for the whole session (see `chosen_model`). With another one than the
+    pocket model, a notebook tries the claims that are marked as the pocket model's and tells how
+    they come out (see `pocket_claims`). threads: by default OMP_NUM_THREADS, else two at most: the
+    pocket model's matrices are too small to feed more. Raises UserError for a seed that is none.
+
+    What it changes outside the kit, for the whole process: the seeds of Python, NumPy and torch and
+    torch's number of threads; no FutureWarning is shown any more, of any package (see `quiet`);
+    and a given `model` is written into os.environ as FTKIT_MODEL, where later calls and child
+    processes find it.
     """
     import torch
     import transformers
 
-    if not isinstance(seed, int) or seed < 0:
+    if not is_whole(seed) or seed < 0:
         raise UserError(f"seed is {seed!r}; give a whole number from 0 on, such as setup(seed=0).")
+
+    # The dial, first of all: quieting, the claims and the dtype go by it.
     if model is not None:
         os.environ["FTKIT_MODEL"] = model
     quiet()
     watch_cells(chosen_model(model))
+
+    # What decides the numbers.
     transformers.set_seed(seed)
     threads = threads or int(os.environ.get("OMP_NUM_THREADS", 0)) or min(2, os.cpu_count() or 1)
     torch.set_num_threads(threads)
     device, dtype = device_and_dtype()
-    versions = {p: importlib.metadata.version(p) for p in PACKAGES}
     return Environment(
-        seed, chosen_model(model), device, dtype, threads, platform.python_version(), versions
+        seed=seed,
+        model=chosen_model(model),
+        device=device,
+        dtype=dtype,
+        threads=threads,
+        python=platform.python_version(),
+        versions=recorded_versions(),
     )

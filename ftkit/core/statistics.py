@@ -74,7 +74,8 @@ class Rate:
         p, n, z = self.value, self.n, Z
         shrunk = 1 + z * z / n
         centre = (p + z * z / (2 * n)) / shrunk
-        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / shrunk
+        variance = p * (1 - p) / n + z * z / (4 * n * n)
+        half = z * math.sqrt(variance) / shrunk
         return max(0.0, centre - half), min(1.0, centre + half)
 
     def __str__(self) -> str:
@@ -93,7 +94,8 @@ def paired_difference(
     nothing but that rows were drawn independently, and needs some dozens of them.
     """
     change = np.asarray(after, float) - np.asarray(before, float)
-    rows = np.random.default_rng(seed).integers(0, len(change), (draws, len(change)))
+    n = len(change)
+    rows = np.random.default_rng(seed).integers(0, n, (draws, n))
     low, high = np.quantile(change[rows].mean(1), [0.025, 0.975])
     return Interval(float(change.mean()), float(low), float(high))
 
@@ -131,8 +133,9 @@ def rows_needed(change: float, changed: float, power: float = 0.8) -> int:
         )
     if not 0.5 <= power < 1:
         raise UserError(f"power is {power}; give a share from 0.5 to below 1, such as 0.8.")
+    z_power = NormalDist().inv_cdf(power)
     without_change = Z * math.sqrt(changed)
-    with_change = NormalDist().inv_cdf(power) * math.sqrt(changed - change * change)
+    with_change = z_power * math.sqrt(changed - change * change)
     return math.ceil(((without_change + with_change) / change) ** 2)
 
 
@@ -168,7 +171,8 @@ class Difference(Result):
         """
         n = self.n + 2
         a, b = (self.lost + 1) / n, (self.gained + 1) / n
-        half = Z * math.sqrt((a + b - (b - a) ** 2) / n)
+        variance = (a + b - (b - a) ** 2) / n
+        half = Z * math.sqrt(variance)
         return max(-1.0, b - a - half), min(1.0, b - a + half)
 
     @property

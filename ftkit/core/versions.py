@@ -1,7 +1,10 @@
-"""The versions of the libraries that a run hangs on.
+"""The versions of the libraries that every run hangs on.
 
-Which of them are installed, and the table of those whose version every record states. What has to
-hold between them is the doctor's business (`doctor/environment.py`).
+    version_of(distribution)     what is installed of it, or None
+    recorded_versions()          those that every run.json and file of measurements states
+
+What has to hold between versions, and what mends it, is for `doctor` to say. Seen wherever
+`setup()` is: `env.versions`.
 """
 
 import contextlib
@@ -18,5 +21,8 @@ def version_of(distribution: str) -> str | None:
 
 
 def recorded_versions() -> dict[str, str]:
-    """The installed version of each of PACKAGES: what a record of a run or a grid states."""
+    """{package: installed version} of each of PACKAGES.
+
+    Raises importlib.metadata.PackageNotFoundError where one is missing: the kit needs them all.
+    """
     return {package: importlib.metadata.version(package) for package in PACKAGES}

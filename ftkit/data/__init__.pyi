@@ -1,4 +1,4 @@
-from .chat import answer_tokens as answer_tokens
+from .chat import count_answer_tokens as count_answer_tokens
 from .chat import to_messages as to_messages
 from .mixing import first as first
 from .mixing import mix as mix

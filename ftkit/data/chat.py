@@ -1,57 +1,82 @@
-"""TODO header of data.chat."""
+"""Rows of every known format as chat messages, and how many of their tokens carry loss.
+
+    to_messages(row)                           [{"role", "content"}, …] of any known format
+    count_answer_tokens(messages, tokenizer)   the tokens of the last answer, its end mark included
+
+What carries loss is decided here in words: the last message, which has to be the assistant's. In a
+run TRL does it, as `train/trainer.py` asks it to: by the marks in the chat template
+(assistant_only_loss in `train.sft_config`), else by prompt and completion. Tests hold the two to
+one another. Reading files is `sets.py`'s business. Notebook 07 draws the mask.
+"""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
 
 from ..core.errors import UserError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 FORMATS = "messages · prompt + completion · instruction (+ input) + output"
-KEPT = ("split", "skill", "wording")  # columns beside the messages
+EXTRA_COLUMNS = ("split", "skill", "wording")  # what a row may say beside its messages
 ROLES = ("system", "user", "assistant", "tool")
 
 
 def to_messages(row: object) -> list[dict]:
-    """One row of any known format as chat messages; raises ValueError with the reason when it is
-    none.
+    """One row of any known format as chat messages.
 
-    messages: [{"role", "content"}, …], prompt/completion, or Alpaca's instruction/input/output.
+    The formats: messages [{"role", "content"}, …], prompt/completion, or Alpaca's
+    instruction/input/output. Raises ValueError with the reason for any other row.
     """
     if not isinstance(row, Mapping):
         raise ValueError(f"the row is a {type(row).__name__}, not a JSON object")
     if "messages" in row:
         messages = row["messages"]
     elif {"prompt", "completion"} <= row.keys():
-        messages = [
-            {"role": "user", "content": row["prompt"]},
-            {"role": "assistant", "content": row["completion"]},
-        ]
+        messages = exchange(row["prompt"], row["completion"])
     elif {"instruction", "output"} <= row.keys():
-        prompt = "\n".join(p for p in (row["instruction"], row.get("input")) if p)
-        messages = [
-            {"role": "user", "content": prompt},
-            {"role": "assistant", "content": row["output"]},
-        ]
+        prompt = "\n".join(part for part in (row["instruction"], row.get("input")) if part)
+        messages = exchange(prompt, row["output"])
     else:
-        raise ValueError(
-            f"the keys {', '.join(map(str, row)) or '(none)'} fit no known format ({FORMATS})"
-        )
+        keys = ", ".join(map(str, row)) or "(none)"
+        raise ValueError(f"the keys {keys} fit no known format ({FORMATS})")
+    check_messages(messages)
+    return [{"role": message["role"], "content": message["content"]} for message in messages]
+
+
+def exchange(prompt: object, answer: object) -> list[dict]:
+    """A question and its answer as messages."""
+    return [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+
+
+def check_messages(messages: object) -> None:
+    """Raise ValueError with the reason, unless these are chat messages to learn from."""
     if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
         raise ValueError("'messages' is not a list with at least one message")
-    for m in messages:
-        if (
-            not isinstance(m, Mapping)
-            or not isinstance(m.get("content"), str)
-            or m.get("role") not in ROLES
-        ):
+    for message in messages:
+        if not is_message(message):
             raise ValueError(f"a message needs a role ({', '.join(ROLES)}) and a text content")
     if messages[-1]["role"] != "assistant" or not messages[-1]["content"].strip():
         raise ValueError(
-            "the last message is not an answer of the assistant, so there is nothing to learn from it"
+            "the last message is not an answer of the assistant, "
+            "so there is nothing to learn from it"
         )
-    return [{"role": m["role"], "content": m["content"]} for m in messages]
 
 
-def answer_tokens(messages: list[dict], tokenizer, where: str = "the row") -> int:
-    """How many tokens of a chat example carry loss: those of the assistant, the end mark included."""
+def is_message(message: object) -> bool:
+    """Has it a known role and a text?"""
+    if not isinstance(message, Mapping):
+        return False
+    return message.get("role") in ROLES and isinstance(message.get("content"), str)
+
+
+def count_answer_tokens(
+    messages: list[dict], tokenizer: "PreTrainedTokenizerBase", where: str = "the row"
+) -> int:
+    """How many tokens of a chat example carry loss: the assistant's last answer and its end mark.
+
+    Raises UserError, which names the row by `where`, if the chat template refuses the messages.
+    """
     try:
         prompt = tokenizer.apply_chat_template(
             messages[:-1], add_generation_prompt=True, tokenize=False
@@ -59,6 +84,8 @@ def answer_tokens(messages: list[dict], tokenizer, where: str = "the row") -> in
         whole = tokenizer.apply_chat_template(messages, tokenize=False)
     except Exception as error:  # the templates raise jinja2's and their own errors
         raise UserError(f"{where} does not fit the model's chat template: {error}.") from error
-    return len(tokenizer(whole, add_special_tokens=False)["input_ids"]) - len(
-        tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    )
+
+    # what the whole has beyond the prompt
+    texts = cast("list[str]", [prompt, whole])
+    prompt_ids, whole_ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return len(whole_ids) - len(prompt_ids)

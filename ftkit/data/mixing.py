@@ -1,43 +1,59 @@
-"""TODO header of data.mixing."""
+"""Rows put together: the first ones, other answers to them, and general rows mixed in (replay).
+
+    first(rows, n)                  the first n rows
+    mix(train, general, share)      general rows added, so that they make up a share
+    replace_answers(rows, replies)  the same prompts with other answers
+
+Which share keeps a skill is measured in `lab` (notebook 10); whose answers the replayed rows have,
+`train.Experiment` decides.
+"""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from ..core.errors import UserError
+from ..core.errors import UserError, is_whole
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
-def first(rows, n: int):
-    """The first `n` rows."""
-    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= len(rows):
+def first(rows: "Dataset", n: int) -> "Dataset":
+    """The first `n` rows; raises UserError unless 1 ≤ n ≤ the rows there are."""
+    if not is_whole(n) or not 1 <= n <= len(rows):
         raise UserError(
             f"rows is {n!r}; give a whole number from 1 to {len(rows)}, the rows there are."
         )
     return rows.select(range(n))
 
 
-def replace_answers(rows, replies: Sequence[str]):
-    """The rows with other answers, where there is one: a model's own replies to the same prompts,
-    say.
-    """
+def replace_answers(rows: "Dataset", replies: Sequence[str]) -> "Dataset":
+    """The rows with other answers, such as a model's own replies; rows with an empty one go."""
     from datasets import Dataset
 
-    kept = [(m, r) for m, r in zip(rows["messages"], replies, strict=True) if r]
-    return Dataset.from_list(
-        [{"messages": [*m[:-1], {"role": "assistant", "content": r}]} for m, r in kept]
-    )
+    answered = []
+    for messages, reply in zip(rows["messages"], replies, strict=True):
+        if reply:
+            answer = {"role": "assistant", "content": reply}
+            answered.append({"messages": [*messages[:-1], answer]})
+    return Dataset.from_list(answered)
 
 
-def mix(train, general, share: float, seed: int = 0):
-    """`train` with rows of `general` added so that they make up `share` of the result (replay;
-    Scialom et al. 2022).
+def mix(train: "Dataset", general: "Dataset", share: float, seed: int = 0) -> "Dataset":
+    """`train` with rows of `general` added, so that they make up `share` of the result, shuffled.
+
+    Replay against forgetting (Scialom et al. 2022). Raises UserError unless 0 ≤ share < 1 and
+    there are rows enough.
     """
     from datasets import concatenate_datasets
 
     if not 0 <= share < 1:
         raise UserError(f"the share of replayed rows is {share}; give 0 ≤ share < 1, such as 0.2.")
+    # n / (len(train) + n) = share
     n = round(len(train) * share / (1 - share))
     if n > len(general):
         raise UserError(
-            f"a share of {share} needs {n} general rows and there are {len(general)}; take a smaller share or more rows."
+            f"a share of {share} needs {n} general rows and there are {len(general)}; "
+            "take a smaller share or more rows."
         )
-    chosen = general.shuffle(seed=seed).select(range(n)).select_columns("messages")
-    return concatenate_datasets([train.select_columns("messages"), chosen]).shuffle(seed=seed)
+    replayed = general.shuffle(seed=seed).select(range(n)).select_columns("messages")
+    return concatenate_datasets([train.select_columns("messages"), replayed]).shuffle(seed=seed)

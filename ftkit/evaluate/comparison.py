@@ -110,7 +110,7 @@ def compare(
     # an adapter sits inside its base: with the adapter off, the tuned model is the base
     inside = lora.is_attached(tuned) and (base is tuned or tuned.get_base_model() is base)
     asked = tuned if inside else base
-    with lora.using(tuned, None) if inside else nullcontext():  # type: ignore # it is a PeftModel
+    with lora.using(tuned, None) if inside else nullcontext():
         base_score = score(asked, tokenizer, test, "base")
         base_made_up = hallucination_rate(asked, tokenizer)
 

@@ -68,7 +68,7 @@ def answer_batches(
         inputs = inputs.to(device)
         # an answer ends where the padding begins, and is as long as the tokenizer says
         ends = inputs["attention_mask"].sum(1, keepdim=True)
-        lengths = [[data.answer_tokens(conversations[place], tokenizer)] for place in places]
+        lengths = [[data.count_answer_tokens(conversations[place], tokenizer)] for place in places]
         begins = ends - torch.tensor(lengths, device=device)
         position = torch.arange(inputs["input_ids"].shape[1], device=device)
         is_answer = (position >= begins) & (position < ends)
@@ -96,7 +96,7 @@ def kl_from_base(
     """
     total, count = 0.0, 0
     for batch in answer_batches(tokenizer, rows["messages"], tuned.device, batch_size):
-        with lora.using(tuned, None) if base is tuned else nullcontext():  # type: ignore # it is a PeftModel
+        with lora.using(tuned, None) if base is tuned else nullcontext():
             before = predict(base, batch)
         distances = kl(before, predict(tuned, batch))
         total += distances.sum().item()

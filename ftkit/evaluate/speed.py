@@ -82,7 +82,7 @@ def time_token(
     off = isinstance(candidate, AdapterOff)
     model = candidate.model if off else candidate
     inputs = inputs.to(model.device)
-    with lora.using(model, None) if off else nullcontext():  # type: ignore # it is a PeftModel
+    with lora.using(model, None) if off else nullcontext():
         began = time.perf_counter()
         model.generate(  # type: ignore # a causal model can, its base class can't
             **inputs, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False

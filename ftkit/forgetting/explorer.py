@@ -99,8 +99,8 @@ def draw_plane(
     parts.append(line([at(spot) for spot in edge], PLAIN, 1.6))
     for setting, spot in spots.items():
         colour = PLAIN if setting in on_edge else FAINT
-        look = (3.4, colour) if setting.r else (2.9, "white", colour)
-        parts.append(dot(*at(spot), *look))
+        adapter, full = (3.4, colour), (2.9, "white", colour)
+        parts.append(dot(*at(spot), *adapter) if setting.r else dot(*at(spot), *full))
 
     # the chosen one, with the range of its seeds across and along
     across = [pixel(frame, share, here.task.value) for share in (here.skills.low, here.skills.high)]
@@ -143,7 +143,7 @@ def draw_losses(here: Spot, curves: Sequence[Curve]) -> str:
         if curve:
             parts.append(line([frame.at(step, max(loss, floor)) for step, loss in curve], INK, 1.3))
     last = round(frame.x[1])
-    steps = {1: "1", last: f"step {last}"}
+    steps: dict[float, str] = {1: "1", last: f"step {last}"}
     parts.append(frame.axes(steps, decades(*frame.y), "training loss, nats per answer token"))
     return "".join(parts)
 

@@ -14,7 +14,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import yaml
 
@@ -118,12 +118,12 @@ def skills(
     with tempfile.TemporaryDirectory(prefix="ftkit-") as temp, silence():
         folder = write_tasks(Path(temp, "tasks"), n, seed, names, world)
         tasks = TaskManager(include_path=folder, include_defaults=False).load([GROUP])
-        asked = HFLM(model, tokenizer=tokenizer, batch_size=50)
+        asked = HFLM(model, tokenizer=tokenizer, batch_size=50)  # type: ignore # as lm-eval means it
         results = evaluator.evaluate(asked, tasks, bootstrap_iters=0, apply_chat_template=True)
 
     # it asks in an order of its own; `doc_id` is the place of the probe in the file
     right = {}
-    for name, samples in results["samples"].items():
+    for name, samples in cast("dict", results)["samples"].items():
         in_order = sorted(samples, key=lambda sample: sample["doc_id"])
         right[name.removeprefix("ftkit_")] = [bool(sample["exact_match"]) for sample in in_order]
     return Skills(right)

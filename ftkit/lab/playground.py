@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets
 
-from .. import data, evaluate, forgetting
+from .. import data, evaluate, forgetting, train
 from ..core.errors import UserError
 from ..core.files import data_path
 from ..core.results import Table, percent
@@ -199,13 +199,13 @@ class Playground(Panel):
 
         run, tokenizer = experiment.run(self.halt.is_set, watch)
         # saved before it is measured, so that a run that breaks there is not lost
-        folder = experiment.save(run, tokenizer, self.out / f"run-{number}")
+        folder = train.save_run(experiment, run, tokenizer, self.out / f"run-{number}")
         live = LiveRun(number, setting, seed, run.steps, run.losses)
         scores = self.score(merge_if_exact(run.model, point), tokenizer, point)
         if scores is None:
             return live, folder
         recorded = {"task": scores.task, "skills": scores.skills}
-        experiment.save(run, tokenizer, folder, recorded)
+        train.save_run(experiment, run, tokenizer, folder, recorded)
         return dataclasses.replace(live, task=scores.task, by_skill=scores.skills), folder
 
     def next_number(self) -> int:

@@ -140,7 +140,7 @@ def save(
     tour: Tour, merged: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", out: Path
 ) -> None:
     """Write the run folder: run.json, adapter/, merged/, tour.json and the figures."""
-    COOL.save(tour.run, tokenizer, out, scores=tour.json())
+    train.save_run(COOL, tour.run, tokenizer, out, scores=tour.json())
     with whole_or_nothing(out) as new:
         merged.save_pretrained(new / "merged")
         tokenizer.save_pretrained(new / "merged")

@@ -1,8 +1,10 @@
-"""The guides' scripts against the libraries that are installed: which of their arguments a call
-still takes, and what replaces the others.
+"""The guides' scripts against the libraries that are installed: which arguments does a call take?
+
+    check_scripts()       every argument of the scripts with its verdict: a `ScriptReport`
+    verdict(call, name)   taken, refused, or open where **kwargs would swallow any name
 
 Nothing here states a verdict: data/guides.json holds names alone, and the installed signatures
-decide.
+decide. No script is run; what one trains is in `tools.bench` (notebook 07).
 """
 
 import difflib
@@ -11,24 +13,26 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import Parameter
+from typing import Any
 
 from ..core.errors import UserError, nearest
 from ..core.files import data_path
-from ..core.results import Result
+from ..core.results import Result, TableParts
 
 TAKEN, OPEN, REFUSED = "taken", "open", "refused"
+# The kinds of parameters that a call can give by name.
+BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument that a guide passes: `verdict` is taken, refused, or open where **kwargs would
-    swallow any name.
-    """
+    """One argument that a guide passes, and what the installed signature says to it."""
 
     guide: str
-    call: str
+    call: str  # the dotted name of a function or class, such as "trl.SFTConfig"
     name: str
-    verdict: str
+    verdict: str  # TAKEN, OPEN or REFUSED
     instead: str  # "call name" of what does it today, "" where nothing is known
 
 
@@ -40,82 +44,93 @@ class ScriptReport(Result):
 
     def of(self, verdict: str) -> list[Argument]:
         """The arguments with this verdict."""
-        return [a for a in self.arguments if a.verdict == verdict]
+        return [argument for argument in self.arguments if argument.verdict == verdict]
 
-    def table(self):
-        """One line for each refused argument."""
+    def table(self) -> TableParts:
+        """One line per refused argument: guide, call, name, and what does it today."""
         refused = self.of(REFUSED)
-        title = f"{len(refused)} of {len(self.arguments)} arguments are refused; {len(self.of(OPEN))} fall into **kwargs, which takes any name"
-        rows = [
-            (a.guide, a.call.split(".", 1)[1], a.name, a.instead.split(".", 1)[-1] or "?")
-            for a in refused
-        ]
+        title = (
+            f"{len(refused)} of {len(self.arguments)} arguments are refused; "
+            f"{len(self.of(OPEN))} fall into **kwargs, which takes any name"
+        )
+        # without the library's name, which says nothing here
+        rows = []
+        for argument in refused:
+            call = argument.call.split(".", 1)[1]
+            today = argument.instead.split(".", 1)[-1] or "?"
+            rows.append((argument.guide, call, argument.name, today))
         return title, ("guide", "call", "refused", "today"), rows
 
 
 def scripts() -> dict:
-    """data/guides.json: `calls[guide][call]` are argument names, `instead` what does today what an
-    argument did.
+    """data/guides.json: the arguments that the guides' scripts pass, and what replaces them.
+
+    `calls[guide][call]` are names of arguments; `instead["call name"]` is "call name" of what does
+    today what that argument did.
     """
     return json.loads(data_path("guides.json").read_text(encoding="utf-8"))
 
 
-def find(call: str) -> Callable:
-    """The installed function or class by its dotted name, such as "trl.SFTConfig"."""
+def find_callable(call: str) -> Callable[..., Any]:
+    """The installed function or class by its dotted name, such as "trl.SFTConfig".
+
+    Raises UserError where the library is not installed, or has no such name.
+    """
+    # the library, then a name inside it after the other
     library, *names = call.split(".")
     try:
-        found = importlib.import_module(library)
+        place = importlib.import_module(library)
         for name in names:
-            found = getattr(found, name)
+            place = getattr(place, name)
     except ImportError as error:
         raise UserError(
-            f"{library} is not installed, so {call} can't be looked at; install it, or look at another call."
+            f"{library} is not installed, so {call} can't be looked at; install it, or look at "
+            "another call."
         ) from error
     except AttributeError as error:
+        known = dir(importlib.import_module(library))
         raise UserError(
-            f"{library} has no {'.'.join(names)!r}.{nearest(names[0], dir(importlib.import_module(library)))}"
+            f"{library} has no {'.'.join(names)!r}.{nearest(names[0], known)}"
         ) from error
-    return found
+    return place
 
 
 def verdict(call: str, name: str) -> str:
-    """What the installed signature of `call` says to an argument: taken, refused, or open (it ends
-    in **kwargs).
+    """What the installed signature of `call` says to an argument.
+
+    TAKEN where it names it, OPEN where it ends in **kwargs, which takes any name, else REFUSED.
     """
-    known = inspect.signature(find(call)).parameters
-    if name in known and known[name].kind is not inspect.Parameter.VAR_KEYWORD:
+    known = inspect.signature(find_callable(call)).parameters
+    if name in known and known[name].kind in BY_NAME:
         return TAKEN
-    return OPEN if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values()) else REFUSED
+    kinds = [parameter.kind for parameter in known.values()]
+    return OPEN if Parameter.VAR_KEYWORD in kinds else REFUSED
 
 
 def replacement(call: str, name: str, instead: Mapping[str, str]) -> str:
-    """What does it today, as "call name": the known cure, if a signature takes it, else the call's
-    own nearest spelling, else nothing.
+    """What does it today, as "call name"; "" where nothing is known.
+
+    The known cure, if a signature takes it, else the call's own nearest spelling.
     """
     cure = instead.get(f"{call} {name}", "")
     if cure and verdict(*cure.split()) != REFUSED:
         return cure
-    close = difflib.get_close_matches(name, inspect.signature(find(call)).parameters, n=1)
+    known = inspect.signature(find_callable(call)).parameters
+    close = difflib.get_close_matches(name, known, n=1)
     return f"{call} {close[0]}" if close else ""
 
 
 def check_scripts(stated: Mapping | None = None) -> ScriptReport:
-    """Hold every argument of the guides' scripts against the installed signatures; `stated` as
-    `scripts()` gives it.
+    """Hold every argument of the guides' scripts against the installed signatures.
+
+    stated: what `scripts()` gives, by default.
     """
     stated = stated or scripts()
-    found = []
+    arguments = []
     for guide, calls in stated["calls"].items():
         for call, names in calls.items():
             for name in names:
-                said = verdict(call, name)
-                found.append(
-                    Argument(
-                        guide,
-                        call,
-                        name,
-                        said,
-                        "" if said == TAKEN else replacement(call, name, stated["instead"]),
-                    )
-                )
-    return ScriptReport(found)
+                answer = verdict(call, name)
+                cure = "" if answer == TAKEN else replacement(call, name, stated["instead"])
+                arguments.append(Argument(guide, call, name, answer, cure))
+    return ScriptReport(arguments)

@@ -88,6 +88,8 @@ def alpha_grid(rows: Sequence[Any]) -> dict[Place, Cell]:
             f"there is no LoRA run among the {len(rows)} rows; give rows with r, alpha, lr, task "
             "and skills, as lab.grids.read() has."
         )
+
+    # sorted, so that a grid reads from the smallest alpha and learning rate on
     largest = max(settings.values(), key=len)
     return {place: summarise(runs) for place, runs in sorted(largest.items())}
 
@@ -162,6 +164,7 @@ def draw_square(square: Area, share: float | None, lowest: float) -> str:
 
 def draw_equal_steps(squares: Squares, chosen: Place) -> str:
     """Marks across the squares with the same √alpha · lr as the chosen one, if there are others."""
+    # √alpha · lr, squared, so that no root rounds it
     step = chosen[0] * chosen[1] ** 2
     equal = [
         (alpha, lr)
@@ -170,9 +173,9 @@ def draw_equal_steps(squares: Squares, chosen: Place) -> str:
     ]
     if len(equal) < 2:
         return ""
+    # a diagonal through each, with a gap around the number, on a white rim
     parts = []
     for square in map(squares.at, equal):
-        # a diagonal with a gap around the number, on a white rim
         for begin, end in ((0, 0.24), (0.76, 1)):
             ends = [
                 (square.left + part * square.width, square.top + part * square.height)
@@ -185,20 +188,25 @@ def draw_equal_steps(squares: Squares, chosen: Place) -> str:
 def draw_axes(squares: Squares, chosen: Place) -> str:
     """The learning rates below the map and the alphas beside it, the chosen ones in colour."""
     area, beside = squares.area, squares.left - BESIDE
+    below = area.bottom + UNDER
     parts = []
+    # a value per column and per row
     for lr in squares.lrs:
-        x = squares.at((squares.alphas[0], lr)).middle[0]
-        on = lr == chosen[1]
-        colour = ACCENT if on else GREY
-        parts.append(words(x, area.bottom + UNDER, f"{lr:g}", SMALL, colour, "middle", bold=on))
+        x, _ = squares.at((squares.alphas[0], lr)).middle
+        parts.append(draw_value(x, below, lr, "middle", chosen=lr == chosen[1]))
     for alpha in squares.alphas:
-        y = squares.at((alpha, squares.lrs[0])).middle[1]
-        on = alpha == chosen[0]
-        colour = ACCENT if on else GREY
-        parts.append(words(beside, y + HALF_LETTER, f"{alpha:g}", SMALL, colour, "end", bold=on))
+        _, y = squares.at((alpha, squares.lrs[0])).middle
+        parts.append(draw_value(beside, y + HALF_LETTER, alpha, "end", chosen=alpha == chosen[0]))
+    # what the values are
     parts.append(words(area.middle[0], area.bottom + UNDER_ALL, "learning rate", anchor="middle"))
     parts.append(words(beside, area.top - OVER, "alpha", anchor="end"))
     return "".join(parts)
+
+
+def draw_value(x: float, y: float, value: float, anchor: str, *, chosen: bool) -> str:
+    """An alpha or a learning rate, in colour where it is the chosen one."""
+    colour = ACCENT if chosen else GREY
+    return words(x, y, f"{value:g}", SMALL, colour, anchor, bold=chosen)
 
 
 def axes_of(grid: Mapping[Place, Cell]) -> tuple[list[float], list[float]]:
@@ -224,6 +232,7 @@ def alpha_view(grid: Mapping[Place, Cell], alpha: float, lr: float) -> Drawing:
     grid: see `alpha_grid`; alpha, lr: the square that is told in numbers. One beside the grid is a
     `UserError`.
     """
+    # what is chosen, and what was run there
     chosen = alpha, lr
     check_place(chosen, grid)
     cell = grid.get(chosen)
@@ -241,6 +250,8 @@ def alpha_view(grid: Mapping[Place, Cell], alpha: float, lr: float) -> Drawing:
         draw_facts(r, alpha, lr),
         draw_scores(cell),
     ]
+
+    # and all of it in a line
     where = f"r = {r}, alpha = {alpha:g}, lr = {lr:g}"
     text = f"r = {r}, alpha = {alpha:g} (scale {alpha / r:g}), lr = {lr:g}: {in_words(cell)}"
     return drawing("alpha and the learning rate", parts, text, where)

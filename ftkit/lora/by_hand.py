@@ -4,14 +4,6 @@
     DoRALinear(base, r, alpha)    the same, with the lengths of the rows learned apart
     delta_w(A, B, alpha)          ΔW = (alpha/r) · B A, what merging adds to W
 
-             d_in                      r        d_in
-          ┌────────┐                 ┌───┐   ┌────────┐
-          │        │                 │   │ · │   A    │ r
-    d_out │   W    │  +  alpha / r · │ B │   └────────┘
-          │        │                 │   │
-          └────────┘                 └───┘
-            frozen                   zeros     random       at the start
-
 Tests hold each of them to peft: outputs, gradients, merged weights. This room wraps one layer; a
 whole model gets its adapters from `by_peft.attach`. Notebook 02.
 """
@@ -21,6 +13,16 @@ import math
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+# The shapes, as torch and peft store them:
+#
+#          d_in                      r        d_in
+#       ┌────────┐                 ┌───┐   ┌────────┐
+#       │        │                 │   │ · │   A    │ r
+# d_out │   W    │  +  alpha / r · │ B │   └────────┘
+#       │        │                 │   │
+#       └────────┘                 └───┘
+#         frozen                   zeros     random       at the start
 
 
 def delta_w(A: torch.Tensor, B: torch.Tensor, alpha: float) -> torch.Tensor:

@@ -245,8 +245,8 @@ def trainable(model: nn.Module) -> tuple[int, int]:
     return trained, sum(parameter.numel() for parameter in model.parameters())
 
 
-def check_adapters(model: nn.Module, names: Sequence[str] = ()) -> None:
-    """Refuse a model without adapters, and names that none of its adapters has."""
+def check_adapters(model: nn.Module, names: Sequence[str] = ()) -> PeftModel:
+    """The model itself; one without adapters is refused, and a name that none of them has."""
     if not is_attached(model):
         raise UserError(
             f"the model is a {type(model).__name__} without an adapter; "
@@ -259,32 +259,33 @@ def check_adapters(model: nn.Module, names: Sequence[str] = ()) -> None:
                 f"there is no adapter {name!r}; the model carries {', '.join(known)}."
                 f"{nearest(name, known)}"
             )
+    return model
 
 
 @contextmanager
-def using(model: PeftModel, name: str | None) -> Iterator[PeftModel]:
+def using(model: "PreTrainedModel | PeftModel", name: str | None) -> Iterator[PeftModel]:
     """`model` with the adapter `name` on inside the block; None switches all off: the base.
 
     After the block the adapter that was on before is on again. The base is never loaded twice, so
     this is how a tuned model is compared with itself before tuning.
     """
-    check_adapters(model, [] if name is None else [name])
+    adapted = check_adapters(model, [] if name is None else [name])
     if name is None:
-        with model.disable_adapter():
-            yield model
+        with adapted.disable_adapter():
+            yield adapted
         return
-    before = model.active_adapters[0]
-    model.set_adapter(name)
+    before = adapted.active_adapters[0]
+    adapted.set_adapter(name)
     try:
-        yield model
+        yield adapted
     finally:
-        model.set_adapter(before)
+        adapted.set_adapter(before)
 
 
-def adapter_bytes(model: PeftModel) -> dict[str, int]:
+def adapter_bytes(model: "PreTrainedModel | PeftModel") -> dict[str, int]:
     """{adapter: the bytes of its parameters, …, "base": the bytes of all the others}."""
-    check_adapters(model)
-    sizes = dict.fromkeys([*model.peft_config, "base"], 0)
+    adapters = check_adapters(model).peft_config
+    sizes = dict.fromkeys([*adapters, "base"], 0)
     for label, parameter in model.named_parameters():
         sizes[adapter_of(label) or "base"] += parameter.nbytes
     return sizes

@@ -111,6 +111,7 @@ class Count(Result):
 
     def json(self) -> dict:
         """The values that `python -m ftkit count --json` prints."""
+        # W's sides, not A's and B's: those follow from the rank
         parts = {
             part.part: {
                 "shape": [part.d_out, part.d_in],
@@ -135,6 +136,7 @@ class Count(Result):
 
     def table(self) -> TableParts:
         """One line per kind of target: W, rank, copies and trained numbers; below them the sums."""
+        # what is trained, by kind of target
         rows: list[Sequence[object]] = []
         for part in self.parts:
             shape = f"{part.d_out:,} × {part.d_in:,}"
@@ -205,6 +207,7 @@ def count(source: Source, r: int = 16, targets: Targets = "all-linear") -> Count
     linear = [target.weight for target in picked if target.weight.kind in LINEAR_KINDS]
     check_rank(r, min(min(weight.d_out, weight.d_in) for weight in linear))
 
+    # both together, by kind and by layer
     named = isinstance(source, str | Path)
     name = str(source) if named else config.get("_name_or_path") or config["model_type"]
     layers = dict(saved_layer(target) for target in picked)

@@ -86,6 +86,7 @@ def singular_values_to_draw(spectrum: "Spectrum", r: int) -> dict[int, float]:
 
 def draw_singular_values(spectrum: "Spectrum", r: int, area: Area) -> str:
     """The singular values on logarithmic axes, the first r in colour."""
+    # a plot of the values that are worth a point
     n = len(spectrum.S)
     largest = float(spectrum.S[0]) or 1.0
     values = singular_values_to_draw(spectrum, r)
@@ -100,12 +101,12 @@ def draw_singular_values(spectrum: "Spectrum", r: int, area: Area) -> str:
 
     # left of the cut is what is kept, the first eight values as dots
     cut = frame.at(r, low)[0]
-    kept = box(area.left, area.top, cut - area.left, area.height, mix("#ffffff", ACCENT, 0.1))
+    shade = box(area.left, area.top, cut - area.left, area.height, mix("#ffffff", ACCENT, 0.1))
     dots = [dot(*points[i], 3, ACCENT) for i in values if i <= min(r, 8)]
     title = f"cut at r = {r}"
     return "".join(
         [
-            kept,
+            shade,
             frame.axes(rank_ticks(n), decades(low, high), "singular value"),
             line([point for i, point in points.items() if i >= r], PLAIN, 2.2),
             line([point for i, point in points.items() if i <= r], ACCENT, 3),
@@ -125,6 +126,7 @@ def draw_scores(series: Mapping[str, Scores], r: int, n: int) -> str:
         frame.axes(rank_ticks(n), {0: "0", 0.5: "50", 1: "100"}, "task right, %"),
         line([(cut, LOWER.top - 4), (cut, LOWER.bottom)], ACCENT, 1.2, "4 3"),
     ]
+    # the keys may hold more than ranks, such as "full"
     for (name, scores), colour, x in zip(series.items(), SCORE_COLOURS, SCORE_NAMES, strict=False):
         known = {k: scores[k]["task"] for k in scores if isinstance(k, int) and 0 < k <= n}
         parts.append(draw_score_line(frame, known, r, colour))
@@ -196,6 +198,7 @@ def draw_heat_maps(spectrum: "Spectrum", r: int) -> str:
 
 def draw_scale(top: float, sample: Sample) -> str:
     """The colours from −limit to limit, below the middle map, and which rows are shown."""
+    # fifteen boxes side by side
     height, width, gap = 8, 6, 5
     colours = shades()
     left = MAPS[1].middle[0] - width * len(colours) / 2
@@ -204,6 +207,7 @@ def draw_scale(top: float, sample: Sample) -> str:
     parts = [
         box(left + width * i, top, width + 0.2, height, colour) for i, colour in enumerate(colours)
     ]
+    # the values at its ends
     parts.append(words(left - gap, foot, f"−{sample.limit:.2g}", SMALL, GREY, "end"))
     parts.append(words(right + gap, foot, f"{sample.limit:.2g}", SMALL, GREY))
     if sample.step > 1:
@@ -226,14 +230,15 @@ def rank_view(
     r: from 1 to the full rank; another one is a `UserError`. cut_scores: what the tuned model still
     does when every update is cut to a rank; lora_scores: the same for LoRA trained at that rank.
     """
+    # a rank that can't be drawn
     n = len(spectrum.S)
     spectrum.check_rank(r)
     if r == 0:
         raise UserError(f"r is 0, and a cut to rank 0 leaves nothing to be drawn; give 1 to {n}.")
 
+    # the plots at the left, the maps and the tiles at the right
     both = {"cut to r": cut_scores, "LoRA": lora_scores}
     series = {label: scores for label, scores in both.items() if scores}
-    # the plots at the left, the maps and the tiles at the right
     parts = [
         draw_singular_values(spectrum, r, UPPER if series else ALONE),
         draw_scores(series, r, n) if series else "",
@@ -241,6 +246,8 @@ def rank_view(
         draw_heat_maps(spectrum, r),
         draw_tiles(spectrum, r),
     ]
+
+    # and all of it in a line
     d_out, d_in = spectrum.shape
     text = f"{name or 'matrix'} ({d_out} × {d_in}) at r = {r}: {in_words(spectrum, r)}"
     for label, scores in series.items():
@@ -308,6 +315,7 @@ def explore_ranks(
     groups: {"W": {name: Spectrum}, "ΔW of LoRA": {name: Spectrum}, …}; a layer without a number is
     −1. Scores, see `rank_view`, are shown beside updates only: groups with a Δ in their name.
     """
+    # what the first three controls offer, and what they choose
     matrices = {which: Matrices(list(spectra)) for which, spectra in groups.items()}
 
     def rank(which: str, layer: int, matrix: str, r: int) -> Drawing:

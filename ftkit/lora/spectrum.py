@@ -115,6 +115,7 @@ def svd(W: Tensor, name: str = "the matrix") -> Spectrum:
             f"{name} has shape {tuple(W.shape)}; a spectrum needs a matrix (two dimensions), "
             "such as a linear layer's weight."
         )
+    # torch's own error would name an algorithm and no cause
     W = W.detach().float()
     if not torch.isfinite(W).all():
         bad = int((~torch.isfinite(W)).sum())

@@ -192,13 +192,15 @@ def target_view(parts: Parts, targets: Sequence[str], r: int, total: int) -> Dra
     parts: {"q_proj": (d_out, d_in, copies), …}; targets: some of these names; total: all parameters
     of the base. A target that is no part is a `UserError`.
     """
-    # a target that the model does not have would silently train nothing
+    # a target that the model does not have would train nothing without a word
     for target in targets:
         if target not in parts:
             raise UserError(
                 f"the model has no part {target!r}; it has {', '.join(parts)}."
                 f"{nearest(target, parts)}"
             )
+
+    # the block at the left, what is trained of it at the right
     trained = count_numbers(parts, targets, r, total)
     note = "W to scale, A (r × d_in) below it, B (d_out × r) beside it, 2 px at least"
     drawn = [
@@ -207,6 +209,8 @@ def target_view(parts: Parts, targets: Sequence[str], r: int, total: int) -> Dra
         draw_tiles(trained),
         words(MARGIN, NOTE, note, SMALL, GREY),
     ]
+
+    # and all of it in a line
     where = ", ".join(name for name in parts if name in targets) or "nothing"
     text = f"r = {r} on {where}: {in_words(trained)}"
     aside = f"on {len(targets)} of {len(parts)} kinds of matrix"
@@ -265,14 +269,17 @@ def explore_targets(parts: Parts, total: int, r: Sequence[int] = RANKS) -> Panel
 
     parts and total: see there. Ranks above the shortest side of all parts are left out.
     """
+    # usual choices get a button each
     presets = {"all-linear": list(parts), **group_by_half(list(parts))}
     if {"q_proj", "v_proj"} <= set(parts):
         presets["q, v"] = ["q_proj", "v_proj"]
+    # no A and B can have more rank than their W
     shortest = min(min(d_out, d_in) for d_out, d_in, _ in parts.values())
+
+    possible = [value for value in r if value <= shortest]
 
     def attached(targets: Sequence[str], r: int) -> Drawing:
         return target_view(parts, targets, r, total)
 
-    possible = [value for value in r if value <= shortest]
     ticks = Ticks(dict.fromkeys(parts, True), presets)
     return Panel(attached, start={"r": 8}, targets=ticks, r=possible)

@@ -43,6 +43,7 @@ def weight(source: "PreTrainedModel | PeftModel | str | Path | None", name: str)
     from the safetensors, and the model is never built. name: with or without ".weight" at its end.
     A name that is none, and a tensor that is no matrix, are a `UserError`.
     """
+    # of a model that is there, without what adapters added
     if isinstance(source, nn.Module):
         parameters = {
             models.plain_name(label): parameter.detach()
@@ -51,6 +52,7 @@ def weight(source: "PreTrainedModel | PeftModel | str | Path | None", name: str)
         }
         label = tensor_name(parameters, name, type(source).__name__)
         return check_matrix(parameters[label], label)
+    # on disk or on the hub: the headers say which file holds it
     where = models.resolve(source)
     files = models.tensor_files(where)
     label = tensor_name(files, name, where)
@@ -63,6 +65,8 @@ def tensor_name(known: Iterable[str], name: str, where: str) -> str:
     for label in (name, f"{name}.weight"):
         if label in known:
             return label
+
+    # of long names that are all alike, the closest three help more than the whole list
     layers = [label.removesuffix(".weight") for label in known]
     close = difflib.get_close_matches(name, layers, n=3, cutoff=0.4)
     first = known[0] if known else "none"
@@ -122,10 +126,13 @@ def deltas(
     tuned: a peft model, whose ΔW = (alpha/r) · B A; or a fully tuned one, whose ΔW = W − W of the
     untouched `base`. adapter: whose ΔW, where there are several; None takes the one that is on.
     """
+    # a LoRA holds its ΔW itself
     if is_attached(tuned):
         return adapter_deltas(tuned, adapter or tuned.active_adapters[0])
     if adapter is not None:
         check_adapters(tuned, [adapter])
+
+    # full fine-tuning left nothing but the new W
     if base is None or base is tuned:
         raise UserError(
             "after full fine-tuning ΔW is W minus the old W: give the untouched base too, "
@@ -156,10 +163,12 @@ def add_updates(
 
     changes: {layer: ΔW in the shape of its weight}, as `deltas` gives them.
     """
+    # a name that is wrong is refused before anything changes
     layers = models.linears(model)
     for name in changes:
         if name not in layers:
             raise UserError(f"the model has no linear layer {name!r}.{nearest(name, layers)}")
+
     tuned = {}
     for name, change in changes.items():
         W = layers[name].get_parameter("weight")

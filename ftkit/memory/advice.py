@@ -10,7 +10,7 @@ All by the formula, which knows the Llama family alone. How much room there is s
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import lora, models
 from ..core.errors import UserError
@@ -20,8 +20,9 @@ from .gpus import RESERVE
 from .step import Step, make_step
 
 if TYPE_CHECKING:
-    from peft import PeftModel
     from transformers import PreTrainedModel
+
+    from ..lora import PeftModel
 
 # A cure takes no more than this share of what did not fit, whatever the formula says of the room:
 # it may have left something out.
@@ -41,10 +42,10 @@ def step_in_training(
     trained = models.trained_parameters(model)[0]
     trained_dtype = "float32" if autocast == "float16" else plain_dtype(trained.dtype)
     options: dict = {"method": "full", "dtype": trained_dtype}
-    base = model
+    base: Any = model
     if lora.is_attached(model):
         base = model.get_base_model()
-        adapter = model.peft_config[model.active_adapters[0]]
+        adapter: Any = model.peft_config[model.active_adapters[0]]
         targets = adapter.target_modules
         options = {
             "method": "qlora" if getattr(base, "is_loaded_in_4bit", False) else "lora",

@@ -1,217 +1,254 @@
-"""The memory explorer: one training step as a bar of its parts against what a card holds, and how
-full each phase is.
+"""Does it fit? One training step as a bar of its parts, against what a card holds.
+
+    explore_fits(models, cards)        choose a step and a card, and see `memory_view`
+    memory_view(ledger, card, limit)   the picture of one step
+    steps_view(ledgers, title)         several steps as bars on one axis
+
+The views draw numbers that are given to them: a `Ledger` of any view, and a limit in bytes. The
+controls ask `formula.predict` and `gpus.usable_bytes`. Notebook 04.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from ..core.results import GIB, gibibytes
 from ..show.panel import Panel
-from ..show.svg import ACCENT, FAINT, GREY, INK, Drawing, Frame, box, drawing, line, words
+from ..show.svg import (
+    ACCENT,
+    FAINT,
+    GREY,
+    INK,
+    NORMAL,
+    SMALL,
+    UNDER_AXIS,
+    UNDER_TICK,
+    Area,
+    Drawing,
+    Frame,
+    box,
+    drawing,
+    line,
+    words,
+)
+from .formula import predict
+from .gpus import RESERVE, usable_bytes
+from .gpus import cards as known_cards
+from .sizes import read_architecture
+from .step import CHOICES, Ledger
 
-GIB = 2**30
 # The parts of a ledger in the order of a bar: what stands all the time first, then what tokens
 # cost.
 COLOURS = {
-    "weights": "#30638e", "quant_state": "#86abc9", "workspace": "#8a96a1", "adapter": "#00798c", "optimizer": "#66a182",
-    "gradients": "#8f6bb3", "activations": "#edae49", "logits": "#c4661f",
+    "weights": "#30638e", "quant_state": "#86abc9", "workspace": "#8a96a1", "adapter": "#00798c",
+    "optimizer": "#66a182", "gradients": "#8f6bb3", "activations": "#edae49", "logits": "#c4661f",
 }  # fmt: skip
-TOPS = (
-    1,
-    2,
-    4,
-    8,
-    16,
-    24,
-    32,
-    48,
-    64,
-    96,
-    160,
-    320,
-    640,
-    1280,
-)  # ends of the axis, GiB: few, so that it rests while a slider moves
+NAMES = {"quant_state": "quantization state", "logits": "logits and loss"}  # where they differ
+# Where an axis may end, in GiB: few places, so that it rests while a slider moves.
+AXIS_ENDS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 160, 320, 640, 1280)
+
+# The positions of the sliders.
 RANKS = (4, 8, 16, 32, 64, 128)
 LENGTHS = tuple(2**n for n in range(7, 18))
 BATCHES = (1, 2, 4, 8, 16)
-LEFT, WIDE = 40, 690
+
+# One step: its bar on an axis, what it says, and below that the parts beside the phases.
+BAR = Area(left=40, top=66, width=690, height=44)
+THICK = 38  # of the bar, above its axis
+VERDICT = 172
+ROW, SWATCH = 18, 10  # from one row of a list to the next, and the squares in it
+PARTS_LEFT, PARTS_TOP = BAR.left, 200
+PHASES_LEFT, PHASES_TOP = 370, 216
+LONGEST = 130  # the bar of the fullest phase
+
+# Several steps: names left of the bars, the colours in one line below.
+BARS = Area(left=190, top=50, width=490, height=210)
+LEGEND_TOP = 303
+VISIBLE = 0.004  # of the axis: a part that is smaller everywhere is left out of the legend
+LETTER = 6.0  # about as wide as a letter of the legend
 
 
 def axis_end(size: float) -> float:
     """The end of an axis for `size` bytes, in GiB."""
-    return next((top for top in TOPS if top >= 1.02 * size / GIB), 1.1 * size / GIB)
+    gib = size / GIB
+    return next((end for end in AXIS_ENDS if end >= 1.02 * gib), 1.1 * gib)
 
 
-def label(part: str) -> str:
-    """A part's name as it is written in a picture."""
-    return {"quant_state": "quantization state", "logits": "logits and loss"}.get(part, part)
+def axis_ticks(end: float) -> dict[float, str]:
+    """Five ticks of an axis that ends at `end` GiB: {value: what is written there}."""
+    digits = "g" if end in AXIS_ENDS else ",.0f"
+    return {end * i / 4: f"{end * i / 4:{digits}}" for i in range(5)}
 
 
-def stack(ledger, frame: Frame, y: float, height: float) -> str:
-    """One bar of a ledger's parts, from left to right in the order of `COLOURS`."""
-    parts, below = [], 0.0
+def part_name(part: str) -> str:
+    """A part as it is written in a picture."""
+    return NAMES.get(part, part)
+
+
+def draw_stack(ledger: Ledger, frame: Frame, top: float, height: float) -> str:
+    """The parts of a ledger as one bar, from left to right in the order of `COLOURS`."""
+    boxes, below = [], 0.0
     for part, colour in COLOURS.items():
         if size := ledger.parts.get(part, 0) / GIB:
-            x = frame.at(below, 0)[0]
-            parts.append(box(x, y, frame.at(below + size, 0)[0] - x, height, colour))
+            left, right = frame.at(below, 0)[0], frame.at(below + size, 0)[0]
+            boxes.append(box(left, top, right - left, height, colour))
             below += size
+    return "".join(boxes)
+
+
+def draw_limit(frame: Frame, label: str, limit: float, peak: float) -> str:
+    """What the card holds as a line across the bar, with what goes beyond it framed.
+
+    limit, peak: bytes.
+    """
+    edge, end = frame.at(limit / GIB, 0)[0], frame.at(peak / GIB, 0)[0]
+    parts = []
+    if peak > limit:
+        parts.append(box(edge, frame.top - 3, end - edge, frame.height, "none", (ACCENT, 2)))
+    parts.append(line([(edge, frame.top - 10), (edge, frame.bottom)], INK, 2, "4 3"))
+    # The label stands on that side of the line where there is more room.
+    if edge > frame.middle[0]:
+        parts.append(words(edge - 6, frame.top - 12, label, NORMAL, INK, "end"))
+    else:
+        parts.append(words(edge + 6, frame.top - 12, label, NORMAL, INK))
     return "".join(parts)
 
 
-def ticks(top: float) -> dict[float, str]:
-    """Five marks of an axis that ends at `top`."""
-    return {
-        top * i / 4: f"{top * i / 4:g}" if top in TOPS else f"{top * i / 4:,.0f}" for i in range(5)
-    }
-
-
-def legend(ledger, x: float, y: float) -> str:
-    """Every part with its size and its share of the peak."""
-    parts, row = [], 0
+def list_parts(ledger: Ledger, x: float, y: float) -> str:
+    """Every part with its colour, its size and its share of the peak; the first stands on y."""
+    parts = []
     for part, colour in COLOURS.items():
         if size := ledger.parts.get(part, 0):
-            at = y + 18 * row
-            parts += [box(x, at - 9, 10, 10, colour), words(x + 16, at, label(part), 11)]
-            parts += [words(x + 190, at, f"{size / GIB:,.3f} GiB", 11, INK, "end")]
-            parts += [words(x + 245, at, f"{100 * size / ledger.peak:.1f} %", 11, GREY, "end")]
-            row += 1
+            share = f"{100 * size / ledger.peak:.1f} %"
+            parts += [
+                box(x, y - 9, SWATCH, SWATCH, colour),
+                words(x + 16, y, part_name(part)),
+                words(x + 190, y, f"{gibibytes(size)} GiB", NORMAL, INK, "end"),
+                words(x + 245, y, share, NORMAL, GREY, "end"),
+            ]
+            y += ROW
     return "".join(parts)
 
 
-def phases(ledger, x: float, y: float) -> str:
+def list_phases(ledger: Ledger, x: float, y: float) -> str:
     """The peak of every phase as a thin bar; the highest is the step's."""
-    parts = [words(x, y - 20, "the fullest moment of each phase, GiB", 11, GREY)]
-    for row, (phase, size) in enumerate(ledger.phases.items()):
-        at, long = y + 18 * row, 130 * size / ledger.peak
+    parts = [words(x, y - 20, "the fullest moment of each phase, GiB", NORMAL, GREY)]
+    for phase, size in ledger.phases.items():
+        long = LONGEST * size / ledger.peak
         colour = ACCENT if phase == ledger.phase else FAINT
-        parts += [words(x, at, phase, 11), box(x + 150, at - 9, long, 10, colour)]
-        parts += [words(x + 156 + long, at, f"{size / GIB:,.2f}", 10.5, GREY)]
+        parts += [
+            words(x, y, phase),
+            box(x + 150, y - 9, long, SWATCH, colour),
+            words(x + 156 + long, y, gibibytes(size, 2), SMALL, GREY),
+        ]
+        y += ROW
     return "".join(parts)
 
 
-def memory_view(ledger, card: str, limit: float) -> Drawing:
-    """One training step against one card: a `ledger.Ledger`, the card's name, and the bytes of it
-    that the step may take.
+def memory_view(ledger: Ledger, card: str, limit: float) -> Drawing:
+    """One training step against one card, of which it may take `limit` bytes.
 
     Above, the parts at the peak and the card's line; below, their sizes, and the peak of every
     phase.
     """
-    s, left = ledger.setting, limit - ledger.peak
-    top = axis_end(max(limit, ledger.peak))
-    frame = Frame(LEFT, 66, WIDE, 44, (0, top), (0, 1))
-    edge = frame.at(limit / GIB, 0)[0]
-    end = frame.at(ledger.peak / GIB, 0)[0]
-    verdict = (
-        f"fits, {left / GIB:,.2f} GiB left"
-        if left >= 0
-        else f"does not fit, {-left / GIB:,.2f} GiB too much"
-    )
-    colour = INK if left >= 0 else ACCENT
-    side = "end" if edge > LEFT + WIDE / 2 else "start"
+    step, left = ledger.step, limit - ledger.peak
+    if left >= 0:
+        verdict, colour = f"fits, {gibibytes(left, 2)} GiB left", INK
+    else:
+        verdict, colour = f"does not fit, {gibibytes(-left, 2)} GiB too much", ACCENT
+
+    # The bar, and the card's line across it.
+    end = axis_end(max(limit, ledger.peak))
+    frame = BAR.frame((0, end), (0, 1))
+    label = f"{card}: {gibibytes(limit, 2)} GiB"
+    sentence = f"{gibibytes(ledger.peak, 2)} GiB at the peak: {verdict}"
     parts = [
-        stack(ledger, frame, 66, 38),
-        box(edge, 63, end - edge, 44, "none", (ACCENT, 2)) if left < 0 else "",
-        line([(edge, 56), (edge, 110)], INK, 2, "4 3"),
-        words(
-            edge + (-6 if side == "end" else 6),
-            54,
-            f"{card}: {limit / GIB:,.2f} GiB",
-            11,
-            INK,
-            side,
-        ),
-        frame.axes(ticks(top), {}, ""),
-        words(LEFT + WIDE / 2, 142, "GiB", 10.5, GREY, "middle"),
-        words(
-            LEFT, 172, f"{ledger.peak / GIB:,.2f} GiB at the peak: {verdict}", 15, colour, bold=True
-        ),
-        legend(ledger, LEFT, 200),
-        phases(ledger, 370, 216),
+        draw_stack(ledger, frame, frame.top, THICK),
+        draw_limit(frame, label, limit, ledger.peak),
+        frame.axes(axis_ticks(end), {}, ""),
+        words(frame.middle[0], frame.bottom + UNDER_AXIS, "GiB", SMALL, GREY, "middle"),
+        words(BAR.left, VERDICT, sentence, 15, colour, bold=True),
+        list_parts(ledger, PARTS_LEFT, PARTS_TOP),
+        list_phases(ledger, PHASES_LEFT, PHASES_TOP),
     ]
-    how = f"{s.method}{'' if s.method == 'full' else f' r {s.rank}'}, {s.batch} × {s.seq:,} tokens"
-    more = f"checkpointing {'on' if s.checkpointing else 'off'}, {s.optimizer}, {s.loss} loss"
-    text = f"{s.name}, {how}, {more}: {ledger.peak / GIB:,.3f} GiB in '{ledger.phase}'; {card}: {verdict}"
-    return drawing(s.name, parts, text, f"{how}, {more}")
+
+    # The same in words.
+    rank = "" if step.method == "full" else f" r {step.rank}"
+    checkpointing = "on" if step.checkpointing else "off"
+    how = (
+        f"{step.method}{rank}, {step.batch} × {step.seq:,} tokens, "
+        f"checkpointing {checkpointing}, {step.optimizer}, {step.loss} loss"
+    )
+    peak = f"{gibibytes(ledger.peak)} GiB in '{ledger.phase}'"
+    return drawing(step.name, parts, f"{step.name}, {how}: {peak}; {card}: {verdict}", how)
 
 
-def steps_view(ledgers: Mapping[str, object], title: str) -> Drawing:
+def steps_view(ledgers: Mapping[str, Ledger], title: str) -> Drawing:
     """One bar for each named ledger, six at most, on one axis."""
-    top = axis_end(max(ledger.peak for ledger in ledgers.values()))
-    step = 210 / len(ledgers)
-    frame = Frame(LEFT + 150, 50, WIDE - 200, 210, (0, top), (0, 1))
+    end = axis_end(max(ledger.peak for ledger in ledgers.values()))
+    frame = BARS.frame((0, end), (0, 1))
     parts = [
-        frame.axes(ticks(top), {}, ""),
-        words(frame.left + frame.width + 12, 276, "GiB", 10.5, GREY),
+        frame.axes(axis_ticks(end), {}, ""),
+        words(frame.right + 12, frame.bottom + UNDER_TICK, "GiB", SMALL, GREY),
     ]
+
+    # A bar for each step, its name before and its peak behind it.
+    apart = frame.height / len(ledgers)
+    thick = 0.72 * apart
     for row, (name, ledger) in enumerate(ledgers.items()):
-        y, thick = 50 + step * (row + 0.14), 0.72 * step
-        end = frame.at(ledger.peak / GIB, 0)[0]
+        top = frame.top + apart * (row + 0.14)
+        foot = top + thick / 2 + 4
+        behind = frame.at(ledger.peak / GIB, 0)[0] + 6
         parts += [
-            words(frame.left - 8, y + thick / 2 + 4, name, 11, INK, "end"),
-            stack(ledger, frame, y, thick),
+            words(frame.left - 8, foot, name, NORMAL, INK, "end"),
+            draw_stack(ledger, frame, top, thick),
+            words(behind, foot, gibibytes(ledger.peak, 2), bold=True),
         ]
-        parts.append(
-            words(end + 6, y + thick / 2 + 4, f"{ledger.peak / GIB:,.2f}", 11, INK, bold=True)
-        )
-    seen = [
-        part
-        for part in COLOURS
-        if any(ledger.parts.get(part, 0) >= 0.004 * top * GIB for ledger in ledgers.values())
-    ]
-    x = float(LEFT)
-    for part in seen:
-        parts += [box(x, 303, 10, 10, COLOURS[part]), words(x + 14, 312, label(part), 10.5)]
-        x += 26 + 6.0 * len(label(part))
-    return drawing(
-        title,
-        parts,
-        f"{title}: "
-        + ", ".join(f"{name} {ledger.peak / GIB:,.3f} GiB" for name, ledger in ledgers.items()),
-    )
+
+    parts.append(draw_legend(ledgers.values(), visible=VISIBLE * end * GIB))
+    peaks = (f"{name} {gibibytes(ledger.peak)} GiB" for name, ledger in ledgers.items())
+    return drawing(title, parts, f"{title}: {', '.join(peaks)}")
 
 
-def explore_fits(
-    predict: Callable,
-    cards: Mapping[str, float],
-    models: Mapping[str, int],
-    choices: Mapping[str, Sequence[str]],
-) -> Panel:
-    """Does it fit? Choose a step and a card and see `memory_view`.
+def draw_legend(ledgers: Iterable[Ledger], visible: float) -> str:
+    """The colours of all parts that have `visible` bytes in one of the ledgers, in one line."""
+    largest: dict[str, int] = {}
+    for ledger in ledgers:
+        for part, size in ledger.parts.items():
+            largest[part] = max(size, largest.get(part, 0))
+    parts, x = [], float(BAR.left)
+    for part, colour in COLOURS.items():
+        if largest.get(part, 0) >= visible:
+            name = part_name(part)
+            parts.append(box(x, LEGEND_TOP, SWATCH, SWATCH, colour))
+            parts.append(words(x + 14, LEGEND_TOP + 9, name, SMALL))
+            x += 26 + LETTER * len(name)
+    return "".join(parts)
 
-    predict: `memory.predict`; cards: the bytes of each card that a step may take; models: each
-    one's positions, the longest row;
-    choices: `ledger.CHOICES`.
+
+def explore_fits(models: Sequence[str], cards: Iterable[str] | None = None) -> Panel:
+    """Does it fit? Choose a step and a card, and see `memory_view`.
+
+    models: names of architectures that the formula knows; cards: names of `cards()`, by default all
+    of them. A card is held to be full when `RESERVE` of it is left to the allocator.
     """
+    names = known_cards() if cards is None else cards
+    limits = {card: (1 - RESERVE) * usable_bytes(card) for card in names}
+    positions = {name: read_architecture(name).positions or max(LENGTHS) for name in models}
 
-    def step(
-        model: str,
-        length: int,
-        batch: int,
-        method: str,
-        rank: int,
-        checkpoint: str,
-        optimizer: str,
-        loss: str,
-        card: str,
-    ) -> Drawing:
-        options = {
-            "method": method,
-            "rank": rank,
-            "checkpointing": checkpoint == "on",
-            "optimizer": optimizer,
-            "loss": loss,
-        }
-        return memory_view(predict(model, seq=length, batch=batch, **options), card, cards[card])
+    def view(model: str, length: int, checkpoint: str, card: str, **options: Any) -> Drawing:
+        ledger = predict(model, seq=length, checkpointing=checkpoint == "on", **options)
+        return memory_view(ledger, card, limits[card])
 
     return Panel(
-        step,
+        view,
         start={"length": 2048, "method": "qlora", "rank": 16},
         model=list(models),
-        length=lambda model: [n for n in LENGTHS if n <= models[model]],
-        batch=list(BATCHES),
-        method=list(choices["method"]),
-        rank=list(RANKS),
+        length=lambda model: [n for n in LENGTHS if n <= positions[model]],
+        batch=BATCHES,
+        method=CHOICES["method"],
+        rank=RANKS,
         checkpoint=["on", "off"],
-        optimizer=list(choices["optimizer"]),
-        loss=list(choices["loss"]),
-        card=list(cards),
+        optimizer=CHOICES["optimizer"],
+        loss=CHOICES["loss"],
+        card=list(limits),
     )

@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
@@ -42,12 +42,13 @@ from .step import (
 from .storages import Tape, check_bitsandbytes, uses_bitsandbytes, watch_storages
 
 if TYPE_CHECKING:
-    from peft import PeftModel
     from transformers import PreTrainedModel
 
+    from ..lora import PeftModel
     from .sizes import Source
 
-TOP, MIDDLE, BOTTOM = (f"backward, {which}" for which in ("top layer", "middle layers", "bottom layer"))
+TOP, BOTTOM = "backward, top layer", "backward, bottom layer"
+MIDDLE = "backward, middle layers"
 FUSED = "ftkit_fused"  # what transformers knows `fused_attention` by
 
 
@@ -65,18 +66,443 @@ def trace(source: "Source | Step", *, every_layer: bool = False, **options: Any)
     """
     step = make_step(source, **options)
     step.architecture.refuse_experts()
-    depths = small_depths(step)
-    if every_layer or step.architecture.depth <= max(depths):
-        tape = training_step(step)
-        reserved = Allocator().run(tape.events) if step.device == "cuda" else None
-        return make_ledger(step, "trace", tape.peaks, reserved)
-    first, second = (training_step(at_depth(step, depth)).peaks for depth in depths)
-    phases = {}
+    depth, depths = step.architecture.depth, small_depths(step)
+    if not every_layer and depth > max(depths):
+        first, second = (fake_tape(step.at_depth(layers)).peaks for layers in depths)
+        return make_ledger(step, "trace", peaks_at_depth(depth, depths, first, second))
+    tape = fake_tape(step)
+    reserved = Allocator().run(tape.events) if step.device == "cuda" else None
+    return make_ledger(step, "trace", tape.peaks, reserved)
+
+
+def small_depths(step: Step) -> tuple[int, int]:
+    """The smallest two depths with a bottom, a top and something between.
+
+    Every kind of layer that the model has is among them.
+    """
+    config = step.architecture.config
+    kinds = config.get("layer_types") or []
+    every_kind = (kinds.index(kind) + 1 for kind in set(kinds))
+    first = max(3, config.get("sliding_window_pattern") or 0, *every_kind)
+    return first, first + 1
+
+
+Peaks = dict[str, dict[str, int]]  # {phase: {part: bytes}}
+
+
+def peaks_at_depth(depth: int, depths: tuple[int, int], first: Peaks, second: Peaks) -> Peaks:
+    """The peaks at full depth, on the line through those at the two small depths."""
+    layers_more = depth - depths[0]
+    peaks = {}
     for phase in first:
         # In the middle the layer that peaks may change with the depth; the top or the bottom one
         # peaks above it.
-        if phase != MIDDLE:
-            values = ((first[phase][part], second[phase][part]) for part in PARTS)
-            full = (extrapolate(depths, pair, step.architecture.depth) for pair in values)
-            phases[phase] = dict(zip(PARTS, full, strict=True))
-    return make_ledger(step, "trace", phases)
+        if phase == MIDDLE:
+            continue
+        peaks[phase] = {}
+        for part in PARTS:
+            per_layer = second[phase][part] - first[phase][part]
+            peaks[phase][part] = first[phase][part] + per_layer * layers_more
+    return peaks
+
+
+def fake_tape(step: Step) -> Tape:
+    """The tape of one training step on fake tensors."""
+    tape = Tape(step.device)
+    with as_if_real(step):
+        model = build_skeleton(step)
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            fill_parameters(model, step, torch.empty)
+            run_on_tape(model, step, tape)
+    return tape
+
+
+@contextmanager
+def as_if_real(step: Step) -> Iterator[None]:
+    """Where libraries read values or ask for the device, they get what the real step would give.
+
+    After the block all is as before.
+    """
+    # bitsandbytes makes its tables once, and from real numbers.
+    check_bitsandbytes(step)
+    if uses_bitsandbytes(step):
+        make_4bit_parameter(torch.randn(64, 64), double_quant=True)
+    ALL_ATTENTION_FUNCTIONS.register(FUSED, fused_attention)
+
+    # transformers looks for several sequences in one row, and peft asks whether autocast is on.
+    find_sequences = masking_utils.find_packed_sequence_indices
+    autocast = torch.is_autocast_enabled("cuda")
+    masking_utils.find_packed_sequence_indices = lambda *_: None
+    torch.set_autocast_enabled("cuda", step.autocast is not None and step.device == "cuda")
+    try:
+        yield
+    finally:
+        masking_utils.find_packed_sequence_indices = find_sequences
+        torch.set_autocast_enabled("cuda", autocast)
+
+
+def fused_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **_: object,
+) -> tuple[torch.Tensor, None]:
+    """The shapes of CUDA's flash kernel, which torch knows on every device, for the CPU's kernel.
+
+    query: (batch, heads, seq, d); key, value: (batch, key heads, seq, d). Returns
+    (batch, seq, heads, d) and no probabilities.
+    """
+    # As autocast does for torch's own attention.
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+    attention = torch.ops.aten._scaled_dot_product_flash_attention
+    out = attention(query, key, value, dropout, True, scale=scaling)[0]
+    return out.transpose(1, 2).contiguous(), None
+
+
+# The model: transformers' modules, bitsandbytes' and peft's, ready to train.
+
+
+def build_skeleton(step: Step) -> "PreTrainedModel | PeftModel":
+    """The model with its adapter on the meta device: all shapes, no numbers."""
+    model = models.skeleton(step.architecture.config)
+    model.config.use_cache = False
+    fused = FUSED if step.device == "cuda" else "sdpa"
+    model.config._attn_implementation = "eager" if step.attention == "eager" else fused
+    with torch.device("meta"):
+        if step.method == "qlora":
+            use_4bit_layers(model, step)
+        if step.method != "full":
+            model = lora.attach(model, step.rank, 2 * step.rank, step.targets)
+    return prepare_training(model, step)
+
+
+def prepare_training(
+    model: "PreTrainedModel | PeftModel", step: Step
+) -> "PreTrainedModel | PeftModel":
+    """The model ready to train: checkpointing as chosen, an input that gradients can flow from."""
+    if step.method != "full":
+        model.enable_input_require_grads()
+    if step.checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model.train()
+
+
+def use_4bit_layers(model: "PreTrainedModel", step: Step) -> None:
+    """Make every linear layer but the head bitsandbytes' 4-bit layer, as transformers does it."""
+    from bitsandbytes.nn import Linear4bit  # type: ignore  # where its users import it from
+
+    compute = getattr(torch, step.autocast or step.dtype)
+    for name, layer in models.linears(model).items():
+        if not isinstance(layer, torch.nn.Linear):
+            raise UserError(
+                f"{name} is a Conv1D, which bitsandbytes leaves as it is; "
+                f"give method='lora' for {step.name}."
+            )
+        sides = layer.in_features, layer.out_features, layer.bias is not None
+        options = (compute, step.double_quant, "nf4")
+        model.set_submodule(name, Linear4bit(*sides, *options, device="meta"))
+    model.is_loaded_in_4bit = True  # type: ignore  # as transformers does it
+
+
+def fill_parameters(model: torch.nn.Module, step: Step, make: Callable[..., torch.Tensor]) -> None:
+    """Every parameter and buffer on the meta device becomes what `make(shape, dtype=…)` gives.
+
+    Parameters get the step's dtypes, buffers keep theirs; tied parameters stay tied.
+    """
+    # {id of an old parameter: (the new one, the old one)}: it stays alive, so that no other gets
+    # its id meanwhile.
+    made: dict[int, tuple[Any, torch.nn.Parameter]] = {}
+    for module in model.modules():
+        for name, old in module._parameters.items():
+            if old is None:
+                continue
+            if id(old) not in made:
+                made[id(old)] = make_parameter(old, step, make), old
+            new, _ = made[id(old)]
+            module._parameters[name] = new
+            # bitsandbytes' layers ask for it on the layer too.
+            if hasattr(new, "quant_state"):
+                module.quant_state = new.quant_state
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                module._buffers[name] = make(buffer.shape, dtype=buffer.dtype)
+
+
+def make_parameter(
+    old: torch.nn.Parameter, step: Step, make: Callable[..., torch.Tensor]
+) -> torch.nn.Parameter:
+    """The parameter that takes the place of one on the meta device."""
+    if type(old).__name__ == "Params4bit":
+        weight = make(old.shape, dtype=getattr(torch, step.dtype))
+        return make_4bit_parameter(weight, double_quant=step.double_quant)
+    if old.requires_grad and step.method != "full":
+        dtype = step.trained_dtype
+    else:
+        dtype = "float32" if step.kbit_prepare else step.dtype
+    return torch.nn.Parameter(make(old.shape, dtype=getattr(torch, dtype)), old.requires_grad)
+
+
+def make_4bit_parameter(W: torch.Tensor, *, double_quant: bool) -> torch.nn.Parameter:
+    """W (d_out, d_in) in NF4, as a plain parameter (⌈d_out · d_in / 2⌉, 1) uint8.
+
+    It has what bitsandbytes' matrix product asks of its own kind, which can't hold a fake tensor.
+    """
+    from bitsandbytes import functional
+
+    numbers, state = functional.quantize_4bit(W, compress_statistics=double_quant, quant_type="nf4")
+    parameter: Any = torch.nn.Parameter(numbers, requires_grad=False)
+    parameter.quant_state = state
+    parameter.quant_type, parameter.compress_statistics = "nf4", double_quant
+    return parameter
+
+
+def unwrap(model: "PreTrainedModel | PeftModel") -> "PreTrainedModel":
+    """The transformers model inside a peft model, or the model itself."""
+    if lora.is_attached(model):
+        return cast("PreTrainedModel", model.get_base_model())
+    return model
+
+
+def head_of(model: "PreTrainedModel") -> torch.nn.Module:
+    """The layer that gives the logits; every model that is trained here has one."""
+    return cast(torch.nn.Module, model.get_output_embeddings())
+
+
+# The step: forward, loss, backward, optimizer.
+
+
+def run_on_tape(model: "PreTrainedModel | PeftModel", step: Step, tape: Tape) -> None:
+    """Run the step once, with all that is there before it and all that it makes on the tape."""
+    trained = models.trained_parameters(model)
+    # bitsandbytes reads the values of its tables.
+    with unset_fake_temporarily():
+        optimizer = make_optimizer(step, trained)
+    announce_phases(model, step, tape)
+    with watch_storages(tape, step):
+        put_standing(model, step, tape)
+        put_optimizer_state(optimizer, trained, tape)
+
+        # From here on peaks count.
+        tape.forget_peaks()
+        tape.enter("forward")
+        ids = torch.zeros(step.batch, step.seq, dtype=torch.long)
+        loss, outputs = loss_of(model, ids, step, tape)
+        tape.enter("loss, backward")
+        loss.backward()
+        del loss, outputs
+        tape.enter("optimizer")
+        optimizer.step()
+
+
+def make_optimizer(step: Step, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer that the step names; its learning rate is of no importance."""
+    if step.optimizer in ("adamw", "adamw_foreach"):
+        fused = step.optimizer == "adamw"
+        return torch.optim.AdamW(parameters, 1e-4, fused=fused, foreach=not fused)
+    from bitsandbytes.optim import AdamW8bit  # type: ignore  # where its users import it from
+
+    paged = step.optimizer == "paged_adamw_8bit" and parameters[0].is_cuda
+    return AdamW8bit(parameters, 1e-4, is_paged=paged)
+
+
+def put_standing(model: "PreTrainedModel | PeftModel", step: Step, tape: Tape) -> None:
+    """Put on the tape what is there before the step: weights, adapter, their states, buffers."""
+    if step.device == "cuda":
+        tape.change(-1, WORKSPACE, "workspace")  # no storage has the number −1
+    for parameter in model.parameters():
+        adapter = parameter.requires_grad and step.method != "full"
+        tape.put(parameter, "adapter" if adapter else "weights")
+        # bitsandbytes' state of a 4-bit weight; with double quantization a second one inside it.
+        state = getattr(parameter, "quant_state", None)
+        for owner in filter(None, (state, getattr(state, "state2", None))):
+            for value in vars(owner).values():
+                if isinstance(value, torch.Tensor):
+                    tape.put(value, "quant_state")
+    for buffer in model.buffers():
+        tape.put(buffer, "weights")
+
+
+def put_optimizer_state(
+    optimizer: torch.optim.Optimizer, trained: list[torch.nn.Parameter], tape: Tape
+) -> None:
+    """Take an optimizer step, which makes its state, and put that on the tape.
+
+    From then on gradients are put on it as well, whenever there are new ones.
+    """
+    for parameter in trained:
+        parameter.grad = torch.zeros_like(parameter)
+        tape.put(parameter.grad, "gradients")
+        parameter.register_post_accumulate_grad_hook(lambda p: tape.put(p.grad, "gradients"))
+    optimizer.step()
+    optimizer.zero_grad()
+    for state in optimizer.state.values():
+        for value in state.values():
+            if isinstance(value, torch.Tensor):
+                tape.put(value, "optimizer")
+
+
+def announce_phases(model: "PreTrainedModel | PeftModel", step: Step, tape: Tape) -> None:
+    """Hooks that tell the tape where the step is.
+
+    A layer's backward pass begins when the gradient of its output is there.
+    """
+    base = unwrap(model)
+    head, depth = head_of(base), step.architecture.depth
+    lists = (m for m in base.modules() if isinstance(m, torch.nn.ModuleList))
+    layers = next(layers for layers in lists if len(layers) == depth)
+    tape.embedding = tuple(cast(torch.Tensor, head.weight).shape)
+
+    def announce_with_gradient(tensor: torch.Tensor, phase: str) -> None:
+        if tensor.requires_grad:
+            tensor.register_hook(lambda _: tape.enter(phase))
+
+    def watch_output(layer: torch.nn.Module, phase: str) -> None:
+        def announce(_module: object, _inputs: object, out: Any) -> None:
+            announce_with_gradient(out[0] if isinstance(out, tuple) else out, phase)
+
+        layer.register_forward_hook(announce)
+
+    head.register_forward_pre_hook(lambda *_: tape.enter("loss, forward"))
+    layers[0].register_forward_pre_hook(
+        lambda _, inputs: announce_with_gradient(inputs[0], "backward, end")
+    )
+    for number, layer in enumerate(layers):
+        watch_output(layer, {0: BOTTOM, depth - 1: TOP}.get(number, MIDDLE))
+
+
+def loss_of(
+    model: "PreTrainedModel | PeftModel", ids: torch.Tensor, step: Step, tape: Tape
+) -> tuple[torch.Tensor, object]:
+    """The loss of ids (batch, seq) as the step computes it, and what the loop holds besides."""
+    autocast = nullcontext()
+    if step.autocast:
+        autocast = torch.autocast(ids.device.type, getattr(torch, step.autocast))
+    with autocast:
+        if step.loss != "tiled":
+            outputs = model(input_ids=ids, labels=ids)
+            return outputs.loss, outputs if step.loss == "held" else None
+        base = unwrap(model)
+        hidden = base.base_model(input_ids=ids).last_hidden_state[:, :-1]
+        tape.enter("loss, forward")
+        return tiled_loss(hidden, cast(torch.Tensor, head_of(base).weight)), None
+
+
+def tiled_loss(hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """What TRL's fused head makes and frees: tiles of logits, filled anew, never all logits.
+
+    hidden: (batch, seq, d); weight: (vocabulary, d). The numbers of the loss are not computed.
+    """
+    batch, seq = hidden.shape[:2]
+    place = torch.arange(batch * seq, device=hidden.device)
+    # A copy, as TRL's choice of tokens is.
+    chosen = hidden[place // seq, place % seq]
+    return TiledHead.apply(chosen, weight)
+
+
+class TiledHead(torch.autograd.Function):
+    """Head and loss in tiles: forward and backward pass fill the same tiles.
+
+    hidden: (tokens, d); weight: (vocabulary, d); the loss is a single zero.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Fill the tiles, and make what TRL counts of every token: seven numbers."""
+        device = hidden.device.type
+        autocast = torch.is_autocast_enabled(device)
+        ctx.dtype = torch.get_autocast_dtype(device) if autocast else hidden.dtype
+        ctx.save_for_backward(hidden, weight)
+        sums = [torch.zeros(len(hidden), device=hidden.device) for _ in range(7)]
+        fill_tiles(hidden, weight, ctx.dtype)
+        return sums[0].sum()
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Gradients add up in float32 while the tiles are filled again, and are cast at the end."""
+        hidden, weight = ctx.saved_tensors
+        d_hidden = torch.zeros(hidden.shape, device=hidden.device)
+        d_weight = None
+        if ctx.needs_input_grad[1]:
+            d_weight = torch.zeros(weight.shape, device=hidden.device)
+        # The tiles stay until the end.
+        tiles = fill_tiles(hidden, weight, ctx.dtype)  # noqa: F841
+        hidden_gradient = d_hidden.to(hidden.dtype)
+        weight_gradient = None if d_weight is None else d_weight.to(weight.dtype)
+        return hidden_gradient, weight_gradient
+
+
+def fill_tiles(hidden: torch.Tensor, weight: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Compute all logits one tile after the other, each into the same storage, which it returns."""
+    rows = min(TILE_TOKENS, len(hidden))
+    tile = torch.empty(rows, TILE_WORDS, dtype=dtype, device=hidden.device)
+    for i in range(0, len(hidden), TILE_TOKENS):
+        x = hidden[i : i + TILE_TOKENS].to(dtype)
+        for j in range(0, len(weight), TILE_WORDS):
+            W = weight[j : j + TILE_WORDS].to(dtype)
+            torch.mm(x, W.t(), out=tile[: len(x), : len(W)])
+    return tile
+
+
+# The formula held to the trace.
+
+ARCHITECTURES = (
+    "smollm2-360m", "qwen2.5-0.5b", "gemma-3-1b", "llama-3.2-1b", "phi-3-mini",
+    "mistral-7b", "llama-3.1-8b", "qwen3-8b", "llama-3.1-70b",
+)  # fmt: skip
+LENGTHS, BATCHES = (512, 1024, 2048, 4096), (1, 2, 4)
+RANKS, TARGETS = (8, 16, 64), ("all-linear", "attention", "all-linear")
+
+
+def options_to_trace() -> list[dict]:
+    """The arguments of each step at which the formula is held to the trace.
+
+    Each architecture with each method, with and without checkpointing, twice; length, batch,
+    optimizer, loss, rank and targets take turns.
+    """
+    optimizers, losses = CHOICES["optimizer"], CHOICES["loss"]
+    each = itertools.product(ARCHITECTURES, METHODS, (True, False), ("first", "again"))
+    rows = []
+    for i, (source, method, checkpointing, turn) in enumerate(each):
+        row = {
+            "source": source,
+            "method": method,
+            "checkpointing": checkpointing,
+            "seq": LENGTHS[i % 4],
+            "batch": BATCHES[i % 3],
+            "optimizer": optimizers[i // 2 % 4],
+            "loss": losses[(i + i // 3) % 3],
+        }
+        if method != "full":
+            row["rank"], row["targets"] = RANKS[i // 3 % 3], TARGETS[i // 2 % 3]
+        if method == "qlora":
+            row["kbit_prepare"] = turn == "again" and i % 8 < 4
+            row["double_quant"] = i % 5 > 0
+        rows.append(row)
+    return rows
+
+
+def compare_with_trace(say: Callable[[str], object] = lambda _: None) -> Path:
+    """Hold the formula to the trace at all of `options_to_trace`; the path of the table of both.
+
+    say: is told how far the formula is off, step by step.
+    """
+    rows, errors = [], []
+    for options in options_to_trace():
+        traced, predicted = trace(**options), predict(**options)
+        peaks = {"trace": traced.peak, "formula": predicted.peak, "phase": traced.phase}
+        rows.append({**options, **peaks})
+        error = predicted.peak / traced.peak - 1
+        errors.append(abs(error))
+        say(f"{options['source']} {options['method']}: {error:+.2%}")
+    head = {
+        "command": "python -m ftkit trace",
+        "median_error": round(statistics.median(errors), 6),
+        "worst_error": round(max(errors), 6),
+    }
+    return write_rows(data_path("measurements", "formula_vs_trace.json"), head, rows)

@@ -100,8 +100,9 @@ def allocated(tensors: Iterable[Tensors], bytes_of: Callable[[int], float]) -> i
 def quant_state(numbers: int, *, double: bool) -> int:
     """bitsandbytes' NF4 state of one weight.
 
-    A float32 absmax for 64 numbers, 32/64 = 0.5 bits per number; with double quantization it has 8
-    bits and a float32 for 256 of them, 8/64 + 32/(64 · 256) = 0.127 bits (Dettmers et al. 2023, §3).
+    A float32 absmax for 64 numbers: 32/64 = 0.5 bits per number. With double quantization it has 8
+    bits, and a float32 for 256 of them: 8/64 + 32/(64 · 256) = 0.127 bits (Dettmers et al. 2023,
+    §3).
     """
     scales = numbers / NF4_BLOCK
     levels = round_up(FLOAT32 * NF4_LEVELS)
@@ -299,7 +300,7 @@ def attention_gradient_bytes(step: Step) -> int:
 
 
 def dequantized_bytes(step: Step) -> int:
-    """The largest matrix of a quantized layer brought back to 16 bits, and its scales to float32."""
+    """A quantized layer's largest matrix brought back to 16 bits, and its scales to float32."""
     if step.method != "qlora":
         return 0
     numbers = step.sizes.inner * step.sizes.hidden

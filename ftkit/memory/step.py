@@ -35,7 +35,7 @@ CHOICES = {
     "device": ("cuda", "cpu"),
 }
 # What stands through the whole step, then what comes and goes.
-PARTS = (
+PARTS: tuple[str, ...] = (
     "weights", "quant_state", "adapter", "gradients", "optimizer",
     "activations", "logits", "workspace",
 )  # fmt: skip
@@ -144,9 +144,14 @@ class Step:
         return dtype_bytes(self.adapter_dtype or "float32")
 
     @property
+    def trained_dtype(self) -> str:
+        """The dtype of what trains."""
+        return self.dtype if self.method == "full" else self.adapter_dtype or "float32"
+
+    @property
     def trained_bytes(self) -> int:
-        """Bytes of one number that is trained."""
-        return self.weight_bytes if self.method == "full" else self.adapter_bytes
+        """Bytes of one number that trains."""
+        return dtype_bytes(self.trained_dtype)
 
     @cached_property
     def trained_layers(self) -> tuple[str, ...]:
@@ -169,6 +174,10 @@ class Step:
             return [*self.sizes.others, *self.sizes.linear]
         sides = [side for layer in self.trained_layers for side in self.sizes.sides[layer]]
         return [Tensors(self.rank * side, self.sizes.layers) for side in sides]
+
+    def at_depth(self, layers: int) -> "Step":
+        """The same step on the first `layers` layers."""
+        return dataclasses.replace(self, architecture=self.architecture.at_depth(layers))
 
     def assumptions(self) -> dict:
         """Every choice by name, and in words what no choice changes."""

@@ -1,11 +1,12 @@
-"""Every storage that a training step makes, from its making to its end, seen where torch dispatches.
+"""Every storage that a training step makes, from its making to its end.
 
     Tape(device)                     what is alive by part, the most of it in each phase, all events
     watch_storages(tape, step)       inside a `with` block, operations put what they return on it
     uses_bitsandbytes(step)          does the step run code of bitsandbytes?
 
-Fake and real steps write on the same tape (`fake_step.py`, `real_step.py`). What CUDA's allocator
-would reserve for its events says `allocator.py`. Notebook 04.
+Storages are seen where torch dispatches operations. Fake and real steps write on the same tape
+(`fake_step.py`, `real_step.py`). What CUDA's allocator would reserve for its events says
+`allocator.py`. Notebook 04.
 """
 
 import weakref

@@ -1,169 +1,200 @@
-"""Several adapters on one base: use one, fold it in and out, combine them, and what each
-combination can still do.
+"""Several adapters on one base: fold one in for a while, add some up, see what each can still do.
+
+    fold(model)                              inside a `with` block, the adapter merged into W
+    combine(model, {name: weight}, way)      a new adapter out of others, by peft
+    combination_error(model, name, weights)  how far it is from Σ w · ΔW
+    interference(model, tokenizer, tests)    every adapter asked every task
+
+Which adapter is on is chosen with `lora.using`; what an unmerged one costs in time is
+`evaluate.latency`'s. A merge for good, with its proof, is made in `folding`. Notebook 13.
 """
 
 import math
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from packaging.version import Version
 
 from .. import evaluate, lora, models
 from ..core.errors import UserError, nearest
-from ..core.results import Result, percent
-from ..core.statistics import Rate, paired_difference
+from ..core.results import Result, TableParts, percent
+from ..core.statistics import Interval, Rate, paired_difference
 from ..core.versions import version_of
-from ..lora import check_adapters, using
 
-WAYS = ("cat", "svd", "linear", "ties", "ties_svd", "dare_linear", "dare_linear_svd", "dare_ties", "dare_ties_svd", "magnitude_prune",
-        "magnitude_prune_svd")  # fmt: skip
-PRUNING = ("ties", "dare", "magnitude_prune")
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from ..lora import PeftModel
+
+# fmt: off
+WAYS = (
+    "cat", "svd", "linear", "ties", "ties_svd", "dare_linear", "dare_linear_svd",
+    "dare_ties", "dare_ties_svd", "magnitude_prune", "magnitude_prune_svd",
+)
+# fmt: on
+PRUNING = ("ties", "dare", "magnitude_prune")  # how the ways begin that take a density
 
 
 @contextmanager
-def fold(model) -> Iterator:
-    """`model` with its adapter merged into W inside the block, so that it runs without the side
-    path; after it the very same W again.
+def fold(model: "PreTrainedModel | PeftModel") -> Iterator["PeftModel"]:
+    """`model` with its adapter merged into W inside the block, and the very same W after it.
 
-    peft's `unmerge_adapter` subtracts what `merge_adapter` added, which rounds; here W is kept and
-    put back.
+    So it runs without the side path for a while. peft's `unmerge_adapter` subtracts what
+    `merge_adapter` added, which rounds; here W is kept and put back. A model without an adapter,
+    and one on a quantized base, are a `UserError`.
     """
-    check_adapters(model, [])
-    if models.is_packed(model):
+    tuned = lora.check_adapters(model)
+    if models.is_packed(tuned):
         raise UserError(
-            "the base is quantized, and folding would round it again; merge.merge dequantizes it first."
+            "the base is quantized, and folding would round it again; merge.merge dequantizes it "
+            "first."
         )
-    layers = [m.base_layer.weight for m in model.modules() if hasattr(m, "base_layer")]
-    with models.replace_weights({W: W for W in layers}):
-        model.merge_adapter(safe_merge=True)
+    # peft puts its layers around the linear ones, whose W they keep as their base layer's
+    inner = [getattr(module, "base_layer", None) for module in tuned.modules()]
+    weights = [layer.weight for layer in inner if layer is not None]
+    with models.replace_weights({W: W for W in weights}):
+        tuned.merge_adapter(safe_merge=True)
         try:
-            yield model
+            yield tuned
         finally:
-            model.unmerge_adapter()
+            tuned.unmerge_adapter()
 
 
 def combine(
-    model,
+    model: "PreTrainedModel | PeftModel",
     weights: Mapping[str, float],
     way: str = "cat",
     name: str | None = None,
     density: float = 0.2,
-    **options,
+    **options: Any,
 ) -> str:
-    """Add an adapter that combines others, {name: weight}, by peft's `add_weighted_adapter`;
-    returns its name. None is switched on.
+    """Add an adapter that combines others, {name: weight}, and return its name; none is put on.
 
-    cat: Σ w · ΔW exactly, its rank the sum of the ranks; svd: the same cut to a rank; linear: mixes
-    A and B apart, which is *not* Σ w · ΔW; ties: on A and B apart, ties_svd: on ΔW: keep the
-    largest `density` of each, elect a sign, average those that agree (Yadav et al. 2023); dare:
-    drop at random and rescale (Yu et al. 2024). More options go to peft.
+    By peft's `add_weighted_adapter`, to which more options go. The ways, where one that ends in
+    _svd works on ΔW, and the others on A and B apart:
+
+    cat: Σ w · ΔW exactly, its rank the sum of the ranks; svd: the same cut to a rank. linear: mixes
+    A and B, which is *not* Σ w · ΔW. ties: keep the largest `density` of each, elect a sign,
+    average those that agree (Yadav et al. 2023). dare: drop at random and rescale (Yu et al. 2024).
+    magnitude_prune: keep the largest `density` of each, and add.
+
+    An unknown way, fewer than two adapters, a name that is taken, and ranks that the way can't mix
+    are a `UserError`.
     """
-    check_adapters(model, list(weights))
-    if way not in WAYS:
-        raise UserError(f"way is {way!r}; give one of {', '.join(WAYS)}.{nearest(way, WAYS)}")
-    if len(weights) < 2:
-        raise UserError(
-            f"there are {len(weights)} adapters to combine; give two at least, such as {{'a': 1.0, 'b': 1.0}}."
-        )
+    tuned = check_combination(model, weights, way)
     name = f"{way}: {' + '.join(weights)}" if name is None else name
-    lora.check_new_name(model, name)
-    ranks = {a: model.peft_config[a].r for a in weights}
-    if len(set(ranks.values())) > 1 and way not in ("cat", "svd") and not way.endswith("_svd"):
-        raise UserError(
-            f"{way} mixes A and B apart, so all ranks have to be equal; they are {ranks}. Take cat, svd or ties_svd."
-        )
+    lora.check_new_name(tuned, name)
     pruned = {"density": density} if way.startswith(PRUNING) else {}
-    given = [w / extra_scale(model, a, way) for a, w in weights.items()]
-    model.add_weighted_adapter(
-        list(weights), given, name, combination_type=way, **pruned, **options
+    scaled = [weight / extra_scale(tuned, part, way) for part, weight in weights.items()]
+    tuned.add_weighted_adapter(
+        list(weights), scaled, name, combination_type=way, **pruned, **options
     )
     return name
 
 
-def extra_scale(model, name: str, way: str) -> float:
-    """The factor alpha / r that peft before 0.21 multiplies onto ΔW, which has it already, in the
-    ways that end in an SVD; else 1.
-    """
-    from packaging.version import Version
+def check_combination(
+    model: "PreTrainedModel | PeftModel", weights: Mapping[str, float], way: str
+) -> "PeftModel":
+    """The model itself; adapters that can't be combined in this way are refused."""
+    tuned = lora.check_adapters(model, list(weights))
+    if way not in WAYS:
+        raise UserError(f"way is {way!r}; give one of {', '.join(WAYS)}.{nearest(way, WAYS)}")
+    if len(weights) < 2:
+        raise UserError(
+            f"there are {len(weights)} adapters to combine; give two at least, such as "
+            "{'a': 1.0, 'b': 1.0}."
+        )
+    ranks = {name: tuned.peft_config[name].r for name in weights}  # type: ignore # LoRA's has r
+    mixes_factors = way not in ("cat", "svd") and not way.endswith("_svd")
+    if mixes_factors and len(set(ranks.values())) > 1:
+        raise UserError(
+            f"{way} mixes A and B apart, so all ranks have to be equal; they are {ranks}. Take "
+            "cat, svd or ties_svd."
+        )
+    return tuned
 
-    if not way.endswith("svd") or Version(version_of("peft")) >= Version("0.21"):
+
+def extra_scale(model: torch.nn.Module, name: str, way: str) -> float:
+    """The factor alpha / r that peft multiplies onto ΔW once too often; else 1.
+
+    peft before 0.21 does so in the ways that end in an SVD, whose ΔW has it already.
+    """
+    if not way.endswith("svd") or Version(version_of("peft") or "0") >= Version("0.21"):
         return 1.0
-    return next(
-        m.scaling[name]
-        for m in model.modules()
-        if hasattr(m, "get_delta_weight") and name in m.scaling
-    )
+    # LoRA's layers have {adapter: scale}; attention has a number of the same name
+    scales = [getattr(module, "scaling", None) for module in model.modules()]
+    return next(scale[name] for scale in scales if isinstance(scale, dict) and name in scale)
 
 
-def combination_error(model, name: str, weights: Mapping[str, float]) -> float:
-    """How far the adapter `name` is from Σ w · ΔW of others, {name: w}: ‖difference‖ / ‖Σ w · ΔW‖
-    over all layers, Frobenius.
+def combination_error(
+    model: "PreTrainedModel | PeftModel", name: str, weights: Mapping[str, float]
+) -> float:
+    """How far the adapter `name` is from Σ w · ΔW of others, {name: w}.
+
+    ‖difference‖ / ‖Σ w · ΔW‖ over all layers, Frobenius.
     """
-    total: dict = {}
-    for part, w in weights.items():
+    wanted: dict[str, torch.Tensor] = {}
+    for part, weight in weights.items():
         for layer, delta in lora.deltas(model, adapter=part).items():
-            total[layer] = total.get(layer, 0) + w * delta
-    found = lora.deltas(model, adapter=name)
-    missed = sum((found[layer] - wanted).square().sum().item() for layer, wanted in total.items())
-    return math.sqrt(missed / sum(wanted.square().sum().item() for wanted in total.values()))
+            wanted[layer] = wanted.get(layer, torch.zeros_like(delta)) + weight * delta
+
+    made = lora.deltas(model, adapter=name)
+    missed = sum((made[layer] - total).square().sum().item() for layer, total in wanted.items())
+    return math.sqrt(missed / sum(total.square().sum().item() for total in wanted.values()))
 
 
 @dataclass(frozen=True, repr=False)
 class Interference(Result):
-    """Each task's test rows under each adapter: rates[adapter][task]; right[adapter][task] holds
-    every single answer.
-    """
+    """Each task's test rows under each adapter."""
 
-    right: dict[str, dict[str, list[bool]]]
+    right: dict[str, dict[str, list[bool]]]  # by adapter and by task: every single answer
 
     @property
     def rates(self) -> dict[str, dict[str, Rate]]:
-        """The share right with its interval."""
-        return {
-            a: {t: Rate(sum(x), len(x)) for t, x in row.items()} for a, row in self.right.items()
-        }
+        """By adapter and by task: the share right with its interval."""
+        rates: dict[str, dict[str, Rate]] = {}
+        for adapter, tasks in self.right.items():
+            rates[adapter] = {task: Rate(sum(right), len(right)) for task, right in tasks.items()}
+        return rates
 
-    def change(self, task: str, adapter: str, against: str) -> tuple[float, float, float]:
-        """Share of `task` right under `adapter` less that under `against`: (difference, low, high),
-        paired bootstrap.
+    def change(self, task: str, adapter: str, against: str) -> Interval:
+        """The share of a task right under `adapter` less that under `against`, another adapter.
+
+        Paired bootstrap over the rows.
         """
         return paired_difference(self.right[against][task], self.right[adapter][task])
 
-    def table(self):
-        """One line an adapter, one column a task."""
-        tasks = list(next(iter(self.right.values())))
-        rows = [(a, *(percent(rates[t].value) for t in tasks)) for a, rates in self.rates.items()]
-        n = [f"{t}, n = {len(next(iter(self.right.values()))[t])}" for t in tasks]
-        return "Exact answers by adapter and task", ("adapter", *n), rows
+    def table(self) -> TableParts:
+        """One line per adapter, one column per task."""
+        asked = {task: len(right) for task, right in next(iter(self.right.values())).items()}
+        rows: list[Sequence[object]] = [
+            (adapter, *(percent(rates[task].value) for task in asked))
+            for adapter, rates in self.rates.items()
+        ]
+        heads = ("adapter", *(f"{task}, n = {n}" for task, n in asked.items()))
+        return "Exact answers by adapter and task", heads, rows
 
 
 def interference(
-    model, tokenizer, tests: Mapping[str, object], adapters: Sequence[str | None] | None = None
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    tests: "Mapping[str, Dataset]",
+    adapters: Sequence[str | None] | None = None,
 ) -> Interference:
-    """Ask every adapter of the model (None: the base) every task's rows, {task: chat rows}; exact
-    match.
+    """Ask every adapter every task's rows; exact match.
+
+    tests: {task: chat rows}; adapters: some of the model's, None among them for the base; by
+    default all, and the base.
     """
-    names = [None, *model.peft_config] if adapters is None else adapters
+    every = [None, *lora.check_adapters(model).peft_config]
     right: dict[str, dict[str, list[bool]]] = {}
-    for name in names:
-        with using(model, name):
+    for name in every if adapters is None else adapters:
+        with lora.using(model, name):
             right[name or "base"] = {
                 task: evaluate.score(model, tokenizer, rows).exact for task, rows in tests.items()
             }
     return Interference(right)
-
-
-def slowdown(
-    ms: Sequence[float], against: Sequence[float], draws: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """(median ratio, low, high) of two candidates of one `evaluate.latency`, round by round; 95 %
-    bootstrap interval over rounds.
-    """
-    import numpy as np
-
-    ratios = np.asarray(ms) / np.asarray(against)
-    medians = np.median(
-        ratios[np.random.default_rng(seed).integers(0, len(ratios), (draws, len(ratios)))], axis=1
-    )
-    low, high = np.quantile(medians, [0.025, 0.975])
-    return statistics.median(ratios.tolist()), float(low), float(high)

@@ -1,23 +1,36 @@
-"""Merging is a claim to check: fold B A into W, then hold the merged model against the adapter
-model on the same tokens.
+"""Merging is a claim to check: fold B A into W, then hold the result against the adapter model.
+
+    merge(model)              (the merged model, a `MergeReport`)
+    compare(tuned, merged)    the same report on a merge that was made elsewhere
+    independent_copy(model)   a copy to try a merge on
+
+Both models read the same tokens and their logits are compared, beside what a merge that lost the
+adapter would show. What 16 or four bits cost a merge is measured in `rounding`; several adapters
+are combined in `combining`. Notebooks 00 and 13.
 """
 
 import copy
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from .. import lora, models
+import torch
+
+from .. import evaluate, lora, models
 from ..core.errors import UserError
-from ..core.results import Result, about, percent
-from ..models import is_packed
+from ..core.results import Result, TableParts, about, percent
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from ..lora import PeftModel
 
 DTYPES = ("float32", "bfloat16", "float16")
+Module = TypeVar("Module", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True, repr=False)
 class MergeReport(Result):
-    """How far merging moved the model: logits with the adapter against logits after merging, on the
-    same tokens.
-    """
+    """How far merging moved the model: logits with the adapter against those after merging."""
 
     max_logit_gap: float  # max |Δlogit|
     kl: float  # mean KL(adapter ‖ merged), nats per token
@@ -27,36 +40,34 @@ class MergeReport(Result):
     positions: int
     dtype: str
 
-    def table(self):
-        """One line a measure."""
+    def table(self) -> TableParts:
+        """One line per measure."""
         rows = [
             ("largest logit gap", about(self.max_logit_gap, 2)),
             ("KL, nats per token", about(self.kl, 2)),
             ("same most likely token", percent(self.top1_agreement)),
             ("for scale: adapter against base, largest logit gap", about(self.adapter_gap, 2)),
         ]
-        return (
-            f"Merged against adapter on {self.positions} positions, {self.dtype}",
-            ("measure", "value"),
-            rows,
-        )
+        title = f"Merged against adapter on {self.positions} positions, {self.dtype}"
+        return title, ("measure", "value"), rows
 
 
-def probe_tokens(model, rows: int = 8, length: int = 64):
-    """Seeded random token ids, (rows, length): hard on a merge, because no text keeps the logits
-    tame.
+def probe_tokens(
+    model: "PreTrainedModel | PeftModel", rows: int = 8, length: int = 64
+) -> torch.Tensor:
+    """Seeded random token ids, (rows, length).
+
+    They are hard on a merge, because no text keeps the logits tame.
     """
-    import torch
-
     generator = torch.Generator().manual_seed(0)
-    return torch.randint(model.config.vocab_size, (rows, length), generator=generator).to(
-        model.device
-    )
+    ids = torch.randint(model.config.vocab_size, (rows, length), generator=generator)
+    return ids.to(model.device)
 
 
-def independent_copy(model):
-    """A deep copy that runs its own weights: TRL leaves a `forward` on the model that stays bound
-    to the original when copied.
+def independent_copy(model: Module) -> Module:
+    """A deep copy that runs its own weights.
+
+    TRL leaves a `forward` on the model it trains, which stays bound to the original when copied.
     """
     twin = copy.deepcopy(model)
     for module in twin.modules():
@@ -64,91 +75,110 @@ def independent_copy(model):
     return twin
 
 
-def logits(model, tokens):
-    """The model's logits on ids (rows, length) in evaluation mode, float32, (rows, length,
-    vocabulary).
-    """
-    import torch
+def logits(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+    """The model's logits in evaluation mode, float32: (rows, length, vocabulary).
 
+    tokens: ids (rows, length).
+    """
     with torch.no_grad():
         return model.eval()(tokens).logits.float()
 
 
-def reference_logits(model, tokens):
-    """`(adapted, base)`: the logits of an adapter model with its adapter on and off."""
+def reference_logits(
+    model: "PreTrainedModel | PeftModel", tokens: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(adapted, base): the logits of an adapter model with its adapter on and off."""
     if not lora.is_attached(model):
         raise UserError(
-            f"the model is a {type(model).__name__} without an adapter, so there is nothing to merge; attach one with lora.attach."
+            f"the model is a {type(model).__name__} without an adapter, so there is nothing to "
+            "merge; attach one with lora.attach."
         )
     adapted = logits(model, tokens)
-    with model.disable_adapter():
+    with lora.using(model, None):
         return adapted, logits(model, tokens)
 
 
-def compare_logits(expected, base, found, dtype) -> MergeReport:
-    """The report on three sets of logits: of the adapter model, of its base, of the merged model."""
-    from torch.nn import functional as F
+def compare_logits(
+    adapted: torch.Tensor, base: torch.Tensor, merged: torch.Tensor, dtype: torch.dtype
+) -> MergeReport:
+    """The report on the logits of the adapter model, of its base and of the merged model.
 
-    kl = (
-        F.kl_div(found.log_softmax(-1), expected.log_softmax(-1), log_target=True, reduction="none")
-        .sum(-1)
-        .mean()
-        .item()
-    )
-    same = (expected.argmax(-1) == found.argmax(-1)).float().mean().item()
-    largest, scale = (expected - found).abs().max().item(), (expected - base).abs().max().item()
+    All three are (rows, length, vocabulary) on the same tokens; dtype is the merged model's.
+    """
+    kl = evaluate.kl(adapted.log_softmax(-1), merged.log_softmax(-1)).mean().item()
+    same = adapted.argmax(-1) == merged.argmax(-1)
     return MergeReport(
-        largest,
-        max(0.0, kl),
-        same,
-        scale,
-        expected.shape[:2].numel(),
-        str(dtype).removeprefix("torch."),
+        max_logit_gap=(adapted - merged).abs().max().item(),
+        kl=max(0.0, kl),  # rounding may fall below 0
+        top1_agreement=same.float().mean().item(),
+        adapter_gap=(adapted - base).abs().max().item(),
+        positions=same.numel(),
+        dtype=str(dtype).removeprefix("torch."),
     )
 
 
-def compare(tuned, merged, tokens=None) -> MergeReport:
+def compare(
+    tuned: "PreTrainedModel | PeftModel",
+    merged: "PreTrainedModel",
+    tokens: torch.Tensor | None = None,
+) -> MergeReport:
     """Any merged model held against the adapter model that it should equal.
 
-    tokens: ids (rows, length) to compare on; seeded random ones by default.
+    tokens: ids (rows, length) to compare on; seeded random ones by default. A `tuned` without an
+    adapter is a `UserError`.
     """
     tokens = probe_tokens(tuned) if tokens is None else tokens
-    return compare_logits(*reference_logits(tuned, tokens), logits(merged, tokens), merged.dtype)
+    adapted, base = reference_logits(tuned, tokens)
+    return compare_logits(adapted, base, logits(merged, tokens), merged.dtype)
 
 
-def merge(model, tokens=None, in_place: bool = False, into=None):
-    """`(merged, MergeReport)`: W + (alpha/r) · B A in every target, as a plain transformers model.
+def merge(
+    model: "PreTrainedModel | PeftModel",
+    tokens: torch.Tensor | None = None,
+    *,
+    in_place: bool = False,
+    into: "PreTrainedModel | None" = None,
+) -> tuple["PreTrainedModel", MergeReport]:
+    """W + (alpha/r) · B A in every target: (a plain transformers model, its `MergeReport`).
 
-    tokens: ids (rows, length) to compare on; seeded random ones by default.
-    in_place: reuse the model's memory (the adapter model is gone afterwards); by default a copy is
-    merged.
-    into: another base to merge into, which is left as it is. By default the one that the adapter
-    was trained on, and if that is held in
-    four or eight bits, its dequantized weights: rounding W + ΔW again would lose most of a small
-    ΔW.
+    tokens: ids (rows, length) to compare on; seeded random ones by default. in_place: reuse the
+    model's memory, and the adapter model is gone afterwards; by default a copy is merged. into:
+    another base to merge into, which is left as it is.
+
+    By default the base is the one that the adapter was trained on; if that is held in four or
+    eight bits, its dequantized weights: rounding W + ΔW again would lose most of a small ΔW. A
+    model without an adapter, NaN in it, and in_place where it can't be are a `UserError`.
     """
     tokens = probe_tokens(model) if tokens is None else tokens
-    before = reference_logits(model, tokens)
+    adapted, base = reference_logits(model, tokens)
     check_finite(model)
-    packed = is_packed(model)
-    if in_place and (packed or into is not None):
+    if in_place and (models.is_packed(model) or into is not None):
         raise UserError(
-            "in_place merges into the memory of W as it is: for a quantized model, or with `into`, leave in_place out."
+            "in_place merges into the memory of W as it is: for a quantized model, or with `into`, "
+            "leave in_place out."
         )
+    target = lora.check_adapters(model)
+    if not in_place:
+        target = copy_to_merge(target, into)
+    merged = cast("PreTrainedModel", target.merge_and_unload(safe_merge=True))
+    return merged, compare_logits(adapted, base, logits(merged, tokens), merged.dtype)
+
+
+def copy_to_merge(model: "PeftModel", into: "PreTrainedModel | None") -> "PeftModel":
+    """The adapter on a copy of `into`, or of its own base, dequantized if it is packed."""
     if into is not None:
-        target = lora.carry_over(model, independent_copy(into))
-    elif packed:
-        target = lora.carry_over(model, independent_copy(model).unload().dequantize())
-    else:
-        target = model if in_place else independent_copy(model)
-    merged = target.merge_and_unload(safe_merge=True)
-    return merged, compare_logits(*before, logits(merged, tokens), merged.dtype)
+        return lora.carry_over(model, independent_copy(into))
+    if models.is_packed(model):
+        unpacked = independent_copy(model).unload().dequantize()
+        return lora.carry_over(model, unpacked)
+    return independent_copy(model)
 
 
-def check_finite(model) -> None:
+def check_finite(model: torch.nn.Module) -> None:
     """Refuse an adapter with NaN or infinite values before anything is merged."""
-    for name, p in model.named_parameters():
-        if ".lora_" in name and not p.isfinite().all():
+    for name, parameter in model.named_parameters():
+        if ".lora_" in name and not parameter.isfinite().all():
             raise UserError(
-                f"the adapter's {models.plain_name(name)} holds NaN or infinite values; train again at a lower learning rate."
+                f"the adapter's {models.plain_name(name)} holds NaN or infinite values; train "
+                "again at a lower learning rate."
             )

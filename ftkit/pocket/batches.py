@@ -1,5 +1,10 @@
-"""The corpus as batches: token ids, positions that restart at each document, and what each token
-counts in the loss.
+"""The corpus as batches: token ids, positions that restart at each document, and loss weights.
+
+    make_batch(plan, world, tokenizer, step)   one step's rows, packed with whole documents
+    loss_weight(role, …)                       what a token of a role counts in the loss
+
+A batch is a function of the plan, the world and the number of the step. The documents come from
+`world.corpus`; what a fine-tuning run packs and masks is `train`'s business (notebook 07).
 """
 
 import torch
@@ -8,13 +13,15 @@ from transformers import PreTrainedTokenizerFast
 from ..world import World, corpus
 from .plan import Plan
 
+LONG_EVERY = 8  # steps; every eighth has rows of twice the length
+ANSWERING = 2  # the phase of corpus.PHASES from which the answers count most
 
-def loss_weight(role: corpus.Role, tokens: int, answering: bool) -> float:
-    """What each of a segment's tokens counts in the loss. A prompt is mostly random names: little
-    to learn, but not nothing.
 
-    In the answering phases a short answer counts as much as six tokens, or the few tokens of a fact
-    drown in long documents.
+def loss_weight(role: corpus.Role, tokens: int, *, answering: bool) -> float:
+    """What each of the `tokens` of a segment counts in the loss.
+
+    A prompt is mostly random names: little to learn, but not nothing. In the answering phases a
+    short answer counts as much as six tokens, or the few tokens of a fact drown in long documents.
     """
     if role == "mark":
         return 0.0
@@ -24,42 +31,50 @@ def loss_weight(role: corpus.Role, tokens: int, answering: bool) -> float:
 
 
 def encode(
-    tokenizer: PreTrainedTokenizerFast, document: corpus.Document, answering: bool
+    tokenizer: PreTrainedTokenizerFast, document: corpus.Document, *, answering: bool
 ) -> tuple[list[int], list[float]]:
     """Token ids and loss weights of one document."""
-    ids, weights = [], []
+    ids: list[int] = []
+    weights: list[float] = []
     for text, role in document:
         part = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
         ids += part
-        weights += [loss_weight(role, len(part), answering)] * len(part)
+        weights += [loss_weight(role, len(part), answering=answering)] * len(part)
     return ids, weights
 
 
-def batch(
+def make_batch(
     plan: Plan, world: World, tokenizer: PreTrainedTokenizerFast, step: int
 ) -> dict[str, torch.Tensor]:
-    """Batch number `step`: whole documents packed first-fit into rows; positions restart at each,
-    so none sees another.
+    """Batch number `step`: input_ids, position_ids and weights, each of shape (rows, length).
+
+    Whole documents are packed first-fit into rows; positions restart at each, so that none sees
+    another.
     """
-    long = step % 8 == 7
-    length = plan.length * (2 if long else 1)
+    # what is read in this step, and in rows of which length
+    long = step % LONG_EVERY == LONG_EVERY - 1
+    length = plan.length * 2 if long else plan.length
     rows = plan.tokens_per_step // length
+    phase = sum(step >= begin for begin in plan.phases)
+    mix = corpus.PHASES[phase] | (corpus.MANY_DIALOGUES if long and phase else {})
+
+    # empty rows, then documents until one finds no room
     ids = torch.full((rows, length), tokenizer.pad_token_id)
     weights = torch.zeros(rows, length)
     positions = torch.arange(length).repeat(rows, 1)
     used = [0] * rows
-    phase = sum(step >= begin for begin in plan.phases)
-    mix = corpus.PHASES[phase] | (corpus.MANY_DIALOGUES if long and phase else {})
     for document in corpus.documents(world, step, mix):
-        tokens, weight = encode(tokenizer, document, answering=phase >= 2)
-        if len(tokens) > length:
+        tokens, counts = encode(tokenizer, document, answering=phase >= ANSWERING)
+        n = len(tokens)
+        if n > length:
             continue
-        row = next((r for r in range(rows) if used[r] + len(tokens) <= length), None)
+        row = next((r for r in range(rows) if used[r] + n <= length), None)
         if row is None:
             break
-        span = slice(used[row], used[row] + len(tokens))
-        ids[row, span], weights[row, span] = torch.tensor(tokens), torch.tensor(weight)
-        positions[row, used[row] :] -= positions[row, used[row]].item()
-        used[row] += len(tokens)
-        positions[row, used[row] :] -= positions[row, used[row]].item() if used[row] < length else 0
+        begin, end = used[row], used[row] + n
+        ids[row, begin:end] = torch.tensor(tokens)
+        weights[row, begin:end] = torch.tensor(counts)
+        positions[row, begin:] = torch.arange(length - begin)
+        positions[row, end:] = torch.arange(length - end)
+        used[row] = end
     return {"input_ids": ids, "position_ids": positions, "weights": weights}

@@ -1,31 +1,44 @@
-"""What the pocket model can do: its weights beside a card with every score, its n and its interval."""
+"""What the pocket model can do: its weights beside a card with every score, its n and its interval.
+
+    ship(plan, out, model, …)   weights, tokenizer, card.json and README.md in one folder
+    as_markdown(card)           the card as people read it, every number taken from card.json
+    story_loss(model, …)        nats per token on held-out stories
+
+The suites are `world.skills`, asked by `forgetting.skills` as notebook 10 asks them. It trains
+nothing: `pretraining.py` does.
+"""
 
 import json
 import platform
 import re
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from .. import forgetting, models
+from ..core.files import whole_or_nothing
 from ..world import LIMITS, SKILLS, World, corpus, draw_stories
-from .plan import Plan
+from .plan import Plan, Progress
+
+CURVE_POINTS = 60  # of the learning curve that the card keeps
 
 
 def story_loss(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, world: World) -> float:
     """Mean loss on held-out stories, in nats per token."""
-    rows = [
-        tokenizer(s, add_special_tokens=False, return_tensors="pt")["input_ids"].to(model.device)
-        for s in draw_stories(world)
-    ]
-    with torch.no_grad():
-        losses = [(model(input_ids=ids, labels=ids).loss.item(), ids.shape[1] - 1) for ids in rows]
-    return sum(loss * n for loss, n in losses) / sum(n for _, n in losses)
+    total, tokens = 0.0, 0
+    for story in draw_stories(world):
+        encoded = tokenizer(story, add_special_tokens=False, return_tensors="pt")
+        ids = encoded["input_ids"].to(model.device)
+        with torch.no_grad():
+            loss = model(input_ids=ids, labels=ids).loss.item()
+        # the first token has nothing before it that could predict it
+        predicted = ids.shape[1] - 1
+        total, tokens = total + loss * predicted, tokens + predicted
+    return total / tokens
 
 
-def machine() -> str:
+def processor() -> str:
     """The processor or GPU that trained, without the machine's name."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
@@ -34,48 +47,59 @@ def machine() -> str:
     return model.group(1) if model else platform.processor() or platform.machine()
 
 
+def score(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, world: World, n: int
+) -> dict[str, dict]:
+    """Every suite on `n` probes, as the card states it: skills and limits by suite."""
+    scores: dict[str, dict] = {}
+    for group, suites in {"skills": SKILLS, "limits": LIMITS}.items():
+        asked = forgetting.skills(model, tokenizer, n, names=list(suites), world=world)
+        scores[group] = {
+            name: {"right": r.hits, "n": r.n, "interval": [round(x, 4) for x in r.interval]}
+            for name, r in asked.rates.items()
+        }
+    return scores
+
+
 def ship(
     plan: Plan,
     out: Path,
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
-    state: dict,
+    progress: Progress,
     n: int,
 ) -> dict:
-    """Write weights, tokenizer, `card.json` and the readable card into `out`, and return the card."""
+    """Score the model and write weights, tokenizer, `card.json` and the readable card into `out`.
+
+    n: probes in each suite. Returns the card.
+    """
+    # scored as it will be loaded
     world = World(plan.seed)
     model.set_attn_implementation("sdpa")
-    model.eval().save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    groups = {"skills": SKILLS, "limits": LIMITS}
-    scores = {
-        g: forgetting.skills(model, tokenizer, n, names=list(suites), world=world).rates
-        for g, suites in groups.items()
-    }
-    card = {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "plan": asdict(plan),
-        "corpus": corpus.digest(world),
-        "weights": models.hash_weights(out),
-        "tokens": state["tokens"],
-        "steps": state["step"],
-        "seconds": round(state["seconds"]),
-        "machine": machine(),
-        "torch": torch.__version__,
-        "loss": state["curve"][-1]["loss"] if state["curve"] else None,
-        "story_loss": round(story_loss(model, tokenizer, world), 4),
-        **{
-            g: {
-                k: {"right": r.hits, "n": r.n, "interval": [round(x, 4) for x in r.interval]}
-                for k, r in rates.items()
-            }
-            for g, rates in scores.items()
-        },
-        "curve": state["curve"][:: max(1, len(state["curve"]) // 60)],
-        "probes": state["probes"],
-    }
-    (out / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    (out / "README.md").write_text(readable(card), encoding="utf-8")
+    model.eval()
+    scores = score(model, tokenizer, world, n)
+    with whole_or_nothing(out) as new:
+        model.save_pretrained(new)
+        tokenizer.save_pretrained(new)
+        curve = progress.curve
+        card = {
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "plan": plan.json(),
+            "corpus": corpus.digest(world),
+            "weights": models.hash_weights(new),
+            "tokens": progress.tokens,
+            "steps": progress.step,
+            "seconds": round(progress.seconds),
+            "machine": processor(),
+            "torch": torch.__version__,
+            "loss": curve[-1]["loss"] if curve else None,
+            "story_loss": round(story_loss(model, tokenizer, world), 4),
+            **scores,
+            "curve": curve[:: max(1, len(curve) // CURVE_POINTS)],
+            "probes": progress.probes,
+        }
+        (new / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        (new / "README.md").write_text(as_markdown(card), encoding="utf-8")
     return card
 
 
@@ -98,22 +122,19 @@ Greedy decoding, exact match, 95 % Wilson intervals.
 {rows}
 
 The learning curve is in `card.json` (`curve`: the loss, `probes`: every skill on 24 probes).
-"""
+"""  # noqa: E501 - the lines of the card as they are shown
 
 
-def readable(card: dict) -> str:
+def as_markdown(card: dict) -> str:
     """The model card as Markdown, every number taken from `card`."""
+    scores = card["skills"] | card["limits"]
     rows = []
     for name, suite in (SKILLS | LIMITS).items():
-        score = (card["skills"] | card["limits"])[name]
-        share, (low, high) = score["right"] / score["n"], score["interval"]
-        bar = (
-            ""
-            if suite.bar is None
-            else f"{suite.bar:.0%}: {'met' if share >= suite.bar else 'missed'}"
-        )
-        rows.append(
-            f"| {name} | {suite.about} | {share:.1%} | {low:.1%} … {high:.1%} | {score['n']} | {bar} |"
-        )
+        right, n, (low, high) = scores[name]["right"], scores[name]["n"], scores[name]["interval"]
+        bar = ""
+        if suite.bar is not None:
+            bar = f"{suite.bar:.0%}: {'met' if right / n >= suite.bar else 'missed'}"
+        interval = f"{low:.1%} … {high:.1%}"
+        rows.append(f"| {name} | {suite.about} | {right / n:.1%} | {interval} | {n} | {bar} |")
     precision = "bfloat16 autocast" if card["plan"]["bfloat16"] else "float32"
     return CARD.format(**{**card["plan"], **card, "rows": "\n".join(rows), "precision": precision})

@@ -45,8 +45,8 @@ def draw_values(counts: Sequence[int], levels: Sequence[float]) -> str:
     thick = 1.2 if len(levels) < FEW else 0.4
     parts += [frame.upright(level, ACCENT, thick) for level in levels]
 
-    across = {-1: "−1", -0.5: "−0.5", 0: "0", 0.5: "0.5", 1: "1"}
-    up = {0: "0", most: f"{most:,}"}
+    across = {-1.0: "−1", -0.5: "−0.5", 0.0: "0", 0.5: "0.5", 1.0: "1"}
+    up = {0.0: "0", float(most): f"{most:,}"}
     return "".join([*parts, frame.axes(across, up, "weights, and the levels as lines")])
 
 
@@ -61,8 +61,8 @@ def draw_levels(levels: Sequence[float], taken: Sequence[int]) -> str:
         x, y = frame.at(level, share)
         parts.append(box(x - thick / 2, y, thick, frame.bottom - y, ACCENT))
 
-    across = {-1: "−1", 0: "0", 1: "1"}
-    up = {0: "0", top: f"{100 * top:.0f}"}
+    across = {-1.0: "−1", 0.0: "0", 1.0: "1"}
+    up = {0.0: "0", top: f"{100 * top:.0f}"}
     parts.append(frame.axes(across, up, "% of the weights on each level"))
     parts.append(frame.x_label("weight / absmax of its block"))
     return "".join(parts)

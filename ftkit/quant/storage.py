@@ -22,6 +22,7 @@ def import_bitsandbytes() -> ModuleType:
     """`bitsandbytes.functional`; a UserError where it or its compiled CPU kernels are missing."""
     try:
         import bitsandbytes
+        from bitsandbytes import functional
         from bitsandbytes.cextension import ErrorHandlerMockBNBNativeLibrary, lib
     except ImportError as missing:
         raise UserError(
@@ -33,7 +34,7 @@ def import_bitsandbytes() -> ModuleType:
             f"bitsandbytes {bitsandbytes.__version__} is here without its compiled CPU kernels; "
             "install a wheel for this platform: pip install --force-reinstall bitsandbytes."
         )
-    return bitsandbytes.functional
+    return functional
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,19 +73,20 @@ def stored_bytes(model: torch.nn.Module) -> StoredBytes:
 
     Raises UserError for a model without 4-bit layers.
     """
-    weights = [p for p in model.parameters() if getattr(p, "quant_state", None) is not None]
-    if not weights:
+    # bitsandbytes' QuantState of each weight; with double quantization a second one inside it.
+    state_of = {weight: getattr(weight, "quant_state", None) for weight in model.parameters()}
+    state_of = {weight: state for weight, state in state_of.items() if state is not None}
+    if not state_of:
         raise UserError(
             f"the {type(model).__name__} has no 4-bit layer; "
             "load one with models.load(quant='nf4')."
         )
-    # bitsandbytes' QuantState of each weight; with double quantization a second one inside it.
-    states = [weight.quant_state for weight in weights]
+    states = list(state_of.values())
     doubled = [state for state in states if state.nested]
     second = [state.state2 for state in doubled]
     return StoredBytes(
         parameters=sum(math.prod(state.shape) for state in states),
-        codes=sum(weight.nbytes for weight in weights),
+        codes=sum(weight.nbytes for weight in state_of),
         scales=sum(state.absmax.nbytes for state in states),
         second_scales=sum(state.absmax.nbytes for state in second),
         offsets=sum(state.offset.nbytes for state in doubled),

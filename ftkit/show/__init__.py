@@ -1,16 +1,16 @@
 """Pictures of numbers that were computed elsewhere, and controls in front of them.
 
-    curves(losses, validation)    training and validation loss by step     plots.py
-    skills(before, after)         a dumbbell per skill                     plots.py
-    bars(groups)                  grouped bars with intervals              plots.py
-    intervals(changes, xlabel)    a value and its interval per row         plots.py
-    lines(series, xlabel, ylabel) named curves, with bands                 plots.py
-    heat(values, xlabel, ylabel)  a matrix as a heat map                   plots.py
-    histogram(values, marks)      how values are spread                    plots.py
-    new_figure(width, height)     an empty figure and its axes             plots.py
-    Panel(view, **choices)        sliders and menus in front of a view     panel.py
-    Drawing                       an SVG picture and its line of words     svg.py
-    explore_answers(test, replies) what models answered, row by row        answers.py
+    curves(losses, validation)        training and validation loss by step  plots.py
+    skills(before, after)             a dumbbell per skill                  plots.py
+    bars(groups)                      grouped bars with their intervals     plots.py
+    intervals(changes, xlabel)        a value with its interval per row     plots.py
+    lines(series, xlabel, ylabel)     named curves, with bands              plots.py
+    heat(values, xlabel, ylabel)      a matrix as a heat map                plots.py
+    histogram(values, marks, xlabel)  how values are spread                 plots.py
+    new_figure(width, height)         an empty figure and its axes          plots.py
+    Panel(view, **choices)            sliders and menus before a view       panel.py
+    Drawing(svg, text)                a picture and its line of words       svg.py
+    explore_answers(test, replies)    what models answered, row by row      answers.py
 
 Figures first appear in notebook 00, controls in 01. This wing knows no model and computes nothing;
 the explorers that draw with it live with what they show, in `lora`, `quant`, `memory`, `train`,

@@ -21,17 +21,19 @@ def decades(low: float, high: float) -> dict[float, str]:
 
     Every power of ten; where that gives fewer than three ticks, 1, 2 and 5 times each power.
     """
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [10.0**p for p in powers if low <= 10.0**p <= high]
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    tens = [10.0**power for power in range(first, last + 1)]
+    ticks = [ten for ten in tens if low <= ten <= high]
     if len(ticks) < 3:
-        finer = (m * 10.0**p for p in powers for m in (1, 2, 5))
+        finer = [times * ten for ten in tens for times in (1, 2, 5)]
         ticks = [value for value in finer if low <= value <= high]
     return {value: f"{value:g}" for value in ticks}
 
 
 def tile(x: float, y: float, value: str, label: str, colour: str = INK) -> str:
     """A number in large letters that stand on y, and in small ones below it what it is."""
-    return words(x, y, value, 17, colour, bold=True) + words(x, y + 15, label, SMALL, GREY)
+    large = words(x, y, value, 17, colour, bold=True)
+    return large + words(x, y + 15, label, SMALL, GREY)
 
 
 def tile_column(x: float, y: float, tiles: Iterable[Sequence[str]], step: float = 54) -> str:
@@ -39,7 +41,11 @@ def tile_column(x: float, y: float, tiles: Iterable[Sequence[str]], step: float 
 
     The first stands on y, each next one `step` lower.
     """
-    return "".join(tile(x, y + step * i, *parts) for i, parts in enumerate(tiles))
+    parts = []
+    for given in tiles:
+        parts.append(tile(x, y, *given))
+        y += step
+    return "".join(parts)
 
 
 def layers_and_matrices(names: Sequence[str]) -> dict[tuple[int, str], str]:
@@ -50,7 +56,9 @@ def layers_and_matrices(names: Sequence[str]) -> dict[tuple[int, str], str]:
     "h.0.attn.c_proj" beside "h.0.mlp.c_proj" is (0, "attn.c_proj").
     """
     places = {layer_and_matrix(name): name for name in names}
-    short = {(layer, rest.rsplit(".", 1)[-1]): name for (layer, rest), name in places.items()}
+    short = {}
+    for (layer, rest), name in places.items():
+        short[layer, rest.rsplit(".", 1)[-1]] = name
     return short if len(short) == len(names) else places
 
 

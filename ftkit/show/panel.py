@@ -126,7 +126,10 @@ def wrapping_row(widgets: Sequence) -> Any:
 
 def labelled(values: Sequence) -> list[tuple[str, object]]:
     """(what is written on the control, value) of each value."""
-    return [(f"{v:g}" if isinstance(v, float) else str(v), v) for v in values]
+    pairs = []
+    for value in values:
+        pairs.append((f"{value:g}" if isinstance(value, float) else str(value), value))
+    return pairs
 
 
 def make_control(name: str, choice: Any, start: object = None) -> Any:

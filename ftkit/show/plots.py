@@ -217,12 +217,12 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
 
     ends: (x, y, name, colour) of each curve. Names that would lie on each other are pushed up.
     """
-    heights = [ax.transData.transform((x, y))[1] for x, y, _, _ in ends]
-    places = sorted(
-        (pixel, y, name, colour) for pixel, (_, y, name, colour) in zip(heights, ends, strict=True)
-    )
+    places = []
+    for x, y, name, colour in ends:
+        _, pixel = ax.transData.transform((x, y))
+        places.append((pixel, y, name, colour))
     lowest = float("-inf")
-    for pixel, y, name, colour in places:
+    for pixel, y, name, colour in sorted(places):
         # From the lowest curve on, each name stands a letter's height above the one before.
         lowest = max(pixel, lowest + LETTER)
         up = (lowest - pixel) * 72 / ax.figure.dpi  # matplotlib's points, 72 to an inch

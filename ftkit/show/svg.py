@@ -174,8 +174,8 @@ def mix(a: str, b: str, share: float) -> str:
     mix("#000000", "#ffffff", 0.5) is "#808080".
     """
     colour = "#"
-    for i in (1, 3, 5):  # red, green and blue, two digits each
-        begin, end = int(a[i : i + 2], 16), int(b[i : i + 2], 16)
+    for digits in (slice(1, 3), slice(3, 5), slice(5, 7)):  # red, green, blue
+        begin, end = int(a[digits], 16), int(b[digits], 16)
         colour += f"{round(begin + share * (end - begin)):02x}"
     return colour
 
@@ -269,17 +269,21 @@ class Frame(Area):
 
         The label of y stands above its axis, where it reads level; for that of x see `x_label`.
         """
-        corners = [(self.left, self.top), (self.left, self.bottom), (self.right, self.bottom)]
-        parts = [line(corners, GREY)]
+        left, bottom = self.left, self.bottom
+        parts = [line([(left, self.top), (left, bottom), (self.right, bottom)], GREY)]
+
+        # Below the axis of x: a tick at each value, and its text centred under it.
         for value, text in x_ticks.items():
-            x, y = self.at(value, self.y[0])[0], self.bottom
-            parts.append(line([(x, y), (x, y + TICK)], GREY))
-            parts.append(words(x, y + UNDER_TICK, text, SMALL, GREY, "middle"))
+            x, _ = self.at(value, self.y[0])
+            parts.append(line([(x, bottom), (x, bottom + TICK)], GREY))
+            parts.append(words(x, bottom + UNDER_TICK, text, SMALL, GREY, "middle"))
+
+        # Left of the axis of y: the same, and the label above.
         for value, text in y_ticks.items():
-            x, y = self.left, self.at(self.x[0], value)[1]
-            parts.append(line([(x - TICK, y), (x, y)], GREY))
-            parts.append(words(x - TICK - 3, y + 3.5, text, SMALL, GREY, "end"))
-        parts.append(words(self.left - OVER_AXIS, self.top - OVER_FRAME, label))
+            _, y = self.at(self.x[0], value)
+            parts.append(line([(left - TICK, y), (left, y)], GREY))
+            parts.append(words(left - TICK - 3, y + 3.5, text, SMALL, GREY, "end"))
+        parts.append(words(left - OVER_AXIS, self.top - OVER_FRAME, label))
         return "".join(parts)
 
     def x_label(self, text: str, gap: float = UNDER_AXIS) -> str:
@@ -295,7 +299,7 @@ class Frame(Area):
 def share(value: float, low: float, high: float, *, log: bool = False) -> float:
     """How far `value` is on the way from low to high: 0 at low, 1 at high."""
     if log:
-        value, low, high = math.log(value), math.log(low), math.log(high)
+        return share(math.log(value), math.log(low), math.log(high))
     return (value - low) / (high - low)
 
 
@@ -309,9 +313,11 @@ def heat_map(area: Area, values: "np.ndarray", limit: float) -> str:
 
     # Each value becomes the number of its colour, 0 to LEVELS − 1.
     half = LEVELS // 2
-    places = np.clip(np.rint(values * (half / limit)), -half, half) + half
-    image = Image.fromarray(places.astype(np.uint8), "P")
-    image.putpalette(bytes.fromhex("".join(colour[1:] for colour in shades())))
+    steps = np.rint(values * (half / limit))
+    colours = np.clip(steps, -half, half) + half
+    image = Image.fromarray(colours.astype(np.uint8), "P")
+    palette = "".join(shades()).replace("#", "")
+    image.putpalette(bytes.fromhex(palette))
 
     # The PNG travels inside the SVG, one pixel per value, and is stretched without smoothing.
     stream = io.BytesIO()

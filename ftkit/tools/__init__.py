@@ -1,4 +1,14 @@
-"""TODO map of tools."""
+"""What keeps the repository right: notebooks run, compared and stamped, and timings.
+
+    run_notebooks(names)     run from fresh kernels and write back, or compare   notebooks.py
+    outputs.tidy(nb)         what a notebook shows, made the same every time     outputs.py
+    stamp_notebooks(names)   Colab badge and setup lines from one address        stamp.py
+    run_bench()              what the kit's shortcuts save                       bench.py
+    run_fresh(code)          what a piece of Python costs by itself              processes.py
+
+`python -m ftkit notebooks` and `bench` are the verbs. No notebook teaches it, and no other wing but
+`cli` needs it; whether an installation is right is asked by `doctor`.
+"""
 
 import lazy_loader
 

@@ -1,6 +1,9 @@
 from . import bench as bench
 from . import notebooks as notebooks
+from . import outputs as outputs
+from . import processes as processes
 from . import stamp as stamp
 from .bench import run_bench as run_bench
 from .notebooks import run_notebooks as run_notebooks
+from .processes import run_fresh as run_fresh
 from .stamp import stamp_notebooks as stamp_notebooks

@@ -1,43 +1,52 @@
 """What the kit's shortcuts save: each timed here and now beside the plain way to the same answer.
 
-Seconds are of processor time, so that whatever else the machine does is not measured; on an idle
-machine a wall clock shows the same, as long as one thread works.
+    run_bench()   every measurement of this machine: a `Bench`
+
+Imports, counting on 70 B, spectra behind a slider, training, and the skill check. Seconds are of
+processor time, so that whatever else the machine does is not measured; on an idle machine a wall
+clock shows the same, as long as one thread works. `python -m ftkit bench` is the verb; that both
+ways give the same answer is asserted here, that they do as much less work is in the tests.
 """
 
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from transformers import PrinterCallback, pipeline
 
 from .. import data, evaluate, forgetting, lora, models, train
-from ..core.results import Result, about
+from ..core.results import Result, TableParts, about
 from ..core.session import device_and_dtype, quiet
 from ..lora import rank_view, spectrum
 from ..train import trainer
 from ..world import World
 from ..world import skills as suites
+from .processes import run_fresh
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 IMPORT_OURS = "import ftkit"
 IMPORT_PLAIN = "import torch, transformers.modeling_utils, peft, trl, ipywidgets, matplotlib.pyplot"
-COUNT_FORMULA = "from ftkit import count; count.count('llama-3.1-70b', 16)"
-COUNT_META = "from ftkit import count; count.checked('llama-3.1-70b', 16)"
+COUNT_FORMULA = "from ftkit import lora; lora.count('llama-3.1-70b', 16)"
+COUNT_META = "from ftkit import lora; lora.count_and_check('llama-3.1-70b', 16)"
 # The plain way really has the weights. A 1.2 B model is what a laptop holds; its zeros are written,
 # which is quicker than to load or to draw them.
 COUNT_PLAIN = """
 import torch
-from ftkit import count, lora
-model = count.skeleton('llama-3.2-1b').to(torch.bfloat16).to_empty(device='cpu')
+from ftkit import lora, models
+model = models.skeleton('llama-3.2-1b').to(torch.bfloat16).to_empty(device='cpu')
 for p in model.parameters():
     p.data.zero_()
 lora.trainable(lora.attach(model, r=16))
 """
-# What a guide's script says (G1 of the ledger), its old names mended; what it leaves unsaid is
-# TRL's default.
-SCRIPT = {
+# What a guide's script says, its old names mended; what it leaves unsaid is TRL's default.
+SCRIPT: dict[str, Any] = {
     "num_train_epochs": 1,
     "per_device_train_batch_size": 4,
     "gradient_accumulation_steps": 4,
@@ -51,7 +60,7 @@ SCRIPT = {
 
 
 @dataclass(frozen=True)
-class Row:
+class Measurement:
     """One measurement: ours against the plain way, and what ours must not exceed."""
 
     what: str
@@ -68,7 +77,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Whether ours keeps its bound."""
+        """Whether ours keeps its bound; "" where it has none."""
         if self.bound is None:
             return ""
         return f"{'within' if self.ours <= self.bound else 'OVER'} {self.bound:g} {self.unit}"
@@ -78,283 +87,239 @@ class Row:
 class Bench(Result):
     """All measurements of one machine."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[Measurement, ...]
 
     def json(self) -> dict:
         """Every row with its ratio and verdict."""
-        return {
-            "rows": [
-                {**asdict(row), "ratio": row.ratio, "verdict": row.verdict} for row in self.rows
-            ]
-        }
+        rows = [{**asdict(row), "ratio": row.ratio, "verdict": row.verdict} for row in self.rows]
+        return {"rows": rows}
 
-    def table(self):
-        """One line a measurement."""
+    def table(self) -> TableParts:
+        """One line per measurement: ours, its bound, the plain way, what that costs, the ratio."""
         rows = []
-        for r in self.rows:
-            beside = (
-                ("", "", "")
-                if r.plain is None
-                else (r.plain_way, about(r.plain, 3, f" {r.unit}"), about(r.ratio, 3, " ×"))
-            )
-            rows.append((r.what, about(r.ours, 3, f" {r.unit}"), r.verdict, *beside))
-        return (
-            "What the shortcuts save",
-            ("what", "ours", "bound", "the plain way", "costs", "ratio"),
-            rows,
-        )
-
-
-def peak_bytes() -> int:
-    """The most memory that this process held at once.
-
-    Linux's own high-water mark where there is one: the usual ru_maxrss also counts the process that
-    started this one.
-    """
-    try:
-        with open("/proc/self/status", encoding="ascii") as status:
-            return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-            1 if sys.platform == "darwin" else 1024
-        )
-
-
-def fresh(code: str) -> tuple[float, float]:
-    """(seconds, peak bytes) of a piece of Python in a process of its own, imports included, the
-    interpreter's start not.
-    """
-    report = "import json\nfrom ftkit.bench import peak_bytes\nprint(json.dumps([seconds, peak_bytes()]))"
-    whole = f"import time\nstart = time.process_time()\n{code}\nseconds = time.process_time() - start\n{report}"
-    done = subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True, check=True)
-    return tuple(json.loads(done.stdout.splitlines()[-1]))
-
-
-def seconds(function: Callable[[], object]) -> float:
-    """The processor time of one call."""
-    start = time.process_time()
-    function()
-    return time.process_time() - start
-
-
-def imports() -> list[Row]:
-    """`import ftkit`, the best of three fresh processes, beside importing at once what it may need."""
-    ours, plain = min(fresh(IMPORT_OURS)[0] for _ in range(3)), fresh(IMPORT_PLAIN)[0]
-    return [
-        Row(
-            "import ftkit",
-            "s",
-            ours,
-            0.2,
-            "import torch, transformers, peft, trl, ipywidgets, matplotlib",
-            plain,
-        )
-    ]
-
-
-def counting() -> list[Row]:
-    """The trainable parameters of a LoRA on 70 B, by formula and on the meta device, beside a model
-    that is really there.
-    """
-    formula, _ = fresh(COUNT_FORMULA)
-    meta, meta_peak = fresh(COUNT_META)
-    plain, plain_peak = fresh(COUNT_PLAIN)
-    real = "peft on llama-3.2-1b in memory, bfloat16"
-    per = [
-        peak / lora.count(name).base
-        for name, peak in (("llama-3.1-70b", meta_peak), ("llama-3.2-1b", plain_peak))
-    ]
-    return [
-        Row(
-            "count llama-3.1-70b by formula",
-            "s",
-            formula,
-            None,
-            "peft on the same model, meta device",
-            meta,
-        ),
-        Row("count llama-3.1-70b with peft, meta device", "s", meta, 10, real, plain),
-        Row("the same: peak memory", "GB", meta_peak / 1e9, 2, real, plain_peak / 1e9),
-        Row("the same: peak memory a base parameter", "B", per[0], None, real, per[1]),
-    ]
-
-
-def spectra() -> list[Row]:
-    """The spectra of all matrices of the pocket model, once; then a move of the rank slider, beside
-    a fresh spectrum at each move.
-    """
-    matrices = {
-        name: m.weight.detach() for name, m in models.linears(models.load("pocket")[0]).items()
-    }
-    spectrum.svd(next(iter(matrices.values())))  # the first call sets the library up
-    found: dict[str, spectrum.Spectrum] = {}
-    once = seconds(
-        lambda: found.update({name: spectrum.svd(W, name) for name, W in matrices.items()})
-    )
-    name = max(matrices, key=lambda n: matrices[n].numel())
-    moves = range(1, min(matrices[name].shape) + 1, 16)
-    ours = statistics.median(seconds(lambda r=r: rank_view(found[name], r)) for r in moves)
-    plain = statistics.median(
-        seconds(lambda r=r: rank_view(spectrum.svd(matrices[name]), r)) for r in moves
-    )
-    return [
-        Row(f"spectra of all {len(matrices)} matrices of the pocket model", "s", once, 3),
-        Row(
-            "a move of the rank slider",
-            "ms",
-            1e3 * ours,
-            100,
-            "a fresh spectrum at each move",
-            1e3 * plain,
-        ),
-    ]
+        for row in self.rows:
+            beside = ("", "", "")
+            if row.plain is not None and row.ratio is not None:
+                costs = about(row.plain, 3, f" {row.unit}")
+                beside = (row.plain_way, costs, about(row.ratio, 3, " ×"))
+            rows.append((row.what, about(row.ours, 3, f" {row.unit}"), row.verdict, *beside))
+        heads = ("what", "ours", "bound", "the plain way", "costs", "ratio")
+        return "What the shortcuts save", heads, rows
 
 
 def clock() -> float:
     """Seconds: of this process on a CPU, of the wall where a GPU works."""
-    import torch
-
     if not torch.cuda.is_available():
         return time.process_time()
     torch.cuda.synchronize()
     return time.perf_counter()
 
 
-def tuned(rows, name: str, script: dict | None = None) -> tuple[float, float]:
-    """(µs a token, loss on the rows afterwards) of one epoch, 16 rows a step: by `train.sft`, or by
-    the script with more options.
-    """
-    import torch
-    from transformers import PrinterCallback
+def seconds(function: Callable[[], object]) -> float:
+    """The time of one call, by `clock`."""
+    start = clock()
+    function()
+    return clock() - start
 
+
+def time_imports() -> list[Measurement]:
+    """`import ftkit`, the best of three fresh processes, beside importing at once what it needs."""
+    ours = min(run_fresh(IMPORT_OURS).seconds for _ in range(3))
+    plain = run_fresh(IMPORT_PLAIN).seconds
+    at_once = "import torch, transformers, peft, trl, ipywidgets, matplotlib"
+    return [Measurement("import ftkit", "s", ours, 0.2, at_once, plain)]
+
+
+def time_counting() -> list[Measurement]:
+    """The trainable parameters of a LoRA on 70 B, by formula and by peft on the meta device.
+
+    Beside them peft on a smaller model that is really there.
+    """
+    formula, meta, plain = (run_fresh(code) for code in (COUNT_FORMULA, COUNT_META, COUNT_PLAIN))
+    # what a parameter costs, for the two models differ in size
+    per_parameter = meta.peak / lora.count("llama-3.1-70b").base
+    plain_per_parameter = plain.peak / lora.count("llama-3.2-1b").base
+    on_meta = "peft on the same model, meta device"
+    real = "peft on llama-3.2-1b in memory, bfloat16"
+    with_peft = "count llama-3.1-70b with peft, meta device"
+    peak, each = "the same: peak memory", "the same: peak memory per base parameter"
+    return [
+        Measurement(
+            "count llama-3.1-70b by formula", "s", formula.seconds, None, on_meta, meta.seconds
+        ),
+        Measurement(with_peft, "s", meta.seconds, 10, real, plain.seconds),
+        Measurement(peak, "GB", meta.peak / 1e9, 2, real, plain.peak / 1e9),
+        Measurement(each, "B", per_parameter, None, real, plain_per_parameter),
+    ]
+
+
+def time_spectra() -> list[Measurement]:
+    """The spectra of all matrices of the pocket model, once; then moves of the rank slider.
+
+    Beside the moves a fresh spectrum at each of them.
+    """
+    layers = models.linears(models.load("pocket")[0])
+    matrices = {name: layer.weight.detach() for name, layer in layers.items()}
+    # the first call sets the library up
+    spectrum.svd(next(iter(matrices.values())))
+    spectra: dict[str, spectrum.Spectrum] = {}
+    start = clock()
+    for name, W in matrices.items():
+        spectra[name] = spectrum.svd(W, name)
+    once = clock() - start
+    # the slider of the largest matrix, at every sixteenth rank
+    largest = max(matrices, key=lambda name: matrices[name].numel())
+    W, known = matrices[largest], spectra[largest]
+    ranks = range(1, min(W.shape) + 1, 16)
+    ours = statistics.median(seconds(lambda r=r: rank_view(known, r)) for r in ranks)
+    plain = statistics.median(seconds(lambda r=r: rank_view(spectrum.svd(W), r)) for r in ranks)
+    whole = f"spectra of all {len(matrices)} matrices of the pocket model"
+    fresh = "a fresh spectrum at each move"
+    return [
+        Measurement(whole, "s", once, 3),
+        Measurement("a move of the rank slider", "ms", 1e3 * ours, 100, fresh, 1e3 * plain),
+    ]
+
+
+class Epoch(NamedTuple):
+    """One epoch of training: its pace, and what it came to."""
+
+    us_per_token: float
+    loss: float  # on the rows afterwards, in nats per answer token
+
+
+def train_epoch(rows: "Dataset", name: str, script: Mapping[str, Any] | None = None) -> Epoch:
+    """One epoch, 16 rows per step: by `train.sft`, or by SCRIPT with more options."""
     torch.manual_seed(0)
     model, tokenizer = models.load(name)
     model = lora.attach(model, r=16, alpha=32, targets="attention")
+    # everything from the rows to the last step counts
     start = clock()
     if script is None:
-        kept = train.sft(
-            model, tokenizer, rows, train.Recipe(2e-3, 1, 16, warmup=0.1, evaluations=0)
-        ).trainer
+        recipe = train.Recipe(2e-3, 1, 16, warmup=0.1, evaluations=0)
+        finished = train.sft(model, tokenizer, rows, recipe).trainer
     else:
-        with tempfile.TemporaryDirectory(prefix="ftkit-") as folder:
-            marks = train.marks_answers(tokenizer)
-            kept = trainer.SFTTrainer(
-                model,
-                trainer.SFTConfig(
-                    folder,
-                    use_cpu=device_and_dtype()[0] == "cpu",
-                    assistant_only_loss=marks,
-                    **SCRIPT,
-                    **script,
-                ),
-                train_dataset=train.as_trl(rows, marks),
-                processing_class=tokenizer,
-            )
-            kept.remove_callback(PrinterCallback)
-            kept.train()
+        finished = run_script(model, tokenizer, rows, script)
     spent = clock() - start
-    nats, tokens = zip(*evaluate.surprisals(model.eval(), tokenizer, rows["messages"]), strict=True)
-    return 1e6 * spent / sum(len(ids) for ids in kept.train_dataset["input_ids"]), sum(nats) / sum(
-        tokens
-    )
+    # the same loss for both, and a pace by the tokens that both had to read
+    answered = evaluate.surprisals(model.eval(), tokenizer, rows["messages"])
+    nats, tokens = zip(*answered, strict=True)
+    read = sum(len(ids) for ids in finished.train_dataset["input_ids"])
+    return Epoch(1e6 * spent / read, sum(nats) / sum(tokens))
 
 
-def training(rows: int = 96, rounds: int = 2, name: str = "pocket") -> list[Row]:
-    """One epoch on as many tickets as general rows, by `train.sft` beside a guide's script, as it
-    is and with its brakes off.
+def run_script(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    rows: "Dataset",
+    options: Mapping[str, Any],
+) -> "trainer.SFTTrainer":
+    """Train as a guide's script does, with SCRIPT and more options; TRL's trainer afterwards."""
+    with tempfile.TemporaryDirectory(prefix="ftkit-") as folder:
+        on_cpu, marks = device_and_dtype()[0] == "cpu", train.marks_answers(tokenizer)
+        config = trainer.SFTConfig(
+            folder, use_cpu=on_cpu, assistant_only_loss=marks, **SCRIPT, **options
+        )
+        script = trainer.SFTTrainer(
+            model, config, train_dataset=train.as_trl(rows, tokenizer), processing_class=tokenizer
+        )
+        # without progress bars it would print its losses
+        script.remove_callback(PrinterCallback)
+        script.train()
+    return script
+
+
+def time_training(rows: int = 96, rounds: int = 2, name: str = "pocket") -> list[Measurement]:
+    """One epoch on as many tickets as general rows, by `train.sft` beside a guide's script.
+
+    The script runs as it is, and with its brakes off: bf16 and checkpointing.
     """
     tokenizer = models.load(name)[1]
-    mixed = data.mix(
-        data.first(data.load("tickets", tokenizer)["train"], rows),
-        data.load("general")["train"],
-        0.5,
-    )
+    tickets = data.first(data.load("tickets", tokenizer)["train"], rows)
+    mixed = data.mix(tickets, data.load("general")["train"], 0.5)
+    # the first call sets the libraries up
     quiet()
-    tuned(data.first(mixed, 16), name)  # the first call sets the libraries up
-    ways = {
-        "ours": None,
-        "as it is": {"bf16": device_and_dtype()[1] != "float16"},
-        "brakes off": {"bf16": False, "gradient_checkpointing": False},
-    }
-    spent = {
-        way: [tuned(mixed, name, script) for _ in range(rounds)] for way, script in ways.items()
-    }
-    (ours, loss), (plain, plain_loss), (free, free_loss) = (min(found) for found in spent.values())
-    script, without = (
-        "a guide's SFTTrainer script, old names mended",
-        "the same script, bf16 and checkpointing off",
+    train_epoch(data.first(mixed, 16), name)
+    # the quickest of some rounds each
+    as_it_is = {"bf16": device_and_dtype()[1] != "float16"}
+    brakes_off = {"bf16": False, "gradient_checkpointing": False}
+    ours, plain, free = (
+        min(train_epoch(mixed, name, script) for _ in range(rounds))
+        for script in (None, as_it_is, brakes_off)
     )
-    return [
-        Row(f"train.sft, {len(mixed)} rows, 16 a step", "µs a token", ours, None, script, plain),
-        Row(
-            "the same: loss on the rows afterwards", "nats a token", loss, None, script, plain_loss
-        ),
-        Row(f"train.sft, {len(mixed)} rows, 16 a step", "µs a token", ours, None, without, free),
-        Row(
-            "the same: loss on the rows afterwards", "nats a token", loss, None, without, free_loss
-        ),
-    ]
-
-
-def one_by_one(model, tokenizer, prompts: list[str]) -> list[str]:
-    """The guides' way to ask: a pipeline, one prompt after another."""
-    from transformers import pipeline
-
-    ask = pipeline("text-generation", model=model, tokenizer=tokenizer)
-    told = {
-        "max_new_tokens": forgetting.LONGEST_ANSWER,
-        "do_sample": False,
-        "return_full_text": False,
+    # beside each way the pace, then what it came to
+    pace = f"train.sft, {len(mixed)} rows, 16 per step"
+    loss = "the same: loss on the rows afterwards"
+    beside = {
+        "a guide's SFTTrainer script, old names mended": plain,
+        "the same script, bf16 and checkpointing off": free,
     }
-    return [
-        ask([{"role": "user", "content": p}], **told)[0]["generated_text"].strip() for p in prompts
-    ]
+    measurements = []
+    for way, epoch in beside.items():
+        paces = (ours.us_per_token, None, way, epoch.us_per_token)
+        losses = (ours.loss, None, way, epoch.loss)
+        measurements.append(Measurement(pace, "µs per token", *paces))
+        measurements.append(Measurement(loss, "nats per token", *losses))
+    return measurements
 
 
-def checking(n: int = 50) -> list[Row]:
-    """The skill check beside a pipeline, one prompt at a time; AssertionError if they disagree on
-    any answer.
+def ask_one_by_one(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", prompts: list[str]
+) -> list[str]:
+    """The guides' way to ask: a pipeline, one prompt after another."""
+    ask = pipeline("text-generation", model=model, tokenizer=tokenizer)
+    replies = []
+    for prompt in prompts:
+        answered = ask(
+            [{"role": "user", "content": prompt}],
+            max_new_tokens=forgetting.LONGEST_ANSWER,
+            do_sample=False,
+            return_full_text=False,
+        )
+        replies.append(answered[0]["generated_text"].strip())
+    return replies
+
+
+def time_skill_check(n: int = 50) -> list[Measurement]:
+    """The skill check beside a pipeline, one prompt at a time.
+
+    Raises AssertionError if they disagree on any answer.
     """
     model, tokenizer = models.load("pocket")
     adapted = lora.attach(models.load("pocket")[0], r=16).eval()
-    probes = [p for name in suites.SKILLS for p in suites.draw_suite(World(), name, n, 0)]
-    rows = []
+    probes = []
+    for name in suites.SKILLS:
+        probes += suites.draw_suite(World(), name, n, 0)
+    measurements = []
     for name, asked in {"the base": model, "an adapter on it": adapted}.items():
-        forgetting.skills(asked, tokenizer, n=1)  # the first call sets the libraries up
-        start = time.process_time()
-        found = forgetting.skills(asked, tokenizer, n=n)
-        ours = time.process_time() - start
-        replies = one_by_one(asked, tokenizer, [p.prompt for p in probes])
-        plain = time.process_time() - start - ours
-        right = [r == p.answer for r, p in zip(replies, probes, strict=True)]
-        assert right == [r for group in found.right.values() for r in group], (
-            "the two ways disagree"
-        )
-        rows.append(
-            Row(
-                f"skills of {name}, {len(probes)} probes",
-                "s",
-                ours,
-                None,
-                "a pipeline, one prompt at a time",
-                plain,
-            )
-        )
-    return rows
+        # the first call sets the libraries up
+        forgetting.skills(asked, tokenizer, n=1)
+        start = clock()
+        answered = forgetting.skills(asked, tokenizer, n=n)
+        ours = clock() - start
+        replies = ask_one_by_one(asked, tokenizer, [probe.prompt for probe in probes])
+        plain = clock() - start - ours
+        # the same answers, or the two times say nothing
+        right = [reply == probe.answer for reply, probe in zip(replies, probes, strict=True)]
+        ours_right = [one for group in answered.right.values() for one in group]
+        assert right == ours_right, "the two ways disagree"
+        what = f"skills of {name}, {len(probes)} probes"
+        way = "a pipeline, one prompt at a time"
+        measurements.append(Measurement(what, "s", ours, None, way, plain))
+    return measurements
 
 
 def run_bench(say: Callable[[str], object] = lambda _: None) -> Bench:
-    """Measure everything."""
-    rows = []
-    for what, part in (
-        ("imports", imports),
-        ("counting on 70 B", counting),
-        ("spectra", spectra),
-        ("training", training),
-        ("the skill check", checking),
-    ):
+    """Measure everything; `say` is told each part before it starts. It takes minutes."""
+    parts = {
+        "imports": time_imports,
+        "counting on 70 B": time_counting,
+        "spectra": time_spectra,
+        "training": time_training,
+        "the skill check": time_skill_check,
+    }
+    rows: list[Measurement] = []
+    for what, part in parts.items():
         say(f"measuring: {what}")
         rows += part()
     return Bench(tuple(rows))

@@ -68,15 +68,11 @@ def run_notebooks(
 ) -> NotebookReport:
     """Execute the notebooks called `names` (all without any) and write each back, or only compare.
 
-    names: "03_four_bits", "03_four_bits.ipynb" or "03". check: compare the new outputs with the
-    committed ones, pictures and widget views left out, and write nothing. folder: where the
-    notebooks are; the checkout's own by default, else `notebooks` below the current directory.
-    out: a folder that gets the executed notebooks instead, failed ones too.
-
-    On another model than the pocket model, whose outputs the committed ones are, nothing is written
-    back. A notebook that fails or differs stands in the report's `failed` and `reasons`, and its
-    file stays as it was. Raises UserError for a name that is not there, and for `check` with
-    another model or with `out`.
+    names, folder: see `find_notebooks`. check: compare the new outputs with the committed ones,
+    pictures and widget views left out, and write nothing. out: a folder that gets the executed
+    notebooks instead, failed ones too. A notebook that fails or differs stands in the report, and
+    its file stays as it was; so do all of them on another model than the pocket model, whose
+    outputs are the committed ones. Raises UserError for `check` with another model or with `out`.
     """
     other = chosen_model() != "pocket"
     if check and (other or out):
@@ -89,34 +85,34 @@ def run_notebooks(
         # once as it is committed, once to be executed in place
         began = time.perf_counter()
         committed, new = (import_jupyter()[1].read(path, as_version=4) for _ in range(2))
-        reason = execute(new, path)
-        if reason is None and check:
-            reason = difference(committed, new)
+        reason = execute(new, path) or (difference(committed, new) if check else None)
         seconds[path.stem] = round(time.perf_counter() - began, 2)
-        # what is reported, and what is written
         if reason:
             reasons[path.stem] = f"{path.stem}, {reason}"
         if other:
             claims[path.stem] = count_claims(new)
+        # into `out` whatever came of it, back only where it may be committed
         if out:
-            out.mkdir(parents=True, exist_ok=True)
-            write_notebook(new, out / path.name)
+            write_tidy(new, out / path.name)
         elif not (check or other or reason):
             keep_equal(committed, new)
-            write_notebook(new, path)
+            write_tidy(new, path)
     return NotebookReport(list(seconds), list(reasons), seconds, reasons, claims)
 
 
-def write_notebook(nb: "NotebookNode", path: Path) -> None:
-    """Write an executed notebook, tidy."""
+def write_tidy(nb: "NotebookNode", path: Path) -> None:
+    """Write an executed notebook, tidied, and the folder that it is to lie in."""
     tidy(nb)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, import_jupyter()[1].writes(nb) + "\n")
 
 
 def find_notebooks(names: Sequence[str], folder: Path | None) -> list[Path]:
     """The files that `names` mean, each once, in the order given; all of them without any name.
 
-    Raises UserError, with the nearest spelling, for a name that is not there.
+    names: "03_four_bits", "03_four_bits.ipynb" or "03". folder: where they are; the checkout's own
+    by default, else `notebooks` below the current directory. Raises UserError, with the nearest
+    spelling, for a name that is not there.
     """
     if folder is None:
         beside = CHECKOUT / "notebooks"
@@ -192,6 +188,7 @@ def client(
 
     An installed kernel named "python3" may be another interpreter's.
     """
+    # only here, for readers who run no notebooks by the kit need not have them
     nbclient = import_jupyter()[0]
     from ipykernel.kernelspec import RESOURCES, get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec

@@ -53,6 +53,7 @@ def address(pyproject: Path = PYPROJECT) -> str:
         raise UserError(
             f"there is no {pyproject}; stamp the notebooks in a checkout of the repository."
         )
+    # an address of another kind would stamp a badge that opens nothing
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
     url = project.get("urls", {}).get("Repository", "")
     if not re.fullmatch(rf"{re.escape(GITHUB)}[\w.-]+/[\w.-]+", url):

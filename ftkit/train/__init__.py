@@ -1,4 +1,33 @@
-"""TODO map of train."""
+"""Supervised fine-tuning: chats and a recipe in, a tuned model, its curves and a record out.
+
+Notebook 07 writes the loop by hand and turns the dials; notebook 00 uses it.
+
+    sft(model, tokenizer, rows, recipe)    a Run: the tuned model, the curves     supervised.py
+    Recipe(lr=…, epochs=…)                 the hyperparameters, checked           recipe.py
+    warn_of_rate(lr, method)               what an absurd rate will do            recipe.py
+
+    Experiment.read(path)                  a whole run as a file states it        experiment.py
+    train_into(experiment, out)            that run in a folder, kill or no kill  run_folder.py
+    save_run(experiment, run, …, out)      run.json beside the adapter            run_folder.py
+    read_record(out)                       the run.json of a folder               run_folder.py
+    reopen(out)                            (tuned, base, tokenizer)               run_folder.py
+
+    sft_config(recipe, folder, …)          TRL's SFTConfig for a recipe           trainer.py
+    as_trl(rows, tokenizer)                rows as TRL wants them                 batches.py
+    marks_answers(tokenizer)               does the template mark the answers?    batches.py
+
+    whole_checkpoints(folder)              {step: path}, none that is half there  checkpoint.py
+    write_checkpoint(folder, step)         a folder that becomes a checkpoint     checkpoint.py
+    lock_folder(folder)                    one process at a time                  checkpoint.py
+    moments(optimizer)                     its tensors, as safetensors hold them  checkpoint.py
+    differences(was, now)                  what changed, key by key               checkpoint.py
+
+    tokens_view(tokens, …)                 one row, token by token                explorer.py
+    explore_batches(orders)                batches and their padding              explorer.py
+
+It does not load models (`models`), make adapters (`lora`), mix rows (`data`) or judge what came of
+it (`evaluate`, `forgetting`).
+"""
 
 import lazy_loader
 

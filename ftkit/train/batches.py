@@ -111,7 +111,8 @@ def rows_at_once(
         return next((m for m in MICRO if recipe.batch_size % m == 0), recipe.batch_size)
 
     # the longest row, as the trainer will cut it
-    texts = [tokenizer.apply_chat_template(chat, tokenize=False) for chat in rows["messages"]]
+    chats = rows["messages"]
+    texts = [str(tokenizer.apply_chat_template(chat, tokenize=False)) for chat in chats]
     ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
     longest = min(recipe.max_length, max(map(len, ids)))
     try:

@@ -1,135 +1,209 @@
-"""What a trainer feeds the model: one row token by token, and the batches of an epoch with their
-padding.
+"""What a trainer feeds the model: one row token by token, and the batches of an epoch.
+
+    tokens_view(tokens, learned, special)       a row, each token in a box
+    explore_batches(orders)                     batches and their padding, with sliders
+    batch_view(batches, step)                   the picture of one batch
+    count_padding(rows, packed=…)               tokens that only fill
+
+A row of a batch is given as the lengths of the examples in it: [(prompt, answer), …] in tokens. The
+rows themselves are made by TRL (see `trainer.py`) and put in order by `batches.py`. Notebook 07.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ..core.results import about, percent
-from ..show.marks import tile
+from ..show.marks import tile_column
 from ..show.panel import Panel
-from ..show.svg import ACCENT, FAINT, GREY, INK, PLAIN, WIDTH, Drawing, box, drawing, mix, words
+from ..show.svg import (
+    ACCENT,
+    END,
+    FAINT,
+    GREY,
+    INK,
+    MARGIN,
+    NORMAL,
+    PLAIN,
+    SMALL,
+    Area,
+    Drawing,
+    box,
+    drawing,
+    mix,
+    monospace,
+    words,
+)
 
-Row = Sequence[
-    tuple[int, int]
-]  # one row of a batch: (tokens without loss, tokens with loss) of each example in it
-SIZES = (1, 2, 4, 8, 16)
-LEFT, WIDE, TALL = 16, 500, 230  # of the picture of a batch
-TEMPLATE = "#7b5ea7"
-NAMED = {"\n": "⏎", " ": "·"}
+# A row of a batch: (tokens without loss, tokens with loss) of each example in it.
+Row = Sequence[tuple[int, int]]
+
+SIZES = (1, 2, 4, 8, 16)  # rows of a batch, to choose from
+TEMPLATE = "#7b5ea7"  # the colour of the template's own marks
+SIGNS = {"\n": "⏎", " ": "·"}  # how a line end and a blank are drawn
+
+# The picture of a row: boxes beside each other, in lines.
+FIRST_LINE, LINE = 52, 24  # the top of the first line, and from one line to the next
+TOKEN_HEIGHT, TOKEN_FOOT = 19, 13.5  # of a box, and where its text stands in it
+LETTER, AROUND, GAP = 6.6, 6, 2  # the width of a letter, what a box adds, what lies between two
+BELOW = 36  # from the top of the last line to the end of the picture
+
+# The picture of a batch: bars, and numbers to their right.
+BARS = Area(left=MARGIN, top=48, width=500, height=230)
+THICKEST, BETWEEN = 22, 2  # a bar with the gap below it, and that gap
+NUMBERS_LEFT, NUMBERS_TOP = 540, 76
+NOTE_FOOT, LEGEND_FOOT = 226, 300
+BATCH_HEIGHT = 316
+PADDING = "#f1f3f5"
 
 
-def written(token: str) -> str:
-    """A token as it is written in a box: line ends and leading blanks can be seen."""
-    for plain, sign in NAMED.items():
-        token = token.replace(plain, sign)
+def visible(token: str) -> str:
+    """A token as it is written in a box: line ends and blanks can be seen."""
+    for character, sign in SIGNS.items():
+        token = token.replace(character, sign)
     return token
 
 
 def tokens_view(tokens: Sequence[str], learned: Sequence[bool], special: Sequence[bool]) -> Drawing:
-    """One training row: every token in a box, red where it carries loss, violet where it is the
-    template's own mark.
+    """One training row, every token in a box: red where it carries loss, violet for a mark.
+
+    learned: which tokens carry loss; special: which are the chat template's own marks.
     """
-    parts, x, y = [], 16.0, 52.0
+    parts, x, y = [], MARGIN, FIRST_LINE
     for token, loss, mark in zip(tokens, learned, special, strict=True):
-        text = written(token)
-        wide = 6.6 * len(text) + 6
-        if x + wide > WIDTH - 16:
-            x, y = 16.0, y + 24
-        colour = ACCENT if loss else TEMPLATE if mark else PLAIN
-        parts += [
-            box(
-                x,
-                y,
-                wide,
-                19,
-                mix("#ffffff", colour, 0.35 if loss else 0.15),
-                (colour, 1) if mark else None,
-                radius=3,
-            )
-        ]
-        parts += [
-            f"<g font-family='monospace'>{words(x + wide / 2, y + 13.5, text, 11, INK, 'middle')}</g>"
-        ]
-        x += wide + 2
-    text = f"{len(tokens)} tokens, {sum(learned)} of them carry loss, {sum(special)} are marks of the template"
+        text = visible(token)
+        width = LETTER * len(text) + AROUND
+        if x + width > END:
+            x, y = MARGIN, y + LINE
+        parts.append(draw_token(Area(x, y, width, TOKEN_HEIGHT), text, loss=loss, mark=mark))
+        x += width + GAP
     return drawing(
         "One row as the model reads it",
         parts,
-        text,
+        f"{len(tokens)} tokens, {sum(learned)} of them carry loss, "
+        f"{sum(special)} are marks of the template",
         "red: carries loss · violet: the template's marks",
-        round(y + 36),
+        round(y + BELOW),
     )
 
 
-def padded(rows: Sequence[Row], packed: bool) -> int:
-    """Tokens that only fill: rows are filled up to the longest one; packed rows are laid end to end
-    instead.
+def draw_token(area: Area, text: str, *, loss: bool, mark: bool) -> str:
+    """One token in its box; a mark has an outline, even where it carries loss."""
+    colour = ACCENT if loss else TEMPLATE if mark else PLAIN
+    ground = mix("#ffffff", colour, 0.35 if loss else 0.15)
+    outline = (colour, 1) if mark else None
+    middle, foot = area.left + area.width / 2, area.top + TOKEN_FOOT
+    return box(area.left, area.top, area.width, area.height, ground, outline, radius=3) + monospace(
+        words(middle, foot, text, NORMAL, INK, "middle")
+    )
+
+
+def length(row: Row) -> int:
+    """Tokens of a row, without padding."""
+    return sum(prompt + answer for prompt, answer in row)
+
+
+def count_padding(rows: Sequence[Row], *, packed: bool) -> int:
+    """Tokens that only fill a batch: every row is filled up to the longest one.
+
+    Packed rows are laid end to end instead, and need no filling.
     """
-    lengths = [sum(a + b for a, b in row) for row in rows]
-    return 0 if packed else max(lengths) * len(lengths) - sum(lengths)
+    if packed:
+        return 0
+    lengths = [length(row) for row in rows]
+    return max(lengths) * len(lengths) - sum(lengths)
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a model computes in one epoch, in tokens."""
+
+    padding: int
+    answers: int  # what carries loss
+    total: int
+
+    @classmethod
+    def of(cls, batches: Sequence[Sequence[Row]], *, packed: bool) -> "Computed":
+        """Count an epoch's batches."""
+        rows = [row for batch in batches for row in batch]
+        padding = sum(count_padding(batch, packed=packed) for batch in batches)
+        answers = sum(answer for row in rows for _, answer in row)
+        return cls(padding, answers, padding + sum(map(length, rows)))
+
+    @property
+    def padding_share(self) -> float:
+        """The share of all tokens that only fill."""
+        return self.padding / self.total
+
+    @property
+    def answer_share(self) -> float:
+        """The share of all tokens that carry loss."""
+        return self.answers / self.total
 
 
 def batch_view(
-    batches: Sequence[Sequence[Row]], step: int, packed: bool = False, title: str = "A batch"
+    batches: Sequence[Sequence[Row]], step: int, *, packed: bool = False, title: str = "A batch"
 ) -> Drawing:
-    """Batch number `step` of an epoch as bars, and what the whole epoch computes:
-    batches[step][row] = [(prompt, answer), …].
+    """Batch number `step` of an epoch as bars, and what the whole epoch computes.
+
+    batches: [batch][row] = [(prompt, answer), …] in tokens.
     """
-    rows = batches[step]
-    longest = max(sum(a + b for a, b in row) for row in rows)
-    scale, high = WIDE / longest, min(22.0, TALL / len(rows))
-    parts = [box(LEFT, 48, WIDE, high * len(rows) - 2, "none" if packed else "#f1f3f5")]
-    for i, row in enumerate(rows):
-        x, y = float(LEFT), 48 + high * i
-        for prompt, answer in row:
-            parts += [
-                box(x, y, prompt * scale - 0.5, high - 2, FAINT),
-                box(x + prompt * scale, y, answer * scale - 1, high - 2, ACCENT),
-            ]
-            x += (prompt + answer) * scale
-    answers = sum(b for rows in batches for row in rows for _, b in row)
-    filled = sum(padded(rows, packed) for rows in batches)
-    computed = filled + sum(a + b for rows in batches for row in rows for a, b in row)
-    here, seen = padded(rows, packed), sum(a + b for row in rows for a, b in row)
-    parts += [
-        tile(540, 76, f"{len(batches)}", "steps an epoch", PLAIN),
-        tile(
-            540, 130, f"{100 * filled / computed:.1f} %", "of the epoch's tokens are padding", GREY
-        ),
-        tile(540, 184, f"{100 * answers / computed:.1f} %", "of the epoch's tokens carry loss"),
-        words(540, 226, f"this batch: {seen:,} tokens, {here:,} padding", 10.5, GREY),
-        words(
-            LEFT, 300, f"0 … {longest} tokens; grey: prompt, red: answer, blank: padding", 11, INK
-        ),
-    ]
-    text = f"{title}: {len(batches)} steps an epoch, padding {percent(filled / computed)}, carrying loss {percent(answers / computed)}"
-    return drawing(
-        title,
-        parts,
-        f"{text}; batch {step} has {len(rows)} rows, the longest {about(longest)} tokens",
-        f"batch {step}",
-        316,
+    rows, epoch = batches[step], Computed.of(batches, packed=packed)
+    longest = max(map(length, rows))
+    seen, filling = sum(map(length, rows)), count_padding(rows, packed=packed)
+    steps, padding, loss = f"{len(batches)}", epoch.padding_share, epoch.answer_share
+    tiles = (
+        (steps, "steps an epoch", PLAIN),
+        (f"{100 * padding:.1f} %", "of the epoch's tokens are padding", GREY),
+        (f"{100 * loss:.1f} %", "of the epoch's tokens carry loss"),
     )
+    note = f"this batch: {seen:,} tokens, {filling:,} padding"
+    legend = f"0 … {longest} tokens; grey: prompt, red: answer, blank: padding"
+    parts = [
+        draw_bars(rows, longest, "none" if packed else PADDING),
+        tile_column(NUMBERS_LEFT, NUMBERS_TOP, tiles),
+        words(NUMBERS_LEFT, NOTE_FOOT, note, SMALL, GREY),
+        words(BARS.left, LEGEND_FOOT, legend, NORMAL, INK),
+    ]
+    text = (
+        f"{title}: {steps} steps an epoch, padding {percent(padding)}, carrying loss "
+        f"{percent(loss)}; batch {step} has {len(rows)} rows, the longest {about(longest)} tokens"
+    )
+    return drawing(title, parts, text, f"batch {step}", BATCH_HEIGHT)
+
+
+def draw_bars(rows: Sequence[Row], longest: int, ground: str) -> str:
+    """The rows of a batch as bars on a ground that shows where there is padding.
+
+    longest: tokens that fill the whole width.
+    """
+    scale = BARS.width / longest  # units per token
+    high = min(THICKEST, BARS.height / len(rows))
+    parts = [box(BARS.left, BARS.top, BARS.width, high * len(rows) - BETWEEN, ground)]
+    for number, row in enumerate(rows):
+        x, y = BARS.left, BARS.top + high * number
+        for prompt, answer in row:
+            # a hair is left free after each prompt, and twice that after each answer
+            parts.append(box(x, y, prompt * scale - 0.5, high - BETWEEN, FAINT))
+            parts.append(box(x + prompt * scale, y, answer * scale - 1, high - BETWEEN, ACCENT))
+            x += (prompt + answer) * scale
+    return "".join(parts)
 
 
 def explore_batches(orders: Mapping[str, Sequence[Row]], sizes: Sequence[int] = SIZES) -> Panel:
-    """Choose how rows are put together, the batch size and a step: orders[name] is an epoch's rows
-    in order; "packed" is end to end.
+    """Choose how rows are put together, how many make a batch, and which batch to see.
+
+    orders: {name: an epoch's rows in order}; the rows of "packed" are laid end to end.
     """
 
     def cut(order: str, size: int) -> list[Sequence[Row]]:
         rows = orders[order]
-        return [rows[i : i + size] for i in range(0, len(rows), size)]
+        return [rows[start : start + size] for start in range(0, len(rows), size)]
 
     def batch(order: str, size: int, step: int) -> Drawing:
-        return batch_view(
-            cut(order, size), step, order == "packed", f"{order.capitalize()}, {size} rows a step"
-        )
+        title = f"{order.capitalize()}, {size} rows a step"
+        return batch_view(cut(order, size), step, packed=order == "packed", title=title)
 
-    return Panel(
-        batch,
-        {"size": 8},
-        order=list(orders),
-        size=list(sizes),
-        step=lambda order, size: list(range(len(cut(order, size)))),
-    )
+    def steps(order: str, size: int) -> list[int]:
+        return list(range(len(cut(order, size))))
+
+    return Panel(batch, {"size": 8}, order=list(orders), size=list(sizes), step=steps)

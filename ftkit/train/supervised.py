@@ -1,42 +1,60 @@
-"""Supervised fine-tuning by TRL's SFTTrainer (see `trainer`), with one recipe in and one record
-out.
+"""Supervised fine-tuning: `sft` takes a model, chats and a recipe, and gives a `Run`.
+
+    run = sft(model, tokenizer, examples, recipe)
+    run.model, run.losses, run.validation, run.loss     what came of it
+    run.json()                                          what makes it again, without the data
+
+Underneath is TRL's SFTTrainer (`run.trainer`; see `trainer.py`). It takes a model that is loaded
+and has its adapter; a run as a file states it, from the base to the saved adapter, is
+`experiment.py`'s and `run_folder.py`'s business. Taught in notebooks 00 and 07.
 """
 
 import contextlib
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import math
 import tempfile
-import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from transformers import set_seed
 
 from .. import lora, models
 from ..core.errors import UserError
-from ..core.results import Result, about
+from ..core.results import Result, TableParts, about
 from ..core.session import quiet
-from ..core.versions import PACKAGES
+from ..core.versions import recorded_versions
+from .driving import build_trainer, train_or_resume
 from .recipe import Recipe, warn_of_rate
-from .trainer import Watcher, build_trainer, train_or_resume
+from .trainer import Keeper
+from .watcher import Curve, Stop, Watch, Watcher
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from ..lora import PeftModel
+
+UNIT = "nats per answer token"
 
 
 @dataclass(frozen=True, repr=False)
 class Run(Result):
     """What a training run did: the model, TRL's trainer, the curves and what it cost."""
 
-    model: object
-    trainer: object
+    model: "PreTrainedModel | PeftModel"
+    trainer: Keeper
     recipe: Recipe
-    losses: list[tuple[int, float]]  # (step, nats per answer token)
-    validation: list[tuple[int, float]]
+    losses: Curve  # (step, nats per answer token)
+    validation: Curve
     steps: int
     best_step: int
     seconds: float
-    trainable: int
+    trainable: int  # parameters
     total: int
     hashes: dict[str, str] = field(default_factory=dict)
     stopped: str | None = None  # why it ended before its time, if it diverged
@@ -46,36 +64,31 @@ class Run(Result):
         """The last training loss, in nats per answer token; NaN where there was none."""
         return self.losses[-1][1] if self.losses else math.nan
 
-    def table(self):
-        """The run in seven lines."""
-        best = min(self.validation, key=lambda p: p[1])[1] if self.validation else math.nan
+    def table(self) -> TableParts:
+        """The run in six lines."""
+        first = self.losses[0][1] if self.losses else math.nan
+        best = min((loss for _, loss in self.validation), default=math.nan)
+        share = f"{self.trainable:,} of {self.total:,} ({self.trainable / self.total:.2%})"
         rows = [
-            (
-                "trainable parameters",
-                f"{self.trainable:,} of {self.total:,} ({self.trainable / self.total:.2%})",
-            ),
+            ("trainable parameters", share),
             ("steps", f"{self.steps}, kept step ≈{self.best_step}"),
             ("learning rate", f"{self.recipe.lr:g}, {self.recipe.schedule}"),
-            (
-                "training loss",
-                f"{about(self.losses[0][1] if self.losses else math.nan)} → {about(self.loss)} nats per answer token",
-            ),
+            ("training loss", f"{about(first)} → {about(self.loss)} {UNIT}"),
             (
                 "best validation loss",
-                f"{about(best)} nats per answer token" if self.validation else "not asked for",
+                f"{about(best)} {UNIT}" if self.validation else "not asked for",
             ),
             ("time", about(self.seconds, 2, " s")),
         ]
         return "Supervised fine-tuning", ("", "value"), rows
 
-    def record(self) -> dict:
-        """Everything that makes the run again, as JSON."""
-        versions = {p: importlib.metadata.version(p) for p in PACKAGES}
+    def json(self) -> dict:
+        """What makes the run again, but for its data: recipe, hashes, versions; and its curves."""
         return {
             "seed": self.recipe.seed,
             "recipe": dataclasses.asdict(self.recipe),
             "hashes": self.hashes,
-            "versions": versions,
+            "versions": recorded_versions(),
             "steps": self.steps,
             "best_step": self.best_step,
             "seconds": round(self.seconds, 2),
@@ -88,21 +101,23 @@ class Run(Result):
 
 
 class Diverged(UserError):
-    """The loss came out as NaN or infinite. `.run` is the run up to there, and its model has the
-    last good weights again.
+    """The loss came out as NaN or infinite.
+
+    `.run` is the run up to there, and its model has the last good weights again.
     """
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run) -> None:
         super().__init__(run.stopped)
         self.run = run
 
 
-def hash_sources(model, rows) -> dict[str, str]:
-    """What a run was made from: its base and its training rows."""
-    return {"base": models.fingerprint(model), "train": digest(rows)}
+def hash_sources(model: "PreTrainedModel | PeftModel", rows: "Dataset") -> dict[str, str]:
+    """What a run is made from: the fingerprint of its base and the hash of its training rows."""
+    base = cast("PreTrainedModel", model)  # of a peft model too: its configuration is the base's
+    return {"base": models.fingerprint(base), "train": hash_rows(rows)}
 
 
-def digest(rows) -> str:
+def hash_rows(rows: "Dataset") -> str:
     """SHA-256 of a split's messages."""
     sha = hashlib.sha256()
     for messages in rows["messages"]:
@@ -110,74 +125,88 @@ def digest(rows) -> str:
     return sha.hexdigest()
 
 
-def sft(
-    model,
-    tokenizer,
-    examples,
-    recipe: Recipe | None = None,
-    stop=None,
-    watch=None,
-    checkpoints: Path | None = None,
-) -> Run:
-    """Tune `model` (a peft model, or a plain one for full fine-tuning) on the assistant's tokens of
-    chat examples; returns the `Run`.
-
-    examples: a DatasetDict with "train" and, if it has one, "validation"; or one Dataset. The model
-    is trained in place. Where there is a validation split, the best of `recipe.evaluations`
-    checkpoints by validation loss is kept.
-    stop: a function asked after every step; True ends the run early.
-    watch: a function told (step, of so many, losses, validation) after every step.
-    checkpoints: a folder for checkpoints; the same call goes on from the last one it finds there,
-    on a CPU to the same bytes. Raises `Diverged` at a loss that is NaN or infinite, with the best
-    checkpoint's weights in the model, or without one those
-    that gave the last finite loss: a copy of the trained weights is held for it. Where the GPU's
-    memory runs out, the UserError says what of the step to shrink, and a setting that fits (see
-    `room`).
-    """
-    from transformers import set_seed
-
-    recipe = recipe or Recipe()
-    quiet()
+def check_splits(
+    examples: "Mapping[str, Dataset] | DatasetDict | Dataset",
+) -> "Mapping[str, Dataset]":
+    """The examples by split, one split alone being "train"; refused without a training row."""
     splits = examples if isinstance(examples, Mapping) else {"train": examples}
+    splits = cast("Mapping[str, Dataset]", splits)
     if "train" not in splits or not len(splits["train"]):
         raise UserError(
-            "there are no training rows; give a data set whose 'train' split holds at least one chat example."
+            "there are no training rows; give a data set whose 'train' split holds at least one "
+            "chat example."
         )
-    if said := warn_of_rate(recipe.lr, "LoRA" if lora.is_attached(model) else "full fine-tuning"):
-        warnings.warn(said, stacklevel=2)
-    losses: list[tuple[int, float]] = []
-    validation: list[tuple[int, float]] = []
-    with contextlib.ExitStack() as stack:
-        set_seed(recipe.seed)
-        folder = checkpoints or Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="ftkit-"))
-        )
-        trainer = build_trainer(
-            model, tokenizer, splits, recipe, folder, Watcher(losses, validation, stop, watch)
-        )
-        trainer.lasting = checkpoints is not None
-        stopped = train_or_resume(trainer, folder, losses, validation)
-        trainer.accelerator.unwrap_model(
-            trainer.model, keep_fp32_wrapper=False
-        )  # else it would run under autocast from here on
-        seconds = time.perf_counter() - trainer.began
-    state, (on, total) = trainer.state, lora.trainable(trainer.model)
-    best = state.best_global_step or state.global_step
-    made_from = hash_sources(model, splits["train"])
-    run = Run(
-        trainer.model.eval(),
-        trainer,
-        recipe,
-        losses,
-        validation,
-        state.global_step,
-        best,
-        seconds,
-        on,
-        total,
-        made_from,
-        stopped,
+    return splits
+
+
+@contextlib.contextmanager
+def checkpoint_folder(checkpoints: Path | None) -> Iterator[Path]:
+    """The folder for checkpoints: the one that is given, else one that goes with the run."""
+    if checkpoints is not None:
+        yield checkpoints
+        return
+    with tempfile.TemporaryDirectory(prefix="ftkit-") as folder:
+        yield Path(folder)
+
+
+def finish_run(
+    trainer: Keeper, recipe: Recipe, watcher: Watcher, hashes: dict[str, str], stopped: str | None
+) -> Run:
+    """Make the `Run` of a trainer that is done, its model in evaluation mode."""
+    # else the model would go on computing under autocast
+    trainer.accelerator.unwrap_model(trainer.tuned, keep_fp32_wrapper=False)
+    state = trainer.state
+    trainable, total = lora.trainable(trainer.tuned)
+    return Run(
+        model=trainer.tuned.eval(),
+        trainer=trainer,
+        recipe=recipe,
+        losses=watcher.losses,
+        validation=watcher.validation,
+        steps=state.global_step,
+        best_step=state.best_global_step or state.global_step,
+        seconds=trainer.clock.seconds(),
+        trainable=trainable,
+        total=total,
+        hashes=hashes,
+        stopped=stopped,
     )
+
+
+def sft(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    examples: "Mapping[str, Dataset] | DatasetDict | Dataset",
+    recipe: Recipe | None = None,
+    stop: Stop | None = None,
+    watch: Watch | None = None,
+    checkpoints: Path | None = None,
+) -> Run:
+    """Tune `model` in place on the assistant's tokens of chat examples; returns the `Run`.
+
+    model: a peft model, or a plain one for full fine-tuning. examples: {"train": rows} and, if
+    there is one, "validation", of which the best of `recipe.evaluations` checkpoints is kept; or
+    rows alone. stop: asked after every step, True ends the run. watch: told (step, of so many,
+    losses, validation) after every step. checkpoints: a folder; the same call goes on from the last
+    checkpoint there, on a CPU to the same bytes.
+
+    Raises `Diverged` at a loss that is not finite, and `UserError` where there are no rows or the
+    GPU's memory runs out, with a setting that fits (see `memory.advice`).
+    """
+    recipe = recipe or Recipe()
+    quiet()
+    splits = check_splits(examples)
+    method = "LoRA" if lora.is_attached(model) else "full fine-tuning"
+    if warning := warn_of_rate(recipe.lr, method):
+        warnings.warn(warning, stacklevel=2)
+
+    # everything random from here on comes from the seed
+    set_seed(recipe.seed)
+    watcher, lasting = Watcher(stop, watch), checkpoints is not None
+    with checkpoint_folder(checkpoints) as folder:
+        trainer = build_trainer(model, tokenizer, splits, recipe, folder, watcher, lasting=lasting)
+        stopped = train_or_resume(trainer, watcher)
+    run = finish_run(trainer, recipe, watcher, hash_sources(model, splits["train"]), stopped)
     if stopped:
         raise Diverged(run)
     return run

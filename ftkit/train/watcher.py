@@ -20,7 +20,7 @@ Watch = Callable[[int, int, Curve, Curve], object]  # step, of so many, losses, 
 
 
 class Watcher(TrainerCallback):
-    """Fills the two curves, tells `watch` or else draws a bar, and ends the run if `stop()` says so.
+    """Fills the two curves, tells `watch` or else draws a bar, and ends the run when asked to.
 
     stop: called after every step. watch: called after every step with (step, steps of the whole
     run, losses, validation).

@@ -1,4 +1,21 @@
-"""TODO map of world."""
+"""The micro-world that the pocket model knows, with its answer key (notebook 00 and on).
+
+    World(seed)                        people, countries, things and their facts   entities.py
+    Split                              "train" or "test", the two sides            entities.py
+    skills.draw_suite(world, name, n)  probes with one right answer each           skills.py
+    skills.draw_different(draw, n, …)  n different draws of anything               skills.py
+    draw_stories(world, n)             held-out stories                            skills.py
+    SKILLS, LIMITS                     the suites that count, and those shown      skills.py
+    turns.ticket(rng, split)           a support ticket and its fields             turns.py
+    turns.BY_NAME[skill](world, …)     one question of a skill and its answer      turns.py
+    corpus.documents(world, i, mix)    the training text of batch i                corpus.py
+    corpus.digest(world)               the fingerprint of world and corpus         corpus.py
+    BOS, END, PAD, SPECIALS            the marks in that text                      corpus.py
+    tasks.write(folder, world)         the data sets of data/tasks                 tasks.py
+    lexicon                            its words and sentence forms                lexicon.py
+
+It asks no model and trains none: `forgetting` asks, `pocket` trains.
+"""
 
 import lazy_loader
 

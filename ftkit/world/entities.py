@@ -50,9 +50,7 @@ def draw(make: Callable[[], str], split: Split) -> str:
 
 def invent_word(rng: random.Random, syllables: int) -> str:
     """A pronounceable capitalised word: about 10³ values for one syllable, 10⁶ for 2, 10⁹ for 3."""
-    parts = [
-        rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(syllables)
-    ]
+    parts = [rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(syllables)]
     return "".join(parts).capitalize()
 
 

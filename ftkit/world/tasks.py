@@ -1,11 +1,13 @@
-"""The lab's data sets, drawn from the world: `python -m ftkit.world.tasks` writes them to
-data/tasks/*.jsonl.
+"""The lab's data sets, drawn from the world: `python -m ftkit tasks` writes data/tasks/*.jsonl.
 
-tickets   support ticket → strict JSON; the test rows have held-out names, and every second one
-held-out wordings
-general   what the base can already do, as chat: rows to replay during tuning
-facts     people whom the base has never heard of: every fact asked in one wording to learn it, and
-in another to test it
+    tickets    support ticket → strict JSON; the test rows have held-out names, and every second
+               one held-out wordings
+    general    what the base can already do, as chat: rows to replay during tuning
+    facts      people whom the base has never heard of: every fact asked in one wording to learn
+               it, and in another to test it
+
+A row is a chat example as `data.load` reads it (notebook 00). Rows of one's own are `data`'s
+business, the pretraining text `corpus.py`'s.
 """
 
 import collections
@@ -13,116 +15,119 @@ import itertools
 import json
 import random
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..core.files import data_path
 from . import corpus, lexicon, turns
 from .entities import World, make_facts, new_name
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 SIZES = {"train": 300, "validation": 60, "test": 200}
 TICKET_PROMPT = "Ticket: {text}\nGive the ticket as JSON."
+COUNTED = 60  # documents of a batch whose targets are counted
 
 
-def target_counts(world: World, tokenizer, batches: int = 600) -> collections.Counter:
-    """How often each token id is a target (an answer's or a plain text's) in 60 documents of each
-    of the first `batches`.
+def target_counts(
+    world: World, tokenizer: "PreTrainedTokenizerBase", batches: int = 600
+) -> collections.Counter:
+    """How often each token id is a target in the first COUNTED documents of some batches.
+
+    Targets are answers and plain texts.
     """
     counts: collections.Counter = collections.Counter()
     for i in range(batches):
-        documents = itertools.islice(corpus.documents(world, i, corpus.BROAD), 60)
-        targets = [
-            text for document in documents for text, role in document if role in ("answer", "text")
-        ]
-        counts.update(
-            itertools.chain.from_iterable(tokenizer(targets, add_special_tokens=False)["input_ids"])
-        )
+        documents = itertools.islice(corpus.documents(world, i, corpus.BROAD), COUNTED)
+        segments = itertools.chain.from_iterable(documents)
+        targets = [text for text, role in segments if role in ("answer", "text")]
+        for ids in tokenizer(targets, add_special_tokens=False)["input_ids"]:
+            counts.update(ids)
     return counts
 
 
-def chat_row(turn: turns.Turn, **extra: object) -> dict:
-    """A chat example in the `messages` format."""
-    system = [{"role": "system", "content": turn.system}] if turn.system else []
-    return {
-        "messages": [
-            *system,
-            {"role": "user", "content": turn.prompt},
-            {"role": "assistant", "content": turn.answer},
-        ],
-        **extra,
-    }
+def chat_row(turn: turns.Turn, **columns: object) -> dict:
+    """A chat example in the `messages` format, with further columns."""
+    messages = [{"role": "system", "content": turn.system}] if turn.system else []
+    messages.append({"role": "user", "content": turn.prompt})
+    messages.append({"role": "assistant", "content": turn.answer})
+    return {"messages": messages, **columns}
 
 
-def tickets(world: World, tokenizer, least: int = 8) -> list[dict]:
-    """Tickets with the one JSON object that answers each: name, city, item, issue (str), order
-    (int), urgent (bool).
+def tickets(world: World, tokenizer: "PreTrainedTokenizerBase", least: int = 8) -> list[dict]:
+    """Tickets with the one JSON object that answers each.
 
-    A ticket is drawn again when its answer holds a token that is a target fewer than `least` times
-    in `target_counts`: LoRA can't teach a token whose frozen embedding was hardly ever trained.
+    Its keys: name, city, item, issue (str), order (int), urgent (bool). A ticket is drawn again
+    when its answer holds a token that is a target fewer than `least` times in `target_counts`:
+    LoRA can't teach a token whose frozen embedding was hardly ever trained.
     """
     counts = target_counts(world, tokenizer)
     rows: list[dict] = []
     for split, size in SIZES.items():
         rng = random.Random(f"tickets {world.seed} {split}")
-        while sum(r["split"] == split for r in rows) < size:
+        first = len(rows)
+        while len(rows) - first < size:
+            # unseen names in all test rows, unseen wordings in every second one
             names = "test" if split == "test" else "train"
             wordings = "test" if split == "test" and len(rows) % 2 else "train"
             text, fields = turns.ticket(rng, names, wordings)
             turn = turns.Turn(TICKET_PROMPT.format(text=text), json.dumps(fields))
-            if (
-                min(
-                    counts[i] for i in tokenizer(turn.answer, add_special_tokens=False)["input_ids"]
-                )
-                < least
-            ):
+
+            # no token that the frozen embeddings hardly know
+            answer = tokenizer(turn.answer, add_special_tokens=False)["input_ids"]
+            if min(counts[token] for token in answer) < least:
                 continue
-            rows.append(
-                chat_row(turn, split=split, wording="unseen" if wordings == "test" else "trained")
-            )
+            kind = "unseen" if wordings == "test" else "trained"
+            rows.append(chat_row(turn, split=split, wording=kind))
     return rows
 
 
 def general(world: World, n: int = 600) -> list[dict]:
-    """Turns from the training side of every skill, in the corpus's own shares, but JSON, the
-    tickets' nearest neighbour, three times.
+    """Turns from the training side of every skill, in the corpus's own shares.
+
+    JSON, the tickets' nearest neighbour, comes three times as often.
     """
     rng = random.Random(f"general {world.seed}")
-    shares = {k: w for k, w in corpus.BROAD.items() if k not in corpus.TEXTS} | {
-        "write_json": 3 * corpus.BROAD["write_json"]
-    }
+    shares = {k: share for k, share in corpus.BROAD.items() if k not in corpus.TEXTS}
+    shares["write_json"] *= 3
     kinds = rng.choices(list(shares), weights=list(shares.values()), k=n)
     return [
-        chat_row(getattr(turns, kind)(world, rng, "train"), split="train", skill=kind) for kind in kinds
+        chat_row(turns.BY_NAME[kind](world, rng, "train"), split="train", skill=kind)
+        for kind in kinds
     ]
 
 
 def facts(world: World, people: int = 60) -> list[dict]:
-    """Questions about `people` new people, their names from the held-out side; the test rows ask
-    the same facts in other words.
+    """Questions about `people` new people, whose names are from the held-out side.
+
+    The test rows ask the same facts in other words.
     """
     rng = random.Random(f"facts {world.seed}")
     names: dict[str, None] = {}
     while len(names) < people:
         names[new_name("person", rng, "test")] = None
+
     rows = []
-    for fact in (f for name in names for f in make_facts("person", name, rng, "train")):
-        forms = rng.sample(lexicon.QUESTIONS[fact.attribute][:-1], 2)
-        rows += [
-            chat_row(turns.Turn(fact.say(form), fact.value), split=split)
-            for split, form in zip(("train", "test"), forms, strict=True)
-        ]
+    for name in names:
+        for fact in make_facts("person", name, rng, "train"):
+            # two different wordings that the base knows, one to learn from and one to be asked in
+            to_learn, to_test = rng.sample(lexicon.QUESTIONS[fact.attribute][:-1], 2)
+            rows.append(chat_row(turns.Turn(fact.say(to_learn), fact.value), split="train"))
+            rows.append(chat_row(turns.Turn(fact.say(to_test), fact.value), split="test"))
     return rows
 
 
 def write(folder: Path, world: World) -> None:
-    """Write every data set as JSON Lines."""
-    from transformers import AutoTokenizer
+    """Write every data set as JSON Lines into a folder."""
+    from transformers import AutoTokenizer  # here, so that the micro-world needs no transformers
 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(data_path("pocket"))
-    for name, rows in {
+    sets = {
         "tickets": tickets(world, tokenizer),
         "general": general(world),
         "facts": facts(world),
-    }.items():
-        (folder / f"{name}.jsonl").write_text(
-            "".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8"
-        )
+    }
+    for name, rows in sets.items():
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")

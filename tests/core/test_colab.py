@@ -1,9 +1,6 @@
-"""Colab, emulated: its packages as stubs, a plan that replaces none that must stay, and notebooks
-that all say the same address.
-"""
+"""Colab, emulated: its packages as stubs, and a plan that replaces none that must stay."""
 
 import inspect
-import json
 import os
 import shutil
 import subprocess
@@ -12,7 +9,7 @@ import types
 import zipfile
 from pathlib import Path
 
-import nbformat
+import lazy_loader
 import packaging
 import peft.import_utils
 import pytest
@@ -22,7 +19,7 @@ from packaging.specifiers import SpecifierSet
 
 from ftkit import UserError
 from ftkit.core import colab
-from ftkit.tools import notebooks, stamp
+from ftkit.tools import stamp
 
 ROOT = Path(__file__).parents[2]
 COLAB = {name: package["version"] for name, package in table().items()}
@@ -96,16 +93,14 @@ def test_extras_and_markers_of_other_pythons_are_not_needed():
     [("transformers", "5.13.1"), ("transformers", "6.0.0"), ("torch", "2.10.0+cu128")],
 )
 def test_a_runtime_that_would_need_a_replacement_is_refused(name, version):
-    with pytest.raises(
-        UserError,
-        match=rf"brings {name} {version.replace('+', '.')} \(not .*choose another runtime version under Runtime",
-    ):
+    brings = rf"brings {name} {version.replace('+', '.')} \(not .*"
+    with pytest.raises(UserError, match=f"{brings}choose another runtime version under Runtime"):
         colab.plan(COLAB | {name: version}, needs())
 
 
 def test_installed_reads_what_the_stubs_claim(tmp_path):
     write_stubs(tmp_path, table())
-    assert colab.installed([str(tmp_path)]) == COLAB
+    assert colab.list_installed([str(tmp_path)]) == COLAB
 
 
 def module(version):
@@ -127,7 +122,7 @@ def test_only_what_changed_under_the_session_is_stale():
         "datasets": "5.0.1",
         "pyarrow": "26.0.1",
     }
-    assert colab.stale(loaded, have) == [
+    assert colab.stale_modules(loaded, have) == [
         "datasets 4.0.0 (installed: 5.0.1)",
         "torchao 0.10.0 (installed: none)",
     ]
@@ -175,9 +170,15 @@ def test_without_a_registry_nothing_is_claimed():
 # A session
 
 
-def write_wheel(folder, name, version, requires, modules=()):
+def write_wheel(folder, name, version, requires, package=None):
+    """A wheel with the Python files of a package, or with metadata alone."""
     stem = f"{name.replace('-', '_')}-{version}"
-    files = {f"{name}/{module.name}": module.read_text(encoding="utf-8") for module in modules}
+    modules = sorted(package.rglob("*.py*")) if package else []
+    files = {
+        f"{name}/{module.relative_to(package)}": module.read_text(encoding="utf-8")
+        for module in modules
+        if module.suffix in (".py", ".pyi")
+    }
     files[f"{stem}.dist-info/METADATA"] = metadata(name, version, requires)
     files[f"{stem}.dist-info/WHEEL"] = (
         "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -215,16 +216,15 @@ class Session:
     def make(cls, folder):
         fake_colab(folder / "venv", with_pip=True)
         session = cls(folder)
-        (session.site / "packaging").symlink_to(Path(packaging.__file__).parent)
+        for library in (packaging, lazy_loader):  # Colab has these, and the kit imports them
+            (session.site / library.__name__).symlink_to(Path(library.__file__).parent)
         (session.site / "google" / "colab").mkdir(parents=True)
         (session.site / "google" / "colab" / "__init__.py").touch()
         (folder / "registry").mkdir()
         for name, releases in REGISTRY.items():
             for version, requires in releases:
                 write_wheel(folder / "registry", name, version, requires)
-        write_wheel(
-            folder / "registry", "ftkit", "0.1.0", needs(), sorted((ROOT / "ftkit").glob("*.py"))
-        )
+        write_wheel(folder / "registry", "ftkit", "0.1.0", needs(), ROOT / "ftkit")
         return session
 
     def run(self, *before):
@@ -243,7 +243,7 @@ class Session:
     def installed(self):
         return {
             name: version
-            for name, version in colab.installed([str(self.site)]).items()
+            for name, version in colab.list_installed([str(self.site)]).items()
             if name not in ("pip", "setuptools")
         }
 
@@ -269,8 +269,9 @@ def test_a_first_cell_on_colab_says_in_one_line_what_it_did_and_then_nothing_mor
     before = session.installed()
     first = session.run(COLAB_KERNEL)
     assert first.stdout == (
-        "ftkit on Colab: added bitsandbytes 0.50.2, trl 1.16.0; replaced datasets 4.0.0 → 5.0.1, pyarrow 18.1.0 → 26.0.1; "
-        "removed torchao 0.10.0; torch, numpy, transformers and ipywidgets are Colab's own.\n"
+        "ftkit on Colab: added bitsandbytes 0.50.2, trl 1.16.0; "
+        "replaced datasets 4.0.0 → 5.0.1, pyarrow 18.1.0 → 26.0.1; removed torchao 0.10.0; "
+        "torch, numpy, transformers and ipywidgets are Colab's own.\n"
     ), first.stderr
     after = session.installed()
     assert {name for name in before if after.get(name) != before[name]} == {
@@ -307,11 +308,13 @@ def test_a_session_that_holds_an_older_pyarrow_is_told_to_restart(session):
     loaded = "import types; sys.modules['pyarrow'] = types.SimpleNamespace(__version__='18.1.0')"
     done = session.run(COLAB_KERNEL, loaded)
     assert done.stdout.startswith("ftkit on Colab: added")
-    restart = "this session still holds pyarrow 18.1.0 (installed: 26.0.1); choose Runtime → Restart session and run the cell again."
-    assert sentence(done) == f"ftkit.core.errors.UserError: {restart}"
-    assert (
-        sentence(session.run(COLAB_KERNEL, loaded)) == f"ftkit.core.errors.UserError: {restart}"
-    ), "running it again does not help"
+    restart = (
+        "ftkit.core.errors.UserError: this session still holds pyarrow 18.1.0 (installed: 26.0.1); "
+        "choose Runtime → Restart session and run the cell again."
+    )
+    assert sentence(done) == restart
+    again = session.run(COLAB_KERNEL, loaded)
+    assert sentence(again) == restart, "running it again does not help"
     assert session.run(COLAB_KERNEL).returncode == 0, "restarting does"
 
 
@@ -321,104 +324,3 @@ def test_a_folder_that_is_not_installed_is_refused(monkeypatch):
     monkeypatch.setattr(sys, "meta_path", [])
     with pytest.raises(UserError, match="as a folder and not installed"):
         colab.prepare()
-
-
-# The stamps
-
-
-def test_every_notebook_has_the_projects_badge_and_setup_lines():
-    stamps = stamp.stamp_notebooks([], check=True, folder=ROOT / "notebooks")
-    assert stamps.stamped == [], "run: python -m ftkit notebooks --stamp"
-
-
-@pytest.fixture
-def checkout(tmp_path):
-    """A folder with two of the notebooks, and a fork's pyproject.toml."""
-    (tmp_path / "notebooks").mkdir()
-    for name in ("00_start_here", "07_supervised_fine_tuning"):
-        shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", tmp_path / "notebooks")
-    (tmp_path / "pyproject.toml").write_text(
-        '[project]\nname = "x"\n[project.urls]\nRepository = "https://github.com/me/my-fork"\n'
-    )
-    return tmp_path
-
-
-def stamped(checkout, check=False):
-    return stamp.stamp_notebooks([], check, checkout / "notebooks", checkout / "pyproject.toml")
-
-
-def test_a_fork_edits_one_line_and_stamps(checkout):
-    assert stamped(checkout).unchanged == []
-    again = stamped(checkout)
-    assert (again.stamped, again.unchanged) == ([], ["00_start_here", "07_supervised_fine_tuning"])
-    for path in (checkout / "notebooks").glob("*.ipynb"):
-        text = path.read_text(encoding="utf-8")
-        assert text.count("me/my-fork") == 2
-        assert (
-            text.count("https://colab.research.google.com/github/"),
-            text.count("git+https"),
-        ) == (1, 1)
-        assert "github.com/ftkit/ftkit" not in text
-
-
-def test_check_writes_nothing(checkout):
-    before = {path: path.read_bytes() for path in (checkout / "notebooks").iterdir()}
-    assert len(stamped(checkout, check=True).stamped) == 2
-    assert {path: path.read_bytes() for path in (checkout / "notebooks").iterdir()} == before
-
-
-def test_a_stamp_leaves_all_but_two_cells_as_they_were(checkout):
-    path = checkout / "notebooks" / "00_start_here.ipynb"
-    old = nbformat.read(path, as_version=4)
-    stamped(checkout)
-    new = nbformat.read(path, as_version=4)
-    first = old.cells.index(notebooks.code_cells(old)[0])
-    assert [i for i, (a, b) in enumerate(zip(old.cells, new.cells, strict=True)) if a != b] == [
-        0,
-        first,
-    ]
-    assert stamp.unstamped(new.cells[first].source) == stamp.unstamped(old.cells[first].source)
-    assert {**new.cells[first], "source": ""} == {**old.cells[first], "source": ""}, (
-        "its output and its count stay"
-    )
-    title, blank, badge = new.cells[0].source.splitlines()[:3]
-    target = "https://colab.research.google.com/github/me/my-fork/blob/main/notebooks/00_start_here.ipynb"
-    assert (title, blank) == (old.cells[0].source.splitlines()[0], "")
-    assert (
-        badge
-        == f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({target})"
-    )
-
-
-@pytest.mark.parametrize("urls", ["", '[project.urls]\nRepository = "https://example.org/x/y"\n'])
-def test_an_address_that_colab_cannot_open_is_refused(checkout, urls):
-    (checkout / "pyproject.toml").write_text(f'[project]\nname = "x"\n{urls}')
-    with pytest.raises(UserError, match=r"Colab opens https://github\.com/OWNER/NAME"):
-        stamped(checkout)
-
-
-def test_a_notebook_without_a_title_is_refused(checkout):
-    nbformat.write(
-        nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]),
-        checkout / "notebooks" / "01_bare.ipynb",
-    )
-    with pytest.raises(UserError, match=r"01_bare\.ipynb has no place for a badge"):
-        stamped(checkout)
-
-
-def test_the_verb_stamps_and_checks(checkout):
-    shutil.copytree(
-        ROOT / "ftkit", checkout / "ftkit", ignore=shutil.ignore_patterns("__pycache__")
-    )
-
-    def verb(*words):
-        return subprocess.run(
-            [sys.executable, "-m", "ftkit", "notebooks", "--stamp", *words, "--json"],
-            capture_output=True, text=True, cwd=checkout, env=os.environ | {"PYTHONPATH": str(checkout)},
-        )  # fmt: skip
-
-    for words, code, new in ((["--check"], 1, 1), ([], 0, 1)):
-        done = verb("00", *words)
-        assert (done.returncode, len(json.loads(done.stdout)["stamped"])) == (code, new), (
-            done.stderr
-        )

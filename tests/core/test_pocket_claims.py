@@ -9,7 +9,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from ftkit.core import pocket_claims
-from ftkit.tools import notebooks
+from ftkit.tools import outputs
 
 COMMITTED = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 CELL = '''gained = {"a": 2}
@@ -100,7 +100,7 @@ def test_the_notebooks_mark_asserts_and_nothing_else(path):
     """A mark that stands anywhere else, or an assert that asks for the model itself, would do
     nothing or hide a claim.
     """
-    for cell in notebooks.code_cells(nbformat.read(path, as_version=4)):
+    for cell in outputs.code_cells(nbformat.read(path, as_version=4)):
         marks = sum(line.rstrip().endswith(pocket_claims.MARK) for line in cell.source.splitlines())
         assert marks == len(pocket_claims.marked_claims(cell.source)), cell.source
         asserts = [

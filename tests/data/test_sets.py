@@ -1,11 +1,11 @@
-"""Reading data: every format in, every bad row named."""
+"""Data sets: found by name, split as they state or by seed, every bad row named."""
 
 import json
 
 import pytest
 
 from ftkit import UserError, data, models
-from ftkit.data import chat, sets
+from ftkit.data import sets
 
 
 @pytest.fixture(scope="module")
@@ -21,28 +21,6 @@ def write(path, *rows):
 CHAT = {
     "messages": [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hi."}]
 }
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        CHAT,
-        {"prompt": "Hello!", "completion": "Hi."},
-        {"instruction": "Hello!", "output": "Hi."},
-        {"instruction": "Hello!", "input": "", "output": "Hi."},
-    ],
-)
-def test_every_format_becomes_the_same_chat(row):
-    assert chat.to_messages(row) == CHAT["messages"]
-
-
-def test_alpacas_input_is_part_of_the_prompt():
-    assert (
-        chat.to_messages({"instruction": "Translate.", "input": "chat", "output": "cat"})[0][
-            "content"
-        ]
-        == "Translate.\nchat"
-    )
 
 
 @pytest.mark.parametrize(
@@ -99,26 +77,6 @@ def test_a_file_is_split_by_seed(tmp_path):
 def test_the_tickets_keep_their_splits(tokenizer):
     splits = data.load("tickets", tokenizer)
     assert {s: len(d) for s, d in splits.items()} == {"train": 300, "validation": 60, "test": 200}
-
-
-@pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
-def test_the_replayed_share_is_what_was_asked_for(share):
-    train, general = data.load("tickets")["train"], data.load("general")["train"]
-    mixed = data.mix(train, general, share)
-    assert (len(mixed) - len(train)) / len(mixed) == pytest.approx(share, abs=0.002)
-    assert data.mix(train, general, share)["messages"] == mixed["messages"]
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.0, 0.9])
-def test_a_share_that_cannot_be_had(share):
-    train, general = data.load("tickets")["train"], data.load("general")["train"]
-    with pytest.raises(UserError, match="share"):
-        data.mix(train, general, share)
-
-
-def test_only_the_answer_carries_loss(tokenizer):
-    tokens = data.answer_tokens(CHAT["messages"], tokenizer)
-    assert tokens == len(tokenizer("Hi.<|end|>", add_special_tokens=False)["input_ids"])
 
 
 def test_a_file_without_splits_is_judged_whole(tmp_path):

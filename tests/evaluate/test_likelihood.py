@@ -31,7 +31,7 @@ def test_every_answer_token_is_there_in_the_order_of_the_rows(pocket, rows, pred
     tokenizer = pocket[1]
     assert predicted.rows.tolist() == sorted(predicted.rows.tolist())
     counts = [int((predicted.rows == row).sum()) for row in range(ROWS)]
-    assert counts == [data.answer_tokens(chat, tokenizer) for chat in rows["messages"]]
+    assert counts == [data.count_answer_tokens(chat, tokenizer) for chat in rows["messages"]]
     last = tokenizer.decode(predicted.tokens[predicted.rows == ROWS - 1])
     assert last.startswith(rows[ROWS - 1]["messages"][-1]["content"])
 
@@ -77,7 +77,7 @@ def loop_over_rows(messages, tokenizer, *asked):
     ids = tokenizer.apply_chat_template(messages, return_tensors="pt", return_dict=True)[
         "input_ids"
     ]
-    n = data.answer_tokens(messages, tokenizer)
+    n = data.count_answer_tokens(messages, tokenizer)
     with torch.no_grad():
         log_p = [model(ids).logits[0, -n - 1 : -1].log_softmax(-1) for model in asked]
     return log_p, ids[0, -n:]
@@ -98,7 +98,7 @@ def test_perplexity_is_exp_of_the_mean_surprisal_of_a_loop_over_rows(pocket):
 def test_surprisals_stand_in_the_order_of_the_conversations(pocket, rows):
     chats = list(rows["messages"])
     forth, back = (evaluate.surprisals(*pocket, each) for each in (chats, chats[::-1]))
-    assert [s.tokens for s in forth] == [data.answer_tokens(chat, pocket[1]) for chat in chats]
+    assert [s.tokens for s in forth] == [data.count_answer_tokens(chat, pocket[1]) for chat in chats]
     assert [s.nats for s in forth] == pytest.approx([s.nats for s in back[::-1]], abs=1e-3)
 
 

@@ -20,7 +20,7 @@ EVERY = list(skills.SKILLS | skills.LIMITS | skills.SAFETY)
 
 @pytest.fixture(scope="module")
 def hot():
-    """Twenty hot steps that make the model forget, with its adapter still on it; and the tokenizer."""
+    """A model that twenty hot steps made forget, with its adapter still on it; and the tokenizer."""
     base, tokenizer = models.load("pocket")
     rows = data.first(data.load("tickets")["train"], 160)
     recipe = train.Recipe(lr=2e-2, epochs=1, batch_size=8, evaluations=0)

@@ -1,79 +1,73 @@
-"""How far a tuning moves the model from its base, and the penalty that holds it back."""
+"""The same probes before and after: what is asked, and how what was lost is told."""
 
 import pytest
-import torch
-from torch.nn import functional as F
 
-from ftkit import data, evaluate, forgetting, lora, models, train
-from ftkit.world import entities
+from ftkit import forgetting, models
+from ftkit.forgetting import probing
+from ftkit.world import World
 from ftkit.world import skills as suites
 
 
 @pytest.fixture(scope="module")
-def rows():
-    return data.first(data.load("tickets")["train"], 16)
+def pocket():
+    return models.load("pocket")
 
 
-def short(kl=0.0, **adapter):
-    """A hot run of four steps, with an adapter or (r=None) on all weights."""
-    model, tokenizer = models.load("pocket")
-    if adapter.get("r", 4):
-        model = lora.attach(model, **{"r": 4, "alpha": 16} | adapter)
-    rows = data.first(data.load("tickets")["train"], 32)
-    recipe = train.Recipe(
-        lr=1e-2 if adapter.get("r", 4) else 1e-3, epochs=1, batch_size=8, evaluations=0, kl=kl
-    )
-    return train.sft(model, tokenizer, {"train": rows}, recipe), tokenizer
+def test_skills_ask_what_they_say_and_forgetting_pairs_them(pocket):
+    before = forgetting.skills(*pocket, n=10, names=["copy", "count"])
+    assert before.rates["copy"].n == 10
+    assert before.mean > 0.5
+    ruined = probing.Skills({name: [False] * 10 for name in before.right})
+    lost, low, high = forgetting.table(before, ruined).lost
+    assert lost == pytest.approx(before.mean)
+    assert low <= lost <= high
+    assert forgetting.table(before, before).lost == (0.0, 0.0, 0.0)
+    assert "copy" in forgetting.table(before, ruined)._repr_html_()
 
 
-def test_the_distance_is_that_of_a_loop_over_rows(rows):
-    run, tokenizer = short()
-    base, _ = models.load("pocket")
-    total, count = 0.0, 0
-    for messages in rows["messages"]:
-        ids = tokenizer.apply_chat_template(messages, return_tensors="pt", return_dict=True)[
-            "input_ids"
-        ]
-        n = data.answer_tokens(messages, tokenizer)
-        with torch.no_grad():
-            before, after = (
-                m(ids).logits[0, -n - 1 : -1].log_softmax(-1) for m in (base, run.model)
-            )
-        total += F.kl_div(after, before, log_target=True, reduction="sum").item()
-        count += n
-    found = evaluate.kl_from_base(base, run.model, tokenizer, rows, batch_size=5)
-    assert found == pytest.approx(total / count, rel=1e-3)
-    assert found > 0.01
-    assert evaluate.kl_from_base(run.model, run.model, tokenizer, rows) == pytest.approx(
-        found, rel=1e-3
-    ), "its adapter switched off"
-    assert evaluate.kl_from_base(base, models.load("pocket")[0], tokenizer, rows) == pytest.approx(
-        0, abs=1e-6
-    )
-
-
-@pytest.mark.parametrize("r", [4, None])
-def test_a_run_held_near_its_base_stays_nearer(r, rows):
-    base, tokenizer = models.load("pocket")
-    free, held = (
-        evaluate.kl_from_base(base, short(kl=kl, r=r)[0].model, tokenizer, rows)
-        for kl in (0.0, 3.0)
-    )
-    assert held < 0.8 * free
-
-
-def test_skills_do_not_depend_on_how_they_are_batched():
-    model, tokenizer = models.load("pocket")
+def test_skills_do_not_depend_on_how_they_are_batched(pocket):
     names = ["known", "copy", "write_json"]
-    whole = forgetting.skills(model, tokenizer, n=12, names=names)
-    probes = [p for n in names for p in suites.draw_suite(entities.World(), n, 12)]
-    replies = models.answer(
-        model,
-        tokenizer,
-        [[{"role": "user", "content": p.prompt}] for p in probes],
-        48,
-        batch_size=36,
-    )
-    assert [x for group in whole.right.values() for x in group] == [
-        r == p.answer for r, p in zip(replies, probes, strict=True)
-    ]
+    whole = forgetting.skills(*pocket, n=12, names=names)
+    assert list(whole.right) == names
+    probes = [probe for name in names for probe in suites.draw_suite(World(), name, 12)]
+    chats = [[{"role": "user", "content": probe.prompt}] for probe in probes]
+    replies = models.answer(*pocket, chats, 48, batch_size=36)
+    right = [reply == probe.answer for reply, probe in zip(replies, probes, strict=True)]
+    assert [x for group in whole.right.values() for x in group] == right
+
+
+def test_the_json_holds_every_suite_and_the_mean_lost():
+    before = probing.Skills({"copy": [True] * 4, "count": [True, False]})
+    after = probing.Skills({"copy": [True, True, False, False], "count": [True, True]})
+    result = forgetting.table(before, after)
+    assert result.json() == {
+        "skills": {
+            "copy": {"before": 1.0, "after": 0.5, "n": 4},
+            "count": {"before": 0.5, "after": 1.0, "n": 2},
+        },
+        "skill_lost": result.lost,
+    }
+
+
+class Vocabulary:
+    """A tokenizer that has these tokens."""
+
+    def __init__(self, tokens):
+        self.tokens = dict.fromkeys(tokens)
+
+    def get_vocab(self):
+        return self.tokens
+
+    def __len__(self):
+        return len(self.tokens)
+
+
+def test_the_micro_world_is_asked_of_the_pocket_model_and_its_tunings_alone(pocket):
+    own = probing.pocket_vocabulary()
+    assert probing.knows_world(pocket[1])
+    assert probing.knows_world(Vocabulary([*own, "one more"]))
+    assert not probing.knows_world(Vocabulary(list(own)[1:]))
+    strangers = [f"stranger {i}" for i in range(len(own))]
+    assert not probing.knows_world(Vocabulary([*own, *strangers])), "a large model may hold them"
+    drawn = probing.draw_probes(Vocabulary(["a"]), n=2, names=["facts"])
+    assert [probe.right(probe.answer) for probe in drawn["facts"]] == [True, True]

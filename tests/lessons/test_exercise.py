@@ -1,4 +1,4 @@
-"""The check of a LoRA layer: it takes what is right and names what is wrong."""
+"""The checks of exercises: they take what is right and name what is wrong."""
 
 import math
 import re
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ftkit import lora
-from ftkit.lessons import check_lora
+from ftkit.lessons import check, check_lora
 
 BASE = torch.nn.Linear(24, 16)
 
@@ -59,6 +59,20 @@ WRONG = {
     r"the output is not W x \+": layer(scale=lambda a, r: a / r + 1),
     "it does not run: RuntimeError": layer(out=lambda Wx, BAx, s: Wx + BAx[:, :3]),
 }
+
+
+def test_a_check_names_the_mistake():
+    mistakes = {65536: "k_proj is not square"}
+    assert check(..., 49152, mistakes).right is None
+    assert check(49152, 49152, mistakes, because="because").right is True
+    wrong = check(65536, 49152, mistakes)
+    assert (wrong.right, wrong.text) == (False, "k_proj is not square")
+    assert "7" in check(7, 49152, mistakes).text
+
+
+def test_numbers_are_equal_to_six_digits():
+    assert check(0.1 + 0.2, 0.3, {}).right is True
+    assert check(0.3001, 0.3, {}).right is False
 
 
 @pytest.mark.parametrize("mine", [lora.LoRALinear, layer()])

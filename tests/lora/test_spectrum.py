@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ftkit import UserError, lora, models
+from ftkit import UserError
 from ftkit.lora import spectrum
 
 
@@ -149,76 +149,3 @@ def test_mistakes_are_one_sentence(call, message):
 def test_the_zero_matrix_has_rank_nothing():
     s = spectrum.svd(torch.zeros(3, 4))
     assert (s.rank(0.9), s.error(0)) == (0, 0.0)
-
-
-def test_a_weight_is_one_tensor_from_disk_or_from_the_model(tmp_path, monkeypatch):
-    name = "model.layers.1.self_attn.k_proj"
-    from_disk = lora.weight("pocket", name)
-    model, _ = models.load("pocket")
-    assert from_disk.shape == (128, 256)
-    assert torch.equal(from_disk, lora.weight(model, name))
-    assert torch.equal(from_disk, lora.weight("pocket", name + ".weight"))
-    model.save_pretrained(tmp_path, max_shard_size="2MB")
-    assert len(list(tmp_path.glob("*.safetensors"))) > 1
-    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", None)
-    assert torch.equal(from_disk, lora.weight(tmp_path, name))
-    assert torch.equal(from_disk, lora.weight(lora.attach(model, 2), name))
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("model.layers.0.self_attn.qproj", "the nearest are model.layers.0.self_attn.q_proj"),
-        ("xyz", "no weight 'xyz' among its 38 tensors"),
-        ("model.norm", "model.norm.weight has shape .256,., so it is no matrix"),
-    ],
-)
-def test_a_wrong_tensor_name(name, message):
-    with pytest.raises(UserError, match=message):
-        lora.weight("pocket", name)
-    with pytest.raises(UserError, match=message):
-        lora.weight(models.load("pocket")[0], name)
-
-
-def test_a_header_that_lies_about_its_size(tmp_path):
-    models.load("pocket")[0].save_pretrained(tmp_path)
-    file = tmp_path / "model.safetensors"
-    whole = file.read_bytes()
-    for damaged in (whole[:-1000], (1 << 40).to_bytes(8, "little") + whole[8:], whole + b"more"):
-        file.write_bytes(damaged)
-        with pytest.raises(UserError, match="is not a whole safetensors file"):
-            lora.weight(tmp_path, "model.norm")
-
-
-def test_a_hub_model_gives_one_file(tmp_path, monkeypatch):
-    """The hub client's two calls are answered from a local directory; the file that holds the
-    tensor is the only one fetched.
-    """
-    import types
-
-    import huggingface_hub
-
-    model, _ = models.load("pocket")
-    model.save_pretrained(tmp_path, max_shard_size="2MB")
-    fetched = []
-    index = models.tensor_files(str(tmp_path))
-    monkeypatch.setattr(
-        huggingface_hub,
-        "get_safetensors_metadata",
-        lambda where: types.SimpleNamespace(weight_map=index),
-    )
-    monkeypatch.setattr(
-        huggingface_hub,
-        "hf_hub_download",
-        lambda where, file: fetched.append(file) or str(tmp_path / file),
-    )
-    name = "model.layers.3.mlp.up_proj"
-    assert torch.equal(lora.weight("owner/name", name), lora.weight(model, name))
-    assert fetched == [index[f"{name}.weight"]]
-
-
-def test_a_hub_that_can_not_be_reached():
-    with pytest.raises(
-        UserError, match="'owner/name' is not in the cache and the hub can't be reached"
-    ):
-        lora.weight("owner/name", "model.norm")

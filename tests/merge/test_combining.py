@@ -179,11 +179,6 @@ def test_interference(both):
     assert "known, n = 6" in str(found)
 
 
-def test_slowdown():
-    ratio, low, high = merge.slowdown([2.0, 4.4, 6.0, 8.0], [1.0, 2.0, 3.0, 4.0])
-    assert (ratio, low) == (2.0, 2.0) and 2.0 <= high <= 2.2
-
-
 # Bad files: refused in one sentence, and the model is left as it was.
 
 

@@ -6,8 +6,7 @@ import types
 import pytest
 import torch
 
-from ftkit import UserError, lora, merge, models, quant
-from ftkit.merge import rounding
+from ftkit import UserError, lora, merge, models
 
 
 @pytest.fixture
@@ -157,44 +156,3 @@ def test_a_base_that_the_adapter_does_not_fit(tuned):
         UserError, match=r"does not fit this base .*size mismatch.*give the base it was trained on"
     ):
         merge.merge(tuned, into=AutoModelForCausalLM.from_config(config))
-
-
-def test_precisions(tuned):
-    before = weights_of(tuned)
-    reports = merge.compare_dtypes(tuned).reports
-    assert list(reports) == ["float32", "bfloat16", "float16"]
-    assert reports["float32"]["adapter"].max_logit_gap == 0
-    for way in ("cast, merged", "merged, cast"):
-        gap = {dtype: ways[way].max_logit_gap for dtype, ways in reports.items()}
-        assert gap["float32"] < 1e-4 < gap["float16"] < gap["bfloat16"]
-    assert all(torch.equal(p, before[name]) for name, p in tuned.named_parameters())
-    assert "bfloat16" in merge.compare_dtypes(tuned, dtypes=["bfloat16"])._repr_html_()
-    with pytest.raises(UserError, match=r"dtype is 'bfloat6'.*Did you mean 'bfloat16'\?"):
-        merge.compare_dtypes(tuned, dtypes=["bfloat6"])
-
-
-def test_what_arrives_of_an_update():
-    g = torch.Generator().manual_seed(0)
-    W, delta = torch.randn(128, 256, generator=g), 0.03 * torch.randn(128, 256, generator=g)
-    exact = merge.round_update(W, delta, "float32")
-    assert (
-        exact.kept == pytest.approx(1, abs=1e-4)
-        and exact.error < 1e-4
-        and exact.size == pytest.approx(0.03, rel=0.02)
-    )
-    on_levels = quant.quantize(W, "nf4").dequantize()
-    stuck, between = (
-        merge.round_update(on_levels, delta, "nf4"),
-        merge.round_update(W, delta, "nf4"),
-    )
-    assert stuck.kept < 0.3 and 0.9 < between.kept < 1.1
-    assert between.error > 1, "on average right, and noisy"
-    assert merge.round_update(on_levels, 10 * delta, "nf4").kept > 0.9
-    nothing = merge.round_update(on_levels, 1e-6 * delta, "nf4")
-    assert nothing.kept == pytest.approx(0, abs=0.05) and "update kept" in str(nothing)
-    assert torch.equal(
-        stuck.arrived,
-        quant.quantize(on_levels + delta, "nf4").dequantize() - rounding.round_to(on_levels, "nf4"),
-    )
-    with pytest.raises(UserError, match=r"'nf5'.*Did you mean 'nf4'\?"):
-        rounding.round_to(W, "nf5")

@@ -9,7 +9,7 @@ import torch
 
 from ftkit import UserError
 from ftkit.pocket import pretraining
-from ftkit.pocket.batches import batch
+from ftkit.pocket.batches import make_batch
 from ftkit.pocket.plan import Plan, new_model, train_tokenizer
 from ftkit.world import World, corpus, turns
 
@@ -55,7 +55,7 @@ def test_a_checkpoint_of_another_plan_is_refused(tmp_path, monkeypatch):
 def test_packed_documents_do_not_see_each_other(tokenizer):
     model = new_model(PLAN, tokenizer).eval()
     model.set_attn_implementation("eager")
-    data = batch(PLAN, World(), tokenizer, 3)
+    data = make_batch(PLAN, World(), tokenizer, 3)
     row = data["input_ids"][0]
     starts = [i for i, token in enumerate(row.tolist()) if token == tokenizer.bos_token_id]
     assert len(starts) >= 3
@@ -73,7 +73,7 @@ def test_packed_documents_do_not_see_each_other(tokenizer):
 
 def test_long_documents_come_in_every_eighth_step(tokenizer):
     plan = Plan(vocabulary=512)
-    short, long = (batch(plan, World(), tokenizer, step)["input_ids"] for step in (2000, 2007))
+    short, long = (make_batch(plan, World(), tokenizer, step)["input_ids"] for step in (2000, 2007))
     assert short.shape == (12, 192)
     assert long.shape == (6, 384)
 

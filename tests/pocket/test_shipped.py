@@ -56,6 +56,6 @@ def test_other_probes_agree_with_the_card(name, measured):
 
 
 def test_the_readable_card_shows_the_cards_numbers():
-    from ftkit.pocket.card import readable
+    from ftkit.pocket.card import as_markdown
 
-    assert data_path("pocket", "README.md").read_text() == readable(CARD)
+    assert data_path("pocket", "README.md").read_text() == as_markdown(CARD)

@@ -69,11 +69,16 @@ def test_lines_carry_a_band_and_a_mark():
 
 
 def test_names_at_the_ends_of_lines_do_not_lie_on_each_other():
-    ax = show.lines({name: [(1, 1), (2, 2 + y)] for y, name in enumerate("ab", 0)}, "", "").axes[0]
-    apart = show.lines({"a": [(1, 1), (2, 3)], "b": [(1, 1), (2, 3.01)]}, "", "").axes[0]
-    assert [text.get_text() for text in ax.texts] == ["a", "b"]
-    assert [text.xyann[1] for text in ax.texts] == [0, 0], "far apart they stand level"
-    assert apart.texts[1].xyann[1] > 10, "else the upper one is pushed up"
+    def pushed(lower, upper):
+        """How far the two names are pushed up, in points."""
+        series = {"a": [(1, 1), (2, lower)], "b": [(1, 1), (2, upper)]}
+        names = show.lines(series, "x", "y").axes[0].texts
+        assert [name.get_text() for name in names] == ["a", "b"]
+        return [name.xyann[1] for name in names]
+
+    assert pushed(2, 3) == [0, 0]
+    level, higher = pushed(3, 3.01)
+    assert level == 0 and higher > 10
 
 
 @pytest.mark.parametrize(("first", "scale"), [(0, "symlog"), (1, "log")])

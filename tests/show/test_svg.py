@@ -14,7 +14,7 @@ from pictures import elements, numbers, pixels, texts
 from ftkit import show
 from ftkit.show import svg
 from ftkit.show.svg import Area, Frame
-from ftkit.tools import notebooks
+from ftkit.tools import outputs
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,9 +91,9 @@ def notebook(line, digit):
 
 def test_the_engine_compares_a_drawings_line_and_keeps_its_newest_picture():
     old, new = notebook("rank 8", 1), notebook("rank 8", 2)
-    assert notebooks.difference(old, new) is None
-    assert "rank 9" in notebooks.difference(old, notebook("rank 9", 1))
-    notebooks.keep_equal(old, new)
+    assert outputs.difference(old, new) is None
+    assert "rank 9" in outputs.difference(old, notebook("rank 9", 1))
+    outputs.keep_equal(old, new)
     assert "<svg>2</svg>" in str(new), "a picture that was drawn anew is written"
 
 

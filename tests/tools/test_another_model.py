@@ -12,7 +12,7 @@ import pytest
 from families import write
 
 from ftkit.core import pocket_claims
-from ftkit.tools import notebooks
+from ftkit.tools import notebooks, outputs
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 # Each family meets notebooks that ask for single layers, train, quantize and merge; so does
@@ -56,6 +56,6 @@ def test_it_runs_to_its_end_and_tells_every_claim(number, folder, tmp_path, monk
     (path,) = tmp_path.glob("*.ipynb")
     marked = sum(
         len(pocket_claims.marked_claims(cell.source))
-        for cell in notebooks.code_cells(nbformat.read(path, as_version=4))
+        for cell in outputs.code_cells(nbformat.read(path, as_version=4))
     )
     assert sum(report.claims[path.stem].values()) >= marked

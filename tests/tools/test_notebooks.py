@@ -11,22 +11,17 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbval.plugin import get_sanitize_patterns
 
-from ftkit.tools import notebooks, stamp
+from ftkit.tools import notebooks, outputs, stamp
 
-ROOT = Path(__file__).parents[2]
+ROOT = notebooks.CHECKOUT
 COMMITTED = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MACHINE_PATH = re.compile(
     r"(?<![\w.])/(?:root|home|work|tmp|usr/lib|content|Users)/[\w.@-]+|[A-Z]:\\\\?Users\\"
 )
-IGNORE = "nbval-ignore-output"
-IGNORE_COMMENT = "# NBVAL_IGNORE_OUTPUT"
+IGNORE = outputs.IGNORED
+IGNORE_COMMENT = f"# {outputs.IGNORED_COMMENT}"
 LINES, COLUMNS, KILOBYTES, SHOWN, IGNORED = 20, 110, 300, 0.8, 0.05
-
-
-def is_ignored(cell):
-    return IGNORE in cell.metadata.get("tags", []) or IGNORE_COMMENT in cell.source
 
 
 def cell_findings(cell):
@@ -39,7 +34,7 @@ def cell_findings(cell):
         yield f"a line of {len(long[0])} characters, more than {COLUMNS}"
     if cell.source.rstrip().endswith(";"):
         yield "a trailing ';' hides what the cell shows"
-    if is_ignored(cell) and not any(
+    if outputs.is_ignored(cell) and not any(
         "#" in line and line.strip() != IGNORE_COMMENT for line in lines
     ):
         yield f"{IGNORE} without a reason in a comment"
@@ -55,15 +50,14 @@ def cell_findings(cell):
 def findings(path):
     """What is wrong with one notebook."""
     nb = nbformat.read(path, as_version=4)
-    cells = notebooks.code_cells(nb)
+    cells = outputs.code_cells(nb)
     counts = [cell.execution_count for cell in cells]
     found = [
         f"cell {i}: {finding}" for i, cell in enumerate(cells, 1) for finding in cell_findings(cell)
     ]
     if counts != list(range(1, len(cells) + 1)):
-        found.append(
-            f"execution counts are {counts}, not 1..{len(cells)}: python -m ftkit notebooks {path.stem}"
-        )
+        cure = f"python -m ftkit notebooks {path.stem}"
+        found.append(f"execution counts are {counts}, not 1..{len(cells)}: {cure}")
     if "widgets" in nb.metadata:
         found.append("metadata.widgets is committed, which breaks previews")
     if not cells or "setup(" not in cells[0].source:
@@ -82,11 +76,9 @@ def test_committed(path):
 
 def test_committed_outputs_are_compared():
     cells = [
-        cell
-        for path in COMMITTED
-        for cell in notebooks.code_cells(nbformat.read(path, as_version=4))
+        cell for path in COMMITTED for cell in outputs.code_cells(nbformat.read(path, as_version=4))
     ]
-    assert sum(map(is_ignored, cells)) <= IGNORED * len(cells), (
+    assert sum(map(outputs.is_ignored, cells)) <= IGNORED * len(cells), (
         f"more than {IGNORED:.0%} of the cells are tagged {IGNORE}"
     )
 
@@ -110,7 +102,7 @@ def executed(tmp_path_factory):
         "print('one')\nprint('two')",
         "6 * 7",
     )
-    report = notebooks.run_notebooks([], False, path.parent)
+    report = notebooks.run_notebooks(folder=path.parent)
     assert report.failed == [], report
     return path
 
@@ -204,21 +196,20 @@ def test_two_runs_give_the_same_bytes(tmp_path):
     )
     runs = []
     for _ in range(2):
-        assert notebooks.run_notebooks(["00"], False, path.parent).failed == []
+        assert notebooks.run_notebooks(["00"], folder=path.parent).failed == []
         runs.append(path.read_bytes())
     assert runs[0] == runs[1]
     nb = nbformat.read(path, as_version=4)
     assert "widgets" not in nb.metadata
-    assert nb.cells[2].outputs[0].data[notebooks.WIDGET]["model_id"] == f"{2:016x}{0:016x}"
+    assert nb.cells[2].outputs[0].data[outputs.WIDGET]["model_id"] == f"{2:016x}{0:016x}"
     assert any("image/png" in output.data for output in nb.cells[3].outputs)
 
 
 def test_the_kernel_is_this_interpreter_in_the_folder_of_the_notebook(tmp_path):
-    path = write(
-        tmp_path,
-        "import os, sys\nprint(sys.executable, os.getcwd(), os.environ['FTKIT_PROGRESS'], os.environ['OMP_NUM_THREADS'])",
-    )
-    notebooks.run_notebooks([], False, path.parent)
+    names = "FTKIT_PROGRESS", "OMP_NUM_THREADS"
+    asked = ", ".join(f"os.environ[{name!r}]" for name in names)
+    path = write(tmp_path, f"import os, sys\nprint(sys.executable, os.getcwd(), {asked})")
+    notebooks.run_notebooks(folder=path.parent)
     said = nbformat.read(path, as_version=4).cells[0].outputs[0].text
     assert said.split() == [sys.executable, str(path.parent), "0", os.environ["OMP_NUM_THREADS"]]
 
@@ -226,7 +217,7 @@ def test_the_kernel_is_this_interpreter_in_the_folder_of_the_notebook(tmp_path):
 def test_a_failing_cell_leaves_the_file_alone(tmp_path):
     path = write(tmp_path, "1", "raise ValueError('r must be in 1..8\\nand more')", "2")
     before = path.read_bytes()
-    report = notebooks.run_notebooks([], False, path.parent)
+    report = notebooks.run_notebooks(folder=path.parent)
     assert path.read_bytes() == before
     assert (report.ran, report.failed) == (["00_sample"], ["00_sample"])
     assert report.reasons == {"00_sample": "00_sample, cell 2: ValueError: r must be in 1..8"}
@@ -246,7 +237,7 @@ def test_a_failing_cell_leaves_the_file_alone(tmp_path):
 def test_other_failures_say_what_happened(tmp_path, cell, reason):
     path = write(tmp_path, cell)
     before = path.read_bytes()
-    assert notebooks.run_notebooks([], False, path.parent).reasons == {
+    assert notebooks.run_notebooks(folder=path.parent).reasons == {
         "00_sample": f"00_sample, {reason}"
     }
     assert path.read_bytes() == before
@@ -257,20 +248,20 @@ def test_a_cell_that_takes_too_long_fails(tmp_path, monkeypatch):
     path = write(tmp_path, "import time\ntime.sleep(60)")
     assert (
         "cell 1: A cell timed out"
-        in notebooks.run_notebooks([], False, path.parent).reasons["00_sample"]
+        in notebooks.run_notebooks(folder=path.parent).reasons["00_sample"]
     )
 
 
 def test_a_promised_exception_is_kept(tmp_path):
     path = write(tmp_path, ("1 / 0", ["raises-exception"]))
-    assert notebooks.run_notebooks([], False, path.parent).failed == []
-    assert notebooks.run_notebooks([], True, path.parent).failed == []
+    assert notebooks.run_notebooks(folder=path.parent).failed == []
+    assert notebooks.run_notebooks(check=True, folder=path.parent).failed == []
     assert nbformat.read(path, as_version=4).cells[0].outputs[0].ename == "ZeroDivisionError"
 
 
 def test_check_passes_and_writes_nothing(good):
     before = good.read_bytes(), good.stat().st_mtime_ns
-    assert notebooks.run_notebooks([], True, good.parent).failed == []
+    assert notebooks.run_notebooks(check=True, folder=good.parent).failed == []
     assert (good.read_bytes(), good.stat().st_mtime_ns) == before
 
 
@@ -294,7 +285,7 @@ def test_check_passes_and_writes_nothing(good):
 def test_check_notices_a_changed_output(good, edit, reason):
     change(good, edit)
     before = good.read_bytes()
-    assert notebooks.run_notebooks([], True, good.parent).reasons == {
+    assert notebooks.run_notebooks(check=True, folder=good.parent).reasons == {
         "00_sample": f"00_sample, {reason}"
     }
     assert good.read_bytes() == before
@@ -305,7 +296,7 @@ def test_check_leaves_ignored_outputs_alone(good):
         good,
         lambda nb: (nb.cells[2].metadata.update(tags=[IGNORE]), nb.cells[2].update(outputs=[])),
     )
-    assert notebooks.run_notebooks([], True, good.parent).failed == []
+    assert notebooks.run_notebooks(check=True, folder=good.parent).failed == []
 
 
 CLAIMING = (
@@ -317,23 +308,23 @@ CLAIMING = (
 def test_another_model_gives_a_report_of_claims_and_leaves_the_file_alone(tmp_path, monkeypatch):
     path = write(tmp_path, *CLAIMING)
     before = path.read_bytes()
-    assert notebooks.run_notebooks([], False, tmp_path).reasons == {
+    assert notebooks.run_notebooks(folder=tmp_path).reasons == {
         "00_sample": "00_sample, cell 2: AssertionError: one above two"
     }
     monkeypatch.setenv("FTKIT_MODEL", "owner/name")
-    report = notebooks.run_notebooks([], False, tmp_path)
+    report = notebooks.run_notebooks(folder=tmp_path)
     assert (report.failed, list(report.claims["00_sample"].values())) == ([], [1, 1, 0])
     assert "1 ✓, 1 ✗, 0 –" in str(report)
     assert path.read_bytes() == before
     with pytest.raises(ValueError, match="unset FTKIT_MODEL"):
-        notebooks.run_notebooks([], True, tmp_path)
+        notebooks.run_notebooks(check=True, folder=tmp_path)
 
 
 def test_executed_notebooks_go_where_they_are_asked_to(tmp_path, monkeypatch):
     path, out = write(tmp_path, *CLAIMING), tmp_path / "new" / "out"
     before = path.read_bytes()
     monkeypatch.setenv("FTKIT_MODEL", "owner/name")
-    notebooks.run_notebooks([], False, tmp_path, out)
+    notebooks.run_notebooks(folder=tmp_path, out=out)
     cell = nbformat.read(out / path.name, as_version=4).cells[1]
     assert (
         cell.outputs[0].text
@@ -341,48 +332,11 @@ def test_executed_notebooks_go_where_they_are_asked_to(tmp_path, monkeypatch):
     )
     assert cell.source == CLAIMING[1], "the reader sees the assert as it was written"
     monkeypatch.delenv("FTKIT_MODEL")
-    assert notebooks.run_notebooks([], False, tmp_path, out).failed == ["00_sample"]
+    assert notebooks.run_notebooks(folder=tmp_path, out=out).failed == ["00_sample"]
     assert (
         nbformat.read(out / path.name, as_version=4).cells[1].outputs[0].output_type == "error"
     ), "a failed one too, to look at"
     assert path.read_bytes() == before
-
-
-def test_approximate_numbers_are_not_compared():
-    wide = "score  value      n\nloss   ≈0.1342    3\nlr     ≈1.2e-05   4"
-    narrow = "score  value    n\nloss   ≈0.13    3\nlr     ≈1e-05   4"
-    assert notebooks.sanitize(wide) == notebooks.sanitize(narrow)
-    assert {notebooks.sanitize(f"≈{sign}3.5 %") for sign in ("", "-", "+", "−")} == {"~N"}
-    assert (
-        notebooks.sanitize("≈50.0 % [40.1, 59.9]")
-        == notebooks.sanitize("≈49.0 % [39.1, 58.9]")
-        == "~N"
-    )
-    assert notebooks.sanitize("0.1342") != notebooks.sanitize("0.1343")
-    assert notebooks.sanitize("≈nan") != notebooks.sanitize("≈0.1")
-
-
-def test_equal_outputs_are_kept_and_pictures_count():
-    def cell(value, png):
-        data = {"text/plain": f"≈{value}", "image/png": png}
-        return nbformat.v4.new_code_cell(
-            "1", outputs=[nbformat.v4.new_output("execute_result", data)]
-        )
-
-    for value, png, kept in ((2, "same", True), (2, "other", False)):
-        old, new = (
-            nbformat.v4.new_notebook(cells=[c]) for c in (cell(1, "same"), cell(value, png))
-        )
-        notebooks.keep_equal(old, new)
-        assert (new.cells[0].outputs == old.cells[0].outputs) is kept
-    assert notebooks.difference(old, new) is None, "a changed picture alone is no difference"
-
-
-def test_nbval_and_the_engine_hide_the_same():
-    assert (
-        tuple(get_sanitize_patterns((ROOT / "tests" / "sanitize.cfg").read_text(encoding="ascii")))
-        == notebooks.SANITIZE
-    )
 
 
 def test_names(tmp_path, monkeypatch):
@@ -390,27 +344,27 @@ def test_names(tmp_path, monkeypatch):
         path = write(tmp_path, "1", name=name)
     folder = path.parent
     for names in (["03"], ["03_four_bits"], ["03_four_bits.ipynb", "03"]):
-        assert [p.stem for p in notebooks.find(names, folder)] == ["03_four_bits"]
-    assert [p.stem for p in notebooks.find([], folder)] == ["00_start", "03_four_bits"]
+        assert [p.stem for p in notebooks.find_notebooks(names, folder)] == ["03_four_bits"]
+    assert [p.stem for p in notebooks.find_notebooks([], folder)] == ["00_start", "03_four_bits"]
     with pytest.raises(
         ValueError, match=r"no notebook '03_for_bits' in .* Did you mean '03_four_bits'\?"
     ):
-        notebooks.run_notebooks(["03_for_bits"], False, folder)
+        notebooks.run_notebooks(["03_for_bits"], folder=folder)
     with pytest.raises(ValueError, match=r"There are 00_start, 03_four_bits\."):
-        notebooks.run_notebooks(["zzz"], False, folder)
+        notebooks.run_notebooks(["zzz"], folder=folder)
     with pytest.raises(ValueError, match="there are no notebooks in"):
-        notebooks.run_notebooks([], False, folder / "none")
+        notebooks.run_notebooks(folder=folder / "none")
 
 
 def test_without_jupyter_one_sentence_says_what_to_install(good, monkeypatch):
     monkeypatch.setitem(sys.modules, "nbclient", None)
     with pytest.raises(ValueError, match=r'pip install "ftkit\[lab\]"'):
-        notebooks.run_notebooks([], False, good.parent)
+        notebooks.run_notebooks(folder=good.parent)
 
 
 def test_the_bar_can_be_had_and_goes_to_stderr(good, monkeypatch, capsys):
     monkeypatch.setenv("FTKIT_PROGRESS", "1")
-    notebooks.run_notebooks([], True, good.parent)
+    notebooks.run_notebooks(check=True, folder=good.parent)
     out, err = capsys.readouterr()
     assert out == ""
     assert "00_sample: 100%" in err

@@ -55,7 +55,7 @@ def test_the_first_loss_is_the_mean_over_answer_tokens(tickets):
             add_special_tokens=False,
             return_tensors="pt",
         )["input_ids"]
-        n = data.answer_tokens(messages, tokenizer)
+        n = data.count_answer_tokens(messages, tokenizer)
         with torch.no_grad():
             logits = model(ids).logits[0, :-1]
         total += torch.nn.functional.cross_entropy(logits[-n:], ids[0, -n:], reduction="sum").item()

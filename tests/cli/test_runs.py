@@ -1,38 +1,27 @@
-"""The command line as a user meets it: keys, exit codes, one sentence and no traceback."""
+"""The verbs around a run: what they print, what they leave on disk, and one sentence for a mistake."""
 
 import json
-import subprocess
-import sys
+import re
+from pathlib import Path
 
 import pytest
+from verbs import run_verb
 
 from ftkit.core.files import data_path
 
 KEYS = {"seconds", "trainable", "task", "format", "skills", "hallucination", "latency_ms", "merge"}
 
 
-def verb(*words, **env):
-    import os
-
-    return subprocess.run(
-        [sys.executable, "-m", "ftkit", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        env={**os.environ, **env},
-    )
-
-
 @pytest.fixture(scope="module")
 def tour(tmp_path_factory):
     """One tour for all tests here: its folder and its JSON."""
     out = tmp_path_factory.mktemp("tour") / "run"
-    done = verb("tour", "--out", out, "--json")
+    done = run_verb("tour", "--out", out, "--json")
     assert done.returncode == 0, done.stderr
     return out, json.loads(done.stdout)
 
 
-def test_the_tour_prints_one_json_object_with_the_designs_keys(tour):
+def test_the_tour_prints_one_json_object_with_its_keys(tour):
     _, found = tour
     assert found.keys() >= KEYS
     assert all({"base", "tuned"} <= found[k].keys() for k in ("task", "format", "hallucination"))
@@ -55,9 +44,6 @@ def test_the_tour_keeps_its_promises(tour):
 
 def test_readmes_table_is_what_a_tour_gives(tour):
     """Another machine may differ by a few answers of 200; nobody's typing may differ at all."""
-    import re
-    from pathlib import Path
-
     _, found = tour
     text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     shown = {
@@ -100,15 +86,15 @@ def test_the_run_folder_is_peft_transformers_and_json(tour):
 
 def test_merge_evaluate_and_train_read_the_run_folder(tour, tmp_path):
     out, found = tour
-    merged = verb("merge", out, "--out", tmp_path / "merged", "--json")
+    merged = run_verb("merge", out, "--out", tmp_path / "merged", "--json")
     assert merged.returncode == 0, merged.stderr
     assert json.loads(merged.stdout)["max_logit_gap"] <= 1e-4
-    compared = verb("evaluate", out, "--data", "tickets", "--json")
+    compared = run_verb("evaluate", out, "--data", "tickets", "--json")
     assert compared.returncode == 0, compared.stderr
     assert json.loads(compared.stdout)["task"]["tuned"] == pytest.approx(
         found["task"]["tuned"], abs=0.011
     )
-    alone = verb("evaluate", tmp_path / "merged", "--data", "tickets", "--json")
+    alone = run_verb("evaluate", tmp_path / "merged", "--data", "tickets", "--json")
     assert json.loads(alone.stdout)["task"] == pytest.approx(found["task"]["tuned"], abs=0.011)
 
 
@@ -121,7 +107,7 @@ def test_train_from_a_recipe_file(tmp_path):
     recipe.write_text(
         f"data: {tmp_path / 'd.jsonl'}\nlora: {{r: 2, alpha: 4}}\nrecipe: {{epochs: 1, lr: 0.002}}\n"
     )
-    done = verb("train", recipe, "--out", tmp_path / "run", "--json")
+    done = run_verb("train", recipe, "--out", tmp_path / "run", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout).keys() >= {"loss", "steps", "seconds", "adapter", "record"}
     assert (tmp_path / "run" / "adapter" / "adapter_model.safetensors").exists()
@@ -139,7 +125,6 @@ def test_train_from_a_recipe_file(tmp_path):
         ),
         (["merge", "somewhere", "--out", "out"], "no run.json"),
         (["train", "rank.yaml", "--out", "out"], "r is 0"),
-        (["notebooks", "99_none"], "99_none"),
     ],
 )
 def test_a_mistake_is_one_sentence_exit_1_and_leaves_nothing(tmp_path, monkeypatch, words, message):
@@ -147,14 +132,9 @@ def test_a_mistake_is_one_sentence_exit_1_and_leaves_nothing(tmp_path, monkeypat
     (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "completion": "b"}\n{"prompt": \n')
     (tmp_path / "rank.yaml").write_text("lora: {r: 0}\n")
     before = sorted(tmp_path.iterdir())
-    done = verb(*words, "--json")
+    done = run_verb(*words, "--json")
     assert done.returncode == 1, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert sorted(tmp_path.iterdir()) == before
-
-
-def test_bad_usage_is_exit_2():
-    assert verb("tour", "--colour").returncode == 2
-    assert verb("train").returncode == 2

@@ -1,0 +1,254 @@
+"""A run in its folder: claimed, trained, saved, recorded, and opened again.
+
+    train_into(experiment, out)              train and save, or go on after a kill
+    save_run(experiment, run, tokenizer, out)    run.json beside adapter/ (or model/)
+    read_record(out)                         the run.json, refused where it is none
+    reopen(out)                              (tuned, base, tokenizer)
+
+While a run goes on its folder holds checkpoints/ with begun.json, which says whose they are; when
+it is done, run.json and the weights alone. What a checkpoint is made of is `checkpoint.py`'s
+business; whether a folder is still what it was, `doctor`'s. Taught in notebook 07.
+"""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import lora, models
+from ..core.errors import UserError
+from ..core.files import whole_or_nothing, write_whole
+from .checkpoint import (
+    CHECKPOINTS,
+    differences,
+    drop_checkpoints,
+    explain_write_errors,
+    lock_folder,
+    sweep,
+    whole_checkpoints,
+)
+from .experiment import Experiment
+from .supervised import Diverged, Run, hash_sources, sft
+from .watcher import Stop, Watch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from ..lora import PeftModel
+
+# What a run.json must hold.
+RECORDED = {
+    "experiment": dict,
+    "hashes": dict,
+    "versions": dict,
+    "steps": int,
+    "losses": list,
+    "validation": list,
+}
+
+
+def train_into(
+    experiment: Experiment,
+    out: str | Path,
+    stop: Stop | None = None,
+    watch: Watch | None = None,
+) -> Run | None:
+    """Train and save into the run folder `out`, or go on from the last checkpoint there.
+
+    On a CPU a run that was killed and goes on ends with the same bytes. Returns None where `out`
+    holds this very run complete. stop, watch: see `sft`.
+
+    Raises `UserError` for a folder that holds another run, or that another process is writing into.
+    A run that diverges is saved with its last good weights before `Diverged` goes on its way.
+    """
+    out = Path(out)
+    if out.is_file():
+        raise UserError(f"{out} is a file; give a folder to write into.")
+    with explain_write_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    try:
+        with lock_folder(out):
+            return train_locked(experiment, out, stop, watch)
+    except UserError:
+        with contextlib.suppress(OSError):  # the folder goes again if nothing came of it
+            out.rmdir()
+        raise
+
+
+def train_locked(
+    experiment: Experiment, out: Path, stop: Stop | None, watch: Watch | None
+) -> Run | None:
+    """`train_into`, in a folder that no other process writes into."""
+    for left in out.glob(f".{out.name}-*"):  # of a process that was killed while it saved
+        shutil.rmtree(left, ignore_errors=True)
+    model, tokenizer, splits = experiment.prepare()
+    if claim_folder(experiment, out, hash_sources(model, splits["train"])):
+        return None
+    checkpoints = out / CHECKPOINTS
+    try:
+        run = sft(model, tokenizer, splits, experiment.recipe, stop, watch, checkpoints)
+    except Diverged as error:
+        finish(experiment, error.run, tokenizer, out)
+        raise
+    finish(experiment, run, tokenizer, out)
+    return run
+
+
+def claim_folder(experiment: Experiment, out: Path, made_from: Mapping[str, str]) -> bool:
+    """Make `out` ready for a run; True where it holds this run complete.
+
+    made_from: the hashes of the base and of the training rows. Raises `UserError` for a folder that
+    belongs to another run, and where this run is there but broke off.
+    """
+    checkpoints = out / CHECKPOINTS
+    files = out / "run.json", checkpoints / "begun.json"
+    stated = next((file for file in files if file.is_file()), None)
+    if stated is None:
+        begin(experiment, checkpoints, made_from)
+        return False
+
+    # is it this very run?
+    record = json.loads(stated.read_text(encoding="utf-8"))
+    theirs = identity(Experiment.from_dict(record["experiment"]), record["hashes"])
+    if other := differences(theirs, identity(experiment, made_from)):
+        raise UserError(
+            f"{out} holds another run ({'; '.join(other)}); "
+            "give another --out, the same recipe, or remove that folder."
+        )
+
+    # is it under way, or done?
+    if stated.parent == checkpoints:
+        sweep(checkpoints)
+        return False
+    tidy(out)
+    if stopped := record.get("stopped"):
+        raise UserError(f"{out} holds this run already, and it broke off: {stopped}")
+    return True
+
+
+def identity(experiment: Experiment, hashes: Mapping[str, str]) -> dict[str, Any]:
+    """What makes two runs the same one."""
+    return {**experiment.to_dict(), "hashes": dict(hashes)}
+
+
+def begin(experiment: Experiment, checkpoints: Path, made_from: Mapping[str, str]) -> None:
+    """Write begun.json into a new folder of checkpoints; refused where there are some already."""
+    if whole_checkpoints(checkpoints):
+        raise UserError(
+            f"{checkpoints} holds checkpoints and no begun.json, so they are of no run of the kit; "
+            "give another --out."
+        )
+    begun = {"experiment": experiment.to_dict(), "hashes": dict(made_from)}
+    with explain_write_errors(checkpoints.parent):
+        checkpoints.mkdir(exist_ok=True)
+        write_whole(checkpoints / "begun.json", json.dumps(begun))
+
+
+def finish(
+    experiment: Experiment, run: Run, tokenizer: "PreTrainedTokenizerBase", out: Path
+) -> None:
+    """Save a run that is done, then remove its checkpoints."""
+    with explain_write_errors(out / CHECKPOINTS):
+        save_run(experiment, run, tokenizer, out)
+    tidy(out)
+
+
+def tidy(out: Path) -> None:
+    """Remove the checkpoints of a run that is done, and nothing else that may lie beside them."""
+    checkpoints = out / CHECKPOINTS
+    drop_checkpoints(checkpoints, but=())
+    sweep(checkpoints)
+    with contextlib.suppress(OSError):
+        (checkpoints / "begun.json").unlink(missing_ok=True)
+        checkpoints.rmdir()
+
+
+def save_run(
+    experiment: Experiment,
+    run: Run,
+    tokenizer: "PreTrainedTokenizerBase",
+    out: str | Path,
+    scores: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write run.json and adapter/ (or model/ after full fine-tuning) into `out`; returns `out`.
+
+    All of it arrives there, or nothing does. scores: what was measured of the run, for its record.
+    """
+    out = Path(out)
+    record = {"experiment": experiment.to_dict(), **run.json(), "scores": scores or {}}
+    with whole_or_nothing(out) as new:
+        weights = new / ("adapter" if lora.is_attached(run.model) else "model")
+        run.model.save_pretrained(str(weights))
+        tokenizer.save_pretrained(weights)
+        text = json.dumps(record, indent=1) + "\n"
+        (new / "run.json").write_text(text, encoding="utf-8")
+    return out
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """The run.json of a run folder.
+
+    Raises `UserError` where there is none, where it is not JSON, and where a key is missing that
+    makes it a record.
+    """
+    file = Path(folder) / "run.json"
+    if not file.is_file():
+        raise UserError(
+            f"{folder} holds no run.json; give the folder that `train --out` or `tour --out` wrote."
+        )
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(
+            f"{file} is not whole ({' '.join(str(error).split())}); "
+            "copy it again, or train again from the recipe."
+        ) from error
+    for key, kind in RECORDED.items():
+        if not holds(record, key, kind):
+            raise UserError(
+                f"{file} is no record of a run: {key!r} is missing or of another kind; "
+                "copy it again, or train again."
+            )
+    return record
+
+
+def holds(record: object, key: str, kind: type) -> bool:
+    """Whether a record has a value of that kind; lists are curves, so they hold points."""
+    value = record.get(key) if isinstance(record, Mapping) else None
+    if isinstance(value, list):
+        return kind is list and all(is_point(point) for point in value)
+    return isinstance(value, kind)
+
+
+def is_point(point: object) -> bool:
+    """True for a pair of numbers, such as a step and its loss; a loss may be NaN."""
+    return (
+        isinstance(point, Sequence)
+        and len(point) == 2
+        and all(isinstance(number, int | float) for number in point)
+    )
+
+
+def reopen(
+    folder: str | Path,
+) -> "tuple[PreTrainedModel | PeftModel, PreTrainedModel, PreTrainedTokenizerBase]":
+    """`(tuned, base, tokenizer)` of a run folder; base and tuned are two models, loaded afresh.
+
+    Raises `UserError` where the base is no longer the one that was tuned.
+    """
+    folder = Path(folder)
+    record = read_record(folder)
+    experiment = Experiment.from_dict(record["experiment"])
+    base, tokenizer = models.load(experiment.model, experiment.quant)
+    was, now = record["hashes"]["base"], models.fingerprint(base)
+    if was != now:
+        raise UserError(
+            f"{folder} was trained on another {experiment.model!r} ({was[:12]}…, here {now[:12]}…);"
+            " give it the base it was trained on."
+        )
+    if experiment.lora is None:
+        return models.load(folder / "model")[0], base, tokenizer
+    second, _ = models.load(experiment.model, experiment.quant)
+    return lora.load(second, folder / "adapter").eval(), base, tokenizer

@@ -1,0 +1,80 @@
+"""Setup: it seeds, turns the dial, chooses device and dtype, and keeps the libraries quiet."""
+
+import os
+import random
+import warnings
+
+import pytest
+import torch
+
+from ftkit import UserError, setup
+from ftkit.core import session
+from ftkit.core.versions import PACKAGES
+
+
+def test_setup_seeds_and_says_so(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    first = setup(seed=5)
+    drawn = torch.rand(3).tolist(), random.random()
+    setup(seed=5)
+    assert (torch.rand(3).tolist(), random.random()) == drawn
+    assert (first.seed, first.threads, first.device) == (5, 1, "cpu")
+    assert list(first.versions) == list(PACKAGES)
+    assert torch.get_num_threads() == 1
+
+
+def test_setup_turns_the_dial_for_the_whole_process(monkeypatch):
+    monkeypatch.setenv("FTKIT_MODEL", "pocket")
+    env = setup(model="owner/name")
+    assert env.model == os.environ["FTKIT_MODEL"] == "owner/name"
+    assert "is tried on yours" in str(env)
+    assert "is tried on yours" not in str(setup(model="pocket"))
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "0", None, True])
+def test_a_bad_seed_is_refused(seed):
+    with pytest.raises(UserError, match=f"seed is {seed!r}; give a whole number from 0 on"):
+        setup(seed=seed)
+
+
+def test_the_dial_is_the_argument_then_the_environment_then_pocket(monkeypatch):
+    monkeypatch.delenv("FTKIT_MODEL", raising=False)
+    assert session.chosen_model() == "pocket"
+    monkeypatch.setenv("FTKIT_MODEL", "hub")
+    assert session.chosen_model() == session.HUB
+    assert session.chosen_model("pocket") == "pocket"
+
+
+@pytest.mark.parametrize(
+    ("cuda", "capability", "model", "asked", "answer"),
+    [
+        (False, 0, "hub", "", ("cpu", "float32")),
+        (True, 8, "hub", "", ("cuda", "bfloat16")),
+        (True, 7, "hub", "", ("cuda", "float16")),
+        (True, 9, "pocket", "", ("cuda", "float32")),
+        (True, 7, "hub", "bfloat16", ("cuda", "bfloat16")),
+    ],
+)
+def test_device_and_dtype(monkeypatch, cuda, capability, model, asked, answer):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (capability, 0))
+    monkeypatch.setenv("FTKIT_MODEL", model)
+    monkeypatch.setenv("FTKIT_DTYPE", asked)
+    assert session.device_and_dtype() == answer
+
+
+def test_a_dtype_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setenv("FTKIT_DTYPE", "bfloat61")
+    with pytest.raises(UserError, match=r"FTKIT_DTYPE is 'bfloat61'.*Did you mean 'bfloat16'"):
+        session.device_and_dtype()
+
+
+def test_future_warnings_are_silenced_for_the_whole_process_as_the_docstring_says():
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        session.quiet()
+        warnings.warn("of any package", FutureWarning, stacklevel=1)
+        warnings.warn("another kind", UserWarning, stacklevel=1)
+    assert [str(warning.message) for warning in shown] == ["another kind"]
+    for word in ("FutureWarning", "os.environ", "FTKIT_MODEL"):
+        assert word in setup.__doc__

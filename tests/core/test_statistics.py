@@ -1,0 +1,181 @@
+"""Statistics: intervals as the papers have them, and differences that say so only when rows can."""
+
+import itertools
+import math
+import random
+import re
+
+import pytest
+
+from ftkit import UserError
+from ftkit.core import Rate, statistics
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    [
+        (5, 10, 0.2366, 0.7634),
+        (0, 10, 0.0, 0.2775),
+        (10, 10, 0.7225, 1.0),
+        (95, 100, 0.8882, 0.9785),
+    ],
+)
+def test_the_wilson_interval(hits, n, low, high):
+    """Against the values that statsmodels' proportion_confint(method="wilson") gives."""
+    assert Rate(hits, n).interval == pytest.approx((low, high), abs=2e-4)
+
+
+def test_the_wilson_interval_is_where_the_test_just_refuses():
+    """At either end p of it, |p̂ − p| is z times the standard error that p has (Wilson 1927)."""
+    rate = Rate(9, 40)
+    for p in rate.interval:
+        z = abs(rate.value - p) / math.sqrt(p * (1 - p) / rate.n)
+        assert z == pytest.approx(statistics.Z, rel=1e-9)
+
+
+def test_a_rate_of_nothing_says_so():
+    assert str(Rate(0, 0)) == "none to judge"
+    assert Rate(0, 0).interval == (0.0, 1.0)
+
+
+def test_the_paired_interval_covers_zero_when_nothing_changed():
+    assert statistics.paired_difference([True, False] * 50, [True, False] * 50) == (0.0, 0.0, 0.0)
+    mean, low, high = statistics.paired_difference([False] * 100, [True] * 60 + [False] * 40)
+    assert mean == pytest.approx(0.6)
+    assert 0.49 < low < 0.6 < high < 0.71
+
+
+def counted(lost, gained, n=200):
+    return statistics.Difference(n - lost - gained, lost, gained, 0)
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "p"),
+    [
+        (0, 0, 1.0),
+        (5, 5, 1.0),
+        (0, 5, 0.0625),
+        (0, 6, 0.03125),
+        (1, 9, 22 / 1024),
+        (9, 1, 22 / 1024),
+        (59, 121, 4.434e-6),
+    ],
+)
+def test_mcnemar_is_the_exact_binomial_test(lost, gained, p):
+    assert statistics.mcnemar(lost, gained) == pytest.approx(p, rel=1e-3)
+
+
+def test_mcnemar_against_enumerating_every_outcome():
+    """2⁹ fair coins: the share at least as far from the middle as 2 of 9."""
+    far = sum(abs(sum(coins) - 4.5) >= 2.5 for coins in itertools.product((0, 1), repeat=9))
+    assert statistics.mcnemar(2, 7) == pytest.approx(far / 2**9)
+
+
+def test_the_interval_is_that_of_bonett_and_price():
+    low, high = counted(4, 16).interval
+    a, b, n = 5 / 202, 17 / 202, 202
+    half = 1.959964 * math.sqrt((a + b - (b - a) ** 2) / n)
+    assert (low, high) == pytest.approx((b - a - half, b - a + half), rel=1e-5)
+
+
+def test_the_interval_covers_the_truth_nineteen_times_in_twenty():
+    rng, covered, runs = random.Random(0), 0, 3000
+    for _ in range(runs):
+        drawn = rng.choices("lg-", (0.03, 0.08, 0.89), k=200)
+        low, high = counted(drawn.count("l"), drawn.count("g")).interval
+        covered += low <= 0.05 <= high
+    assert 0.935 <= covered / runs <= 0.975
+
+
+def test_the_interval_and_the_exact_test_rarely_disagree():
+    """Where they do, few answers changed; 'better' then never rests on p > 0.08."""
+    every = [counted(lost, gained) for lost in range(25) for gained in range(25)]
+    called = [d for d in every if d.word != "can't be told apart"]
+    assert max(d.p for d in called) < 0.08
+    silent = [d for d in every if d.word == "can't be told apart"]
+    assert min(d.p for d in silent) > 0.02
+
+
+def test_the_rows_needed_have_the_power_that_they_promise():
+    n, rng, seen = statistics.rows_needed(0.05, 0.11), random.Random(0), 0
+    for _ in range(400):
+        drawn = rng.choices("lg-", (0.03, 0.08, 0.89), k=n)
+        seen += statistics.mcnemar(drawn.count("l"), drawn.count("g")) < 0.05
+    assert 0.72 <= seen / 400 <= 0.86
+
+
+def test_rows_needed_by_hand():
+    """δ = 0.1, ψ = 0.2: (1.95996 √0.2 + 0.84162 √0.19)² / 0.01 = 154.6."""
+    assert statistics.rows_needed(0.1, 0.2) == statistics.rows_needed(-0.1, 0.2) == 155
+
+
+@pytest.mark.parametrize(
+    ("change", "changed", "power"),
+    [(0, 0.1, 0.8), (0.2, 0.1, 0.8), (0.1, 1.2, 0.8), (0.1, 0.2, 1.0), (0.1, 0.2, 0.2)],
+)
+def test_impossible_questions_about_rows_are_refused(change, changed, power):
+    with pytest.raises(UserError, match="give"):
+        statistics.rows_needed(change, changed, power)
+
+
+FEW = r"^can't be told apart with n = 200: ≈\+2\.0 .* p = ≈0\.42\); ≈1,400 rows would show such a"
+MANY = r"^better: ≈\+9\.0 \[\+4\.\d, \+13\.\d\] points on 200 rows \(McNemar p = ≈0\.00012\)$"
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "says"),
+    [
+        (2, 20, MANY),
+        (20, 2, r"^worse: ≈-9\.0 "),
+        (5, 9, FEW),
+        (3, 3, r"^can't be told apart with n = 200: ≈\+0\.0 .*; as many gained as lost$"),
+        (0, 0, r"^can't be told apart"),
+    ],
+)
+def test_the_sentence_says_better_only_when_the_rows_can_tell(lost, gained, says):
+    difference = counted(lost, gained)
+    assert re.search(says, difference.sentence), difference.sentence
+    low, high = difference.interval
+    assert ("better" in difference.sentence) == (low > 0)
+    assert ("worse" in difference.sentence) == (high < 0)
+    assert difference.sentence in str(difference)
+
+
+def test_a_difference_is_counted_from_pairs():
+    first, second = [True, True, False, False, True], [True, False, True, False, True]
+    pairs = statistics.compare_answers(first, second)
+    assert (pairs.kept, pairs.lost, pairs.gained, pairs.neither) == (2, 1, 1, 1)
+    assert (pairs.n, pairs.change) == (5, 0.0)
+    for other in ([True], []):
+        with pytest.raises(UserError, match="same questions"):
+            statistics.compare_answers([], other)
+
+
+def test_two_rates_without_pairs():
+    """Newcombe (1998), table II: 56/70 − 48/80 = 0.2, method 10 gives [0.0524, 0.3339]."""
+    difference = statistics.rate_difference(Rate(48, 80), Rate(56, 70))
+    assert difference == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "interval"),
+    [
+        ([2] * 5, [1, 1, 1, 2, 2], (2, 1, 2)),
+        (range(1, 10), [1] * 9, (5, 2, 8)),  # 9 values: 2nd and 8th, 96.1 %
+        (range(1, 7), [1] * 6, (3.5, 1, 6)),  # 6 values: the range, 96.9 %
+    ],
+)
+def test_the_median_of_ratios_has_the_interval_of_order_statistics(above, below, interval):
+    assert statistics.median_ratio(list(above), below) == interval
+
+
+def test_three_numbers_are_an_interval_or_a_range():
+    pair = [False, True]
+    for three in (
+        statistics.paired_difference(pair, pair),
+        statistics.rate_difference(Rate(1, 2), Rate(2, 2)),
+        statistics.median_ratio([1, 2], [1, 1]),
+    ):
+        assert isinstance(three, statistics.Interval)
+        assert three.low <= three.value <= three.high
+    assert statistics.mean_and_range([1, 2, 6]) == statistics.Range(3, 1, 6)

@@ -1,0 +1,48 @@
+"""The tape: storages move between parts, go when their last tensor goes, and leave their peak."""
+
+import pytest
+import torch
+
+from ftkit import memory
+from ftkit.memory import storages
+
+
+def test_a_tape_moves_storages_between_parts_and_frees_them():
+    tape = storages.Tape("cuda")
+    a = torch.zeros(100)
+    tape.put(a, "weights")
+    assert (tape.total, tape.parts["weights"]) == (512, 512)
+    tape.put(a.view(10, 10), "gradients")
+    assert (tape.parts["weights"], tape.parts["gradients"], tape.total) == (0, 512, 512)
+    tape.take_briefly(1024, "activations")
+    del a
+    assert tape.total == 0
+    assert sum(tape.peaks["forward"].values()) == tape.highest["forward"] == 1536
+    assert [size for _, size in tape.events] == [512, 1024, -1024, -512]
+
+
+def test_what_operations_return_is_put_on_the_tape():
+    tape = storages.Tape("cpu")
+    step = memory.make_step("pocket", seq=8, device="cpu")
+    with storages.watch_storages(tape, step):
+        tape.enter("loss, forward")
+        a = torch.ones(10)
+        b = a[2:]
+    assert (tape.total, tape.parts["logits"]) == (40, 40), "a view is no storage of its own"
+    del a
+    assert tape.total == 40
+    del b
+    assert tape.total == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "uses"),
+    [
+        ({"method": "full"}, False),
+        ({"method": "full", "optimizer": "adamw_8bit"}, True),
+        ({"method": "lora"}, False),
+        ({"method": "qlora"}, True),
+    ],
+)
+def test_which_steps_run_code_of_bitsandbytes(options, uses):
+    assert storages.uses_bitsandbytes(memory.make_step("pocket", seq=8, **options)) is uses
