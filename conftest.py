@@ -15,7 +15,7 @@ OFFLINE = Path(__file__).parent / "tests" / "offline"
 
 
 def block_network() -> None:
-    """Install the block in this process, and put it on PYTHONPATH for kernels and other children."""
+    """Install the block in this process, and put it on PYTHONPATH for all children."""
     spec = importlib.util.spec_from_file_location(
         "ftkit_tests_offline", OFFLINE / "sitecustomize.py"
     )

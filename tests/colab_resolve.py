@@ -1,14 +1,15 @@
-"""What pip would do on Colab, asked of pip itself: `python tests/colab_resolve.py`. No test of
-pytest's, because those have no network.
+"""What pip would do on Colab, asked of pip itself; no test, because those have no network.
+
+    python tests/colab_resolve.py                             exit code 1 where the plan fails, or
+                                                              would replace what must stay
+    python tests/colab_resolve.py --pins                      constraints for a real environment
+                                                              like Colab's
+    python tests/colab_resolve.py --refresh LIST --date DATE  write colab.json anew from a list of
+                                                              name==version lines of Colab's
 
 In an empty environment, stubs claim to be Colab's packages, at Colab's versions and with their own
-requirements (colab.json); `pip install --dry-run` then resolves against the registry. Exit code 1
-when the kit's plan fails or would replace what must stay. Without a registry it says so and exits
-0.
-
-`--pins` prints constraints that make a real environment as Colab's, but for what the kit replaces
-there. `--refresh LIST --date DATE` writes colab.json anew from a list of name==version lines that
-Colab published.
+requirements (colab.json); `pip install --dry-run` then resolves against the registry. Without a
+registry it says so and exits 0.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import tomllib
 import venv
+from collections.abc import Container
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -31,15 +33,9 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 # Besides the closure of what the kit needs: what else sits on torch, in the kernel, or pins
 # something that trl could move.
 BESIDES = (
-    "gcsfs",
-    "ipykernel",
-    "ipython",
-    "pandas",
-    "scipy",
-    "torchao",
-    "torchaudio",
-    "torchvision",
-)
+    "gcsfs", "ipykernel", "ipython", "pandas", "scipy", "torchao", "torchaudio", "torchvision",
+)  # fmt: skip
+UPGRADED = ("trl", "peft", "transformers", "bitsandbytes")  # what people upgrade at once
 # They bring a Jupyter server that nothing here can move, and their own clouds.
 LEAVES = ("gcsfs", "widgetsnbextension")
 
@@ -73,8 +69,9 @@ def metadata(name: str, version: str, requires: list[str]) -> str:
 
 
 def write_stubs(folder: Path, packages: dict[str, dict]) -> None:
-    """A dist-info folder for each package: metadata that importlib and pip believe and can remove,
-    and nothing to import.
+    """A dist-info folder for each package, with nothing to import.
+
+    importlib and pip believe such metadata, and pip can remove it.
     """
     for name, package in packages.items():
         info = folder / f"{name.replace('-', '_')}-{package['version']}.dist-info"
@@ -87,50 +84,34 @@ def write_stubs(folder: Path, packages: dict[str, dict]) -> None:
         )
 
 
-def fake_colab(folder: Path, with_pip: bool = False) -> Path:
-    """An environment in `folder` that holds the stubs and nothing else but, on wish, pip; its
-    interpreter.
-    """
+def fake_colab(folder: Path, *, with_pip: bool = False) -> Path:
+    """The interpreter of an environment in `folder` that holds the stubs, and on wish pip."""
     venv.create(folder, with_pip=with_pip)
     python = folder / "bin" / "python"
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    write_stubs(
-        Path(
-            subprocess.run(
-                [python, "-c", ask], capture_output=True, text=True, check=True
-            ).stdout.strip()
-        ),
-        table(),
-    )
+    command = [python, "-c", ask]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    write_stubs(Path(done.stdout.strip()), table())
     return python
 
 
 def dry_run(arguments: list[str], python: str | Path = sys.executable) -> list[dict]:
-    """The metadata of what `pip install …` would install for that interpreter; UserError with pip's
-    complaint.
+    """The metadata of what `pip install …` would install for that interpreter.
+
+    Raises UserError with pip's complaint.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        str(python),
-        *arguments,
-        "--quiet",
-        "--dry-run",
-        "--report",
-        "-",
-    ]
+    command = [sys.executable, "-m", "pip", "--python", str(python), *arguments]
+    command += ["--quiet", "--dry-run", "--report", "-"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise UserError((done.stderr.strip() or "pip gave no reason").splitlines()[-1])
     return [item["metadata"] for item in json.loads(done.stdout)["install"]]
 
 
-def judged(found: list[dict]) -> tuple[list[str], list[str], list[str]]:
+def judge(installs: list[dict]) -> tuple[list[str], list[str], list[str]]:
     """What would be added, what replaced, and which of those must stay as they are."""
     have = {name: package["version"] for name, package in table().items()}
-    new = {canonicalize_name(m["name"]): m["version"] for m in found}
+    new = {canonicalize_name(m["name"]): m["version"] for m in installs}
     added = [f"{name} {version}" for name, version in sorted(new.items()) if name not in have]
     replaced = [
         f"{name} {have[name]} → {version}" for name, version in sorted(new.items()) if name in have
@@ -140,11 +121,8 @@ def judged(found: list[dict]) -> tuple[list[str], list[str], list[str]]:
 
 def pins() -> list[str]:
     """Constraints for a real environment like Colab's."""
-    free = {
-        "pyarrow",
-        "triton",
-        "setuptools",
-    }  # TRL wants a newer pyarrow; the other two follow the build of torch
+    # TRL wants a newer pyarrow; the other two follow the build of torch.
+    free = {"pyarrow", "triton", "setuptools"}
     free |= {canonicalize_name(Requirement(need).name) for need in plan().install}
     return [
         f"{name}=={package['version'].split('+')[0]}"
@@ -157,14 +135,7 @@ def questions(folder: Path) -> dict[str, list[str]]:
     """What people write, and last what the kit's plan makes of it."""
     return {
         "pip install trl bitsandbytes": ["install", "trl", "bitsandbytes"],
-        "pip install -U trl peft transformers bitsandbytes": [
-            "install",
-            "-U",
-            "trl",
-            "peft",
-            "transformers",
-            "bitsandbytes",
-        ],
+        f"pip install -U {' '.join(UPGRADED)}": ["install", "-U", *UPGRADED],
         "pip install ftkit, with its dependencies": ["install", *needs()],
         "import ftkit": colab.install_arguments(plan(), folder),
     }
@@ -182,7 +153,7 @@ def main() -> int:
         rows, last = [], None
         for question, arguments in questions(Path(name)).items():
             try:
-                added, replaced, last = judged(dry_run(arguments, python))
+                added, replaced, last = judge(dry_run(arguments, python))
                 rows += [
                     (question, "adds", ", ".join(added)),
                     ("", "replaces", ", ".join(replaced)),
@@ -195,54 +166,47 @@ def main() -> int:
 
 
 def refresh(listing: Path, date: str) -> None:
-    """Write colab.json: of the listed packages, the closure of the kit's needs, with the
-    requirements that the registry has for them.
+    """Write colab.json: of the listed packages, the closure of what the kit needs.
+
+    Each with its version in the list, and the requirements that the registry has for it.
     """
-    pairs = (
-        line.strip().split("==")
-        for line in listing.read_text(encoding="utf-8").splitlines()
-        if "==" in line and line[0] != "#"
-    )
-    versions = {canonicalize_name(name): version for name, version in pairs}
+    versions = {}
+    for line in listing.read_text(encoding="utf-8").splitlines():
+        if "==" in line and line[0] != "#":
+            name, version = line.strip().split("==")
+            versions[canonicalize_name(name)] = version
+
+    # What the kit needs, then what that needs, and so on, as far as the list goes.
     todo = {canonicalize_name(Requirement(need).name) for need in needs()} | set(BESIDES)
     packages: dict[str, dict] = {}
     while todo := (todo & versions.keys()) - packages.keys():
         exact = [f"{name}=={versions[name].split('+')[0]}" for name in sorted(todo)]
-        for metadata in dry_run(["install", "--no-deps", "--ignore-installed", *exact]):
-            name = canonicalize_name(metadata["name"])
-            wanted = [Requirement(r) for r in metadata.get("requires_dist", [])]
-            inside = [
-                r
-                for r in wanted
-                if canonicalize_name(r.name) in versions
-                and (r.marker is None or r.marker.evaluate({"extra": ""}))
-            ]
-            # torch of the registry is not Colab's build: it wants another CUDA
-            inside = [str(r) for r in inside if not r.name.startswith(("nvidia", "cuda"))]
-            packages[name] = {"version": versions[name], "requires": inside}
-            todo |= (
-                set()
-                if name in LEAVES
-                else {canonicalize_name(Requirement(r).name) for r in inside}
-            )
-    kept = {
-        n: {
-            **p,
-            "requires": [
-                r for r in p["requires"] if canonicalize_name(Requirement(r).name) in packages
-            ],
-        }
-        for n, p in packages.items()
-    }
+        for item in dry_run(["install", "--no-deps", "--ignore-installed", *exact]):
+            name = canonicalize_name(item["name"])
+            requires = applicable(item.get("requires_dist", []), versions)
+            packages[name] = {"version": versions[name], "requires": requires}
+            if name not in LEAVES:
+                todo |= {canonicalize_name(Requirement(r).name) for r in requires}
+
+    # Requirements of what was left out would never hold.
+    for package in packages.values():
+        package["requires"] = applicable(package["requires"], packages)
     source = "of the packages on a Colab GPU runtime, as its backend-info publishes them, "
     source += "those the kit's needs lead to"
-    TABLE.write_text(
-        json.dumps(
-            {"source": source, "date": date, "packages": dict(sorted(kept.items()))}, indent=1
-        )
-        + "\n",
-        encoding="utf-8",
-    )
+    content = {"source": source, "date": date, "packages": dict(sorted(packages.items()))}
+    TABLE.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def applicable(requires: list[str], names: Container[str]) -> list[str]:
+    """Those of a package's requirements that apply here and whose name is among `names`."""
+    kept = []
+    for need in map(Requirement, requires):
+        applies = need.marker is None or need.marker.evaluate({"extra": ""})
+        # The registry's torch is not Colab's build: it wants another CUDA.
+        cuda = need.name.startswith(("nvidia", "cuda"))
+        if applies and not cuda and canonicalize_name(need.name) in names:
+            kept.append(str(need))
+    return kept
 
 
 if __name__ == "__main__":

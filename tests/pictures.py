@@ -39,14 +39,14 @@ def words_of(element):
 def texts(shown):
     """The texts of a well-formed picture, each of them inside it."""
     width, height = map(float, ET.fromstring(shown.svg).get("viewBox").split()[2:])
-    found = elements(shown.svg, "text")
-    for text in found:
+    drawn = elements(shown.svg, "text")
+    for text in drawn:
         x, y, size = numbers(text, "x", "y", "font-size")
         wide = LETTER * size * len(words_of(text))
         left = x - {"middle": wide / 2, "end": wide}.get(text.get("text-anchor"), 0)
         assert left > 0 and left + wide < width + 2, f"{words_of(text)!r} stands outside"
         assert 8 < y < height - 1, f"{words_of(text)!r} stands outside"
-    return [words_of(text) for text in found]
+    return [words_of(text) for text in drawn]
 
 
 def pixels(svg):

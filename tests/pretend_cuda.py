@@ -28,8 +28,7 @@ CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 INSIDE = torch.device(
     "lazy",
     0,
-    # what torch's C++ is told: autograd accepts it in a build without CUDA, and no kernel computes on
-    # it
+    # what torch's C++ is told: autograd takes it without CUDA, and no kernel computes on it
 )
 GIB = 2**30
 HALVES = (torch.float16, torch.bfloat16)
@@ -62,8 +61,10 @@ LOWER = (
     "einsum",
     "scaled_dot_product_attention",
 )
-FULL = ("softmax", "log_softmax", "exp", "log", "logsumexp", "pow", "__pow__", "rsqrt", "sum", "cumsum", "prod", "norm", "layer_norm",
-        "rms_norm", "nll_loss", "cross_entropy", "kl_div")  # fmt: skip
+FULL = (
+    "softmax", "log_softmax", "exp", "log", "logsumexp", "pow", "__pow__", "rsqrt", "sum", "cumsum",
+    "prod", "norm", "layer_norm", "rms_norm", "nll_loss", "cross_entropy", "kl_div",
+)  # fmt: skip
 
 
 class Pretended(torch.Tensor):
@@ -102,7 +103,8 @@ class Pretended(torch.Tensor):
 
     def numpy(self, **_):
         raise TypeError(
-            "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+            "can't convert cuda:0 device type tensor to numpy. "
+            "Use Tensor.cpu() to copy the tensor to host memory first."
         )
 
     def tolist(self):
@@ -184,7 +186,8 @@ def refuse(func, args, kwargs, given) -> None:
     changed = name.endswith("_") and host[0] is args[0]
     if changed or not single or any(t.dim() for t in host):
         raise RuntimeError(
-            f"Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu! (in {func})"
+            "Expected all tensors to be on the same device, but found at least two devices, "
+            f"cuda:0 and cpu! (in {func})"
         )
 
 

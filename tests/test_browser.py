@@ -195,7 +195,8 @@ def open_and_run(lab, address, name):
     kernel = "jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel"
     lab.wait_for_function(f"() => {kernel}?.status === 'idle'", timeout=2 * MINUTE)
     lab.evaluate(
-        "() => { jupyterapp.commands.execute('notebook:run-all-cells').then(() => { window.ran = true }) }"
+        "() => { jupyterapp.commands.execute('notebook:run-all-cells')"
+        ".then(() => { window.ran = true }) }"
     )
     lab.wait_for_function("() => window.ran", timeout=15 * MINUTE)
 

@@ -87,6 +87,7 @@ def test_unix_sockets_work(tmp_path):
 
 def test_the_children_of_the_session_get_its_environment():
     seen = python(
-        "import os; print(os.environ['HF_HUB_OFFLINE'], os.environ['FTKIT_PROGRESS'], 'MPLBACKEND' in os.environ)"
+        "import os; e = os.environ; "
+        "print(e['HF_HUB_OFFLINE'], e['FTKIT_PROGRESS'], 'MPLBACKEND' in e)"
     ).stdout
     assert seen == "1 0 False\n"

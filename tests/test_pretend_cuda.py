@@ -508,7 +508,7 @@ def test_the_pocket_model_is_trained_and_goes_on(gpu, monkeypatch, tmp_path):
     monkeypatch.setattr(pretraining, "quick_probes", lambda *_: {})
     pretraining.pretrain(PLAN, tmp_path, stop_at=2)
     model, _, log = pretraining.pretrain(PLAN, tmp_path, stop_at=3)
-    assert (model.device, log["step"]) == (CUDA, 3)
+    assert (model.device, log.step) == (CUDA, 3)
 
 
 def test_the_whole_road_in_small(gpu):

@@ -1,4 +1,4 @@
-"""Code that a person can read aloud: everything public says what it does, nothing is long or unsafe.
+"""Code that a person can read aloud: all that is public says what it does, nothing is long.
 
 What ruff can hold (columns, complexity, annotations) stands in pyproject.toml; how the wings hang
 together in `test_structure.py`.

@@ -58,7 +58,7 @@ def grid(
 def pretrain(
     out: Annotated[
         Path,
-        typer.Option(help="Folder for the model; a killed run goes on from `checkpoint/` in it."),
+        typer.Option(help="Folder for the model; a killed run goes on from `checkpoints/` in it."),
     ] = Path("data/pocket"),
     steps: Steps = None,
     seed: Seed = None,

@@ -88,9 +88,9 @@ def plan(have: Mapping[str, str], needs: Iterable[str]) -> Plan:
             unmet[name] = need
 
     # What Colab rests on may be missing, but not replaced.
-    kept = [name for name in unmet if name in KEEP and name in have]
-    if kept:
-        clashes = [f"{name} {have[name]} (not {unmet[name].specifier})" for name in kept]
+    clashing = [name for name in unmet if name in KEEP and name in have]
+    if clashing:
+        clashes = [f"{name} {have[name]} (not {unmet[name].specifier})" for name in clashing]
         raise UserError(
             f"this Colab runtime brings {', '.join(clashes)}, "
             f"which ftkit would have to replace under your session; {OTHER}."

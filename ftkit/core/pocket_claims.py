@@ -27,7 +27,8 @@ def watch_cells(model: str) -> None:
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is None:
         return
-    others = [t for t in shell.input_transformers_post if t is not rewrite_cell]
+    hooks = shell.input_transformers_post
+    others = [hook for hook in hooks if hook is not rewrite_cell]
     shell.input_transformers_post = others if model == "pocket" else [*others, rewrite_cell]
 
 

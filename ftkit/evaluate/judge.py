@@ -71,6 +71,7 @@ def draw_pairs(
     rng = random.Random(f"pairs {split} {seed}")
     pairs = []
     for _ in range(n):
+        # the same draws in every form, so that one seed asks the same questions
         ticket, fields = turns.ticket(rng, split)
         field = rng.choice([name for name in fields if name != "urgent"])
         value = fields[field]

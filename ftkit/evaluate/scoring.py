@@ -134,6 +134,7 @@ def score(
         Answered(prompt=chat[-2]["content"], gold=chat[-1]["content"], reply=reply)
         for chat, reply in zip(chats, replies, strict=True)
     ]
+    # of all values that well-formed replies state, how many no prompt holds
     claims = sum(len(row.claims) for row in rows)
     inventions = sum(len(row.inventions) for row in rows)
     return Score(

@@ -162,13 +162,15 @@ def draw_skills(here: Spot, base: Mapping[str, float]) -> str:
 def draw_skill(x: float, y: float, seeds: Range, base: float | None) -> str:
     """One bar that begins at x and the number after it; in colour where much was lost."""
     lost = seeds.value < (1 if base is None else base) - 0.1
+    low, high, middle = x + BAR * seeds.low, x + BAR * seeds.high, y - 4
     parts = [
         box(x, y - 8, BAR, 8, mix("#ffffff", FAINT, 0.4)),
         box(x, y - 8, BAR * seeds.value, 8, ACCENT if lost else PLAIN),
-        line([(x + BAR * seeds.low, y - 4), (x + BAR * seeds.high, y - 4)], INK, 1.2),
+        line([(low, middle), (high, middle)], INK, 1.2),
     ]
     if base is not None:
-        parts.append(line([(x + BAR * base, y - 10), (x + BAR * base, y + 2)], INK, 1.2))
+        mark = x + BAR * base
+        parts.append(line([(mark, y - 10), (mark, y + 2)], INK, 1.2))
     colour = ACCENT if lost else GREY
     parts.append(words(x + BAR + 25, y, f"{100 * seeds.value:.0f}", SMALL, colour, "end"))
     return "".join(parts)
@@ -216,6 +218,7 @@ def plane_view(
     the loss of a run of this very setting that is being made.
     """
     here = spots[chosen]
+    # a run that was stopped has a loss and no place on the plane
     curves = [*(run.curve for run in runs if run.setting == chosen), live]
     measured = [run for run in runs if run.task is not None]
     frame = plane_frame(spots.values(), measured)

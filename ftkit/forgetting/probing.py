@@ -82,9 +82,10 @@ def draw_probes(
 ) -> dict[str, list]:
     """`n` probes of every skill, or of `names`, that are fair to a tokenizer's model.
 
-    Each has a `prompt` and an `answer`. A suite that does not exist is a `UserError`.
+    Each has a `prompt` and an `answer`. world: the micro-world to ask about, whatever the
+    tokenizer. A suite that does not exist is a `UserError`.
     """
-    if knows_world(tokenizer):
+    if world is not None or knows_world(tokenizer):
         world = world or World()
         return {name: suites.draw_suite(world, name, n, seed) for name in names or suites.SKILLS}
     return {name: everyday.draw_suite(name, n, seed) for name in names or everyday.SKILLS}
@@ -107,7 +108,7 @@ def skills(
     groups = draw_probes(tokenizer, n, seed, names, world)
     probes = [probe for group in groups.values() for probe in group]
     chats = [[{"role": "user", "content": probe.prompt}] for probe in probes]
-    if knows_world(tokenizer):
+    if world is not None or knows_world(tokenizer):
         answers = [probe.answer for probe in probes]
         right = verify_answers(model, tokenizer, chats, answers, LONGEST_ANSWER)
     else:

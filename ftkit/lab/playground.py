@@ -37,6 +37,8 @@ from .rows import PlaygroundRow, Scores
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from ..lora import PeftModel
+
 CONTROLS = ("method", "r", "lr", "epochs", "targets", "replay")
 MENUS = ("method", "targets")  # the controls without an order of their own
 START = {"r": 16, "lr": 2e-3, "epochs": 2}
@@ -225,7 +227,10 @@ class Playground(Panel):
             self.show()
 
     def score(
-        self, tuned: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", point: Point
+        self,
+        tuned: "PreTrainedModel | PeftModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        point: Point,
     ) -> Scores | None:
         """Task and skills as in the grid's rows, asked suite by suite; None when stopped."""
         skills = {}

@@ -10,8 +10,9 @@ answer raises nothing. The exercises themselves stand at the end of each noteboo
 import copy
 import html
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -30,6 +31,21 @@ class Feedback:
 
     def _repr_html_(self) -> str:
         return f"<b>{HEADS[self.right]}:</b> {html.escape(self.text)}"
+
+
+class LoRALayer(Protocol):
+    """What a reader's layer has: A (r, d_in), B (d_out, r), and x (…, d_in) in, (…, d_out) out."""
+
+    A: torch.nn.Parameter
+    B: torch.nn.Parameter
+
+    def __call__(self, x: torch.Tensor, /) -> torch.Tensor:
+        """W x + (alpha / r) · B A x."""
+        ...
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """All of them, as a torch module gives them."""
+        ...
 
 
 UNANSWERED = Feedback(None, "put your answer in place of the three dots and run the cell again.")
@@ -66,7 +82,7 @@ def is_same(a: object, b: object) -> bool:
 
 
 def check_lora(
-    mine: Callable[[torch.nn.Linear, int, float], torch.nn.Module],
+    mine: Callable[[torch.nn.Linear, int, float], LoRALayer],
     base: torch.nn.Linear,
     r: int = 8,
     alpha: float = 32,
@@ -95,7 +111,7 @@ def check_lora(
     return Feedback(True, "shapes, start, frozen W and scale are those of the paper.")
 
 
-def start_mistake(layer: torch.nn.Module, base: torch.nn.Linear, r: int) -> str:
+def start_mistake(layer: LoRALayer, base: torch.nn.Linear, r: int) -> str:
     """What is wrong with a LoRA layer before its first step, or "".
 
     The shapes come first: a wrong shape is what a square W hides.
@@ -149,7 +165,7 @@ def shape_mistake(A: tuple[int, ...], B: tuple[int, ...], d_out: int, d_in: int,
     )
 
 
-def run_mistake(layer: torch.nn.Module, base: torch.nn.Linear, r: int, alpha: float) -> str | None:
+def run_mistake(layer: LoRALayer, base: torch.nn.Linear, r: int, alpha: float) -> str | None:
     """What is wrong with a LoRA layer's output on noise, or ""; None where it gives three dots."""
     noise = torch.Generator().manual_seed(0)
     x = torch.randn(5, base.in_features, generator=noise).to(base.weight)

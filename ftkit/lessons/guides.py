@@ -79,7 +79,7 @@ def find_callable(call: str) -> Callable[..., Any]:
     # the library, then a name inside it after the other
     library, *names = call.split(".")
     try:
-        place = importlib.import_module(library)
+        place: Any = importlib.import_module(library)
         for name in names:
             place = getattr(place, name)
     except ImportError as error:

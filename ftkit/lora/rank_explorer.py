@@ -198,7 +198,7 @@ def draw_heat_maps(spectrum: "Spectrum", r: int) -> str:
 
 def draw_scale(top: float, sample: Sample) -> str:
     """The colours from −limit to limit, below the middle map, and which rows are shown."""
-    # fifteen boxes side by side
+    # in the middle below the maps
     height, width, gap = 8, 6, 5
     colours = shades()
     left = MAPS[1].middle[0] - width * len(colours) / 2

@@ -130,9 +130,9 @@ def advise(step: Step, room: int) -> str:
     ledger = predict(step)
     largest, size = max(ledger.parts.items(), key=lambda item: item[1])
     cure = find_cure(step, limit=min((1 - RESERVE) * room, SHRINK * ledger.peak))
+    what = f"a step of {step.batch} × {step.seq:,} tokens ({step.method})"
     return (
-        f"the GPU is full: a step of {step.batch} × {step.seq:,} tokens ({step.method}) "
-        f"takes ≈{gibibytes(ledger.peak, 1)} GiB by formula, "
+        f"the GPU is full: {what} takes ≈{gibibytes(ledger.peak, 1)} GiB by formula, "
         f"{gibibytes(size, 1)} of them {largest.replace('_', ' ')}, "
         f"and {gibibytes(room, 1)} are there for it; {cure}."
     )
@@ -163,6 +163,7 @@ def explain_full_gpu(
     how = {"checkpointing": checkpointing, "autocast": autocast}
     try:
         return advise(step_in_training(model, rows, tokens, **how), room)
+    # No architecture that the formula knows.
     except UserError:
         return (
             f"the GPU is full: a step of {rows} × {tokens:,} tokens does not fit into "

@@ -174,9 +174,10 @@ def memory_view(ledger: Ledger, card: str, limit: float) -> Drawing:
     # The same in words.
     rank = "" if step.method == "full" else f" r {step.rank}"
     checkpointing = "on" if step.checkpointing else "off"
+    rows = f"{step.batch} × {step.seq:,} tokens"
     how = (
-        f"{step.method}{rank}, {step.batch} × {step.seq:,} tokens, "
-        f"checkpointing {checkpointing}, {step.optimizer}, {step.loss} loss"
+        f"{step.method}{rank}, {rows}, checkpointing {checkpointing}, "
+        f"{step.optimizer}, {step.loss} loss"
     )
     peak = f"{gibibytes(ledger.peak)} GiB in '{ledger.phase}'"
     return drawing(step.name, parts, f"{step.name}, {how}: {peak}; {card}: {verdict}", how)
@@ -231,6 +232,7 @@ def explore_fits(models: Sequence[str], cards: Iterable[str] | None = None) -> P
     models: names of architectures that the formula knows; cards: names of `cards()`, by default all
     of them. A card is held to be full when `RESERVE` of it is left to the allocator.
     """
+    # What each card holds, and how long each model's rows may be.
     names = known_cards() if cards is None else cards
     limits = {card: (1 - RESERVE) * usable_bytes(card) for card in names}
     positions = {name: read_architecture(name).positions or max(LENGTHS) for name in models}
@@ -239,6 +241,7 @@ def explore_fits(models: Sequence[str], cards: Iterable[str] | None = None) -> P
         ledger = predict(model, seq=length, checkpointing=checkpoint == "on", **options)
         return memory_view(ledger, card, limits[card])
 
+    # One control for each choice; what the model takes limits the length.
     return Panel(
         view,
         start={"length": 2048, "method": "qlora", "rank": 16},

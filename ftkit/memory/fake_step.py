@@ -66,10 +66,12 @@ def trace(source: "Source | Step", *, every_layer: bool = False, **options: Any)
     """
     step = make_step(source, **options)
     step.architecture.refuse_experts()
+    # Two small depths, and the line through them.
     depth, depths = step.architecture.depth, small_depths(step)
     if not every_layer and depth > max(depths):
         first, second = (fake_tape(step.at_depth(layers)).peaks for layers in depths)
         return make_ledger(step, "trace", peaks_at_depth(depth, depths, first, second))
+    # All layers, whose events CUDA's allocator can be asked about.
     tape = fake_tape(step)
     reserved = Allocator().run(tape.events) if step.device == "cuda" else None
     return make_ledger(step, "trace", tape.peaks, reserved)
@@ -335,10 +337,12 @@ def put_optimizer_state(
 
     From then on gradients are put on it as well, whenever there are new ones.
     """
+    # Gradients of zero, and a hook that is called when there are real ones.
     for parameter in trained:
         parameter.grad = torch.zeros_like(parameter)
         tape.put(parameter.grad, "gradients")
         parameter.register_post_accumulate_grad_hook(lambda p: tape.put(p.grad, "gradients"))
+    # Now the state is there.
     optimizer.step()
     optimizer.zero_grad()
     for state in optimizer.state.values():
@@ -352,6 +356,7 @@ def announce_phases(model: "PreTrainedModel | PeftModel", step: Step, tape: Tape
 
     A layer's backward pass begins when the gradient of its output is there.
     """
+    # The head, and the list of layers: the only one that is as long as the model is deep.
     base = unwrap(model)
     head, depth = head_of(base), step.architecture.depth
     lists = (m for m in base.modules() if isinstance(m, torch.nn.ModuleList))
@@ -368,6 +373,7 @@ def announce_phases(model: "PreTrainedModel | PeftModel", step: Step, tape: Tape
 
         layer.register_forward_hook(announce)
 
+    # The loss begins at the head; gradients come from the top layer down to the first one's input.
     head.register_forward_pre_hook(lambda *_: tape.enter("loss, forward"))
     layers[0].register_forward_pre_hook(
         lambda _, inputs: announce_with_gradient(inputs[0], "backward, end")
@@ -468,6 +474,7 @@ def options_to_trace() -> list[dict]:
     optimizers, losses = CHOICES["optimizer"], CHOICES["loss"]
     each = itertools.product(ARCHITECTURES, METHODS, (True, False), ("first", "again"))
     rows = []
+    # What takes turns is picked by the row's number, at different paces.
     for i, (source, method, checkpointing, turn) in enumerate(each):
         row = {
             "source": source,
@@ -492,6 +499,7 @@ def compare_with_trace(say: Callable[[str], object] = lambda _: None) -> Path:
 
     say: is told how far the formula is off, step by step.
     """
+    # Both views of each step.
     rows, errors = [], []
     for options in options_to_trace():
         traced, predicted = trace(**options), predict(**options)
@@ -500,6 +508,8 @@ def compare_with_trace(say: Callable[[str], object] = lambda _: None) -> Path:
         error = predicted.peak / traced.peak - 1
         errors.append(abs(error))
         say(f"{options['source']} {options['method']}: {error:+.2%}")
+
+    # The table, with what it shows at its head.
     head = {
         "command": "python -m ftkit trace",
         "median_error": round(statistics.median(errors), 6),

@@ -32,8 +32,9 @@ from .step import (
 if TYPE_CHECKING:
     from .sizes import Source
 
-FLOAT32 = 4  # bytes of one number, as of all constants here
-# NF4 as bitsandbytes stores it: a scale for 64 numbers and a second one for 256 scales.
+FLOAT32 = 4  # bytes of one number
+# NF4 as bitsandbytes stores it, and `quant` explains it: a scale for 64 numbers and a second one
+# for 256 scales.
 NF4_BLOCK, SCALE_BLOCK = 64, 256
 NF4_LEVELS, SCALE_LEVELS = 16, 256  # in the tables that every weight has a copy of
 # 8-bit Adam as bitsandbytes has it: a scale for 256 numbers, and small tensors in float32.
@@ -65,23 +66,25 @@ def standing_bytes(step: Step) -> dict[str, int]:
     standing = dict.fromkeys(PARTS, 0)
 
     # Embeddings, norms and head; kbit_prepare makes all of them float32.
-    others = allocated(sizes.others, lambda numbers: step.stream_bytes * numbers)
+    others = allocated_bytes(sizes.others, lambda numbers: step.stream_bytes * numbers)
     # The linear layers of the blocks, in four bits with their scales or as they are.
     if step.method == "qlora":
-        linear = allocated(sizes.linear, lambda numbers: numbers / 2)
-        standing["quant_state"] = allocated(
-            sizes.linear, lambda numbers: quant_state(numbers, double=step.double_quant)
+        linear = allocated_bytes(sizes.linear, lambda numbers: numbers / 2)
+        standing["quant_state"] = allocated_bytes(
+            sizes.linear, lambda numbers: quant_state_bytes(numbers, double=step.double_quant)
         )
     else:
-        linear = allocated(sizes.linear, lambda numbers: step.weight_bytes * numbers)
+        linear = allocated_bytes(sizes.linear, lambda numbers: step.weight_bytes * numbers)
     standing["weights"] = others + linear
 
     # What trains beside the weights, and the optimizer's state of whatever trains.
     trained = step.trained_bytes
     if step.method != "full":
-        standing["adapter"] = allocated(step.trained_tensors, lambda numbers: trained * numbers)
-    standing["optimizer"] = allocated(
-        step.trained_tensors, lambda numbers: adam_state(numbers, trained, step.optimizer)
+        standing["adapter"] = allocated_bytes(
+            step.trained_tensors, lambda numbers: trained * numbers
+        )
+    standing["optimizer"] = allocated_bytes(
+        step.trained_tensors, lambda numbers: adam_state_bytes(numbers, trained, step.optimizer)
     )
     standing["workspace"] = WORKSPACE if step.device == "cuda" else 0
     return standing
@@ -92,12 +95,12 @@ def round_up(size: float) -> int:
     return -(-int(size) // UNIT) * UNIT
 
 
-def allocated(tensors: Iterable[Tensors], bytes_of: Callable[[int], float]) -> int:
+def allocated_bytes(tensors: Iterable[Tensors], bytes_of: Callable[[int], float]) -> int:
     """Σ copies · bytes_of(numbers), each tensor as the allocator hands it out."""
     return sum(copies * round_up(bytes_of(numbers)) for numbers, copies in tensors)
 
 
-def quant_state(numbers: int, *, double: bool) -> int:
+def quant_state_bytes(numbers: int, *, double: bool) -> int:
     """bitsandbytes' NF4 state of one weight.
 
     A float32 absmax for 64 numbers: 32/64 = 0.5 bits per number. With double quantization it has 8
@@ -114,15 +117,15 @@ def quant_state(numbers: int, *, double: bool) -> int:
     return round_up(scales) + second_scales + levels + offset + scale_levels
 
 
-def adam_state(numbers: int, own: int, optimizer: str) -> int:
+def adam_state_bytes(numbers: int, own: int, optimizer: str) -> int:
     """Adam's two moments of one tensor, whose numbers have `own` bytes.
 
     torch keeps them in the tensor's dtype, and counts the steps besides; bitsandbytes in 8 bits
     with a float32 for 256 numbers.
     """
     if optimizer in ("adamw", "adamw_foreach"):
-        count = UNIT
-        return 2 * round_up(own * numbers) + count
+        steps = round_up(FLOAT32)
+        return 2 * round_up(own * numbers) + steps
     if numbers < ADAM_SMALL:
         return 2 * round_up(FLOAT32 * numbers)
     scales = -(-numbers // ADAM_BLOCK)
@@ -143,17 +146,17 @@ def bytes_kept(step: Step) -> dict[str, int]:
     down_input   what the down projection was given, the product of gate and up
     low_rank     A x of every adapter
     """
-    sizes = step.sizes
-    stream, output = step.stream_bytes, output_bytes(step)
+    sizes, stream, output = step.sizes, step.stream_bytes, output_bytes(step)
+    # Layers that read the same input keep it once.
     queries_keys_values = ("q_proj", "k_proj", "v_proj", "qkv_proj")
     gate_and_up = ("gate_proj", "up_proj", "gate_up_proj")
     inputs = input_bytes(step, queries_keys_values, sizes.hidden, stream)
     inputs += input_bytes(step, gate_and_up, sizes.hidden, stream)
     # The output projection reads what attention keeps anyway, unless it is given a rearranged copy.
-    if not sizes.fused or step.attention == "eager":
-        inputs += input_bytes(step, ("o_proj",), sizes.query, heads_bytes(step), kept_anyway=True)
-    else:
-        inputs += input_bytes(step, ("o_proj",), sizes.query, heads_bytes(step))
+    kept_anyway = not sizes.fused or step.attention == "eager"
+    inputs += input_bytes(
+        step, ("o_proj",), sizes.query, heads_bytes(step), kept_anyway=kept_anyway
+    )
     return {
         "norms": norm_bytes(step),
         "attention": attention_bytes(step),
@@ -212,8 +215,9 @@ def attention_bytes(step: Step) -> int:
 
 
 def probability_bytes(number: int) -> int:
-    """Bytes of one attention probability: float32 out of the softmax, and a copy for the kernel
-    that follows where that takes 16 bits.
+    """Bytes of one attention probability: float32 out of the softmax, and perhaps a copy.
+
+    The product with the values that follows takes 16 bits where those have 16.
     """
     return FLOAT32 if number == FLOAT32 else FLOAT32 + number
 
@@ -257,27 +261,30 @@ def low_rank_bytes(step: Step) -> int:
 # What the backward pass of one layer and the loss need for a moment, in bytes.
 
 
-def backward_bytes(step: Step, kept: dict[str, int]) -> int:
-    """The most that the backward pass of one layer needs beside what the layer keeps (`kept`)."""
-    sizes, stream, output = step.sizes, step.stream_bytes, output_bytes(step)
-    gradient_of_row = stream * sizes.hidden
-    three_as_wide_as_mlp = 3 * output * sizes.inner
+def backward_bytes(step: Step, layer: dict[str, int]) -> int:
+    """The most that the backward pass of one layer needs beside what it keeps.
+
+    layer: that, per token, as `bytes_kept` gives it.
+    """
+    sizes, output = step.sizes, output_bytes(step)
+    # A tensor as wide as the residual stream and one as wide as the MLP, per token.
+    row, wide = step.stream_bytes * sizes.hidden, output * sizes.inner
+    # What belongs to the MLP and its norm is gone when attention's turn comes.
+    gone = 3 * wide + layer["down_input"] + FLOAT32 * sizes.hidden
     moments = {
         # Gradients of the product and of its two factors; the product itself is gone.
-        "mlp product": three_as_wide_as_mlp - kept["down_input"] + gradient_of_row,
-        "down projection": output * sizes.inner + gradient_of_row,
-        # What belongs to the MLP and its norm is gone when attention's turn comes.
-        "attention": attention_gradient_bytes(step)
-        - (three_as_wide_as_mlp + kept["down_input"] + FLOAT32 * sizes.hidden),
+        "mlp product": 3 * wide - layer["down_input"] + row,
+        "down projection": wide + row,
+        "attention": attention_gradient_bytes(step) - gone,
     }
     adapts_down = step.method == "lora" and "down_proj" in step.trained_layers
     if step.checkpointing and adapts_down and casts_input(step, output):
         # The product in its own dtype and in the adapter's, and five rows.
-        both = (output + step.adapter_bytes) * sizes.inner
-        moments["cast of the product"] = both + 5 * gradient_of_row
+        moments["cast of the product"] = wide + step.adapter_bytes * sizes.inner + 5 * row
     if sizes.norm_behind_mlp:
         # Five float32 rows inside the norm, and the gradient of its input.
-        moments["norm behind the mlp"] = (5 * FLOAT32 + stream) * sizes.hidden
+        moments["norm behind the mlp"] = 5 * FLOAT32 * sizes.hidden + row
+    # All of that for every token, and a weight once.
     in_bytes = {moment: per_token * step.tokens for moment, per_token in moments.items()}
     in_bytes["down projection"] += dequantized_bytes(step)
     return max(in_bytes.values())
@@ -305,9 +312,8 @@ def dequantized_bytes(step: Step) -> int:
         return 0
     numbers = step.sizes.inner * step.sizes.hidden
     matrices = 2 if step.sizes.fused else 1
-    return round_up(step.compute_bytes * numbers * matrices) + round_up(
-        FLOAT32 * numbers / NF4_BLOCK
-    )
+    weight = round_up(step.compute_bytes * numbers * matrices)
+    return weight + round_up(FLOAT32 * numbers / NF4_BLOCK)
 
 
 def loss_bytes(step: Step) -> tuple[int, int]:
@@ -326,7 +332,7 @@ def loss_bytes(step: Step) -> tuple[int, int]:
 
     # Backward: the log-softmax and two gradients of its size. The 16-bit logits stay where the loop
     # holds them, those before a cap for its gradient, and a cast copy of the head's weight.
-    backward = (FLOAT32 + FLOAT32 + FLOAT32) * numbers + held_logits(step)
+    backward = (FLOAT32 + FLOAT32 + FLOAT32) * numbers + held_logits_bytes(step)
     if sizes.capped:
         backward += compute * numbers
     if step.stream_bytes != compute:
@@ -334,7 +340,7 @@ def loss_bytes(step: Step) -> tuple[int, int]:
     return forward, backward
 
 
-def held_logits(step: Step) -> int:
+def held_logits_bytes(step: Step) -> int:
     """The logits that a loop keeps through the backward pass by holding the model's `outputs`."""
     return step.compute_bytes * step.sizes.vocab * step.tokens if step.loss == "held" else 0
 
@@ -344,10 +350,9 @@ def tiled_loss_bytes(step: Step) -> tuple[int, int]:
     sizes, tokens = step.sizes, step.tokens
     stream, compute = step.stream_bytes, step.compute_bytes
     rows = min(tokens, TILE_TOKENS)
-    hidden_states = stream * sizes.hidden * tokens
 
     # One tile of logits, and the hidden states of the tokens that are asked for, a copy.
-    tile = compute * rows * TILE_WORDS + hidden_states
+    tile = compute * rows * TILE_WORDS + hidden_states_bytes(step)
     # Where a cast stands between: a tile's rows of the hidden states, and two tiles' of the head.
     if stream != compute:
         tile += compute * (min(sizes.vocab, 2 * TILE_WORDS) + rows) * sizes.hidden
@@ -358,7 +363,8 @@ def tiled_loss_bytes(step: Step) -> tuple[int, int]:
     backward = tile + gradient * sizes.hidden * tokens
     if step.method == "full":
         backward += gradient * sizes.vocab * sizes.hidden
-    return tile + hidden_states, backward
+    # In the forward pass the model's own hidden states are there as well.
+    return tile + hidden_states_bytes(step), backward
 
 
 # The six phases of the step, in bytes.
@@ -366,13 +372,13 @@ def tiled_loss_bytes(step: Step) -> tuple[int, int]:
 
 def passing_bytes(step: Step) -> dict[str, dict[str, int]]:
     """{phase: {part: bytes}}, what is alive at the peak of each phase beside what stands."""
-    kept = bytes_kept(step)
+    layer = bytes_kept(step)
     # What waits for the backward pass: all that the layers keep, or their inputs alone.
-    each = hidden_states(step) if step.checkpointing else sum(kept.values()) * step.tokens
+    each = hidden_states_bytes(step) if step.checkpointing else sum(layer.values()) * step.tokens
     waiting = step.sizes.layers * each
     return {
         **loss_phases(step, waiting),
-        **layer_phases(step, waiting, backward_peak=layer_at_work(step, kept)),
+        **layer_phases(step, waiting, backward_peak=working_bytes(step, layer)),
         **last_phases(step),
     }
 
@@ -383,8 +389,8 @@ def loss_phases(step: Step, waiting: int) -> dict[str, dict[str, int]]:
     # Where an adapter trains, the embedding's output is a leaf of the graph and stays;
     # with checkpointing it is among the inputs.
     if step.method != "full" and not step.checkpointing:
-        activations += hidden_states(step)
-    copies = autocast_copies(step)
+        activations += hidden_states_bytes(step)
+    copies = autocast_copies_bytes(step)
     copies_left = 0 if step.checkpointing else copies
     forward, backward = loss_bytes(step)
     return {
@@ -395,7 +401,7 @@ def loss_phases(step: Step, waiting: int) -> dict[str, dict[str, int]]:
 
 def layer_phases(step: Step, waiting: int, backward_peak: int) -> dict[str, dict[str, int]]:
     """The backward passes of the top layer, when all others wait, and of the bottom layer."""
-    gradients, logits = gradient_bytes(step), held_logits(step)
+    gradients, logits = gradient_bytes(step), held_logits_bytes(step)
     return {
         "backward, top layer": {
             "activations": waiting + backward_peak,
@@ -417,15 +423,15 @@ def last_phases(step: Step) -> dict[str, dict[str, int]]:
     temporary = gradients.every if step.optimizer == "adamw_foreach" else 0
     return {
         "backward, end": {
-            "activations": hidden_states(step),
+            "activations": hidden_states_bytes(step),
             "gradients": gradients.every,
-            "logits": held_logits(step) + gradients.tied_head,
+            "logits": held_logits_bytes(step) + gradients.tied_head,
         },
         "optimizer": {"gradients": gradients.every, "activations": temporary},
     }
 
 
-def hidden_states(step: Step) -> int:
+def hidden_states_bytes(step: Step) -> int:
     """The residual stream between two layers: one row for each token."""
     return step.stream_bytes * step.sizes.hidden * step.tokens
 
@@ -438,20 +444,23 @@ def final_norm_bytes(step: Step) -> int:
     return (float32_copy + normalised + heads_input) * step.sizes.hidden * step.tokens
 
 
-def layer_at_work(step: Step, kept: dict[str, int]) -> int:
-    """What a layer needs during its backward pass beside what waits."""
-    working, copies = backward_bytes(step, kept), autocast_copies(step)
+def working_bytes(step: Step, layer: dict[str, int]) -> int:
+    """What a layer needs during its backward pass beside what waits.
+
+    layer: what it keeps per token, as `bytes_kept` gives it.
+    """
+    working, copies = backward_bytes(step, layer), autocast_copies_bytes(step)
     if not step.checkpointing:
         return working + copies
     # A checkpointed layer has just run again, so that all it keeps is there once; the float32 copy
     # that its first norm makes of a float32 row is the input that waits.
-    again = sum(kept.values()) * step.tokens
+    again = sum(layer.values()) * step.tokens
     if step.stream_bytes == FLOAT32:
-        again -= hidden_states(step)
+        again -= hidden_states_bytes(step)
     return working + again + copies // step.sizes.layers
 
 
-def autocast_copies(step: Step) -> int:
+def autocast_copies_bytes(step: Step) -> int:
     """The copies that autocast makes of trained matrices in the layers.
 
     It keeps them until the forward pass ends, or with checkpointing until the layer's does.
@@ -474,7 +483,7 @@ class Gradients(NamedTuple):
 
 def gradient_bytes(step: Step) -> Gradients:
     """What gradients take at the moments where the step can peak."""
-    every = allocated(step.trained_tensors, lambda numbers: step.trained_bytes * numbers)
+    every = allocated_bytes(step.trained_tensors, lambda numbers: step.trained_bytes * numbers)
     if step.method != "full":
         return Gradients(every, head=0, at_bottom=every, tied_head=0)
     sizes = step.sizes

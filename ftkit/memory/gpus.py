@@ -102,6 +102,7 @@ def fits(
         raise UserError(
             f"reserve is {reserve!r}; give a share of the card from 0 to below 1, such as 0.05."
         )
+    # One token first, which every model takes.
     smallest = make_step(source, **{**options, "seq": 1})
     longest, peaks = {}, {}
     for batch in batches:

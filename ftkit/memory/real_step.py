@@ -57,6 +57,7 @@ def measure(source: "Source | Step", **options: Any) -> Ledger:
 
     Raises UserError where `trace` does, and for device="cuda" without a GPU.
     """
+    # By default on the device that is here; a CPU computes in float32.
     here, _ = device_and_dtype()
     device = options.setdefault("device", here)
     if device == "cpu":
@@ -66,6 +67,7 @@ def measure(source: "Source | Step", **options: Any) -> Ledger:
             "device is 'cuda' and torch sees no GPU here; give device='cpu', "
             "or trace the step: memory.trace()."
         )
+    # What can't be run is refused before anything is built.
     step = make_step(source, **options)
     step.architecture.refuse_experts()
     check_bitsandbytes(step)
@@ -218,6 +220,7 @@ def compare_with_gpu(say: Callable[[str], object] = lambda _: None) -> Path:
         raise UserError(
             "there is no GPU here; on a CPU, memory.measure('pocket') counts every storage."
         )
+    # Three views of each step.
     rows = []
     for options in options_to_measure():
         traced = trace(**options, every_layer=True)
@@ -228,6 +231,7 @@ def compare_with_gpu(say: Callable[[str], object] = lambda _: None) -> Path:
         }
         rows.append({**options, **views, **measure_apart(options)})
         say(json.dumps(rows[-1]))
+    # The table, named for the card.
     card = torch.cuda.get_device_name()
     head = {"command": "python -m ftkit measure", "card": card, "cuda": torch.version.cuda}
     name = f"memory_{card.replace(' ', '_').lower()}.json"

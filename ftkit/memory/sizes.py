@@ -134,8 +134,8 @@ class Sizes:
 
 def read_sizes(architecture: Architecture) -> Sizes:
     """What the formula needs to know of an architecture; UserError for what it does not model."""
-    config, weights = architecture.config, architecture.weights
     architecture.refuse_experts()
+    config, weights = architecture.config, architecture.weights
     by_part = {weight.part: weight for weight in weights}
     if "self_attn.o_proj" not in by_part:
         raise UserError(
@@ -149,7 +149,6 @@ def read_sizes(architecture: Architecture) -> Sizes:
         key = (by_part["self_attn.qkv_proj"].d_out - output.d_in) // 2
     else:
         key = by_part["self_attn.k_proj"].d_out
-    normed = "self_attn.q_norm" in by_part
 
     # The embedding comes first, and its rows are the vocabulary.
     linear = [weight for weight in weights if weight.kind == "linear"]
@@ -166,7 +165,7 @@ def read_sizes(architecture: Architecture) -> Sizes:
         linear_names=tuple(weight.name.replace("*", "0") for weight in linear),
         others=tuple(Tensors(weight.d_out * weight.d_in, weight.copies) for weight in others),
         norms=sum(weight.part.endswith("layernorm") for weight in weights),
-        normed_heads=output.d_in + key if normed else 0,
+        normed_heads=output.d_in + key if "self_attn.q_norm" in by_part else 0,
         fused=fused,
         tied=not any(weight.kind == "head" for weight in weights),
         norms_in_float32=config["model_type"].startswith("gemma"),

@@ -34,7 +34,7 @@ CHOICES = {
     "loss": ("full", "held", "tiled"),
     "device": ("cuda", "cpu"),
 }
-# What stands through the whole step, then what comes and goes.
+# The parts of a ledger, in the order in which it lists them.
 PARTS: tuple[str, ...] = (
     "weights", "quant_state", "adapter", "gradients", "optimizer",
     "activations", "logits", "workspace",
@@ -206,10 +206,12 @@ def make_step(source: "Source | Step", **options: Any) -> Step:
             f"there is no option {unknown[0]!r}; there are {', '.join(OPTIONS)}."
             f"{nearest(unknown[0], OPTIONS)}"
         )
+    # The choices, from another step or from the defaults.
     if isinstance(source, Step):
         step = dataclasses.replace(source, **options)
     else:
         step = Step(read_architecture(source), **options)
+    # First every choice by itself, then what was left open, then what goes together.
     check_choices(step)
     check_row(step)
     step = choose_dtypes(step)
@@ -286,6 +288,7 @@ class Ledger(Result):
 
     def table(self) -> TableParts:
         """Each part that is not empty in GiB of 2³⁰ bytes and as a share, and the peak."""
+        # The parts, then the sums.
         rows = []
         for part, size in self.parts.items():
             if size:
@@ -293,11 +296,13 @@ class Ledger(Result):
         rows.append((f"peak ({self.phase})", gibibytes(self.peak), ""))
         if self.reserved:
             rows.append(("reserved by the allocator", gibibytes(self.reserved), ""))
+        # The choices that matter most, in one line.
         step = self.step
+        rows_of_step = f"batch {step.batch} × {step.seq:,} tokens"
+        checkpointing = f"checkpointing {'on' if step.checkpointing else 'off'}"
         title = (
-            f"{step.name}: {step.method}, batch {step.batch} × {step.seq:,} tokens, {step.dtype}, "
-            f"checkpointing {'on' if step.checkpointing else 'off'}, {step.optimizer}, "
-            f"{step.loss} loss ({self.view})"
+            f"{step.name}: {step.method}, {rows_of_step}, {step.dtype}, {checkpointing}, "
+            f"{step.optimizer}, {step.loss} loss ({self.view})"
         )
         return title, ("part", "GiB", "of the peak"), rows
 

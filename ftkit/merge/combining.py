@@ -108,6 +108,7 @@ def check_combination(
             f"there are {len(weights)} adapters to combine; give two at least, such as "
             "{'a': 1.0, 'b': 1.0}."
         )
+    # peft mixes the factors of adapters as they are, which needs them of one shape
     ranks = {name: tuned.peft_config[name].r for name in weights}  # type: ignore # LoRA's has r
     mixes_factors = way not in ("cat", "svd") and not way.endswith("_svd")
     if mixes_factors and len(set(ranks.values())) > 1:
@@ -142,9 +143,12 @@ def combination_error(
         for layer, delta in lora.deltas(model, adapter=part).items():
             wanted[layer] = wanted.get(layer, torch.zeros_like(delta)) + weight * delta
 
-    made = lora.deltas(model, adapter=name)
-    missed = sum((made[layer] - total).square().sum().item() for layer, total in wanted.items())
-    return math.sqrt(missed / sum(total.square().sum().item() for total in wanted.values()))
+    combined = lora.deltas(model, adapter=name)
+    missed, size = 0.0, 0.0
+    for layer, total in wanted.items():
+        missed += (combined[layer] - total).square().sum().item()
+        size += total.square().sum().item()
+    return math.sqrt(missed / size)
 
 
 @dataclass(frozen=True, repr=False)

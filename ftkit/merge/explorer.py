@@ -12,8 +12,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ..core.results import about, percent
-from ..show.marks import layers_and_matrices, tile_column
-from ..show.panel import Panel
+from ..show.marks import tile_column
+from ..show.panel import Matrices, Panel
 from ..show.svg import ACCENT, GREY, PLAIN, SMALL, Area, Drawing, dot, drawing, line, words
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def draw_weights(rounded: "RoundedUpdate") -> str:
     Both axes are in multiples of the root mean square of ΔW, and cut at ±REACH.
     """
     frame = PLOT.frame((-REACH, REACH), (-REACH, REACH))
-    ticks: dict[float, str] = {v: f"{v}".replace("-", "−") for v in (-4, -2, 0, 2, 4)}
+    ticks = {-4.0: "−4", -2.0: "−2", 0.0: "0", 2.0: "2", 4.0: "4"}
     parts = [frame.axes(ticks, ticks, "arrived, in units of ΔW's root mean square")]
     parts.append(line([frame.at(-REACH, -REACH), frame.at(REACH, REACH)], PLAIN, 1.4))
 
@@ -82,11 +82,11 @@ def explore_rounding(
     # Here, because torch comes with it, and a picture alone needs none.
     from .rounding import round_update
 
-    index = layers_and_matrices(list(updates))
+    matrices = Matrices(list(updates))
 
     @cache
     def view(layer: int, matrix: str, W: str, format: str, factor: float) -> Drawing:
-        name = index[layer, matrix]
+        name = matrices.name(layer, matrix)
         rounded = round_update(starts[W][name], factor * updates[name], format)
         aside = f"{format}, W {W}, ΔW × {factor:g}"
         return rounding_view(rounded, name.removeprefix("model."), aside)
@@ -94,8 +94,7 @@ def explore_rounding(
     return Panel(
         view,
         start={"factor": 1.0},
-        layer=sorted({layer for layer, _ in index}),
-        matrix=lambda layer: [matrix for at, matrix in index if at == layer],
+        **matrices.controls,
         W=list(starts),
         format=list(formats),
         factor=list(FACTORS),

@@ -66,11 +66,13 @@ def compare_dtypes(
             raise UserError(
                 f"the dtype is {name!r}; give one of {', '.join(DTYPES)}.{nearest(name, DTYPES)}"
             )
+    # what everything is held against: the adapter model as it is
     tokens = probe_tokens(model) if tokens is None else tokens
     adapted, base = reference_logits(model, tokens)
     tuned = lora.check_adapters(model)
     reports = {}
     for name in dtypes:
+        # each way works on a copy of its own, because merging and casting change a model in place
         dtype = getattr(torch, name)
         cast = independent_copy(tuned).to(dtype)
         ways = {

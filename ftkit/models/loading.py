@@ -8,6 +8,7 @@ adapter (`lora.attach` does); what four bits do to a weight is `quant`'s subject
 The one line that every notebook from 00 on begins with.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -146,7 +147,7 @@ def choose_device_and_dtype(device: str | None, dtype: str | None) -> tuple[str,
     return device or device_here, dtype or usual_dtype
 
 
-def check_choice(argument: str, value: str | None, known: tuple[str, ...]) -> None:
+def check_choice(argument: str, value: str | None, known: Collection[str]) -> None:
     """Refuse a value that is neither None nor known."""
     if value is not None and value not in known:
         raise UserError(

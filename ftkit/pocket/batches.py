@@ -7,6 +7,8 @@ A batch is a function of the plan, the world and the number of the step. The doc
 `world.corpus`; what a fine-tuning run packs and masks is `train`'s business (notebook 07).
 """
 
+from typing import cast
+
 import torch
 from transformers import PreTrainedTokenizerFast
 
@@ -59,7 +61,7 @@ def make_batch(
     mix = corpus.PHASES[phase] | (corpus.MANY_DIALOGUES if long and phase else {})
 
     # empty rows, then documents until one finds no room
-    ids = torch.full((rows, length), tokenizer.pad_token_id)
+    ids = torch.full((rows, length), cast(int, tokenizer.pad_token_id))
     weights = torch.zeros(rows, length)
     positions = torch.arange(length).repeat(rows, 1)
     used = [0] * rows

@@ -137,6 +137,7 @@ def texts_of_other_worlds(plan: Plan) -> Iterator[str]:
 def new_model(plan: Plan, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """A Llama with tied embeddings and random weights."""
     torch.manual_seed(plan.seed)
+    marks = tokenizer.backend_tokenizer
     config = LlamaConfig(
         vocab_size=plan.vocabulary,
         hidden_size=plan.hidden,
@@ -146,8 +147,8 @@ def new_model(plan: Plan, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalL
         intermediate_size=plan.mlp,
         max_position_embeddings=POSITIONS,
         tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=marks.token_to_id(BOS),
+        eos_token_id=marks.token_to_id(END),
+        pad_token_id=marks.token_to_id(PAD),
     )
     return LlamaForCausalLM(config)

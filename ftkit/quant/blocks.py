@@ -206,6 +206,7 @@ def quantize(
     check_format(format)
     check_block(block)
     check_weight(W, name)
+    # Scales first, then the level nearest to each scaled value.
     scaled, absmax = scale_blocks(W, block)
     codes = nearest_codes(scaled, levels(format)).view(W.shape)
     scales = quantize_scales(absmax) if double else absmax
@@ -264,6 +265,7 @@ def in_format(
     block it has the very same W again. For formats that bitsandbytes lacks, and to compare formats.
     An adapter's own matrices stay as they are. Raises as `quantize` does, before any is changed.
     """
+    # All of them are rounded before the first is changed.
     rounded = {}
     for name, layer in models.linears(model).items():
         if ".lora_" not in name:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.results import about, percent
-from ..show.marks import layers_and_matrices, tile_column
-from ..show.panel import Panel
+from ..show.marks import tile_column
+from ..show.panel import Matrices, Panel
 from ..show.svg import ACCENT, FAINT, GREY, PLAIN, SMALL, Area, Drawing, box, drawing, words
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def draw_values(counts: Sequence[int], levels: Sequence[float]) -> str:
 
 def draw_levels(levels: Sequence[float], taken: Sequence[int]) -> str:
     """The share of the weights that takes each level, as bars."""
+    # A bar on each level, as high as its share.
     shares = [n / sum(taken) for n in taken]
     top = max(shares)
     frame = LEVELS.frame((-1, 1), (0, top))
@@ -74,6 +75,7 @@ def quant_view(seen: "WeightInFormat", name: str = "") -> Drawing:
     Above, its values divided by the absmax of their block, and the levels; below, how many take
     each level. The error is ‖W − Ŵ‖_F / ‖W‖_F, and bits count code and scale.
     """
+    # The column of numbers.
     error = seen.error
     used = f"{seen.levels_in_use} of {len(seen.levels)}"
     tiles = [
@@ -82,6 +84,7 @@ def quant_view(seen: "WeightInFormat", name: str = "") -> Drawing:
         (f"{32 / seen.bits_per_weight:.2f} ×", "smaller than fp32", PLAIN),
         (used, "levels in use"),
     ]
+    # The picture, and the same in words.
     below = FIRST_TILE + (len(tiles) - 1) * TILE_STEP + 42
     parts = [
         draw_values(seen.counts, seen.levels),
@@ -106,18 +109,17 @@ def explore_formats(weights: Mapping[str, "torch.Tensor"], blocks: Sequence[int]
     from .formats import BITS
     from .inspection import inspect_weight
 
-    index = layers_and_matrices(list(weights))
+    matrices = Matrices(list(weights))
 
     def view(layer: int, matrix: str, format: str, block: int) -> Drawing:
-        name = index[layer, matrix]
+        name = matrices.name(layer, matrix)
         seen = inspect_weight(weights[name], format, block)
         return quant_view(seen, name.removeprefix("model."))
 
     return Panel(
         view,
         start={"block": 64},
-        layer=sorted({layer for layer, _ in index}),
-        matrix=lambda layer: [matrix for at, matrix in index if at == layer],
+        **matrices.controls,
         format=list(BITS),
         block=list(blocks),
     )

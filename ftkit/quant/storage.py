@@ -29,6 +29,7 @@ def import_bitsandbytes() -> ModuleType:
             f"bitsandbytes could not be imported ({missing}); "
             'install it: pip install "bitsandbytes>=0.50,<1".'
         ) from missing
+    # It can be imported all the same without the kernels that do the work.
     if isinstance(lib, ErrorHandlerMockBNBNativeLibrary):
         raise UserError(
             f"bitsandbytes {bitsandbytes.__version__} is here without its compiled CPU kernels; "
@@ -63,7 +64,8 @@ class StoredBytes(Result):
         rows = []
         for kind in ("codes", "scales", "second_scales", "offsets", "tables", "total"):
             size = getattr(self, kind)
-            rows.append((kind.replace("_", " "), f"{size:,}", f"{8 * size / self.parameters:.4f}"))
+            bits = 8 * size / self.parameters
+            rows.append((kind.replace("_", " "), f"{size:,}", f"{bits:.4f}"))
         title = f"What bitsandbytes holds for {self.parameters:,} weights"
         return title, ("kind", "bytes", "bits per weight"), rows
 

@@ -124,7 +124,7 @@ def wrapping_row(widgets: Sequence) -> Any:
     return ipywidgets.HBox(widgets, layout=ipywidgets.Layout(flex_flow="row wrap"))
 
 
-def labelled(values: Sequence) -> list[tuple[str, object]]:
+def label_values(values: Sequence) -> list[tuple[str, object]]:
     """(what is written on the control, value) of each value."""
     pairs = []
     for value in values:
@@ -152,7 +152,7 @@ def make_control(name: str, choice: Any, start: object = None) -> Any:
     else:
         kind, width = ipywidgets.SelectionSlider, "420px"
     layout = ipywidgets.Layout(width=width)
-    return kind(options=labelled(values), value=first, description=name, layout=layout)
+    return kind(options=label_values(values), value=first, description=name, layout=layout)
 
 
 def stand_in(old: object, values: Sequence) -> object:
@@ -194,24 +194,24 @@ class Panel:
             if callable(choice):
                 self.narrowing[name] = choice
                 choice = choice(**self.values())
-            made = make_control(name, choice, (start or {}).get(name))
-            made.add_class(f"ft-{name}")
-            self.controls[name] = made
+            control = make_control(name, choice, (start or {}).get(name))
+            control.add_class(f"ft-{name}")
+            self.controls[name] = control
 
         # The first picture, and from then on a new one for every move.
         self.shown = self.draw()
         self.picture = ipywidgets.HTML(self.html, layout=ipywidgets.Layout(width="100%"))
         self.picture.add_class("ft-view")
-        for made in self.controls.values():
-            made.observe(self.redraw, "value")
+        for control in self.controls.values():
+            control.observe(self.redraw, "value")
 
         # The controls above the picture.
-        widgets = [getattr(made, "box", made) for made in self.controls.values()]
+        widgets = [getattr(control, "box", control) for control in self.controls.values()]
         self.box = ipywidgets.VBox([wrapping_row(widgets), self.picture])
 
     def values(self) -> dict[str, Any]:
         """The present choices by name."""
-        return {name: made.value for name, made in self.controls.items()}
+        return {name: control.value for name, control in self.controls.items()}
 
     def draw(self) -> str | Drawing:
         """The view at the present choices."""
@@ -238,13 +238,13 @@ class Panel:
     def narrow(self) -> None:
         """Give each control that depends on earlier ones the values that these leave it."""
         before: dict[str, Any] = {}
-        for name, made in self.controls.items():
+        for name, control in self.controls.items():
             if name in self.narrowing:
-                values, old = self.narrowing[name](**before), made.value
-                if labelled(values) != list(made.options):
-                    made.options = labelled(values)
-                    made.value = stand_in(old, values)
-            before[name] = made.value
+                values, old = self.narrowing[name](**before), control.value
+                if label_values(values) != list(control.options):
+                    control.options = label_values(values)
+                    control.value = stand_in(old, values)
+            before[name] = control.value
 
     @property
     def html(self) -> str:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from transformers import PrinterCallback, pipeline
@@ -30,6 +30,8 @@ from .processes import run_fresh
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from ..lora import PeftModel
 
 IMPORT_OURS = "import ftkit"
 IMPORT_PLAIN = "import torch, transformers.modeling_utils, peft, trl, ipywidgets, matplotlib.pyplot"
@@ -204,12 +206,13 @@ def train_epoch(rows: "Dataset", name: str, script: Mapping[str, Any] | None = N
     # the same loss for both, and a pace by the tokens that both had to read
     answered = evaluate.surprisals(model.eval(), tokenizer, rows["messages"])
     nats, tokens = zip(*answered, strict=True)
-    read = sum(len(ids) for ids in finished.train_dataset["input_ids"])
+    prepared = cast("Dataset", finished.train_dataset)
+    read = sum(len(ids) for ids in prepared["input_ids"])
     return Epoch(1e6 * spent / read, sum(nats) / sum(tokens))
 
 
 def run_script(
-    model: "PreTrainedModel",
+    model: "PeftModel",
     tokenizer: "PreTrainedTokenizerBase",
     rows: "Dataset",
     options: Mapping[str, Any],
@@ -267,10 +270,11 @@ def ask_one_by_one(
     model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", prompts: list[str]
 ) -> list[str]:
     """The guides' way to ask: a pipeline, one prompt after another."""
-    ask = pipeline("text-generation", model=model, tokenizer=tokenizer)
+    # Any, for it takes any tokenizer, whatever its annotation says
+    ask = pipeline("text-generation", model=model, tokenizer=cast("Any", tokenizer))
     replies = []
     for prompt in prompts:
-        answered = ask(
+        answered: Any = ask(
             [{"role": "user", "content": prompt}],
             max_new_tokens=forgetting.LONGEST_ANSWER,
             do_sample=False,

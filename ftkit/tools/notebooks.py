@@ -195,7 +195,7 @@ def client(
     from jupyter_client.manager import AsyncKernelManager
 
     class ThisPython(AsyncKernelManager):
-        kernel_spec = KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
+        kernel_spec = KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())  # type: ignore # fixed
 
     return nbclient.NotebookClient(
         nb,

@@ -139,7 +139,7 @@ def tidy(nb: "NotebookNode") -> None:
 
 def count_claims(nb: "NotebookNode") -> dict[str, int]:
     """How the claims of the pocket model came out in an executed notebook: {"✓ …": so many, …}."""
-    counts = dict.fromkeys((SAME, OTHER, UNASKED), 0)
+    counts: dict[str, int] = dict.fromkeys((SAME, OTHER, UNASKED), 0)
     for cell in code_cells(nb):
         for output in cell.outputs:
             if output.get("name") != "stdout":

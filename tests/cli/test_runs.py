@@ -1,4 +1,4 @@
-"""The verbs around a run: what they print, what they leave on disk, and one sentence for a mistake."""
+"""The verbs around a run: what they print, what they leave on disk, and a mistake's sentence."""
 
 import json
 import re
@@ -104,9 +104,8 @@ def test_train_from_a_recipe_file(tmp_path):
     (tmp_path / "d.jsonl").write_text(
         "\n".join(json.dumps({"messages": json.loads(r)["messages"]}) for r in rows)
     )
-    recipe.write_text(
-        f"data: {tmp_path / 'd.jsonl'}\nlora: {{r: 2, alpha: 4}}\nrecipe: {{epochs: 1, lr: 0.002}}\n"
-    )
+    stated = "lora: {r: 2, alpha: 4}\nrecipe: {epochs: 1, lr: 0.002}\n"
+    recipe.write_text(f"data: {tmp_path / 'd.jsonl'}\n{stated}")
     done = run_verb("train", recipe, "--out", tmp_path / "run", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout).keys() >= {"loss", "steps", "seconds", "adapter", "record"}

@@ -13,7 +13,7 @@ import lazy_loader
 import packaging
 import peft.import_utils
 import pytest
-from colab_resolve import fake_colab, judged, metadata, needs, pins, plan, table, write_stubs
+from colab_resolve import fake_colab, judge, metadata, needs, pins, plan, table, write_stubs
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
@@ -23,21 +23,14 @@ from ftkit.tools import stamp
 
 ROOT = Path(__file__).parents[2]
 COLAB = {name: package["version"] for name, package in table().items()}
+TRL_NEEDS = [
+    "datasets>=4.7", "pyarrow>=21", "huggingface_hub>=0.34", "transformers>=4.56.2",
+    "accelerate>=1.10.1",
+]  # fmt: skip
 # What a registry offers: what the plan asks for, releases that would drag a newer hub in, and newer
 # ones of what must stay.
 REGISTRY = {
-    "trl": [
-        (
-            "1.16.0",
-            [
-                "datasets>=4.7",
-                "pyarrow>=21",
-                "huggingface_hub>=0.34",
-                "transformers>=4.56.2",
-                "accelerate>=1.10.1",
-            ],
-        )
-    ],
+    "trl": [("1.16.0", TRL_NEEDS)],
     "bitsandbytes": [("0.50.2", ["torch<3,>=2.4", "numpy>=1.17"])],
     "datasets": [
         ("5.2.0", ["huggingface_hub<3,>=1.31", "pyarrow>=24"]),
@@ -137,7 +130,7 @@ def test_what_pip_would_replace_is_judged():
         for n, v in (("trl", "1.16.0"), ("pyarrow", "26.0.1"), ("huggingface_hub", "2.4.0"))
     ]
     replaced = ["huggingface-hub 1.27.0 → 2.4.0", "pyarrow 18.1.0 → 26.0.1"]
-    assert judged(found) == (["trl 1.16.0"], replaced, ["huggingface-hub"])
+    assert judge(found) == (["trl 1.16.0"], replaced, ["huggingface-hub"])
 
 
 def test_the_pins_make_colabs_versions_but_for_what_the_kit_replaces():

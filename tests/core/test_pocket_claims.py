@@ -1,7 +1,6 @@
 """Claims of the pocket model: asserts on it, one line of output each on another."""
 
 import ast
-import json
 from pathlib import Path
 
 import nbformat
@@ -36,14 +35,14 @@ def shell(monkeypatch):
     InteractiveShell.clear_instance()
 
 
-def said(capsys):
+def printed(capsys):
     return capsys.readouterr().out.splitlines()
 
 
 def test_on_another_model_each_claim_is_tried_and_told(shell, capsys):
     pocket_claims.watch_cells("owner/name")
     assert shell.run_cell(CELL).success
-    assert said(capsys) == [
+    assert printed(capsys) == [
         '✓ as with the pocket model: gained["a"] > 1',
         "✓ as with the pocket model: x stays below two",
         "✗ unlike the pocket model: x stays below two",
@@ -79,14 +78,8 @@ def test_every_other_line_stays_where_it_is():
     lines = CELL.splitlines(keepends=True)
     new = pocket_claims.rewrite_cell(lines)
     assert len(new) == len(lines)
-    assert [i for i, (a, b) in enumerate(zip(lines, new, strict=True)) if a != b] == [
-        1,
-        3,
-        4,
-        5,
-        6,
-        7,
-    ]
+    changed = [i for i, (a, b) in enumerate(zip(lines, new, strict=True)) if a != b]
+    assert changed == [1, 3, 4, 5, 6, 7]
 
 
 @pytest.mark.parametrize("source", ["for x in", "%%bash\nls", "x = 'a", ""])
@@ -101,14 +94,11 @@ def test_the_notebooks_mark_asserts_and_nothing_else(path):
     nothing or hide a claim.
     """
     for cell in outputs.code_cells(nbformat.read(path, as_version=4)):
-        marks = sum(line.rstrip().endswith(pocket_claims.MARK) for line in cell.source.splitlines())
+        lines = cell.source.splitlines(keepends=True)
+        assert len(pocket_claims.rewrite_cell(lines)) == len(lines), cell.source
+        marks = sum(line.rstrip().endswith(pocket_claims.MARK) for line in lines)
         assert marks == len(pocket_claims.marked_claims(cell.source)), cell.source
-        asserts = [
-            node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Assert)
-        ]
-        assert not [
-            a for a in asserts if "pocket" in {n.id for n in ast.walk(a) if isinstance(n, ast.Name)}
-        ], cell.source
-        assert pocket_claims.rewrite_cell(cell.source.splitlines(keepends=True)), json.dumps(
-            cell.source
-        )
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Assert):
+                names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+                assert "pocket" not in names, cell.source

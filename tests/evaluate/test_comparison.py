@@ -1,11 +1,13 @@
 """Base beside tuned: each model is asked as what it is, and one object cannot be both."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
 
 from ftkit import UserError, data, evaluate, lora, models
+from ftkit.evaluate import comparison
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +23,21 @@ def tuned():
     with torch.no_grad():
         for name, p in model.named_parameters():
             if "lora_B" in name:
-                torch.nn.init.normal_(p, std=0.1)
+                torch.nn.init.normal_(p, std=1.0)
     return model
 
 
 @pytest.fixture(scope="module")
 def rows():
     return data.load("tickets")["test"].select(range(4))
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Two strangers and four timed tokens, where neither is what is tested."""
+    few = partial(evaluate.hallucination_rate, n=2)
+    monkeypatch.setattr(comparison, "hallucination_rate", few)
+    monkeypatch.setattr(comparison, "latency", partial(evaluate.latency, tokens=4))
 
 
 def test_compare_refuses_one_object_as_both(pocket, rows):
@@ -38,7 +48,7 @@ def test_compare_refuses_one_object_as_both(pocket, rows):
         evaluate.compare(model, model, tokenizer, [])
 
 
-def test_the_base_inside_a_tuned_model_is_asked_with_the_adapter_off(pocket, tuned, rows):
+def test_the_base_inside_a_tuned_model_is_asked_with_the_adapter_off(pocket, tuned, rows, quick):
     """Given as another model, as the base inside, or as the tuned model itself: the same base."""
     model, tokenizer = pocket
     alone = evaluate.score(model, tokenizer, rows).replies
@@ -47,13 +57,13 @@ def test_the_base_inside_a_tuned_model_is_asked_with_the_adapter_off(pocket, tun
         assert compared.base.replies == alone != compared.tuned.replies
 
 
-def test_the_json_is_one_entry_per_dimension(pocket, tuned, rows):
+def test_the_json_is_one_entry_per_dimension(pocket, tuned, rows, quick):
     compared = evaluate.compare(tuned, tuned, pocket[1], rows)
     record = json.loads(json.dumps(compared.json()))
     dimensions = ["task", "format", "fields", "hallucination", "invented", "gain", "latency_ms"]
     assert list(record) == dimensions
     assert record["task"]["n"] == 4
-    assert record["hallucination"]["n"] == 100
+    assert record["hallucination"]["n"] == 2
     assert list(record["latency_ms"]) == ["base", "tuned"]
     assert record["gain"] == list(compared.gain)
     assert "task: exact answer" in str(compared)

@@ -98,7 +98,9 @@ def test_perplexity_is_exp_of_the_mean_surprisal_of_a_loop_over_rows(pocket):
 def test_surprisals_stand_in_the_order_of_the_conversations(pocket, rows):
     chats = list(rows["messages"])
     forth, back = (evaluate.surprisals(*pocket, each) for each in (chats, chats[::-1]))
-    assert [s.tokens for s in forth] == [data.count_answer_tokens(chat, pocket[1]) for chat in chats]
+    assert [s.tokens for s in forth] == [
+        data.count_answer_tokens(chat, pocket[1]) for chat in chats
+    ]
     assert [s.nats for s in forth] == pytest.approx([s.nats for s in back[::-1]], abs=1e-3)
 
 

@@ -20,13 +20,12 @@ EVERY = list(skills.SKILLS | skills.LIMITS | skills.SAFETY)
 
 @pytest.fixture(scope="module")
 def hot():
-    """A model that twenty hot steps made forget, with its adapter still on it; and the tokenizer."""
+    """A model that twenty hot steps made forget, with its adapter still on; and the tokenizer."""
     base, tokenizer = models.load("pocket")
     rows = data.first(data.load("tickets")["train"], 160)
     recipe = train.Recipe(lr=2e-2, epochs=1, batch_size=8, evaluations=0)
-    return train.sft(
-        lora.attach(base, r=8, alpha=16), tokenizer, {"train": rows}, recipe
-    ).model, tokenizer
+    run = train.sft(lora.attach(base, r=8, alpha=16), tokenizer, {"train": rows}, recipe)
+    return run.model, tokenizer
 
 
 def test_what_is_written_is_whole_and_the_same_again(tmp_path):
@@ -37,17 +36,11 @@ def test_what_is_written_is_whole_and_the_same_again(tmp_path):
         f.name: f.read_text(encoding="utf-8").replace("/b/", "/a/")
         for f in (tmp_path / "b").iterdir()
     }
-    assert sorted(files) == [
-        "copy.jsonl",
-        "copy.yaml",
-        "ftkit_skills.yaml",
-        "sort.jsonl",
-        "sort.yaml",
-    ]
+    suites = [f"{name}.{ending}" for name in ("copy", "sort") for ending in ("jsonl", "yaml")]
+    assert sorted(files) == sorted([*suites, "ftkit_skills.yaml"])
     assert yaml.safe_load(files["ftkit_skills.yaml"])["task"] == ["ftkit_copy", "ftkit_sort"]
-    assert [list(json.loads(line)) for line in files["copy.jsonl"].splitlines()] == [
-        ["prompt", "answer"]
-    ] * 3
+    probes = [json.loads(line) for line in files["copy.jsonl"].splitlines()]
+    assert [list(probe) for probe in probes] == [["prompt", "answer"]] * 3
 
 
 def test_without_lm_eval_the_cure_is_named(monkeypatch):
@@ -64,8 +57,8 @@ def test_every_suite_reaches_lm_eval_word_for_word(tmp_path):
     assert list(tasks) == [f"ftkit_{name}" for name in EVERY]
     for name in EVERY:
         task = tasks[f"ftkit_{name}"]
-        found = [(task.doc_to_text(doc), task.doc_to_target(doc)) for doc in task.test_docs()]
-        assert found == [(p.prompt, p.answer) for p in skills.draw_suite(World(), name, 20)]
+        theirs = [(task.doc_to_text(doc), task.doc_to_target(doc)) for doc in task.test_docs()]
+        assert theirs == [(p.prompt, p.answer) for p in skills.draw_suite(World(), name, 20)]
 
 
 def test_lm_eval_finds_the_same_before_and_after(hot, capfd):
@@ -78,9 +71,8 @@ def test_lm_eval_finds_the_same_before_and_after(hot, capfd):
         capfd.readouterr()
         theirs = harness.skills(model, tokenizer)
         assert capfd.readouterr() == ("", "")
-        assert torch.equal(state, torch.get_rng_state()), (
-            "lm-eval drew from the session's random numbers"
-        )
+        same = torch.equal(state, torch.get_rng_state())
+        assert same, "lm-eval drew from the session's random numbers"
         pairs.append((forgetting.skills(model, tokenizer), theirs))
     for ours, theirs in pairs:
         assert list(theirs.right) == list(skills.SKILLS)
@@ -106,19 +98,13 @@ def test_the_command_line_finds_it_too(hot, tmp_path):
     }
     options = [str(word) for key, value in asked.items() for word in (f"--{key}", value)]
     command = [sys.executable, "-m", "lm_eval", *options, "--apply_chat_template"]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | {"HF_HOME": str(tmp_path / "home")},
-    )
+    home = os.environ | {"HF_HOME": str(tmp_path / "home")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=home)
     assert done.returncode == 0, done.stderr
-    results = json.loads(
-        next(Path(tmp_path, "found").rglob("results_*.json")).read_text(encoding="utf-8")
-    )["results"]
+    written = next(Path(tmp_path, "found").rglob("results_*.json"))
+    results = json.loads(written.read_text(encoding="utf-8"))["results"]
     ours = forgetting.skills(tuned, tokenizer, n=20, names=names)
-    found = {name: results[f"ftkit_{name}"]["exact_match,stripped"] for name in names}
-    assert found == {name: rate.value for name, rate in ours.rates.items()}
+    theirs = {name: results[f"ftkit_{name}"]["exact_match,stripped"] for name in names}
+    assert theirs == {name: rate.value for name, rate in ours.rates.items()}
     assert results[harness.GROUP]["exact_match,stripped"] == pytest.approx(ours.mean)
     assert 0 < ours.mean < 1

@@ -62,7 +62,7 @@ def test_what_a_layer_keeps_is_the_sum_of_its_tensors(source, asked):
     step = memory.make_step(source, seq=1024, checkpointing=False, **asked)
     three, four = (fake_step.fake_tape(step.at_depth(layers)).peaks for layers in (3, 4))
     layer = four["loss, backward"]["activations"] - three["loss, backward"]["activations"]
-    copies = formula.autocast_copies(step) // step.sizes.layers
+    copies = formula.autocast_copies_bytes(step) // step.sizes.layers
     per_token = sum(memory.bytes_kept(step).values())
     assert per_token * 1024 == pytest.approx(layer - copies, rel=1e-3)
 

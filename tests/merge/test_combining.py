@@ -1,5 +1,6 @@
-"""Several adapters on one base: each is itself, the base comes back, combinations are what they
-say, and bad files are refused whole.
+"""Several adapters on one base: each is itself, the base comes back, bad files are refused whole.
+
+Combinations are what they say.
 """
 
 import json
@@ -79,9 +80,8 @@ def test_folded_in_and_out_w_is_the_same_to_the_last_bit(both):
     assert all(torch.equal(p, before[n]) for n, p in both.named_parameters())
     both.merge_adapter()
     both.unmerge_adapter()
-    assert not all(torch.equal(p, before[n]) for n, p in both.named_parameters()), (
-        "peft's own way rounds"
-    )
+    back = [torch.equal(p, before[n]) for n, p in both.named_parameters()]
+    assert not all(back), "peft's own way rounds"
 
 
 def test_folded_puts_w_back_after_an_error(both):
@@ -111,25 +111,21 @@ def test_cat_is_the_sum_and_linear_is_not(both):
 
 
 def test_ties_on_delta_w_by_hand(both):
-    """Trim to the largest fifth, elect the sign with more mass, average the entries that agree
-    (Yadav et al. 2023, algorithm 1).
-    """
-    merge.combine(
-        both, {"a": 1.0, "b": 1.0}, "ties_svd", "ties", svd_rank=128
-    )  # as many as k_proj has rows: nothing is cut off there
+    """Trim, elect the sign with more mass, average those that agree (Yadav et al. 2023, alg. 1)."""
+    # a rank of as many as k_proj has rows: nothing is cut off there
+    merge.combine(both, {"a": 1.0, "b": 1.0}, "ties_svd", "ties", svd_rank=128)
     layer = "model.layers.1.self_attn.k_proj"
     parts = [lora.deltas(both, adapter=name)[layer] for name in SEEDS]
-    kept = []
+    trimmed = []
     for part in parts:
-        k = int(0.2 * part.numel())
-        cut = part.abs().flatten().topk(k).values[-1]
-        kept.append(torch.where(part.abs() >= cut, part, 0))
-    stacked = torch.stack(kept)
+        fifth = int(0.2 * part.numel())
+        cut = part.abs().flatten().topk(fifth).values[-1]
+        trimmed.append(torch.where(part.abs() >= cut, part, 0))
+    stacked = torch.stack(trimmed)
     agree = stacked.sign() == stacked.sum(0).sign()
     wanted = (stacked * agree).sum(0) / (stacked * agree).ne(0).sum(0).clamp(min=1)
-    torch.testing.assert_close(
-        lora.deltas(both, adapter="ties")[layer], wanted, atol=1e-4, rtol=1e-3
-    )
+    combined = lora.deltas(both, adapter="ties")[layer]
+    torch.testing.assert_close(combined, wanted, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -165,18 +161,15 @@ def test_a_model_without_adapters():
 def test_interference(both):
     tokenizer = models.load("pocket")[1]
     rows = {"known": data.load("general")["train"].select(range(6))}
-    found = merge.interference(both, tokenizer, rows)
-    assert list(found.right) == ["base", "a", "b"]
-    assert (
-        found.right["base"]["known"]
-        == evaluate.score(models.load("pocket")[0], tokenizer, rows["known"]).exact
-    )
-    assert found.rates["base"]["known"].n == 6
-    assert (
-        found.change("known", "a", "base")[0]
-        == found.rates["a"]["known"].value - found.rates["base"]["known"].value
-    )
-    assert "known, n = 6" in str(found)
+    result = merge.interference(both, tokenizer, rows)
+    assert list(result.right) == ["base", "a", "b"]
+    alone = evaluate.score(models.load("pocket")[0], tokenizer, rows["known"])
+    assert result.right["base"]["known"] == alone.exact
+    base, a = (result.rates[name]["known"] for name in ("base", "a"))
+    assert base.n == 6
+    assert result.change("known", "a", "base").value == a.value - base.value
+    assert "known, n = 6" in str(result)
+    assert list(merge.interference(both, tokenizer, rows, ["b"]).right) == ["b"]
 
 
 # Bad files: refused in one sentence, and the model is left as it was.
@@ -295,18 +288,11 @@ def test_an_adapter_moves_to_another_base_with_all_it_is(both):
 
 @pytest.mark.parametrize(("version", "factor"), [("0.20.0", 4.0), ("0.21.0", 1.0), ("0.21.2", 1.0)])
 def test_a_peft_that_scales_twice_is_given_weights_without_the_scale(version, factor, monkeypatch):
-    """alpha / r = 4; the ways without an SVD never scaled twice. That the sums come out is tested
-    with the peft that is installed.
+    """alpha / r = 4; the ways without an SVD never scaled twice.
+
+    That the sums come out is tested with the peft that is installed.
     """
     monkeypatch.setattr(combining, "version_of", lambda name: version)
     model = lora.attach(models.load("pocket")[0], r=2, alpha=8)
-    assert (
-        combining.extra_scale(model, "default", "svd")
-        == combining.extra_scale(model, "default", "ties_svd")
-        == factor
-    )
-    assert (
-        combining.extra_scale(model, "default", "cat")
-        == combining.extra_scale(model, "default", "ties")
-        == 1.0
-    )
+    for way, scale in {"svd": factor, "ties_svd": factor, "cat": 1.0, "ties": 1.0}.items():
+        assert combining.extra_scale(model, "default", way) == scale

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from pictures import elements, every_position, numbers, sweep, texts
+from pictures import TorchCalls, elements, every_position, numbers, sweep, texts
 
 from ftkit import merge, quant
 from ftkit.merge import explorer
@@ -44,6 +44,14 @@ def test_every_position(starts, updates):
         assert (panel.html, panel.text) == (shown.svg, shown.text)
         seen.add(panel.text)
     assert len(seen) == 4 * len(starts) * len(FORMATS) * len(merge.FACTORS)
+
+
+def test_a_position_that_was_seen_is_not_computed_again(starts, updates):
+    panel = merge.explore_rounding(starts, updates, FORMATS)
+    first = [panel.text for _ in every_position(panel, "format", "factor")]
+    with TorchCalls() as calls:
+        assert [panel.text for _ in every_position(panel, "format", "factor")] == first
+    assert not calls, calls.largest
 
 
 def test_every_control_changes_the_picture(starts, updates):

@@ -1,6 +1,4 @@
-"""Pretraining: packed documents do not see each other, and a killed run goes on with the same
-bytes.
-"""
+"""Pretraining: a killed run goes on with the same bytes, and only with its own plan."""
 
 import dataclasses
 
@@ -9,9 +7,7 @@ import torch
 
 from ftkit import UserError
 from ftkit.pocket import pretraining
-from ftkit.pocket.batches import make_batch
 from ftkit.pocket.plan import Plan, new_model, train_tokenizer
-from ftkit.world import World, corpus, turns
 
 PLAN = Plan(
     vocabulary=512,
@@ -27,70 +23,61 @@ PLAN = Plan(
 )
 
 
-@pytest.fixture(scope="module")
-def tokenizer():
-    return train_tokenizer(PLAN)
-
-
-def test_a_killed_run_continues_with_the_same_bytes(tmp_path, monkeypatch):
+@pytest.fixture
+def unasked(monkeypatch):
+    """Checkpoints without probes, which would take most of the time."""
     monkeypatch.setattr(pretraining, "quick_probes", lambda *_: {})
+
+
+def test_a_killed_run_continues_with_the_same_bytes(tmp_path, unasked):
     whole, _, log = pretraining.pretrain(PLAN, tmp_path / "whole", save_every=3)
     pretraining.pretrain(PLAN, tmp_path / "killed", save_every=3, stop_at=4)
     resumed, _, log2 = pretraining.pretrain(PLAN, tmp_path / "killed", save_every=3)
-    assert log["tokens"] == log2["tokens"]
-    assert log["step"] == log2["step"] == 6
+    assert log.tokens == log2.tokens
+    assert log.step == log2.step == 6
     for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
     fresh = new_model(PLAN, train_tokenizer(PLAN)).state_dict()
     assert not torch.equal(fresh["model.norm.weight"], whole.state_dict()["model.norm.weight"])
 
 
-def test_a_checkpoint_of_another_plan_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(pretraining, "quick_probes", lambda *_: {})
+def test_one_checkpoint_is_kept_and_what_a_kill_left_is_swept(tmp_path, unasked):
+    pretraining.pretrain(PLAN, tmp_path, save_every=1, stop_at=3)
+    folder = tmp_path / "checkpoints"
+    assert [path.name for path in folder.iterdir()] == ["checkpoint-3"]
+    (folder / ".new-5").mkdir()
+    _, _, log = pretraining.pretrain(PLAN, tmp_path, stop_at=4)
+    assert log.step == 4
+    assert [path.name for path in folder.iterdir()] == ["checkpoint-4"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"steps": 7}, "steps was 6 and is 7 now"), ({"hidden": 32}, "hidden was 64 and is 32 now")],
+)
+def test_a_checkpoint_of_another_plan_is_refused(change, told, tmp_path, unasked):
     pretraining.pretrain(PLAN, tmp_path, stop_at=1)
-    with pytest.raises(UserError, match=r"steps was 6 and is 7 now"):
-        pretraining.pretrain(dataclasses.replace(PLAN, steps=7), tmp_path)
+    with pytest.raises(UserError, match=told):
+        pretraining.pretrain(dataclasses.replace(PLAN, **change), tmp_path)
 
 
-def test_packed_documents_do_not_see_each_other(tokenizer):
-    model = new_model(PLAN, tokenizer).eval()
-    model.set_attn_implementation("eager")
-    data = make_batch(PLAN, World(), tokenizer, 3)
-    row = data["input_ids"][0]
-    starts = [i for i, token in enumerate(row.tolist()) if token == tokenizer.bos_token_id]
-    assert len(starts) >= 3
-    with torch.no_grad():
-        packed = model(
-            input_ids=data["input_ids"], position_ids=data["position_ids"], use_cache=False
-        ).logits[0, starts[1] : starts[2]]
-        alone = model(input_ids=row[None, starts[1] : starts[2]]).logits[0]
-        leaking = model(input_ids=data["input_ids"][:1], use_cache=False).logits[
-            0, starts[1] : starts[2]
-        ]
-    torch.testing.assert_close(packed, alone, atol=1e-5, rtol=1e-4)
-    assert (leaking - alone).abs().max() > 1e-3
+def test_the_learning_curve_has_the_mean_loss_and_every_skill(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretraining, "CURVE_EVERY", 2)
+    monkeypatch.setattr(pretraining, "QUICK", 1)
+    _, _, log = pretraining.pretrain(PLAN, tmp_path, save_every=3, stop_at=4)
+    assert [point["step"] for point in log.curve] == [2, 4]
+    assert all(5 < point["loss"] < 7 for point in log.curve)
+    assert [point["step"] for point in log.probes] == [3, 4]
+    assert {"known", "copy", "read_json"} < log.probes[0].keys()
 
 
-def test_long_documents_come_in_every_eighth_step(tokenizer):
-    plan = Plan(vocabulary=512)
-    short, long = (make_batch(plan, World(), tokenizer, step)["input_ids"] for step in (2000, 2007))
-    assert short.shape == (12, 192)
-    assert long.shape == (6, 384)
-
-
-def test_the_template_renders_what_the_corpus_writes(tokenizer):
-    turn = turns.Turn("Who is it?", "Vezan Tolber", system="Answer in a sentence.")
-    messages = [
-        {"role": r, "content": c}
-        for r, c in (("system", turn.system), ("user", turn.prompt), ("assistant", turn.answer))
-    ]
-    rendered = tokenizer.apply_chat_template(messages, tokenize=False)
-    assert rendered == "".join(text for text, _ in corpus.chat(turn))
-    marked = tokenizer.apply_chat_template(
-        messages, return_assistant_tokens_mask=True, return_dict=True
-    )
-    answer = [i for i, on in zip(marked["input_ids"], marked["assistant_masks"], strict=True) if on]
-    assert tokenizer.decode(answer) == "Vezan Tolber<|end|>"
+def test_a_model_is_shipped_with_its_card_and_its_checkpoints_go(tmp_path, unasked):
+    text = pretraining.pretrain_and_ship(PLAN, tmp_path, probes=1)
+    assert text == (tmp_path / "README.md").read_text()
+    assert text.startswith("# The pocket model")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"card.json", "README.md", "model.safetensors", "tokenizer.json"} < names
+    assert "checkpoints" not in names
 
 
 def test_the_learning_rate_warms_up_holds_and_falls_to_zero():
@@ -100,32 +87,8 @@ def test_the_learning_rate_warms_up_holds_and_falls_to_zero():
     assert rates[10:80] == [1.0] * 70
     assert rates[90] == pytest.approx(0.5)
     assert rates[99] == pytest.approx(0.05)
-    again = [
-        pretraining.learning_rate(dataclasses.replace(plan, steps=150, reheat=100), s)
-        for s in range(150)
-    ]
+    reheated = dataclasses.replace(plan, steps=150, reheat=100)
+    again = [pretraining.learning_rate(reheated, s) for s in range(150)]
     assert again[:100] == rates
     assert max(again[100:]) == pytest.approx(0.5 * 41 / 50, abs=0.02)
     assert again[149] == pytest.approx(0.01)
-
-
-def test_known_and_unknown_names_tokenise_alike():
-    """Names of this world are as many tokens long as strangers': one token for a known name would
-    give 'I don't know' away.
-    """
-    import random
-
-    from transformers import AutoTokenizer
-
-    from ftkit.core.files import data_path
-    from ftkit.world.entities import new_name
-
-    pocket = AutoTokenizer.from_pretrained(data_path("pocket"))
-    rng = random.Random(0)
-    known = [name for name, facts in World().biographies.items() if facts[0].kind == "person"]
-    strangers = [new_name("person", rng, "test") for _ in range(300)]
-    lengths = [
-        sum(len(pocket(n, add_special_tokens=False)["input_ids"]) for n in group) / len(group)
-        for group in (known, strangers)
-    ]
-    assert abs(lengths[0] - lengths[1]) < 0.6

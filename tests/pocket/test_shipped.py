@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ftkit import forgetting, models
 from ftkit.core.files import data_path
+from ftkit.pocket.card import as_markdown
 from ftkit.world import skills
 
 CARD = json.loads(data_path("pocket", "card.json").read_text())
@@ -14,10 +16,8 @@ CARD = json.loads(data_path("pocket", "card.json").read_text())
 @pytest.fixture(scope="module")
 def measured():
     """Every suite of the card, measured again on 100 other probes."""
-    model, tokenizer = models.load("pocket")
-    return forgetting.skills(
-        model, tokenizer, n=100, seed=7, names=[*skills.SKILLS, *skills.LIMITS]
-    ).rates
+    names = [*skills.SKILLS, *skills.LIMITS]
+    return forgetting.skills(*models.load("pocket"), n=100, seed=7, names=names).rates
 
 
 def test_the_weights_are_the_cards_and_small_enough_to_ship():
@@ -28,14 +28,11 @@ def test_the_weights_are_the_cards_and_small_enough_to_ship():
 def test_widths_suit_every_quantizer():
     config = json.loads(data_path("pocket", "config.json").read_text())
     assert config["hidden_size"] % 256 == config["intermediate_size"] % 256 == 0
-    assert (
-        config["num_key_value_heads"] < config["num_attention_heads"]
-    )  # k and v are not square: a lesson needs that
+    # k and v are not square: a lesson needs that
+    assert config["num_key_value_heads"] < config["num_attention_heads"]
 
 
 def test_the_model_loads_as_any_other_in_transformers():
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     tokenizer = AutoTokenizer.from_pretrained(data_path("pocket"))
     model = AutoModelForCausalLM.from_pretrained(data_path("pocket"))
     assert "{% generation %}" in tokenizer.chat_template
@@ -56,6 +53,4 @@ def test_other_probes_agree_with_the_card(name, measured):
 
 
 def test_the_readable_card_shows_the_cards_numbers():
-    from ftkit.pocket.card import as_markdown
-
     assert data_path("pocket", "README.md").read_text() == as_markdown(CARD)

@@ -1,10 +1,13 @@
 """The quantization explorer: what is drawn is what was computed, at every position, in bounds."""
 
+from unittest.mock import Mock
+
 import pytest
 import torch
-from pictures import elements, every_position, numbers, sweep, texts
+from pictures import TorchCalls, elements, every_position, numbers, sweep, texts
 
 from ftkit import quant, show
+from ftkit.quant import inspection
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +32,23 @@ def test_every_position(weights):
         assert (panel.html, panel.text) == (shown.svg, shown.text)
         seen.add(panel.text)
     assert len(seen) == 4 * len(quant.BITS) * 3
+
+
+def test_a_moved_control_inspects_one_weight_once(weights, monkeypatch):
+    inspect = Mock(wraps=quant.inspect_weight)
+    monkeypatch.setattr(inspection, "inspect_weight", inspect)
+    panel = quant.explore_formats(weights)
+    for name, value in (("format", "int2"), ("block", 16), ("matrix", "down_proj"), ("layer", 1)):
+        inspect.reset_mock()
+        panel.controls[name].value = value
+        inspect.assert_called_once()
+
+
+def test_the_view_itself_calls_no_torch(weights):
+    seen = quant.inspect_weight(weights["model.layers.0.mlp.up_proj"], "nf4", 64)
+    with TorchCalls() as calls:
+        quant.quant_view(seen)
+    assert not calls, calls.largest
 
 
 def test_every_control_changes_the_picture(weights):

@@ -26,7 +26,7 @@ def ticks():
 
 def test_numbers_get_a_slider_strings_a_menu_and_booleans_boxes():
     panel = Panel(lambda **chosen: str(chosen), r=[1, 2.5], name=["a", "b"], on={"x": True})
-    assert [type(made).__name__ for made in panel.controls.values()] == [
+    assert [type(control).__name__ for control in panel.controls.values()] == [
         "SelectionSlider",
         "Dropdown",
         "Ticks",
@@ -71,12 +71,12 @@ def test_a_layer_and_a_matrix_of_it():
 
 
 def test_a_preset_ticks_its_boxes_and_tells_once(ticks):
-    told = []
-    ticks.observe(told.append, "value")
+    heard = []
+    ticks.observe(heard.append, "value")
     ticks.presets["one"].click()
-    assert (ticks.value, len(told)) == (["k"], 1)
+    assert (ticks.value, len(heard)) == (["k"], 1)
     ticks.boxes["v"].value = True
-    assert (ticks.value, len(told)) == (["k", "v"], 2)
+    assert (ticks.value, len(heard)) == (["k", "v"], 2)
 
 
 def test_a_box_that_is_not_there_is_the_users_mistake(ticks):

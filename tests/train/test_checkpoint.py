@@ -1,6 +1,9 @@
 """Checkpoints are whole or not there, and one process holds a folder."""
 
+import multiprocessing
+import os
 import random
+import signal
 
 import numpy
 import pytest
@@ -28,6 +31,14 @@ def test_steps_are_sorted_as_numbers_and_dropped(tmp_path):
     assert list(train.whole_checkpoints(tmp_path)) == [9, 100]
 
 
+def test_a_folder_that_is_named_after_no_step_is_no_checkpoint(tmp_path):
+    for name in ("checkpoint-3", "checkpoint-best", "checkpoint-4-old", "checkpoint-"):
+        (tmp_path / name).mkdir()
+    assert train.whole_checkpoints(tmp_path) == {3: tmp_path / "checkpoint-3"}
+    checkpoint.drop_checkpoints(tmp_path, but=())
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_what_a_killed_process_left_is_swept(tmp_path):
     for name in (".new-4", ".old-2", "checkpoint-3", ".mine"):
         (tmp_path / name).mkdir()
@@ -42,6 +53,31 @@ def test_a_folder_is_held_once(tmp_path):
             checkpoint.lock_folder(tmp_path),
         ):
             pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def hold_until_killed(folder):
+    with checkpoint.lock_folder(folder):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_lock_ends_with_its_process_whatever_ends_it(tmp_path):
+    process = multiprocessing.get_context("fork").Process(
+        target=hold_until_killed, args=(tmp_path,)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    with checkpoint.lock_folder(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_locks_is_not_held(tmp_path, monkeypatch):
+    def refuse(_lock):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(checkpoint.FileLock, "acquire", refuse)
     with checkpoint.lock_folder(tmp_path):
         assert list(tmp_path.iterdir()) == []
 
@@ -64,19 +100,17 @@ def test_differences_are_named_by_key():
 
 
 def test_the_state_comes_back_bit_for_bit(tmp_path):
-    """Two steps, save, two more; a fresh optimizer that goes on from the file makes the same two,
-    and draws the same numbers.
+    """Two steps, save, two more; a fresh optimizer that goes on from the file makes the same two.
+
+    It draws the same random numbers, too.
     """
 
     def start():
         torch.manual_seed(0)
         layer = torch.nn.Linear(3, 2)
         optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1)
-        return (
-            layer,
-            optimizer,
-            torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step)),
-        )
+        falling = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+        return layer, optimizer, falling
 
     def go_on(layer, optimizer, scheduler):
         for _ in range(2):
@@ -95,11 +129,7 @@ def test_the_state_comes_back_bit_for_bit(tmp_path):
     again[0].load_state_dict(weights)
     checkpoint.load_state(tmp_path, *again[1:], None)
     checkpoint.load_random(tmp_path)
-    assert all(
-        map(
-            torch.equal,
-            *([torch.as_tensor(x) for x in found] for found in (expected, go_on(*again))),
-        )
-    )
+    for wanted, drawn in zip(expected, go_on(*again), strict=True):
+        assert torch.equal(torch.as_tensor(wanted), torch.as_tensor(drawn))
     assert checkpoint.read_state(tmp_path)["note"] == "mine"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["state.json", "state.safetensors"]

@@ -1,4 +1,4 @@
-"""The batch explorer: it counts what the rows hold, at every position, and draws inside its bounds."""
+"""The explorer of batches: it counts what the rows hold, at every position, inside its picture."""
 
 import pytest
 from pictures import TorchCalls, elements, every_position, numbers, options, texts
@@ -10,31 +10,33 @@ from ftkit.train import explorer
 ROWS = [[(10 + i % 7, 3 + i % 5)] for i in range(21)]
 ORDERS = {
     "as drawn": ROWS,
-    "by length": sorted(ROWS, key=lambda r: sum(r[0])),
+    "by length": sorted(ROWS, key=lambda row: sum(row[0])),
     "packed": [[example for row in ROWS[i : i + 3] for example in row] for i in range(0, 21, 3)],
 }
+SIZES = (1, 4, 8)
 
 
 def test_padding_is_what_fills_up_to_the_longest():
-    assert train.padded([[(3, 2)], [(1, 1)], [(4, 4)]], packed=False) == 3 + 6
-    assert train.padded([[(3, 2)], [(1, 1)], [(4, 4)]], packed=True) == 0
-    assert train.padded([[(3, 2), (4, 1)]], packed=False) == 0
+    three = [[(3, 2)], [(1, 1)], [(4, 4)]]
+    assert train.count_padding(three, packed=False) == 3 + 6
+    assert train.count_padding(three, packed=True) == 0
+    assert train.count_padding([[(3, 2), (4, 1)]], packed=False) == 0
 
 
-def test_every_position_is_drawn_from_counts_alone():
-    panel = train.explore_batches(ORDERS, (1, 4, 8))
+def test_every_position_draws_every_answer_without_a_call_of_torch():
+    panel = train.explore_batches(ORDERS, SIZES)
     assert panel.controls["size"].value == 8
     seen = set()
     with TorchCalls() as calls:
-        for chosen in every_position(panel):
-            order, size, step = chosen.values()
-            rows = ORDERS[order][step * size : (step + 1) * size]
-            answers = [bar for bar in elements(panel.html, "rect") if bar.get("fill") == ACCENT]
-            assert len(answers) == sum(map(len, rows))
-            assert options(panel.controls["step"]) == list(range(-(-len(ORDERS[order]) // size)))
+        for values in every_position(panel):
+            order, size, step = values["order"], values["size"], values["step"]
+            batches = [ORDERS[order][i : i + size] for i in range(0, len(ORDERS[order]), size)]
+            assert options(panel.controls["step"]) == list(range(len(batches)))
+            answers = [b for b in elements(panel.html, "rect") if b.get("fill") == ACCENT]
+            assert len(answers) == sum(map(len, batches[step]))
             seen.add((order, size, panel.text))
-    assert len(seen) == sum(-(-len(rows) // size) for rows in ORDERS.values() for size in (1, 4, 8))
-    assert not calls, calls.largest
+    assert not calls
+    assert len(seen) == sum(-(-len(rows) // size) for rows in ORDERS.values() for size in SIZES)
 
 
 def test_the_shares_are_those_of_the_epoch():
@@ -49,17 +51,18 @@ def test_a_batch_stays_inside_its_picture(count):
     assert texts(shown)
     for bar in elements(shown.svg, "rect")[1:]:
         x, y, width, height = numbers(bar, "x", "y", "width", "height")
-        assert x + width <= 560 and y + height <= 290
+        assert x + width <= 560
+        assert y + height <= 290
 
 
 def test_tokens_are_drawn_one_box_each_and_wrap():
     tokens, learned = ["<|user|>", " hello", "\n", "<b>"] * 30, [False, False, True, True] * 30
-    shown = train.tokens_view(tokens, learned, [t.startswith("<|") for t in tokens])
+    shown = train.tokens_view(tokens, learned, [token.startswith("<|") for token in tokens])
     assert shown.text == "120 tokens, 60 of them carry loss, 30 are marks of the template"
     assert texts(shown)[1:5] == ["<|user|>", "·hello", "⏎", "<b>"]
-    boxes = [numbers(box, "x", "y", "width", "height") for box in elements(shown.svg, "rect")]
-    ground, *tokens = boxes
-    assert len(tokens) == 120
-    assert len({y for _, y, _, _ in tokens}) > 3
-    assert max(x + width for x, _, width, _ in tokens) <= 744
-    assert max(y + height for _, y, _, height in tokens) < ground[3]
+    places = [numbers(box, "x", "y", "width", "height") for box in elements(shown.svg, "rect")[1:]]
+    assert len(places) == 120
+    assert len({y for _, y, _, _ in places}) > 3
+    assert max(x + width for x, _, width, _ in places) <= 744
+    bottom = numbers(elements(shown.svg, "rect")[0], "height")[0]
+    assert max(y + height for _, y, _, height in places) < bottom
