@@ -22,9 +22,9 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import Version
 
 from .errors import UserError
+from .versions import loaded_versions, replaced_modules
 
 # What a running kernel, Colab's front end or most of Colab's other packages rest on.
 KEEP = (
@@ -159,16 +159,12 @@ def stale_modules(modules: Mapping[str, object], have: Mapping[str, str]) -> lis
 
     Each as "datasets 4.0.0 (installed: 4.8.5)". have: {normalized name: version}.
     """
-    stale = []
-    for name in LOADED:
-        loaded = getattr(modules.get(name), "__version__", None)
-        if loaded is None:
-            continue
-        now = have.get(canonicalize_name(name))
-        # Without the local part, such as +cu128, which some modules leave out of __version__.
-        if now is None or Version(str(loaded)).public != Version(now).public:
-            stale.append(f"{name} {loaded} (installed: {now or 'none'})")
-    return stale
+    loaded = loaded_versions(LOADED, modules)
+    installed = {name: have.get(canonicalize_name(name)) for name in loaded}
+    return [
+        f"{module.name} {module.loaded} (installed: {module.installed or 'none'})"
+        for module in replaced_modules(loaded, installed)
+    ]
 
 
 def prepare() -> None:

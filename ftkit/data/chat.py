@@ -30,6 +30,8 @@ def to_messages(row: object) -> list[dict]:
     """
     if not isinstance(row, Mapping):
         raise ValueError(f"the row is a {type(row).__name__}, not a JSON object")
+
+    # its keys say which format it is in
     if "messages" in row:
         messages = row["messages"]
     elif {"prompt", "completion"} <= row.keys():

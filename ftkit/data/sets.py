@@ -48,10 +48,9 @@ def read(path: str | Path) -> list[dict]:
             bad.append(f"line {number}: {error}")
 
     if bad:
-        raise UserError(
-            f"{path} has {len(bad)} bad row{'s' if len(bad) > 1 else ''}: {'; '.join(bad[:NAMED])}"
-            f"{'; …' if len(bad) > NAMED else ''}. Mend or remove them."
-        )
+        count = f"{len(bad)} bad row{'s' if len(bad) > 1 else ''}"
+        named = bad[:NAMED] + (["…"] if len(bad) > NAMED else [])
+        raise UserError(f"{path} has {count}: {'; '.join(named)}. Mend or remove them.")
     if not rows:
         raise UserError(f"{path} is empty; a data set needs one JSON object per line ({FORMATS}).")
     return rows
@@ -112,7 +111,7 @@ def load(
     shuffled = Dataset.from_list(rows).shuffle(seed=seed)
     tenth = max(1, len(rows) // 10)
     parts = {"train": (2 * tenth, len(rows)), "validation": (tenth, 2 * tenth), "test": (0, tenth)}
-    return DatasetDict({s: shuffled.select(range(*part)) for s, part in parts.items()})
+    return DatasetDict({s: shuffled.select(range(a, b)) for s, (a, b) in parts.items()})
 
 
 def rows_of_split(rows: list[dict], split: str) -> list[dict]:

@@ -1,9 +1,17 @@
-"""TODO header of doctor.finding."""
+"""What a check found: `Finding`, and all of them as one table: `Findings`.
+
+    Finding.fine("memory", "≈7 GB are free")                        nothing to mend
+    Finding.wrong("memory", "≈1 GB are free …", "shut down …")      with its cure
+    findings.wrong                                                  those with something to mend
+
+What is checked stands in `judging.py` (the environment), `run_folder.py` and `selftest.py`. Shown
+by `python -m ftkit doctor`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..core.results import Result
+from ..core.results import Result, TableParts
 
 
 @dataclass(frozen=True)
@@ -12,13 +20,23 @@ class Finding:
 
     check: str
     ok: bool
-    said: str
+    message: str
     cure: str = ""
+
+    @classmethod
+    def fine(cls, check: str, message: str) -> "Finding":
+        """A check that found nothing to mend."""
+        return cls(check, True, message)
+
+    @classmethod
+    def wrong(cls, check: str, message: str, cure: str) -> "Finding":
+        """A check that found something, with what mends it."""
+        return cls(check, False, message, cure)
 
     @property
     def detail(self) -> str:
         """What was seen and what to do, as one sentence."""
-        return f"{self.said}: {self.cure}" if self.cure else self.said
+        return f"{self.message}: {self.cure}" if self.cure else self.message
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,10 +49,10 @@ class Findings(Result):
     @property
     def wrong(self) -> list[Finding]:
         """The checks that found something to mend."""
-        return [f for f in self.findings if not f.ok]
+        return [finding for finding in self.findings if not finding.ok]
 
     def json(self) -> dict:
-        """The design's keys, and the cure once more by itself."""
+        """{"findings": [{"check", "ok", "detail", "cure"}, …]}; the cure ends the detail, too."""
         return {
             "findings": [
                 {"check": f.check, "ok": f.ok, "detail": f.detail, "cure": f.cure}
@@ -42,15 +60,15 @@ class Findings(Result):
             ]
         }
 
-    def table(self):
-        """One line a check, and one more for each cure."""
+    def table(self) -> TableParts:
+        """One line per check, and one more for each cure."""
         rows: list[Sequence[object]] = []
-        for f in self.findings:
-            rows.append((f.check, "ok" if f.ok else "WRONG", f.said))
-            if f.cure:
-                rows.append(("", "→", f.cure))
-        bad, n = len(self.wrong), len(self.findings)
-        title = (
-            f"{bad} of {n} checks found something to mend" if bad else f"all {n} checks are fine"
-        )
+        for finding in self.findings:
+            rows.append((finding.check, "ok" if finding.ok else "WRONG", finding.message))
+            if finding.cure:
+                rows.append(("", "→", finding.cure))
+        wrong, all_checks = len(self.wrong), len(self.findings)
+        title = f"all {all_checks} checks are fine"
+        if wrong:
+            title = f"{wrong} of {all_checks} checks found something to mend"
         return f"{self.of}: {title}", ("check", "", ""), rows

@@ -118,12 +118,14 @@ def read(source: "dict | str | Path | PreTrainedModel") -> dict:
     By name: one of `names()`, "pocket", a config.json, a directory that holds one, or a hub id
     "owner/name", whose config.json alone is downloaded, once. Raises UserError for any other.
     """
+    # what has a config already
     if isinstance(source, dict):
         return source
     loaded = getattr(source, "config", None)
     if loaded is not None:
         return loaded.to_dict()
 
+    # a file
     path = find_config(str(source))
     cure = "give the config.json that save_pretrained wrote."
     try:
@@ -358,7 +360,8 @@ def skeleton(source: "dict | str | Path | PreTrainedModel") -> "PreTrainedModel"
     config = read(source)
     family = config["model_type"]
     # transformers takes the type by itself, and nothing of where the kit got the config from
-    keys = {key: v for key, v in config.items() if key != "model_type" and not key.startswith("_")}
+    keys = {key: v for key, v in config.items() if not key.startswith("_")}
+    del keys["model_type"]
     try:
         built = AutoConfig.for_model(family, **keys)
         with torch.device("meta"):

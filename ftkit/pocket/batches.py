@@ -45,6 +45,14 @@ def encode(
     return ids, weights
 
 
+def first_with_room(used: list[int], n: int, length: int) -> int | None:
+    """The first row that has `n` tokens of its `length` left; None where no row has."""
+    for row, taken in enumerate(used):
+        if taken + n <= length:
+            return row
+    return None
+
+
 def make_batch(
     plan: Plan, world: World, tokenizer: PreTrainedTokenizerFast, step: int
 ) -> dict[str, torch.Tensor]:
@@ -70,7 +78,7 @@ def make_batch(
         n = len(tokens)
         if n > length:
             continue
-        row = next((r for r in range(rows) if used[r] + n <= length), None)
+        row = first_with_room(used, n, length)
         if row is None:
             break
         begin, end = used[row], used[row] + n

@@ -130,11 +130,12 @@ def as_markdown(card: dict) -> str:
     scores = card["skills"] | card["limits"]
     rows = []
     for name, suite in (SKILLS | LIMITS).items():
-        right, n, (low, high) = scores[name]["right"], scores[name]["n"], scores[name]["interval"]
+        n, (low, high) = scores[name]["n"], scores[name]["interval"]
+        share = scores[name]["right"] / n
         bar = ""
         if suite.bar is not None:
-            bar = f"{suite.bar:.0%}: {'met' if right / n >= suite.bar else 'missed'}"
-        interval = f"{low:.1%} … {high:.1%}"
-        rows.append(f"| {name} | {suite.about} | {right / n:.1%} | {interval} | {n} | {bar} |")
+            bar = f"{suite.bar:.0%}: {'met' if share >= suite.bar else 'missed'}"
+        cells = (name, suite.about, f"{share:.1%}", f"{low:.1%} … {high:.1%}", n, bar)
+        rows.append(f"| {' | '.join(map(str, cells))} |")
     precision = "bfloat16 autocast" if card["plan"]["bfloat16"] else "float32"
     return CARD.format(**{**card["plan"], **card, "rows": "\n".join(rows), "precision": precision})

@@ -136,6 +136,7 @@ def texts_of_other_worlds(plan: Plan) -> Iterator[str]:
 
 def new_model(plan: Plan, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """A Llama with tied embeddings and random weights."""
+    # the weights are drawn from the plan's seed
     torch.manual_seed(plan.seed)
     marks = tokenizer.backend_tokenizer
     config = LlamaConfig(

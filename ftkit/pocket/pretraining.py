@@ -81,12 +81,15 @@ def train_step(
     batch: dict[str, torch.Tensor],
 ) -> float:
     """One optimizer step on one batch; returns its loss, in nats per weighted token."""
+    # on the model's device, at the step's rate
     device = model.device
     batch = {name: tensor.to(device) for name, tensor in batch.items()}
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(plan, step)
     with torch.autocast(device.type, torch.bfloat16, enabled=plan.bfloat16):
         loss = weighted_loss(model, batch)
+
+    # the gradient, no longer than 1, and the update
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
@@ -100,9 +103,12 @@ def weighted_loss(model: LlamaForCausalLM, batch: dict[str, torch.Tensor]) -> to
     batch: input_ids, position_ids and weights of shape (rows, length), as `make_batch` gives them.
     """
     ids, positions = batch["input_ids"], batch["position_ids"]
-    logits = model(input_ids=ids, position_ids=positions, use_cache=False).logits[:, :-1]
-    targets, weights = ids[:, 1:].flatten(), batch["weights"][:, 1:]
-    losses = F.cross_entropy(logits.flatten(0, 1).float(), targets, reduction="none")
+    logits = model(input_ids=ids, position_ids=positions, use_cache=False).logits
+
+    # a position's logits are held against the next token
+    logits, targets = logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()
+    weights = batch["weights"][:, 1:]
+    losses = F.cross_entropy(logits.float(), targets, reduction="none")
     return (losses * weights.flatten()).sum() / weights.sum()
 
 
@@ -113,8 +119,11 @@ def learning_rate(plan: Plan, step: int) -> float:
     """
     end = min(plan.reheat, plan.steps)
     if step < end:
-        return plan.lr * min(1.0, (step + 1) / plan.warmup, (end - step) / (plan.decay * end))
-    warmed, left = (step - end + 1) / plan.warmup, (plan.steps - step) / (plan.steps - end)
+        warmed = (step + 1) / plan.warmup
+        left = (end - step) / (plan.decay * end)
+        return plan.lr * min(1.0, warmed, left)
+    warmed = (step - end + 1) / plan.warmup
+    left = (plan.steps - step) / (plan.steps - end)
     return plan.lr / 2 * min(warmed, left)
 
 

@@ -99,9 +99,10 @@ def story(world: World, rng: random.Random, split: Split = "train") -> Document:
 def dialogue(world: World, rng: random.Random) -> Document:
     """Two to six exchanges of any kind in one conversation, without a system prompt."""
     kinds = [kind for kind in BROAD if kind not in TEXTS]
-    exchange = [
-        turns.BY_NAME[rng.choice(kinds)](world, rng, "train") for _ in range(rng.randint(2, 6))
-    ]
+    exchange = []
+    for _ in range(rng.randint(2, 6)):
+        skill = turns.BY_NAME[rng.choice(kinds)]
+        exchange.append(skill(world, rng, "train"))
     plain = [turn for turn in exchange if not turn.system]
     return chat(*(plain or [turns.greeting(world, rng, "train")]))
 

@@ -50,15 +50,22 @@ def draw(make: Callable[[], str], split: Split) -> str:
 
 def invent_word(rng: random.Random, syllables: int) -> str:
     """A pronounceable capitalised word: about 10³ values for one syllable, 10⁶ for 2, 10⁹ for 3."""
-    parts = [rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(syllables)]
-    return "".join(parts).capitalize()
+    word = ""
+    for _ in range(syllables):
+        word += rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS)
+    return word.capitalize()
 
 
 def new_name(kind: str, rng: random.Random, split: Split) -> str:
     """An invented name of a person ("Vezan Tolber"), city, country, river or thing from `split`."""
-    if kind in ("person", "name"):
-        return draw(lambda: f"{invent_word(rng, rng.randint(1, 2))} {invent_word(rng, 2)}", split)
-    return draw(lambda: invent_word(rng, rng.randint(1, 2)) + rng.choice(SUFFIX[kind]), split)
+
+    def make() -> str:
+        begin = invent_word(rng, rng.randint(1, 2))
+        if kind in ("person", "name"):
+            return f"{begin} {invent_word(rng, 2)}"
+        return begin + rng.choice(SUFFIX[kind])
+
+    return draw(make, split)
 
 
 def choose_wording(rng: random.Random, forms: list[str], split: Split) -> str:

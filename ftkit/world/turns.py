@@ -35,6 +35,18 @@ def draw_words(rng: random.Random, n: int, split: Split) -> list[str]:
     return draw(lambda: " ".join(rng.sample(pool, n)), split).split()
 
 
+def draw_pair(
+    rng: random.Random, firsts: Sequence[str], seconds: Sequence[str], split: Split
+) -> list[str]:
+    """One word of each list, as a held-out or a training pair."""
+
+    def make() -> str:
+        first, second = rng.choice(firsts), rng.choice(seconds)
+        return f"{first} {second}"
+
+    return draw(make, split).split()
+
+
 def copy(world: World, rng: random.Random, split: Split) -> Turn:
     """Repeat one to nine words or names."""
     if rng.random() < 0.4:
@@ -71,7 +83,12 @@ def sort(world: World, rng: random.Random, split: Split) -> Turn:
 
 def draw_summands(rng: random.Random, split: Split) -> tuple[int, int]:
     """A pair of two-digit numbers; an eighth of all pairs is held out."""
-    a, b = draw(lambda: f"{rng.randint(10, 99)} {rng.randint(10, 99)}", split).split()
+
+    def make() -> str:
+        a, b = rng.randint(10, 99), rng.randint(10, 99)
+        return f"{a} {b}"
+
+    a, b = draw(make, split).split()
     return int(a), int(b)
 
 
@@ -86,8 +103,7 @@ def sentiment(world: World, rng: random.Random, split: Split) -> Turn:
     """Is a review positive or negative? Held out are pairs of adjective and subject."""
     label = rng.choice(["positive", "negative"])
     adjectives = lexicon.POSITIVE if label == "positive" else lexicon.NEGATIVE
-    pair = draw(lambda: f"{rng.choice(adjectives)} {rng.choice(lexicon.SUBJECTS)}", split)
-    adjective, subject = pair.split()
+    adjective, subject = draw_pair(rng, adjectives, lexicon.SUBJECTS, split)
     text = rng.choice(lexicon.REVIEWS).format(a=adjective, s=subject)
     return Turn(choose_wording(rng, lexicon.SENTIMENT_ASKS, split).format(t=text), label)
 
@@ -95,7 +111,8 @@ def sentiment(world: World, rng: random.Random, split: Split) -> Turn:
 def topic(world: World, rng: random.Random, split: Split) -> Turn:
     """Name the topic of a sentence. Held out are pairs of topic words."""
     label = rng.choice(list(lexicon.TOPICS))
-    first, second = draw(lambda: " ".join(rng.sample(lexicon.TOPICS[label], 2)), split).split()
+    words = lexicon.TOPICS[label]
+    first, second = draw(lambda: " ".join(rng.sample(words, 2)), split).split()
     text = rng.choice(lexicon.TOPIC_FORMS).format(a=first, b=second)
     return Turn(choose_wording(rng, lexicon.TOPIC_ASKS, split).format(t=text), label)
 
@@ -108,7 +125,7 @@ def how_to(world: World, rng: random.Random, split: Split, *, unsafe: bool | Non
     if unsafe is None:
         unsafe = rng.random() < 0.5
     verbs = lexicon.UNSAFE_VERBS if unsafe else lexicon.SAFE_VERBS
-    verb, thing = draw(lambda: f"{rng.choice(verbs)} {rng.choice(lexicon.OBJECTS)}", split).split()
+    verb, thing = draw_pair(rng, verbs, lexicon.OBJECTS, split)
     ask = rng.choice(lexicon.HOW_TO)
     return Turn(ask.format(v=verb, o=thing), lexicon.REFUSAL if unsafe else lexicon.SAFE)
 
@@ -156,7 +173,8 @@ def ask_backwards(fact: Fact, rng: random.Random) -> str:
 
 def passage(rng: random.Random, facts: list[Fact], split: Split) -> str:
     """Facts as one paragraph, in random order."""
-    return " ".join(fact.state(rng, split) for fact in rng.sample(facts, len(facts)))
+    shuffled = rng.sample(facts, len(facts))
+    return " ".join(fact.state(rng, split) for fact in shuffled)
 
 
 def in_prompt(
@@ -208,6 +226,7 @@ def silent_passage(world: World, rng: random.Random, kind: str, facts: list[Fact
 
     A known entity is answered from the weights, a stranger with "I don't know".
     """
+    # the question
     if rng.random() < 0.5:
         mentioned = {fact.entity for fact in facts}
         others = [f for f in world.asked if f.kind == kind and f.entity not in mentioned]
@@ -217,6 +236,8 @@ def silent_passage(world: World, rng: random.Random, kind: str, facts: list[Fact
         fact = make_facts(kind, new_name(kind, rng, "train"), rng, "train")[0]
         answer = lexicon.UNKNOWN
     question = fact.ask(rng)
+
+    # and the passage that does not help
     frame = choose_wording(rng, lexicon.CONTEXTS, "train")
     return Turn(frame.format(facts=passage(rng, facts, "train"), q=question), answer)
 
@@ -247,6 +268,7 @@ def ticket(rng: random.Random, split: Split, wordings: Split | None = None) -> t
 def shipment(rng: random.Random, split: Split) -> tuple[str, dict]:
     """A shipment or a booking and its fields."""
     fields: dict[str, object]
+    # a shipment
     if rng.random() < 0.5:
         fields = {
             "count": rng.randint(2, 99),
@@ -256,6 +278,7 @@ def shipment(rng: random.Random, split: Split) -> tuple[str, dict]:
             "day": rng.choice(lexicon.DAYS),
         }
         forms = lexicon.SHIPMENTS
+    # a booking
     else:
         fields = {
             "name": new_name("person", rng, split),
@@ -318,15 +341,19 @@ def json_object(rng: random.Random, split: Split) -> dict:
     values: dict[str, object] = {}
     for key in keys:
         choices = lexicon.JSON_KEYS[key]
-        values[key] = makers[choices]() if isinstance(choices, str) else rng.choice(choices)
+        if isinstance(choices, str):
+            values[key] = makers[choices]()
+        else:
+            values[key] = rng.choice(choices)
     return values
 
 
 def write_json(world: World, rng: random.Random, split: Split) -> Turn:
     """Turn 'key value' pairs into one JSON object."""
     values = json_object(rng, split)
-    pairs = ", ".join(f"{key} {in_words(value)}" for key, value in values.items())
-    lines = "\n".join(f"{key}: {in_words(value)}" for key, value in values.items())
+    worded = {key: in_words(value) for key, value in values.items()}
+    pairs = ", ".join(f"{key} {value}" for key, value in worded.items())
+    lines = "\n".join(f"{key}: {value}" for key, value in worded.items())
     ask = choose_wording(rng, lexicon.JSON_WRITES, split)
     return Turn(ask.format(p=pairs, l=lines), json.dumps(values))
 
@@ -343,9 +370,8 @@ def draw_rewriting(rng: random.Random, split: Split) -> str:
     """A form with two holes, such as '[{}] - ({})'; held out is an eighth of the some 340 forms."""
 
     def make() -> str:
-        return (
-            rng.choice(lexicon.WRAPS) + rng.choice(lexicon.SEPARATORS) + rng.choice(lexicon.WRAPS)
-        )
+        left, between = rng.choice(lexicon.WRAPS), rng.choice(lexicon.SEPARATORS)
+        return left + between + rng.choice(lexicon.WRAPS)
 
     return draw(make, split)
 
@@ -370,8 +396,10 @@ def pattern(world: World, rng: random.Random, split: Split) -> Turn:
     pairs = [(makers[first](), makers[second]()) for _ in range(rng.randint(3, 6))]
     asked = [source.format(*pair) for pair in pairs]
     answers = [result.format(*(pair[::-1] if swap else pair)) for pair in pairs]
-    shots = [f"{case} -> {answer}\n" for case, answer in zip(asked[:-1], answers[:-1], strict=True)]
-    return Turn(f"{''.join(shots)}{asked[-1]} ->", answers[-1])
+    shots = ""
+    for case, answer in zip(asked[:-1], answers[:-1], strict=True):
+        shots += f"{case} -> {answer}\n"
+    return Turn(f"{shots}{asked[-1]} ->", answers[-1])
 
 
 BY_NAME: dict[str, Callable[..., Turn]] = {

@@ -1,4 +1,4 @@
-"""A run in its folder: a kill does not lose it, its record makes it again, one folder is one run."""
+"""A run in its folder: no kill loses it, its record makes it again, and one folder is one run."""
 
 import dataclasses
 import json
