@@ -151,7 +151,7 @@ def counted() -> Callable[[], int | None]:
 
 def speed(rig: Rig) -> list[dict]:
     """`train.sft` beside a guide's script."""
-    rows = bench.training(8 if rig.rehearsal else 96, 1, rig.model(*SMALL))
+    rows = bench.time_training(8 if rig.rehearsal else 96, 1, rig.model(*SMALL))
     return [
         {
             "model": SMALL[1],

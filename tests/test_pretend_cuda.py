@@ -499,9 +499,7 @@ def test_a_long_run_is_observed(exact, monkeypatch):
         "tune": partial(epochs.tune, epochs=1),
     }.items():
         monkeypatch.setattr(epochs, name, value)
-    assert [
-        step for step, _ in epochs.observe(epochs.LongRun(wrong=0.25, dropout=0.1))["task"]
-    ] == [2]
+    assert [step for step, _ in epochs.measure(epochs.LongRun(wrong=0.25, dropout=0.1)).task] == [2]
 
 
 def test_the_pocket_model_is_trained_and_goes_on(gpu, monkeypatch, tmp_path):

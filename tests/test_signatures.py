@@ -52,7 +52,6 @@ ARGUMENTS = {
     "transformers.PreTrainedModel.from_pretrained": """
         dtype use_safetensors quantization_config device_map
     """,
-    "transformers.PretrainedConfig.from_pretrained": "local_files_only",
     "transformers.PreTrainedTokenizerBase.apply_chat_template": """
         add_generation_prompt tokenize return_tensors return_dict
     """,
@@ -90,7 +89,7 @@ MEMBERS = {
         set_seed
     """,
     "transformers.AutoModelForCausalLM": "from_config from_pretrained",
-    "transformers.AutoConfig": "for_model from_pretrained",
+    "transformers.AutoConfig": "for_model",
     "transformers.Trainer": """
         args state control optimizer lr_scheduler accelerator callback_handler train_dataset
         model remove_callback train

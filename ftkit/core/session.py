@@ -22,6 +22,10 @@ from .pocket_claims import watch_cells
 from .results import Result, TableParts
 from .versions import recorded_versions
 
+# On a CPU, bitsandbytes announces an optional kernel package as it is imported, which peft does for
+# it: said here, since a notebook may name an adapter before it calls setup.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
 # What "hub" means: half a billion parameters, Apache-2.0, not gated; by the formula a T4 holds it.
 HUB = "Qwen/Qwen2.5-0.5B-Instruct"
 
@@ -113,8 +117,6 @@ def quiet() -> None:
 
     It holds for the whole process: every FutureWarning, of any package, is silenced with them.
     """
-    # On a CPU, bitsandbytes announces an optional kernel package as it is imported.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     import datasets
     import transformers

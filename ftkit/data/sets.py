@@ -35,10 +35,11 @@ def read(path: str | Path) -> list[dict]:
         near = nearest(path.name, [file.name for file in folder.glob("*.jsonl")])
         raise UserError(f"there is no file {str(path)!r}.{near}")
 
-    # every line, so that one error names all that is wrong
+    # every line, so that one error names all that is wrong; splitlines() would break a row at
+    # each of Unicode's other line ends, which JSON allows inside its strings
     rows: list[dict] = []
     bad: list[str] = []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -110,8 +111,12 @@ def load(
         )
     shuffled = Dataset.from_list(rows).shuffle(seed=seed)
     tenth = max(1, len(rows) // 10)
-    parts = {"train": (2 * tenth, len(rows)), "validation": (tenth, 2 * tenth), "test": (0, tenth)}
-    return DatasetDict({s: shuffled.select(range(a, b)) for s, (a, b) in parts.items()})
+    places = {
+        "train": range(2 * tenth, len(rows)),
+        "validation": range(tenth, 2 * tenth),
+        "test": range(tenth),
+    }
+    return DatasetDict({split: shuffled.select(part) for split, part in places.items()})
 
 
 def rows_of_split(rows: list[dict], split: str) -> list[dict]:
@@ -127,9 +132,11 @@ def test_rows(name: str | Path) -> "Dataset":
     """
     from datasets import Dataset
 
+    # all rows, or those that are marked
     rows = read(find_file(name))
     if all("split" in row for row in rows):
         rows = rows_of_split(rows, "test")
+
     if not rows:
         raise UserError(
             f'{name} states splits and has no test rows; mark some with "split": "test", '

@@ -1,4 +1,17 @@
-"""TODO map of doctor."""
+"""What is wrong with an installation, a machine or a run, and the command that mends it.
+
+`python -m ftkit doctor` and `python -m ftkit doctor RUN` show it; no notebook needs it.
+
+    examine()                   the environment, or with a folder that run    environment.py
+    examine_environment()       installation, machine, a second of work       environment.py
+    examine_run(folder)         is the run whole, and what do its curves say? run_folder.py
+    test_yourself()             the whole road in small                       selftest.py
+
+    Finding, Findings           what a check saw, and what mends it           finding.py
+
+It changes nothing: the cures are commands to type. Colab is set up by `core.colab`, and what a
+model has learned or forgotten is for `evaluate` and `forgetting` to say.
+"""
 
 import lazy_loader
 

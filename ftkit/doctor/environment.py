@@ -78,5 +78,7 @@ def examine_machine() -> list[Finding]:
         judging.check_disk(free),
         judging.check_threads(gathering.usable_cores(), threads, torch.threads),
         *writable,
-        judging.check_compiled(gathering.uncompiled(PACKAGES), off=sys.dont_write_bytecode),
+        judging.check_compiled(
+            gathering.uncompiled_packages(PACKAGES), off=sys.dont_write_bytecode
+        ),
     ]

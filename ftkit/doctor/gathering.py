@@ -83,7 +83,7 @@ class TorchFacts:
 
 
 def torch_facts() -> TorchFacts:
-    """Ask torch for GPU, CUDA and threads. Why it cannot be imported is for the self-test to say."""
+    """Ask torch for GPU, CUDA and threads; why it cannot be imported the self-test says."""
     try:
         import torch
     except (ImportError, OSError):
@@ -209,7 +209,7 @@ def temporary_folder() -> str:
     return "/tmp"
 
 
-def uncompiled(packages: Iterable[str]) -> list[str]:
+def uncompiled_packages(packages: Iterable[str]) -> list[str]:
     """The packages without compiled files beside their source."""
     missing = []
     for name in packages:

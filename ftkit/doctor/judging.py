@@ -49,6 +49,7 @@ def check_requirements(
     """
     wrong = []
     for name, ranges in wanted.items():
+        # who does not take what is here
         here = version(name)
         against = [f"{who} takes {name}{r}" for who, r in ranges.items() if not takes(r, here)]
         if here is None or against:
@@ -58,6 +59,7 @@ def check_requirements(
             )
             cure = pip(f'install "{name}{narrowest_range(ranges.values())}"')
             wrong.append(Finding.wrong("requirements", message, cure))
+    # one finding for all that is well
     if wrong:
         return wrong
     count = sum(map(len, wanted.values()))
@@ -123,8 +125,9 @@ def check_widgets(
     """Does JupyterLab's half of the widgets fit the kernel's?
 
     kernel, front, lab: versions of ipywidgets, jupyterlab_widgets, jupyterlab; wanted: the range of
-    the second that fits the first; colab: the session is on Colab, which has a front end of its own.
+    the second that fits the first; colab: the session is on Colab, which has its own front end.
     """
+    # is there anything to fit, and a JupyterLab that it has to fit?
     if kernel is None:
         return Finding.wrong(
             "widgets",
@@ -136,6 +139,7 @@ def check_widgets(
     if lab is None:
         elsewhere = "there is no JupyterLab here, so another front end shows them"
         return Finding.fine("widgets", f"ipywidgets {kernel}; {elsewhere}")
+    # the half that JupyterLab loads
     if front is not None and front in SpecifierSet(wanted):
         return Finding.fine(
             "widgets", f"ipywidgets {kernel} and jupyterlab_widgets {front} fit each other"
@@ -180,6 +184,7 @@ def check_bfloat16(capability: tuple[int, int] | None, requests: Sequence[str]) 
             "torch sees no CUDA GPU; on a CPU the kit computes in float32 unless FTKIT_DTYPE says "
             "otherwise",
         )
+    # a GPU that has it, and one that nobody asks for it
     number = ".".join(map(str, capability))
     has = f"the GPU's compute capability is {number}"
     if capability[0] >= NATIVE:
@@ -190,6 +195,7 @@ def check_bfloat16(capability: tuple[int, int] | None, requests: Sequence[str]) 
             f"{has}, so all but the pocket model run in float16; "
             "in scripts set fp16=True, bf16=False",
         )
+    # it would work, and slowly: the cure is all that may ask for it
     return Finding.wrong(
         "bfloat16",
         f"{' and '.join(requests)} asks for it, and a GPU of compute capability {number} below "
@@ -234,7 +240,7 @@ def check_memory(free: int | None) -> Finding:
 
 
 def check_disk(free: Mapping[str, int | None]) -> Finding:
-    """Is there room for checkpoints and caches? free: {use of a place: bytes, None where unknown}."""
+    """Is there room for checkpoints and caches? free: {use of a place: bytes, None if unknown}."""
     wants = f"the kit wants {gigabytes(DISK)}"
     known = {place: size for place, size in free.items() if size is not None}
     if not known:
@@ -256,6 +262,7 @@ def check_threads(cores: int, stated: Mapping[str, str], torch_threads: int | No
     More threads wait for each other; for small matrices that costs many times what it brings.
     stated: {variable: its value}, such as {"OMP_NUM_THREADS": "8"} or a list for nested loops.
     """
+    # what is asked for, and what torch took
     over = []
     for name, value in stated.items():
         outer = value.split(",")[0].strip()
@@ -263,6 +270,7 @@ def check_threads(cores: int, stated: Mapping[str, str], torch_threads: int | No
             over.append(f"{name} is {int(outer)}")
     if torch_threads is not None and torch_threads > cores:
         over.append(f"torch uses {torch_threads} threads")
+    # against what there is
     if not over:
         used = f"≈{torch_threads or 'unknown'} for torch, and ≈{cores} cores"
         return Finding.fine("threads", used)

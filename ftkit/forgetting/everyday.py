@@ -1,6 +1,6 @@
 """Skills that any model of the real world may be asked for: facts, arithmetic, copying and others.
 
-    suite(name, n, seed)    probes of one suite, each with the rule that its reply has to pass
+    draw_suite(name, n)     probes of one suite, each with the rule that its reply has to pass
     SKILLS, SAFETY          the suites by name; SAFETY holds both sides of refusing
 
 The pocket model's own suites (`world.skills`) know every right answer to the letter. Here a reply
@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from ..core.errors import UserError, nearest
 from ..core.files import data_path
+from ..world import draw_different
 
 LETTERS = "ABCD"
 REFUSED = (
@@ -181,10 +182,9 @@ def draw_suite(name: str, n: int = 50, seed: int = 0) -> list[Probe]:
             f"{nearest(name, known)}"
         )
     rng = random.Random(f"everyday {name} {seed}")
-    probes: dict[str, Probe] = {}
-    for _ in range(40 * n):
-        probe = known[name].draw(rng)
-        probes.setdefault(probe.prompt.split("\n")[0] if name == "facts" else probe.prompt, probe)
-        if len(probes) == n:
-            break
-    return list(probes.values())
+
+    def key(probe: Probe) -> str:
+        # a fact's options come in another order each time, so its question alone tells it apart
+        return probe.prompt.split("\n")[0] if name == "facts" else probe.prompt
+
+    return draw_different(lambda: known[name].draw(rng), n, key)

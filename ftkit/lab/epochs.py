@@ -30,7 +30,6 @@ ROWS = 24  # training rows
 EPOCHS = 10
 BATCH = 4  # rows per step
 JUDGED = 60  # rows to judge on, of validation and of test
-STEPS = ROWS // BATCH  # per epoch
 WRONG_FIELDS = ("city", "item", "issue")  # what a wrong answer has from another ticket
 SETTINGS = (
     {"lr": 4e-3, "wrong": 0.25},
@@ -112,7 +111,7 @@ def tune(point: LongRun, epochs: int = EPOCHS) -> Tuned:
     by_step: dict[int, list[torch.Tensor]] = {}
 
     def copy_after_epoch(step: int, *_: object) -> None:
-        if step % STEPS == 0:
+        if step % (ROWS // BATCH) == 0:
             by_step[step] = [parameter.detach().clone() for parameter in trained]
 
     recipe = train.Recipe(

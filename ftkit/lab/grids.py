@@ -1,9 +1,9 @@
 """Finished grids of runs, as lessons read them: one row per run, and curves over seeds.
 
-    read("lora")              the rows of a grid that ships with the kit
-    select(rows, r=8)         those that agree
-    curve(rows, "task", "lr") mean and range over seeds, along a column
-    paired(rows, others)      the difference between runs of the same seeds, with its interval
+    read("lora")                the rows of a grid that ships with the kit
+    select(rows, r=8)           those that agree
+    curve(rows, "task", "lr")   mean and range over seeds, along a column
+    difference(rows, others)    between runs of the same seeds, with its interval
 
 What the columns mean stands in `rows` and `epochs`. Nothing is trained here: `python -m ftkit grid`
 makes a grid again (`runner`). Used in notebooks 01, 02, 07, 09 and 10.
@@ -23,7 +23,7 @@ from ..core.files import data_path
 from ..core.statistics import Interval, mean_and_range
 from .epochs import LongRow
 from .points import MODEL
-from .rows import LoraRow, PlaygroundRow, Row, row_of
+from .rows import LoraRow, PlaygroundRow, Row, read_row
 
 ROWS = {"lora": LoraRow, "playground": PlaygroundRow, "epochs": LongRow}
 # The 97.5 % quantiles of Student's t by degrees of freedom, from 1.
@@ -42,7 +42,7 @@ class CurvePoint(NamedTuple):
     high: float
 
 
-def read(name: str = "lora") -> list:
+def read(name: str = "lora") -> list[Any]:
     """The rows of a grid that ships with the kit: `LoraRow`, `PlaygroundRow` or `epochs.LongRow`.
 
     Raises UserError for a grid that is not there.
@@ -55,7 +55,7 @@ def read(name: str = "lora") -> list:
             + nearest(name, shipped)
         )
     stored = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    return [row_of(ROWS[name], columns) for columns in stored]
+    return [read_row(ROWS[name], columns) for columns in stored]
 
 
 def select(rows: Iterable[AnyRow], **where: object) -> list[AnyRow]:
@@ -69,12 +69,12 @@ def cuts(rows: Iterable[LoraRow]) -> list[LoraRow]:
     Where nothing was cut off r is the full rank, the width of the model.
     """
     full_rank = models.architecture.read(MODEL)["hidden_size"]
-    found = []
+    truncated = []
     for row in rows:
         for rank, scores in (row.truncated or {}).items():
             r = full_rank if rank == "full" else int(rank)
-            found.append(dataclasses.replace(row, r=r, **vars(scores)))
-    return found
+            truncated.append(dataclasses.replace(row, r=r, **vars(scores)))
+    return truncated
 
 
 def skill(row: Row) -> float:
@@ -85,10 +85,10 @@ def skill(row: Row) -> float:
 def curve(rows: Iterable[Any], value: Value = "task", x: str = "r") -> list[CurvePoint]:
     """A value along a column, such as the task score by rank: mean and range over seeds."""
     number = reader(value)
-    return over_seeds((getattr(row, x), number(row)) for row in rows)
+    return gather_curve((getattr(row, x), number(row)) for row in rows)
 
 
-def over_seeds(pairs: Iterable[tuple[float, float]]) -> list[CurvePoint]:
+def gather_curve(pairs: Iterable[tuple[float, float]]) -> list[CurvePoint]:
     """(x, value) pairs with several values at each x, as a curve: mean and range, by rising x."""
     values: dict[float, list[float]] = {}
     for x, value in pairs:
@@ -96,17 +96,17 @@ def over_seeds(pairs: Iterable[tuple[float, float]]) -> list[CurvePoint]:
     return [CurvePoint(x, *mean_and_range(values[x])) for x in sorted(values)]
 
 
-def paired(rows: Iterable[Any], others: Iterable[Any], value: Value = "task") -> Interval:
+def difference(rows: Iterable[Any], others: Iterable[Any], value: Value = "task") -> Interval:
     """The mean of value(row) − value(other) over runs with the same seed, and its 95 % interval.
 
     Raises UserError where fewer than two seeds are in both.
     """
     number = reader(value)
     first = {row.seed: number(row) for row in rows}
-    return paired_by_seed(first, {row.seed: number(row) for row in others})
+    return difference_by_seed(first, {row.seed: number(row) for row in others})
 
 
-def paired_by_seed(first: Mapping[int, float], second: Mapping[int, float]) -> Interval:
+def difference_by_seed(first: Mapping[int, float], second: Mapping[int, float]) -> Interval:
     """The mean of first − second over the seeds that both have, and its 95 % interval.
 
     mean ± t · s / √n with Student's t of n − 1 degrees of freedom, s the standard deviation of the

@@ -249,13 +249,16 @@ class Playground(Panel):
         rows = []
         for run in self.runs:
             spot = self.spots[run.setting]
-            shares = beside_grid(run.task, spot.task), beside_grid(run.skills, spot.skills)
+            shares = (
+                share_beside_grid(run.task, spot.task),
+                share_beside_grid(run.skills, spot.skills),
+            )
             rows.append((run.number, str(run.setting), run.seed, run.steps, *shares))
         title = "Runs made here (in brackets the grid's mean and range)"
         return Table(title, ("run", "setting", "seed", "steps", "task", "skills"), rows)
 
 
-def beside_grid(share: float | None, grid: Range) -> str:
+def share_beside_grid(share: float | None, grid: Range) -> str:
     """A share that was measured here, and in brackets the grid's mean and range; – for none."""
     if share is None:
         return "–"

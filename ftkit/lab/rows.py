@@ -2,7 +2,7 @@
 
     LoraRow         a row of the grid "lora": ranks of the update, intruders, truncations
     PlaygroundRow   a row of the grid "playground": curves, and the distance from the base
-    row_of          a row, or a point alone, out of the columns in a file
+    read_row        a row, or a point alone, out of the columns in a file
 
 Rows are made in `measuring`, stored by `runner` and read by `grids` (notebooks 01, 02, 07, 09, 10);
 nothing is measured here. The rows of the grid "epochs" stand in `epochs`.
@@ -74,7 +74,7 @@ class PlaygroundRow(Row):
     kl_general: float  # the same on general rows
 
 
-def row_of(kind: type[Kind], columns: Mapping) -> Kind:
+def read_row(kind: type[Kind], columns: Mapping) -> Kind:
     """A row or a point of this kind out of the columns that a file states.
 
     What an older file does not state is as it was then: the field's default. Columns that are no
@@ -86,5 +86,5 @@ def row_of(kind: type[Kind], columns: Mapping) -> Kind:
         known["targets"] = tuple(known["targets"])
     if known.get("truncated"):
         cuts = known["truncated"].items()
-        known["truncated"] = {rank: row_of(Scores, scores) for rank, scores in cuts}
+        known["truncated"] = {rank: read_row(Scores, scores) for rank, scores in cuts}
     return kind(**known)

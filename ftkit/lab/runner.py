@@ -22,7 +22,7 @@ from . import epochs
 from .epochs import LongRun
 from .measuring import measure_lora, measure_playground
 from .points import Point, lora_points, playground_points
-from .rows import row_of
+from .rows import read_row
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def finished_rows(folder: Path, grid: Grid) -> dict[Hashable, dict]:
         for line in file.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(json.JSONDecodeError):
                 row = json.loads(line)
-                rows[row_of(grid.point, row)] = row
+                rows[read_row(grid.point, row)] = row
     return rows
 
 

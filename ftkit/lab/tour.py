@@ -80,7 +80,7 @@ class Tour(Result):
         task = compared.base.task, compared.tuned.task, hot.task
         layout = compared.base.format, compared.tuned.format, hot.format
         made_up = compared.hallucination["base"], compared.hallucination["tuned"]
-        kept = self.forgotten.before, self.forgotten.after, self.hot_forgotten.after
+        probed = self.forgotten.before, self.forgotten.after, self.hot_forgotten.after
         lost, hot_lost = percent_in(*self.forgotten.lost), percent_in(*self.hot_forgotten.lost)
         ms = {name: about(self.speed.median(name), 2) for name in ("base", "adapter", "merged")}
         # what belongs to the gently tuned model alone
@@ -88,7 +88,7 @@ class Tour(Result):
         rows = [
             ("exact JSON on unseen tickets", *(percent(rate.value) for rate in task)),
             ("strict format", *(percent(rate.value) for rate in layout)),
-            ("general skills, mean", *(percent(skills.mean) for skills in kept)),
+            ("general skills, mean", *(percent(probes.mean) for probes in probed)),
             ("skill lost [95 % interval]", "", lost, hot_lost),
             ("made up about strangers", *(percent(rate.value) for rate in made_up), ""),
             ("ms for one token", ms["base"], f"{ms['adapter']}, merged {ms['merged']}", ""),

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 TOP, BOTTOM = "backward, top layer", "backward, bottom layer"
 MIDDLE = "backward, middle layers"
+Peaks = dict[str, dict[str, int]]  # {phase: {part: bytes}}
 FUSED = "ftkit_fused"  # what transformers knows `fused_attention` by
 
 
@@ -87,9 +88,6 @@ def small_depths(step: Step) -> tuple[int, int]:
     every_kind = (kinds.index(kind) + 1 for kind in set(kinds))
     first = max(3, config.get("sliding_window_pattern") or 0, *every_kind)
     return first, first + 1
-
-
-Peaks = dict[str, dict[str, int]]  # {phase: {part: bytes}}
 
 
 def peaks_at_depth(depth: int, depths: tuple[int, int], first: Peaks, second: Peaks) -> Peaks:

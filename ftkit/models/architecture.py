@@ -300,6 +300,8 @@ def gpt2_weights(config: dict) -> list[Weight]:
     """GPT-2: learned positions, queries, keys and values in one matrix, Conv1D, layer norms."""
     hidden, n, vocab, positions = required(config, "n_embd", "n_layer", "vocab_size", "n_positions")
     width, layers = optional(config, "n_inner", 4 * hidden), tuple(range(n))
+
+    # what every layer has, then the whole model
     sides = {
         "attn.c_attn": (3 * hidden, hidden),
         "attn.c_proj": (hidden, hidden),

@@ -45,6 +45,8 @@ def chat_batches(
     that generation goes on from the last token; False renders it whole and pads on the right.
     """
     texts = render_chats(tokenizer, conversations, as_prompts=as_prompts)
+
+    # texts of like length together; the template has written all special tokens already
     for places in shortest_first([len(text) for text in texts], batch_size):
         inputs = tokenizer(
             [texts[place] for place in places],

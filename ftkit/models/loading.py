@@ -193,4 +193,4 @@ def keep_unpacked(model: "PreTrainedModel") -> None:
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False  # type: ignore # a plain bool of bitsandbytes'
+            module.support_avx512bf16_for_cpu = False  # type: ignore # a bool there

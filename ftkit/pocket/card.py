@@ -54,10 +54,10 @@ def score(
     scores: dict[str, dict] = {}
     for group, suites in {"skills": SKILLS, "limits": LIMITS}.items():
         asked = forgetting.skills(model, tokenizer, n, names=list(suites), world=world)
-        scores[group] = {
-            name: {"right": r.hits, "n": r.n, "interval": [round(x, 4) for x in r.interval]}
-            for name, r in asked.rates.items()
-        }
+        scores[group] = {}
+        for name, rate in asked.rates.items():
+            interval = [round(bound, 4) for bound in rate.interval]
+            scores[group][name] = {"right": rate.hits, "n": rate.n, "interval": interval}
     return scores
 
 

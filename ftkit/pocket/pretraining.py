@@ -41,18 +41,17 @@ def pretrain(
     stop_at: a step to end early at, as a kill would. Raises UserError for checkpoints of another
     plan.
     """
-    # everything that the plan decides
+    # a new model, or the one of the newest checkpoint
     torch.set_num_threads(plan.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     world, tokenizer = World(plan.seed), train_tokenizer(plan)
     model = new_model(plan, tokenizer).to(device)  # type: ignore # pyright takes it for self
     model.set_attn_implementation("eager")  # on a CPU faster than SDPA with rows this short
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=plan.lr, betas=plan.betas, weight_decay=plan.weight_decay, fused=True
-    )
-
+    optimizer = new_optimizer(plan, model)
     folder = out / train.CHECKPOINTS
     progress = restore_checkpoint(folder, plan, model, optimizer)
+
+    # the steps, each a function of the model, the plan and the step's number
     began, last = time.perf_counter() - progress.seconds, stop_at or plan.steps
     losses: list[float] = []
     hidden = not progress_wanted()
@@ -71,6 +70,13 @@ def pretrain(
                 add_probes(progress, model, tokenizer, world)
                 save_checkpoint(folder, model, optimizer, progress)
     return model, tokenizer, progress
+
+
+def new_optimizer(plan: Plan, model: LlamaForCausalLM) -> Optimizer:
+    """AdamW as the plan states it."""
+    return torch.optim.AdamW(
+        model.parameters(), lr=plan.lr, betas=plan.betas, weight_decay=plan.weight_decay, fused=True
+    )
 
 
 def train_step(
@@ -106,9 +112,9 @@ def weighted_loss(model: LlamaForCausalLM, batch: dict[str, torch.Tensor]) -> to
     logits = model(input_ids=ids, position_ids=positions, use_cache=False).logits
 
     # a position's logits are held against the next token
-    logits, targets = logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()
-    weights = batch["weights"][:, 1:]
-    losses = F.cross_entropy(logits.float(), targets, reduction="none")
+    logits = logits[:, :-1].flatten(0, 1).float()
+    targets, weights = ids[:, 1:], batch["weights"][:, 1:]
+    losses = F.cross_entropy(logits, targets.flatten(), reduction="none")
     return (losses * weights.flatten()).sum() / weights.sum()
 
 

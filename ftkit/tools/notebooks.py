@@ -166,7 +166,7 @@ def execute(nb: "NotebookNode", path: Path) -> str | None:
     off = not progress_wanted()
     cells = len(code_cells(nb))
     with tqdm(total=cells, desc=path.stem, unit="cell", disable=off) as bar:
-        kernel = client(nb, path.parent, count, lambda **_: bar.update())
+        kernel = make_client(nb, path.parent, count, lambda **_: bar.update())
         try:
             kernel.execute(env=environment(), stderr=subprocess.DEVNULL)
         except import_jupyter()[0].exceptions.CellExecutionError as error:
@@ -176,12 +176,12 @@ def execute(nb: "NotebookNode", path: Path) -> str | None:
             return f"cell {number}: {first_line(str(error))}"
     # what ran to its end may still have left what it must not
     for i, cell in enumerate(code_cells(nb), 1):
-        if problem := unwanted(cell):
+        if problem := find_problem(cell):
             return f"cell {i}: {problem}"
     return None
 
 
-def client(
+def make_client(
     nb: "NotebookNode", folder: Path, on_cell_execute: Callable, on_cell_executed: Callable
 ) -> "NotebookClient":
     """nbclient's client, with a kernel of this very interpreter.
@@ -225,7 +225,7 @@ def first_line(message: str) -> str:
     return message.strip().splitlines()[0].rstrip(": ")
 
 
-def unwanted(cell: "NotebookNode") -> str | None:
+def find_problem(cell: "NotebookNode") -> str | None:
     """What a cell that ran must not leave: stderr, or no exception where its tag promises one."""
     for output in cell.outputs:
         if output.get("name") == "stderr":

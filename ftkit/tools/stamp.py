@@ -82,7 +82,7 @@ def setup_lines(url: str) -> str:
     )
 
 
-def unstamped(source: str) -> str:
+def without_setup(source: str) -> str:
     """A code cell without setup lines: what its author wrote."""
     return SETUP.sub("", source).lstrip("\n")
 
@@ -100,7 +100,7 @@ def stamp(nb: "NotebookNode", url: str, name: str) -> None:
     title, code = nb.cells[0], code_cells(nb)[0]
     head, _, rest = BADGE.sub("", title.source).partition("\n")
     title.source = f"{head}\n\n{badge(url, name)}" + rest.lstrip("\n")
-    code.source = setup_lines(url) + "\n" + unstamped(code.source)
+    code.source = setup_lines(url) + "\n" + without_setup(code.source)
 
 
 def stamp_notebooks(

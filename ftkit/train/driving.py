@@ -46,6 +46,7 @@ def build_trainer(
 
     lasting: they are there to go on from. Raises `UserError` where every row is masked.
     """
+    # TRL's arguments, and how many rows go at once
     rows = splits["train"]
     validated = recipe.evaluations > 0 and len(splits.get("validation", ())) > 0
     config = sft_config(
@@ -56,6 +57,7 @@ def build_trainer(
         marked=marks_answers(tokenizer),
         validated=validated,
     )
+    # the trainer itself, which tokenizes and masks the rows
     options: dict[str, Any] = {
         "args": config,
         "processing_class": tokenizer,
@@ -65,6 +67,7 @@ def build_trainer(
         "lasting": lasting,
     }
     trainer = NearBase(model, kl=recipe.kl, **options) if recipe.kl else Keeper(model, **options)
+    # what TRL left to mend: dtypes, a callback that prints, rows that teach nothing
     if config.fp16:
         hold_in_float32(trainer.tuned)
     trainer.remove_callback(PrinterCallback)
@@ -146,6 +149,8 @@ def train_within_memory(trainer: Keeper, last: Path | None) -> None:
     if fits_memory(trainer, last):
         return
     trainer.let_go()
+
+    # the step that did not fit: its longest row, and as many rows as there are
     args = trainer.args
     lengths = [len(ids) for ids in cast("Dataset", trainer.train_dataset)["input_ids"]]
     autocast = "bfloat16" if args.bf16 else "float16" if args.fp16 else None

@@ -68,6 +68,7 @@ def tokens_view(tokens: Sequence[str], learned: Sequence[bool], special: Sequenc
 
     learned: which tokens carry loss; special: which are the chat template's own marks.
     """
+    # box after box, in a new line where one does not fit
     parts, x, y = [], MARGIN, FIRST_LINE
     for token, loss, mark in zip(tokens, learned, special, strict=True):
         text = visible(token)
@@ -147,10 +148,13 @@ def batch_view(
 
     batches: [batch][row] = [(prompt, answer), …] in tokens.
     """
+    # this batch, and the epoch
     rows, epoch = batches[step], Computed.of(batches, packed=packed)
     longest = max(map(length, rows))
     seen, filling = sum(map(length, rows)), count_padding(rows, packed=packed)
     steps, padding, loss = f"{len(batches)}", epoch.padding_share, epoch.answer_share
+
+    # in numbers
     tiles = (
         (steps, "steps an epoch", PLAIN),
         (f"{100 * padding:.1f} %", "of the epoch's tokens are padding", GREY),
@@ -158,6 +162,8 @@ def batch_view(
     )
     note = f"this batch: {seen:,} tokens, {filling:,} padding"
     legend = f"0 … {longest} tokens; grey: prompt, red: answer, blank: padding"
+
+    # in a picture, and in one line
     parts = [
         draw_bars(rows, longest, "none" if packed else PADDING),
         tile_column(NUMBERS_LEFT, NUMBERS_TOP, tiles),

@@ -193,6 +193,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     Raises `UserError` where there is none, where it is not JSON, and where a key is missing that
     makes it a record.
     """
+    # is there a file, and is it whole?
     file = Path(folder) / "run.json"
     if not file.is_file():
         raise UserError(
@@ -205,6 +206,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
             f"{file} is not whole ({' '.join(str(error).split())}); "
             "copy it again, or train again from the recipe."
         ) from error
+    # JSON may be anything: is it a record?
     for key, kind in RECORDED.items():
         if not holds(record, key, kind):
             raise UserError(

@@ -150,12 +150,17 @@ def checkpoint_folder(checkpoints: Path | None) -> Iterator[Path]:
 
 
 def finish_run(
-    trainer: Keeper, recipe: Recipe, watcher: Watcher, hashes: dict[str, str], stopped: str | None
+    trainer: Keeper, recipe: Recipe, watcher: Watcher, rows: "Dataset", stopped: str | None
 ) -> Run:
-    """Make the `Run` of a trainer that is done, its model in evaluation mode."""
+    """Make the `Run` of a trainer that is done, its model in evaluation mode.
+
+    rows: the training rows; stopped: why it broke off, if it did.
+    """
     # else the model would go on computing under autocast
     trainer.accelerator.unwrap_model(trainer.tuned, keep_fp32_wrapper=False)
-    state = trainer.state
+    seconds, state = trainer.clock.seconds(), trainer.state
+
+    # what it made, what it cost, and what it was made from
     trainable, total = lora.trainable(trainer.tuned)
     return Run(
         model=trainer.tuned.eval(),
@@ -165,10 +170,10 @@ def finish_run(
         validation=watcher.validation,
         steps=state.global_step,
         best_step=state.best_global_step or state.global_step,
-        seconds=trainer.clock.seconds(),
+        seconds=seconds,
         trainable=trainable,
         total=total,
-        hashes=hashes,
+        hashes=hash_sources(trainer.tuned, rows),
         stopped=stopped,
     )
 
@@ -206,7 +211,7 @@ def sft(
     with checkpoint_folder(checkpoints) as folder:
         trainer = build_trainer(model, tokenizer, splits, recipe, folder, watcher, lasting=lasting)
         stopped = train_or_resume(trainer, watcher)
-    run = finish_run(trainer, recipe, watcher, hash_sources(model, splits["train"]), stopped)
+    run = finish_run(trainer, recipe, watcher, splits["train"], stopped)
     if stopped:
         raise Diverged(run)
     return run

@@ -73,6 +73,7 @@ def sft_config(
     there is a validation split to choose the best checkpoint by.
     """
     return SFTConfig(
+        # what the recipe and the rows decide
         output_dir=str(folder),
         learning_rate=recipe.lr,
         num_train_epochs=recipe.epochs,
@@ -89,6 +90,7 @@ def sft_config(
         seed=recipe.seed,
         data_seed=recipe.seed,
         load_best_model_at_end=validated and recipe.keep_best,
+        # what the validation points, the machine and the kit decide
         **rhythm(recipe, rows, validated=validated),
         **machine_options(),
         **ALWAYS,

@@ -3,7 +3,7 @@
     World(seed)                        people, countries, things and their facts   entities.py
     Split                              "train" or "test", the two sides            entities.py
     skills.draw_suite(world, name, n)  probes with one right answer each           skills.py
-    skills.draw_different(draw, n, …)  n different draws of anything               skills.py
+    draw_different(draw, n, key)       n different draws of anything               skills.py
     draw_stories(world, n)             held-out stories                            skills.py
     SKILLS, LIMITS                     the suites that count, and those shown      skills.py
     turns.ticket(rng, split)           a support ticket and its fields             turns.py

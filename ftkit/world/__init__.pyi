@@ -12,4 +12,5 @@ from .entities import Split as Split
 from .entities import World as World
 from .skills import LIMITS as LIMITS
 from .skills import SKILLS as SKILLS
+from .skills import draw_different as draw_different
 from .skills import draw_stories as draw_stories

@@ -14,7 +14,8 @@ def tokenizer():
 
 
 def write(path, *rows):
-    path.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows))
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
 
 
@@ -47,6 +48,15 @@ def test_a_bad_row_is_named_by_line_and_reason(tmp_path, line, reason):
 def test_three_bad_rows_are_named_and_the_rest_counted(tmp_path):
     with pytest.raises(UserError, match=r"5 bad rows: line 1: .*line 3: .*…"):
         sets.read(write(tmp_path / "d.jsonl", *["{"] * 5))
+
+
+def test_a_line_ends_where_json_lines_says_it_does(tmp_path):
+    """Other line ends of Unicode stand inside strings, as a JSON writer may leave them."""
+    row = {"prompt": "first\u2028second\x85third", "completion": "Hi."}
+    path = write(tmp_path / "d.jsonl", json.dumps(row, ensure_ascii=False), CHAT)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    rows = sets.read(path)
+    assert [r["messages"][0]["content"] for r in rows] == [row["prompt"], "Hello!"]
 
 
 def test_a_missing_file_an_empty_file_and_an_unknown_task(tmp_path):

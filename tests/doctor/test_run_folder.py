@@ -1,6 +1,4 @@
-"""A run folder looked over: a healthy run is all ok, and every fault that is planted in it is found
-with its meaning and its cure.
-"""
+"""A run folder looked over: a healthy run is all ok, and a planted fault is found with its cure."""
 
 import json
 import math
@@ -11,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from ftkit import UserError, models
+from ftkit import UserError, models, train
 from ftkit.__main__ import app
 from ftkit.core import files
 from ftkit.doctor import environment, run_folder
@@ -36,23 +34,22 @@ def healthy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     rows = files.data_path("tasks", "tickets.jsonl").read_text(encoding="utf-8").splitlines()[:60]
     data = folder / "mine.jsonl"
-    data.write_text(
-        "\n".join(json.dumps({"messages": json.loads(row)["messages"]}) for row in rows),
-        encoding="utf-8",
-    )
+    chats = [json.dumps({"messages": json.loads(row)["messages"]}) for row in rows]
+    data.write_text("\n".join(chats), encoding="utf-8")
     stated = {
         "data": str(data),
         "lora": {"r": 2, "alpha": 4},
         "recipe": {"epochs": 1, "batch_size": 4, "evaluations": 2, "lr": 4e-3},
     }
-    Experiment.from_dict(stated).into(folder / "run")
+    train.train_into(Experiment.from_dict(stated), folder / "run")
     return folder
 
 
 @pytest.fixture
 def planted(healthy, tmp_path):
-    """A copy of the healthy run whose record can be changed: planted(recipe={"lr": 1}, losses=[…])
-    gives the findings by check.
+    """A copy of the healthy run whose record can be changed.
+
+    planted(recipe={"lr": 1}, losses=[…]) gives the findings by check.
     """
     folder = tmp_path / "run"
     shutil.copytree(healthy / "run", folder)
@@ -81,20 +78,19 @@ def test_a_healthy_run_is_all_ok(healthy):
     found = run_folder.examine_run(healthy / "run")
     assert [f.check for f in found.findings] == CHECKS
     assert [f.detail for f in found.findings if not f.ok] == []
-    said = {f.check: f.said for f in found.findings}
-    assert said["record"] == "run.json is whole: 12 steps, LoRA, seed 0"
-    assert "48 training rows, the same" in said["data"]
-    assert "to the bit" in said["base"]
-    assert "56 tensors, 32,768 numbers, all finite" in said["adapter"]
+    messages = {f.check: f.message for f in found.findings}
+    assert messages["record"] == "run.json is whole: 12 steps, LoRA, seed 0"
+    assert "48 training rows, the same" in messages["data"]
+    assert "to the bit" in messages["base"]
+    assert "56 tensors, 32,768 numbers, all finite" in messages["adapter"]
 
 
 def test_the_verb_shows_a_table_and_exits_1_where_something_is_wrong(planted):
     done = CliRunner().invoke(app, ["doctor", str(planted.folder)])
     assert done.exit_code == 0, done.output
     assert "all 9 checks are fine" in done.output
-    planted(
-        stopped="the loss is nan at step 3 of 12; the weights after step 2 are kept. To mend it, lower the learning rate."
-    )
+    lost = "the loss is nan at step 3 of 12; the weights after step 2 are kept."
+    planted(stopped=f"{lost} To mend it, lower the learning rate.")
     done = CliRunner().invoke(app, ["doctor", str(planted.folder), "--json"])
     assert done.exit_code == 1
     bad = [f for f in json.loads(done.stdout)["findings"] if not f["ok"]]
@@ -102,27 +98,24 @@ def test_the_verb_shows_a_table_and_exits_1_where_something_is_wrong(planted):
     assert "the loss is nan at step 3" in bad[0]["detail"]
 
 
+REST = '"hashes": {}, "versions": {}, "steps": 1, "validation": []'
+
+
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('{"experiment": {', "is not whole"),
         ("[]", "'experiment' is missing"),
-        (
-            '{"experiment": {"modle": "pocket"}, "hashes": {}, "versions": {}, "steps": 1, "losses": [], "validation": []}',
-            "modle",
-        ),
-        (
-            '{"experiment": {}, "hashes": {}, "versions": {}, "steps": 1, "losses": [[1, "x"]], "validation": []}',
-            "'losses' is missing or of",
-        ),
+        (f'{{"experiment": {{"modle": "pocket"}}, "losses": [], {REST}}}', "modle"),
+        (f'{{"experiment": {{}}, "losses": [[1, "x"]], {REST}}}', "'losses' is missing or of"),
+        (f'{{"experiment": {{}}, "losses": 3, {REST}}}', "'losses' is missing or of"),
     ],
 )
-def test_a_record_that_cannot_be_read_is_one_finding(text, said, planted):
-    rest = '"hashes": {}, "versions": {}, "steps": 1, "validation": []'
-    (planted.folder / "run.json").write_text(text.replace("REST", rest), encoding="utf-8")
+def test_a_record_that_cannot_be_read_is_one_finding(text, message, planted):
+    (planted.folder / "run.json").write_text(text, encoding="utf-8")
     (found,) = run_folder.examine_run(planted.folder).findings
     assert (found.check, found.ok) == ("record", False)
-    assert said in found.said
+    assert message in found.message
     assert "train again" in found.cure
 
 
@@ -139,11 +132,11 @@ def test_a_run_that_was_killed_is_told_from_no_run(tmp_path):
     (tmp_path / "checkpoints" / "begun.json").write_text("{}")
     (found,) = run_folder.examine_run(tmp_path).findings
     assert not found.ok
-    assert "no checkpoint was whole yet" in found.said
+    assert "no checkpoint was whole yet" in found.message
     for step in (9, 10):
         (tmp_path / "checkpoints" / f"checkpoint-{step}").mkdir()
     (found,) = run_folder.examine_run(tmp_path).findings
-    assert "the checkpoint of step 10 is whole" in found.said
+    assert "the checkpoint of step 10 is whole" in found.message
     assert f"ftkit train RECIPE --out {tmp_path}" in found.cure
 
 
@@ -168,28 +161,24 @@ def test_another_base_is_found(planted, tmp_path):
     next(iter(tensors.values())).flatten()[0] += 1
     save_file(tensors, other / "model.safetensors", {"format": "pt"})
     was = models.hash_weights(files.data_path("pocket"))
-    assert "to the bit" in planted(model="pocket", hashes={"base": was})["base"].said
+    assert "to the bit" in planted(model="pocket", hashes={"base": was})["base"].message
     assert only(planted(model=str(other)), "base", "another base now")
     shutil.rmtree(other)
     assert only(planted(model=str(other)), "base", "there is no model", "put the base back")
 
 
 def test_a_hub_model_is_looked_up_in_the_cache_alone(planted, monkeypatch):
-    from transformers import AutoConfig
+    elsewhere = planted(model="nobody/nothing", hashes={"base": "hub commit abc"})["base"]
+    assert "not in the hub cache" in elsewhere.message
+    asked = []
 
-    assert (
-        "not in the hub cache"
-        in planted(model="nobody/nothing", hashes={"base": "hub commit abc"})["base"].said
-    )
-    asked = {}
+    def cached(hub_id):
+        asked.append(hub_id)
+        return "hub commit abc"
 
-    def cached(name, **options):
-        asked.update(options, name=name)
-        return type("Config", (), {"_commit_hash": "abc"})
-
-    monkeypatch.setattr(AutoConfig, "from_pretrained", cached)
+    monkeypatch.setattr(models, "hub_commit", cached)
     assert planted()["base"].ok
-    assert asked == {"name": "nobody/nothing", "local_files_only": True}
+    assert asked == ["nobody/nothing"]
     assert only(planted(hashes={"base": "hub commit older"}), "base", "hub commit abc")
 
 
@@ -213,7 +202,7 @@ def test_a_full_model_is_looked_at_in_its_own_folder(planted):
     found = planted(lora=None, recipe={"lr": 1e-4})
     assert [f.check for f in found.values() if not f.ok] == []
     assert "model" in found
-    assert "full fine-tuning" in found["record"].said
+    assert "full fine-tuning" in found["record"].message
 
 
 @pytest.mark.parametrize("lr", [0.0, 1e-8, 1.0])
@@ -297,5 +286,5 @@ def test_data_that_changed_are_found_and_data_that_are_elsewhere_are_not_held_ag
     assert only(planted(), "data", "other training rows", "put the file back")
     mine.unlink()
     assert planted()["data"].ok
-    assert "not looked at" in planted()["data"].said
-    assert "takes the model" in planted(replay=0.2, replayed="self")["data"].said
+    assert "not looked at" in planted()["data"].message
+    assert "takes the model" in planted(replay=0.2, replayed="self")["data"].message

@@ -9,7 +9,7 @@ import torch
 
 from ftkit import UserError, data, models
 from ftkit.lab import epochs, grids
-from ftkit.lab.rows import row_of
+from ftkit.lab.rows import read_row
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_the_best_step_and_where_patience_ends():
 
 def test_weights_are_kept_after_every_epoch():
     run, _, by_step = epochs.tune(epochs.LongRun(wrong=0.25), epochs=1)
-    assert list(by_step) == [run.steps] == [epochs.STEPS]
+    assert list(by_step) == [run.steps] == [epochs.ROWS // epochs.BATCH]
     trained = models.trained_parameters(run.model)
     assert all(torch.equal(p, was) for p, was in zip(trained, by_step[run.steps], strict=True))
     assert len(run.validation) == 1
@@ -72,6 +72,6 @@ def test_a_run_is_measured_after_every_epoch(monkeypatch):
 
 def test_the_grid_that_ships_holds_every_run():
     rows = grids.read("epochs")
-    assert [row_of(epochs.LongRun, vars(row)) for row in rows] == epochs.points()
+    assert [read_row(epochs.LongRun, vars(row)) for row in rows] == epochs.points()
     assert all(len(row.validation) == len(row.task) == epochs.EPOCHS for row in rows)
     assert all(row.validation[-1][0] == row.task[-1][0] == len(row.curve) for row in rows)

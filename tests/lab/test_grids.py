@@ -30,7 +30,7 @@ def test_a_curve_is_the_mean_and_the_range_over_seeds():
     assert (curve[0].x, curve[0].low) == (1, 0.1)
     assert grids.curve(grids.select(rows, r=1), grids.skill) == [(1, 0.75, 0.5, 1.0)]
     assert len(grids.select(rows, r=1, seed=2)) == 1
-    assert grids.over_seeds((row.r, row.task) for row in rows) == curve
+    assert grids.gather_curve((row.r, row.task) for row in rows) == curve
 
 
 def test_pairs_by_seed_and_says_how_sure_it_is():
@@ -39,13 +39,13 @@ def test_pairs_by_seed_and_says_how_sure_it_is():
     """
     before = [run(seed=s, task=0.5) for s in (2, 0, 1)]
     after = [run(seed=s, task=0.6 + s / 10) for s in range(3)]
-    change = grids.paired(after, before)
+    change = grids.difference(after, before)
     assert isinstance(change, Interval)
     half = 4.303 * 0.1 / 3**0.5
     assert change == pytest.approx((0.2, 0.2 - half, 0.2 + half))
-    assert change == grids.paired_by_seed({0: 0.6, 1: 0.7, 2: 0.8}, {1: 0.5, 0: 0.5, 2: 0.5})
+    assert change == grids.difference_by_seed({0: 0.6, 1: 0.7, 2: 0.8}, {1: 0.5, 0: 0.5, 2: 0.5})
     with pytest.raises(UserError, match="1 seeds are in both; an interval needs 2 to 10 runs"):
-        grids.paired(after[:1], before)
+        grids.difference(after[:1], before)
 
 
 def test_students_quantiles_leave_one_in_forty_above():

@@ -6,7 +6,7 @@ import pytest
 
 from ftkit.lab import measuring, runner
 from ftkit.lab.points import Point
-from ftkit.lab.rows import LoraRow, PlaygroundRow, row_of
+from ftkit.lab.rows import LoraRow, PlaygroundRow, read_row
 
 
 def test_a_run_of_the_lora_grid_is_measured():
@@ -20,7 +20,7 @@ def test_a_run_of_the_lora_grid_is_measured():
     assert row.size > 0
     assert row.truncated is None
     stored = json.loads(json.dumps(runner.columns(row)))
-    assert row_of(LoraRow, stored).loss == pytest.approx(row.loss, rel=1e-4)
+    assert read_row(LoraRow, stored).loss == pytest.approx(row.loss, rel=1e-4)
 
 
 def test_a_full_update_is_truncated(monkeypatch):
@@ -57,4 +57,4 @@ def test_a_run_of_the_playground_is_measured():
     assert [step for step, _ in row.curve] == [1, 2, 3]
     assert len(row.validation) == 1
     stored = json.loads(json.dumps(runner.columns(row)))
-    assert row_of(PlaygroundRow, stored).point == point
+    assert read_row(PlaygroundRow, stored).point == point

@@ -19,8 +19,7 @@ from ftkit.forgetting import LiveRun, PlaneSetting, explorer, plane
 from ftkit.lab import measuring, playground, points
 from ftkit.lab.rows import PlaygroundRow
 from ftkit.show import svg
-from ftkit.train import Experiment
-from ftkit.train.experiment import reopen
+from ftkit.train import Experiment, reopen
 
 SKILLS = ("known", "copy", "sort", "write_json", "read_json")
 

@@ -7,27 +7,27 @@ import pytest
 from ftkit.lab import grids
 from ftkit.lab.epochs import LongRow, LongRun
 from ftkit.lab.points import Point
-from ftkit.lab.rows import LoraRow, Row, Scores, row_of
+from ftkit.lab.rows import LoraRow, Row, Scores, read_row
 
 MEASURED = {"trainable": 1, "loss": 0.1, "task": 0.5, "skills": {"a": 1.0}, "size": 0.1}
 COLUMNS = {**MEASURED, "seconds": 2.0, "r": 4, "targets": ["q_proj"], "no_field": 7}
 
 
 def test_a_row_is_its_point_and_what_was_measured():
-    row = row_of(Row, COLUMNS)
-    assert row.point == row_of(Point, COLUMNS) == Point(r=4, targets=("q_proj",))
+    row = read_row(Row, COLUMNS)
+    assert row.point == read_row(Point, COLUMNS) == Point(r=4, targets=("q_proj",))
     assert (row.task, row.skills, row.lr) == (0.5, {"a": 1.0}, Point().lr)
 
 
 def test_truncations_are_scores():
     more = {"ranks": {"0.5": 0.1}, "intruders": 0, "truncated": {"8": {"task": 1.0, "skills": {}}}}
-    assert row_of(LoraRow, COLUMNS | more).truncated == {"8": Scores(1.0, {})}
-    assert row_of(LoraRow, COLUMNS | more | {"truncated": None}).truncated is None
+    assert read_row(LoraRow, COLUMNS | more).truncated == {"8": Scores(1.0, {})}
+    assert read_row(LoraRow, COLUMNS | more | {"truncated": None}).truncated is None
 
 
 def test_a_row_without_a_column_is_refused():
     with pytest.raises(TypeError, match="'task'"):
-        row_of(Row, {name: value for name, value in COLUMNS.items() if name != "task"})
+        read_row(Row, {name: value for name, value in COLUMNS.items() if name != "task"})
 
 
 @pytest.mark.parametrize("name", grids.ROWS)

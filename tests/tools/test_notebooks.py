@@ -26,7 +26,7 @@ LINES, COLUMNS, KILOBYTES, SHOWN, IGNORED = 20, 110, 300, 0.8, 0.05
 
 def cell_findings(cell):
     """What is wrong with one code cell."""
-    lines = stamp.unstamped(cell.source).splitlines()
+    lines = stamp.without_setup(cell.source).splitlines()
     tags = cell.metadata.get("tags", [])
     if len(lines) > LINES:
         yield f"{len(lines)} lines, more than {LINES}: move a function to the package"
