@@ -63,15 +63,15 @@ SMALL = {
 }
 
 
-def make_tokenizer(marks, chat_template):
-    """A byte-level BPE of 400 tokens with a family's marks."""
+def make_tokenizer(marks, chat_template, vocabulary=400):
+    """A byte-level BPE of so many tokens with a family's marks; the more, the shorter its rows."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
-    rows = data.load("tickets")["train"].select(range(40))
+    rows = data.load("tickets")["train"].select(range(vocabulary // 10))
     texts = [message["content"] for messages in rows["messages"] for message in messages]
     trainer = trainers.BpeTrainer(
-        vocab_size=400,
+        vocab_size=vocabulary,
         special_tokens=["<pad>", *marks],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -87,20 +87,20 @@ def make_tokenizer(marks, chat_template):
     )
 
 
-def write(family, folder, **larger):
+def write(family, folder, vocabulary=400, **config_values):
     """Write a family's small model with its tokenizer into a folder, and return the folder.
 
-    larger: other values of the config.
+    vocabulary: tokens of its tokenizer. config_values: other values of the config.
     """
     name, marks, chat_template = FAMILIES[family]
-    tokenizer = make_tokenizer(marks, chat_template)
+    tokenizer = make_tokenizer(marks, chat_template, vocabulary)
 
     # the published config, but small
     published = json.loads(data_path("configs", f"{name}.json").read_text())
     config = {key: value for key, value in published.items() if not key.startswith("_")} | SMALL
     for mark in ("bos_token_id", "eos_token_id", "pad_token_id"):
         config[mark] = getattr(tokenizer, mark)
-    config |= {"vocab_size": len(tokenizer), **larger}
+    config |= {"vocab_size": len(tokenizer), **config_values}
     if "head_dim" in config:
         config |= {"head_dim": 32, "query_pre_attn_scalar": 32}
 

@@ -49,13 +49,9 @@ def build_trainer(
     # TRL's arguments, and how many rows go at once
     rows = splits["train"]
     validated = recipe.evaluations > 0 and len(splits.get("validation", ())) > 0
+    micro, marked = rows_at_once(model, tokenizer, rows, recipe), marks_answers(tokenizer)
     config = sft_config(
-        recipe,
-        folder,
-        rows=len(rows),
-        micro=rows_at_once(model, tokenizer, rows, recipe),
-        marked=marks_answers(tokenizer),
-        validated=validated,
+        recipe, folder, rows=len(rows), micro=micro, marked=marked, validated=validated
     )
     # the trainer itself, which tokenizes and masks the rows
     options: dict[str, Any] = {
