@@ -32,6 +32,8 @@ WITHOUT_TORCH = (
     "from ftkit import lora; lora.count('llama-3.1-8b', 16)",
     "from ftkit import memory; memory.fits('llama-3.1-8b', 'T4 16', method='qlora')",
     "from ftkit import data; data.read",
+    "from ftkit.lab import grids; grids.read('lora')",
+    "from ftkit.world import World; World()",
 )
 UNSAFE_WORDS = ("torch.load(", "trust_remote_code")
 UNSAFE_LIBRARIES = {"pickle", "dill", "cloudpickle", "joblib"}

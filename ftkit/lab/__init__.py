@@ -7,9 +7,9 @@ Notebooks 01, 02, 07, 09 and 10 read the grids; 10 has the playground; 00 is the
     grids.read(name)              the rows of a grid that ships                      grids.py
     grids.curve(rows, value, x)   mean and range over seeds, along a column          grids.py
     grids.difference(rows, …)     between runs of the same seeds, with its interval  grids.py
-    LoraRow, PlaygroundRow        what the columns of a row mean                     rows.py
-    Point, SEEDS, BUDGET          what decides a run, and the runs of a grid         points.py
-    epochs.LongRun, LongRow       long runs on few rows, asked after every epoch     epochs.py
+    LoraRow, LongRow, …           what the columns of a row mean                     rows.py
+    Point, LongRun, SEEDS, …      what decides a run, and the runs of a grid         points.py
+    epochs.tune(point)            a long run on few rows, kept after every epoch     epochs.py
     make_grid(name)               make a grid's runs, or go on where one stopped     runner.py
 
 One run alone is `train.Experiment`; how it is scored is `evaluate` and `forgetting`.

@@ -4,7 +4,9 @@ from . import points as points
 from .playground import open_playground as open_playground
 from .points import BUDGET as BUDGET
 from .points import SEEDS as SEEDS
+from .points import LongRun as LongRun
 from .points import Point as Point
+from .rows import LongRow as LongRow
 from .rows import LoraRow as LoraRow
 from .rows import PlaygroundRow as PlaygroundRow
 from .runner import make_grid as make_grid

@@ -11,7 +11,6 @@
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -20,8 +19,8 @@ from datasets import Dataset
 from .. import data, evaluate, lora, models, train
 from ..core.errors import UserError
 from ..core.session import setup
-from .points import MODEL, SEEDS
-from .rows import Series
+from .points import MODEL, SEEDS, LongRun
+from .rows import LongRow
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -40,30 +39,10 @@ SETTINGS = (
 )
 
 
-@dataclass(frozen=True)
-class LongRun:
-    """One run: LoRA r = 8, alpha = 16 on `ROWS` tickets for `EPOCHS` epochs."""
-
-    lr: float = 4e-3  # the highest learning rate
-    wrong: float = 0.0  # share of the training rows whose answer is spoiled
-    dropout: float = 0.0  # of the adapter's input
-    seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class LongRow(LongRun):
-    """A row of the grid "epochs": a run, and what was measured on it."""
-
-    curve: Series  # the training loss of every step, in nats per answer token
-    validation: Series  # the validation loss after every epoch, in nats per answer token
-    task: Series  # the share of `JUDGED` test tickets exactly right after every epoch, 0 to 1
-    seconds: float  # of training, on the machine that made the grid
-
-
 class Tuned(NamedTuple):
     """A trained run with its last weights in place, and the weights that it had before."""
 
-    run: train.Run
+    run: "train.Run"
     tokenizer: "PreTrainedTokenizerBase"
     by_step: dict[int, list[torch.Tensor]]  # the adapter's weights after each epoch, by step
 

@@ -5,7 +5,7 @@
     curve(rows, "task", "lr")   mean and range over seeds, along a column
     difference(rows, others)    between runs of the same seeds, with its interval
 
-What the columns mean stands in `rows` and `epochs`. Nothing is trained here: `python -m ftkit grid`
+What the columns mean stands in `rows`. Nothing is trained here: `python -m ftkit grid`
 makes a grid again (`runner`). Used in notebooks 01, 02, 07, 09 and 10.
 """
 
@@ -21,9 +21,8 @@ from .. import models
 from ..core.errors import UserError, nearest
 from ..core.files import data_path
 from ..core.statistics import Interval, mean_and_range
-from .epochs import LongRow
 from .points import MODEL
-from .rows import LoraRow, PlaygroundRow, Row, read_row
+from .rows import LongRow, LoraRow, PlaygroundRow, Row, read_row
 
 ROWS = {"lora": LoraRow, "playground": PlaygroundRow, "epochs": LongRow}
 # The 97.5 % quantiles of Student's t by degrees of freedom, from 1.
@@ -43,7 +42,7 @@ class CurvePoint(NamedTuple):
 
 
 def read(name: str = "lora") -> list[Any]:
-    """The rows of a grid that ships with the kit: `LoraRow`, `PlaygroundRow` or `epochs.LongRow`.
+    """The rows of a grid that ships with the kit: `LoraRow`, `PlaygroundRow` or `LongRow`.
 
     Raises UserError for a grid that is not there.
     """

@@ -11,7 +11,6 @@ Read in notebooks 01 and 02 (lora), 07, 09 and 10 (playground).
 from dataclasses import dataclass, replace
 
 from .. import train
-from ..train import Experiment
 
 MODEL = "pocket"  # every run of a grid starts from it
 SEEDS = (0, 1, 2)
@@ -70,7 +69,7 @@ class Point:
             return "dora"
         return "qlora" if self.quant else "lora"
 
-    def experiment(self) -> Experiment:
+    def experiment(self) -> "train.Experiment":
         """The run that this point stands for; its last step is kept, whatever validation says."""
         recipe = train.Recipe(
             self.lr,
@@ -87,7 +86,7 @@ class Point:
         adapter = {"r": self.r, "alpha": self.alpha, "targets": targets}
         if self.dora:
             adapter["use_dora"] = True
-        return Experiment(
+        return train.Experiment(
             MODEL,
             self.quant,
             self.data,
@@ -103,6 +102,16 @@ FULL = Point(r=0, alpha=0)
 # alpha is 16 whatever the rank, so that turning the rank does not also turn the rate (notebook 02).
 SHORT = Point(r=16, alpha=16, epochs=2, rows=96, batch_size=4)
 SHORT_FULL = replace(SHORT, r=0, alpha=0)
+
+
+@dataclass(frozen=True)
+class LongRun:
+    """One run: LoRA r = 8, alpha = 16 on few tickets for many epochs (see `epochs`)."""
+
+    lr: float = 4e-3  # the highest learning rate
+    wrong: float = 0.0  # share of the training rows whose answer is spoiled
+    dropout: float = 0.0  # of the adapter's input
+    seed: int = 0
 
 
 def lora_points() -> list[Point]:

@@ -2,10 +2,11 @@
 
     LoraRow         a row of the grid "lora": ranks of the update, intruders, truncations
     PlaygroundRow   a row of the grid "playground": curves, and the distance from the base
+    LongRow         a row of the grid "epochs": what every epoch brought
     read_row        a row, or a point alone, out of the columns in a file
 
 Rows are made in `measuring`, stored by `runner` and read by `grids` (notebooks 01, 02, 07, 09, 10);
-nothing is measured here. The rows of the grid "epochs" stand in `epochs`.
+nothing is measured here.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from .points import Point
+from .points import LongRun, Point
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -72,6 +73,16 @@ class PlaygroundRow(Row):
     validation: Series  # the validation loss after every epoch, in nats per answer token
     kl_task: float  # KL(base ‖ tuned) on the task's validation rows, in nats per answer token
     kl_general: float  # the same on general rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class LongRow(LongRun):
+    """A row of the grid "epochs": a run, and what was measured on it."""
+
+    curve: Series  # the training loss of every step, in nats per answer token
+    validation: Series  # the validation loss after every epoch, in nats per answer token
+    task: Series  # the share of the test tickets exactly right after every epoch, 0 to 1
+    seconds: float  # of training, on the machine that made the grid
 
 
 def read_row(kind: type[Kind], columns: Mapping) -> Kind:

@@ -19,9 +19,8 @@ from typing import Any
 from ..core.errors import UserError, is_whole, nearest
 from ..core.files import data_path, write_rows
 from . import epochs
-from .epochs import LongRun
 from .measuring import measure_lora, measure_playground
-from .points import Point, lora_points, playground_points
+from .points import LongRun, Point, lora_points, playground_points
 from .rows import read_row
 
 
