@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from transformers.pytorch_utils import Conv1D
 
-    from ..lora import PeftModel
 
 TESTED = 100  # test rows that a run of the playground's grid is asked
 GENERAL = 60  # general rows that its distance from the base is taken on
@@ -95,7 +94,7 @@ def measure_playground(point: Point) -> PlaygroundRow:
 
 
 def score_run(
-    tuned: "PreTrainedModel | PeftModel",
+    tuned: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     test: "Dataset",
     to_store: "Dataset | None" = None,
@@ -144,9 +143,7 @@ def relative_size(
     return statistics.fmean(sizes)
 
 
-def merge_if_exact(
-    tuned: "PreTrainedModel | PeftModel", point: Point
-) -> "PreTrainedModel | PeftModel":
+def merge_if_exact(tuned: "PreTrainedModel", point: Point) -> "PreTrainedModel":
     """The tuned model with its update merged into a copy: the same within rounding, and half as
     fast again.
 

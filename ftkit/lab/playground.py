@@ -37,7 +37,6 @@ from .rows import PlaygroundRow, Scores
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from ..lora import PeftModel
 
 CONTROLS = ("method", "r", "lr", "epochs", "targets", "replay")
 MENUS = ("method", "targets")  # the controls without an order of their own
@@ -228,7 +227,7 @@ class Playground(Panel):
 
     def score(
         self,
-        tuned: "PreTrainedModel | PeftModel",
+        tuned: "PreTrainedModel",
         tokenizer: "PreTrainedTokenizerBase",
         point: Point,
     ) -> Scores | None:

@@ -204,7 +204,9 @@ def train_epoch(rows: "Dataset", name: str, script: Mapping[str, Any] | None = N
         finished = run_script(model, tokenizer, rows, script)
     spent = clock() - start
     # the same loss for both, and a pace by the tokens that both had to read
-    answered = evaluate.surprisals(model.eval(), tokenizer, rows["messages"])
+    answered = evaluate.surprisals(
+        cast("PreTrainedModel", model.eval()), tokenizer, rows["messages"]
+    )
     nats, tokens = zip(*answered, strict=True)
     prepared = cast("Dataset", finished.train_dataset)
     read = sum(len(ids) for ids in prepared["input_ids"])

@@ -15,7 +15,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import lora, models
 from ..core.errors import UserError
@@ -36,7 +36,6 @@ from .watcher import Stop, Watch
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from ..lora import PeftModel
 
 # What a run.json must hold.
 RECORDED = {
@@ -235,8 +234,10 @@ def is_point(point: object) -> bool:
 
 def reopen(
     folder: str | Path,
-) -> "tuple[PreTrainedModel | PeftModel, PreTrainedModel, PreTrainedTokenizerBase]":
+) -> "tuple[PreTrainedModel, PreTrainedModel, PreTrainedTokenizerBase]":
     """`(tuned, base, tokenizer)` of a run folder; base and tuned are two models, loaded afresh.
+
+    tuned: after a LoRA, peft's model around the base's twin, which has the same calls.
 
     Raises `UserError` where the base is no longer the one that was tuned.
     """
@@ -253,4 +254,5 @@ def reopen(
     if experiment.lora is None:
         return models.load(folder / "model")[0], base, tokenizer
     second, _ = models.load(experiment.model, experiment.quant)
-    return lora.load(second, folder / "adapter").eval(), base, tokenizer
+    tuned = cast("PreTrainedModel", lora.load(second, folder / "adapter").eval())
+    return tuned, base, tokenizer

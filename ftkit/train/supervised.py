@@ -46,7 +46,7 @@ UNIT = "nats per answer token"
 class Run(Result):
     """What a training run did: the model, TRL's trainer, the curves and what it cost."""
 
-    model: "PreTrainedModel | PeftModel"
+    model: "PreTrainedModel"  # or peft's model around it, which has the same calls
     trainer: Keeper
     recipe: Recipe
     losses: Curve  # (step, nats per answer token)
@@ -163,7 +163,7 @@ def finish_run(
     # what it made, what it cost, and what it was made from
     trainable, total = lora.trainable(trainer.tuned)
     return Run(
-        model=trainer.tuned.eval(),
+        model=cast("PreTrainedModel", trainer.tuned.eval()),
         trainer=trainer,
         recipe=recipe,
         losses=watcher.losses,
