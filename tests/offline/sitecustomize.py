@@ -35,7 +35,8 @@ def check(what: str, host: object) -> None:
     """Raise `OfflineError` unless `host` is local."""
     if not is_local(host):
         raise OfflineError(
-            f"the tests run without a network: {what} {host!r} was refused; use data that the kit ships or makes"
+            f"the tests run without a network: {what} {host!r} was refused; "
+            "use data that the kit ships or makes"
         )
 
 
