@@ -1,4 +1,6 @@
-"""ftkit: run what fine-tuning guides only tell. A wing a lesson; a wing uses those named before it.
+"""ftkit: run what fine-tuning guides only tell.
+
+The package lies in wings, most of them one lesson each. A wing uses those named before it.
 
     core        setup(): seed, device, threads, versions; how results look; errors that teach
     show        pictures and controls
@@ -9,7 +11,7 @@
     quant       quantize(): four bits from first principles
     memory      predict(), trace(), measure(): what one training step holds, byte by byte
     train       sft(): a TRL run; Experiment: the same from a file, into a run folder
-    evaluate    compare(): base beside tuned, five dimensions, intervals, red flags
+    evaluate    compare(): base beside tuned, with intervals; red flags
     forgetting  skills(): what the model can still do, and what broke
     merge       merge(): the merged model and the proof that it is the same one
     pocket      the pocket model, trained again from nothing
@@ -17,6 +19,7 @@
     lab         whole experiments: grids of runs, the playground, the tour
     lessons     exercises that answer back, and the guides held against the libraries
     tools       what keeps the repository right: notebooks, stamps, timings
+    cli         the verbs: python -m ftkit
 
 Each wing's own page says more: help(ftkit.memory). Nothing heavy is imported before it is used.
 """

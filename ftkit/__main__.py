@@ -12,4 +12,4 @@ from .cli.app import app
 if __name__ == "__main__":
     # set before tokenizers is imported: its threads and a fork do not go together
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    sys.exit(app(prog_name="ftkit"))
+    sys.exit(app(prog_name="python -m ftkit"))

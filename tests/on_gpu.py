@@ -101,7 +101,7 @@ def notebooks(rig: Rig) -> list[dict]:
 
 
 def qlora(rig: Rig) -> list[dict]:
-    """A QLoRA of 8 billion parameters by the recipe file's way, in both dtypes: seconds a step, and
+    """A QLoRA of 8 billion parameters by the recipe file's way, in both dtypes: seconds per step, and
     its peak beside the formula's.
     """
     found = []

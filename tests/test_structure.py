@@ -14,8 +14,8 @@ import ftkit
 PACKAGE = Path(ftkit.__file__).parent
 GROUND = ("core", "show")  # their rooms are imported straight; all other wings at their face
 DOORS = {
-    "peft": ("lora/by_peft", "methods/by_peft"),
-    "trl": ("train/trainer", "prefer/by_trl"),
+    "peft": ("lora/by_peft",),
+    "trl": ("train/trainer",),
     "lm_eval": ("forgetting/harness",),
     "BitsAndBytesConfig": ("models/loading",),
 }

@@ -5,6 +5,8 @@ together in `test_structure.py`.
 """
 
 import ast
+import functools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -140,6 +142,32 @@ def test_every_name_that_a_face_hands_out_is_there():
     for wing in ftkit.WINGS:
         face = getattr(ftkit, wing)
         assert all(getattr(face, name) is not None for name in getattr(face, "__all__", []))
+
+
+def map_lines(face):
+    """(call, room) of each line of a face's map: ("architecture.read", "architecture.py")."""
+    for line in ast.get_docstring(ast.parse(face)).splitlines():
+        if found := re.match(r" {4}([\w.]+).* (\w+\.py)$", line):
+            yield found.groups()
+
+
+@pytest.mark.parametrize("wing", [wing for wing in ftkit.WINGS if wing != "cli"])
+def test_a_map_names_rooms_and_calls_that_are_there(wing):
+    face = (PACKAGE / wing / "__init__.py").read_text(encoding="utf-8")
+    lines = list(map_lines(face))
+    assert len(lines) >= 3
+    rooms = [path.name for path in ROOMS if path.parent.name == wing]
+    assert [room for room in rooms if room not in face] == [], "rooms that the map leaves out"
+    for call, room in lines:
+        assert (PACKAGE / wing / room).is_file(), f"{wing} has no {room}"
+        target = functools.reduce(getattr, call.split("."), getattr(ftkit, wing))
+        home = getattr(target, "__module__", f"ftkit.{wing}.{room[:-3]}")
+        assert home.split(".")[0] != "ftkit" or home == f"ftkit.{wing}.{room[:-3]}", (call, home)
+
+
+def test_a_line_of_a_map_is_read_right():
+    face = '"""Map.\n\n    a.read(x, …)   words about it   a.py\n    b, c           more   two.py\n\nEnd."""'
+    assert list(map_lines(face)) == [("a.read", "a.py"), ("b", "two.py")]
 
 
 def test_comments_and_docstrings_are_not_code():

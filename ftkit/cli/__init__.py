@@ -4,7 +4,7 @@
     count, memory, trace, measure    numbers before any run                sizes.py
     grid, pretrain, tasks            what the kit ships, made again        making.py
     doctor, notebooks, bench         is everything as it should be?        upkeep.py
-    app                              --json, exit codes, a mistake's one sentence   app.py
+    app                              --json, exit codes, errors             app.py
 
 Exit codes: 0 fine, 1 what was asked about is bad, 2 bad usage. What a verb does lies in the wing
 that it calls; here are its options and its JSON. Nothing heavy is imported before a verb needs it.

@@ -1,6 +1,8 @@
 """What every wing stands on: setup, results that show themselves, intervals, errors that teach.
 
     setup(seed, model)              seed, device, threads, versions    session.py
+    chosen_model(name)              the argument, else FTKIT_MODEL     session.py
+    device_and_dtype()              what models compute on, and in     session.py
     Result, Table(title, …)         what shows itself as a table       results.py
     about(x), percent(x)            numbers marked as one machine's    results.py
     decimal_bytes(n), gibibytes(n)  bytes as text                      results.py
@@ -18,8 +20,9 @@
     write_whole, write_rows         files, and files of measurements   files.py
 
 Used from notebook 00 on; the intervals are taught in 09. It knows no model and no data (`models`,
-`data`) and draws nothing (`show`). Unseen, `hub` asks the Hugging Face hub, `pocket_claims` tries
-claims on other models, and `colab` adds what Colab lacks.
+`data`) and draws nothing (`show`). Called by the others: `hub.py` asks the Hugging Face hub,
+`versions.py` the installed libraries, `pocket_claims.py` tries a notebook's claims on another
+model, and `colab.py` adds what Colab lacks.
 """
 
 import lazy_loader

@@ -7,6 +7,7 @@ from .files import data_path as data_path
 from .files import whole_or_nothing as whole_or_nothing
 from .files import write_rows as write_rows
 from .files import write_whole as write_whole
+from .results import GIB as GIB
 from .results import Result as Result
 from .results import Table as Table
 from .results import about as about

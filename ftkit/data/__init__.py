@@ -9,10 +9,8 @@
     mix(train, general, share)        with a share of general rows           mixing.py
     replace_answers(rows, replies)    the same prompts, other answers        mixing.py
 
-Which code decides what carries loss? `chat.py` says what it is, the assistant's last answer; in a
-run TRL masks the rest, by the template's marks or by prompt and completion, as
-`train.marks_answers` and `train.sft_config` ask it to. It draws no rows (`world` does) and makes no
-batches (`models` and `train` do).
+Which tokens carry loss in a run is decided in `train/batches.py`; `chat.py` counts them. This wing
+draws no rows (`world` does) and makes no batches (`models` and `train` do).
 """
 
 import lazy_loader

@@ -3,10 +3,11 @@
     to_messages(row)                           [{"role", "content"}, …] of any known format
     count_answer_tokens(messages, tokenizer)   the tokens of the last answer, its end mark included
 
-What carries loss is the last message, which has to be the assistant's. In a run it is TRL that
-masks the rest: by the marks of the chat template where it has some (`train.marks_answers`,
-assistant_only_loss in `train.sft_config`; earlier answers of a chat are learned then too), else by
-prompt and completion (`train.as_trl`). Files are `sets.py`'s business. Notebook 07 draws the mask.
+What carries loss is the last message, which has to be the assistant's. In a run that is decided in
+`train/batches.py`, and TRL masks the rest: by the marks of the chat template where it has some
+(`train.marks_answers`, assistant_only_loss in `train.sft_config`; earlier answers of a chat are
+learned then too), else by prompt and completion (`train.as_trl`). Files are `sets.py`'s business.
+Notebook 07 draws the mask.
 """
 
 from collections.abc import Mapping, Sequence

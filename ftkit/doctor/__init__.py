@@ -9,8 +9,9 @@
 
     Finding, Findings           what a check saw, and what mends it           finding.py
 
-It changes nothing: the cures are commands to type. Colab is set up by `core.colab`, and what a
-model has learned or forgotten is for `evaluate` and `forgetting` to say.
+Inside, `gathering.py` asks the machine and `judging.py` says what is wrong. It changes nothing: the
+cures are commands to type. Colab is set up by `core.colab`, and what a model has learned or
+forgotten is for `evaluate` and `forgetting` to say.
 """
 
 import lazy_loader

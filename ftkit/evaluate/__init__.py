@@ -2,7 +2,7 @@
 
 Taught in notebook 09, met in notebook 00.
 
-    compare(base, tuned, tokenizer, test)       both side by side, four dimensions  comparison.py
+    compare(base, tuned, tokenizer, test)       task, format, made up, time: both   comparison.py
     flags(compared, forgotten)                  five rules for a red flag           red_flags.py
     score(model, tokenizer, test)               exact answers, format, fields       scoring.py
     parse(reply, gold)                          a reply that is strictly in format  scoring.py
@@ -11,7 +11,7 @@ Taught in notebook 09, met in notebook 00.
     kl(log_p, log_q)                            KL(p ‖ q) at each position, nats    likelihood.py
     kl_from_base(base, tuned, tokenizer, rows)  KL between two models on answers    likelihood.py
     answer_log_probs(model, tokenizer, rows)    log p at every answer token         likelihood.py
-    cost(before, after)                         loss, KL, agreement of two of these likelihood.py
+    cost(before, after)                         loss, KL, agreement of two such     likelihood.py
     perplexity(model, tokenizer, rows)          exp of the mean −log p per token    likelihood.py
     surprisals(model, tokenizer, chats)         −log p of each last message         likelihood.py
     judge.examine(judge, pairs)                 a model as judge, and its biases    judge.py

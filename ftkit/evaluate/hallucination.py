@@ -2,9 +2,9 @@
 
     hallucination_rate(model, tokenizer)    the share answered as if they were known
 
-The micro-world's suite "unknown" asks them; `UNSURE` knows the words of not knowing. Values in a
-reply that its prompt does not hold are counted in `scoring`, skills that any model should keep in
-`forgetting`. Notebooks 00 and 09.
+Their words come from `unknown` in `world/turns.py`, the suite from `world/skills.py`; `UNSURE`
+knows the words of not knowing. Values in a reply that its prompt does not hold are counted in
+`scoring`, skills that any model should keep in `forgetting`. Notebooks 00 and 09.
 """
 
 import re

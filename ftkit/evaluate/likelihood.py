@@ -1,6 +1,6 @@
 """How likely is what a model is given to say? log p, KL and perplexity at the answers' tokens.
 
-    kl(log_p, log_q)                            KL of two predictions in nats: the one place for it
+    kl(log_p, log_q)                            KL of two predictions, in nats
     kl_from_base(base, tuned, tokenizer, rows)  how far a tuning moved the replies, nats per token
     answer_log_probs(model, tokenizer, rows)    what a model predicts at every answer token
     cost(before, after)                         loss, KL and agreement of two of these
@@ -8,7 +8,8 @@
     perplexity(model, tokenizer, rows)          exp of the mean −log p per token
 
 The right answer is given and nothing is written; what a model writes itself is scored in `scoring`.
-The KL that holds a training near its base has gradients and is `train`'s. Notebooks 03, 09, 10.
+Every KL without gradients is computed here; the one that holds a training near its base is
+`NearBase` in `train/trainer.py`. Notebooks 03, 09, 10.
 """
 
 import math

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..core.results import about, decimal_bytes, percent_in
 from ..core.statistics import Range
-from ..show.marks import decades, tile
+from ..show.labels import decades, tile
 from ..show.svg import (
     ACCENT,
     FAINT,

@@ -7,12 +7,13 @@ Notebooks 01, 02, 07, 09 and 10 read the grids; 10 has the playground; 00 is the
     grids.read(name)              the rows of a grid that ships                      grids.py
     grids.curve(rows, value, x)   mean and range over seeds, along a column          grids.py
     grids.difference(rows, …)     between runs of the same seeds, with its interval  grids.py
-    LoraRow, LongRow, …           what the columns of a row mean                     rows.py
-    Point, LongRun, SEEDS, …      what decides a run, and the runs of a grid         points.py
+    PlaygroundRow, LoraRow, …     what the measured columns of a grid mean           rows.py
+    Point, LongRun, SEEDS, …      the columns that decide a run                      points.py
     epochs.tune(point)            a long run on few rows, kept after every epoch     epochs.py
     make_grid(name)               make a grid's runs, or go on where one stopped     runner.py
 
-One run alone is `train.Experiment`; how it is scored is `evaluate` and `forgetting`.
+Inside, `measuring.py` trains one point and measures it. One run alone is `train.Experiment`; how it
+is scored is `evaluate` and `forgetting`.
 """
 
 import lazy_loader

@@ -5,8 +5,8 @@
     curve(rows, "task", "lr")   mean and range over seeds, along a column
     difference(rows, others)    between runs of the same seeds, with its interval
 
-What the columns mean stands in `rows`. Nothing is trained here: `python -m ftkit grid`
-makes a grid again (`runner`). Used in notebooks 01, 02, 07, 09 and 10.
+What the columns mean stands in `rows`. Nothing is trained here: `python -m ftkit grid
+NAME` makes a grid again (`runner`). Used in notebooks 01, 02, 07, 09 and 10.
 """
 
 import dataclasses

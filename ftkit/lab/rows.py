@@ -1,12 +1,13 @@
-"""What a grid's rows say, column by column: the point that a run was made at, and what came of it.
+"""What a grid's rows say, column by column: what was measured on a run.
 
     LoraRow         a row of the grid "lora": ranks of the update, intruders, truncations
     PlaygroundRow   a row of the grid "playground": curves, and the distance from the base
     LongRow         a row of the grid "epochs": what every epoch brought
     read_row        a row, or a point alone, out of the columns in a file
 
-Rows are made in `measuring`, stored by `runner` and read by `grids` (notebooks 01, 02, 07, 09, 10);
-nothing is measured here.
+Before these columns a row has those of its point, what decided the run: `Point` and `LongRun` in
+`points.py`. Rows are made in `measuring`, stored by `runner` and read by `grids` (notebooks 01, 02,
+07, 09, 10); nothing is measured here.
 """
 
 import dataclasses

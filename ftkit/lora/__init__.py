@@ -5,15 +5,15 @@ Notebooks 01 (the mathematics), 02 (LoRA by hand, by peft, and counted) and 13 (
     attach(model, r, alpha, targets)  a peft model with a fresh adapter         by_peft.py
     load(model, folder, name)         the base with a saved adapter             by_peft.py
     carry_over(model, base)           the adapter that is on, on another base   by_peft.py
-    using(model, name)                in a `with`: this adapter on, None: none  by_peft.py
+    using(model, name)                in a `with`: one adapter, None: the base  by_peft.py
     trainable(model)                  (trained, all) parameters                 by_peft.py
     is_attached(model)                whether it carries an adapter             by_peft.py
     adapter_bytes(model)              {adapter: bytes, …, "base": the rest}     by_peft.py
     PeftModel                         peft's own class, for annotations         by_peft.py
     LoRALinear(base, r, alpha)        W x + (alpha/r) · B A x, in plain torch   by_hand.py
-    DoRALinear(base, r, alpha)        the same with lengths apart from turns    by_hand.py
+    DoRALinear(base, r, alpha)        DoRA: a length per row, and a direction    by_hand.py
     delta_w(A, B, alpha)              ΔW = (alpha/r) · B A                      by_hand.py
-    weight(source, name)              one W, also without the model             updates.py
+    weight(source, name)              one matrix W, the model never built             updates.py
     find_layer(source, part, layer)   a layer's full name                       updates.py
     deltas(tuned, base)               {layer: ΔW} of a tuned model              updates.py
     add_updates(model, changes)       in a `with`: W + ΔW in place of W         updates.py
@@ -25,7 +25,7 @@ Notebooks 01 (the mathematics), 02 (LoRA by hand, by peft, and counted) and 13 (
     spectrum.svd(W)                   singular values, overlap, intruders       spectrum.py
     rank_view, explore_ranks          what a cut to rank r keeps                rank_explorer.py
     alpha_view, explore_alphas        alpha and the learning rate, over runs    alpha_explorer.py
-    alpha_grid(rows)                  the runs that those two draw              alpha_explorer.py
+    alpha_grid(rows)                  a grid's runs by alpha and rate              alpha_explorer.py
     target_view, explore_targets      where a LoRA sits, and what it trains     target_explorer.py
 
 It does not train (`train.sft`), fold an adapter into W (`merge`) or round W (`quant`).

@@ -17,7 +17,7 @@ from typing import Any
 from ..core.errors import UserError
 from ..core.results import percent_in
 from ..core.statistics import Range, mean_and_range
-from ..show.marks import tile_column
+from ..show.labels import tile_column
 from ..show.panel import Panel
 from ..show.svg import (
     ACCENT,

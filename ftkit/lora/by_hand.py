@@ -1,7 +1,7 @@
 """LoRA and DoRA as plain torch layers, short enough to be read in one go.
 
     LoRALinear(base, r, alpha)    y = W x + (alpha/r) · B A x
-    DoRALinear(base, r, alpha)    the same, with the lengths of the rows learned apart
+    DoRALinear(base, r, alpha)    the same direction, and a length per row of its own (DoRA)
     delta_w(A, B, alpha)          ΔW = (alpha/r) · B A, what merging adds to W
 
 Tests hold each of them to peft: outputs, gradients, merged weights. This room wraps one layer; a

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import UserError
 from ..core.results import about, decimal_bytes, percent, percent_in
-from ..show.marks import decades, tile
+from ..show.labels import decades, tile
 from ..show.panel import Matrices, Panel
 from ..show.svg import (
     ACCENT,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..core.errors import UserError, nearest
 from ..core.results import decimal_bytes
-from ..show.marks import tile
+from ..show.labels import tile
 from ..show.panel import Panel, Ticks
 from ..show.svg import (
     ACCENT,

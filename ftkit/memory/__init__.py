@@ -4,7 +4,7 @@
     trace(source, **options)     a real step on fake tensors                  fake_step.py
     measure(source, **options)   a real step                                  real_step.py
     make_step(source, …)         the options, checked: a Step                 step.py
-    CHOICES, METHODS, PARTS      what options may be; the parts of a Ledger   step.py
+    CHOICES, METHODS, PARTS      what options may be; the parts of a result   step.py
     bytes_kept(step)             what a layer keeps for its backward pass     formula.py
     build_model(step)            a step's model with numbers in it            real_step.py
     make_optimizer(step, …)      a step's optimizer                           fake_step.py
@@ -14,13 +14,15 @@
     fits(source, card)           the longest row that a card holds            gpus.py
     room_for(model)              what a step may take of this GPU             gpus.py
     step_in_training(model, …)   the Step of a model that is being trained    advice.py
-    rows_that_fit(step, room)    how many rows go at once                     advice.py
+    rows_that_fit(step, room)    how many rows would fit together             advice.py
     explain_full_gpu(model, …)   what to shrink when it did not fit           advice.py
     memory_view(ledger, …)       one step against one card, drawn             explorer.py
     steps_view(ledgers, title)   several steps on one axis                    explorer.py
     explore_fits(models, cards)  does it fit? with sliders                    explorer.py
 
-It trains nothing (`train` does) and counts no speed; four bits themselves are `quant`'s.
+A `Ledger` is the result: bytes by part, at the peak. Inside, `sizes.py` reads an architecture,
+`storages.py` sees every tensor live, `allocator.py` is CUDA's in small. It trains nothing (`train`
+does) and counts no speed; four bits themselves are `quant`'s.
 """
 
 import lazy_loader

@@ -1,11 +1,12 @@
 """When a training step does not fit the GPU: what of it to shrink, and a step that fits.
 
     step_in_training(model, …)     the `Step` of a model that is being trained
-    rows_that_fit(step, room)      how many of its rows go at once
+    rows_that_fit(step, room)      how many of its rows would fit together
     explain_full_gpu(model, …)     what did not fit, its largest part, and the cheapest cure
 
-All by the formula, which knows the Llama family alone. How much room there is says `gpus.py`; it is
-`train` that asks. Met where a run meets a full GPU; the formula is taught in notebook 04.
+All by the formula, which knows the Llama family alone. How much room there is says `gpus.py`; how
+many rows do go at once is decided in `train/batches.py`. Met where a run meets a full GPU; the
+formula is taught in notebook 04.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
 """Merging is a claim to check: one adapter folded into W, or several combined; notebook 13.
 
-    merge(model)                                the merged model, and its proof    folding.py
-    compare(tuned, merged)                      the proof of any other merge       folding.py
-    independent_copy(model)                     a copy to try a merge on           folding.py
+    merge(model)                                the merged model, and its proof    merging.py
+    compare(tuned, merged)                      the proof of any other merge       merging.py
+    independent_copy(model)                     a copy to try a merge on           merging.py
     compare_dtypes(model)                       run and merged in 32 and 16 bits   rounding.py
     round_update(W, delta, format)              what a format leaves of an update  rounding.py
     rounding_view(rounded, name)                that, weight by weight             explorer.py

@@ -6,7 +6,7 @@
     interference(model, tokenizer, tests)    every adapter asked every task
 
 Which adapter is on is chosen with `lora.using`; what an unmerged one costs in time is
-`evaluate.latency`'s. A merge for good, with its proof, is made in `folding`. Notebook 13.
+`evaluate.latency`'s. A merge for good, with its proof, is made in `merging`. Notebook 13.
 """
 
 import math

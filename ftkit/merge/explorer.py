@@ -1,4 +1,4 @@
-"""An update, weight by weight: as it was wanted, and as it arrives once W + ΔW has to fit a format.
+"""How much of an update ΔW is left once W + ΔW is rounded to a format, weight by weight, drawn.
 
     explore_rounding(starts, updates, formats)    choose W, matrix, format and factor
     rounding_view(rounded, name, format)          the picture of one `RoundedUpdate`
@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ..core.results import about, percent
-from ..show.marks import tile_column
+from ..show.labels import tile_column
 from ..show.panel import Matrices, Panel
 from ..show.svg import ACCENT, GREY, PLAIN, SMALL, Area, Drawing, dot, drawing, line, words
 

@@ -4,7 +4,7 @@
     compare_dtypes(model)             one adapter, run and merged in several dtypes
     round_to(W, format)               W as a dtype or a quantization format can hold it
 
-Rounding to four bits is `quant`'s; which base to merge a QLoRA into is decided in `folding`, and
+Rounding to four bits is `quant`'s; which base to merge a QLoRA into is decided in `merging`, and
 `explorer` draws what is measured here. Notebook 13.
 """
 
@@ -17,7 +17,7 @@ import torch
 from .. import lora, quant
 from ..core.errors import UserError, nearest
 from ..core.results import Result, TableParts, about, percent
-from .folding import (
+from .merging import (
     DTYPES,
     MergeReport,
     compare_logits,

@@ -4,7 +4,7 @@
     resolve(name)                 the folder or hub id that a name means  loading.py
     QUANTIZATIONS                 what load's quant may be                loading.py
     answer(model, tok, chats)     the greedy reply to each chat           answering.py
-    verify_answers(…, golds)      is the greedy reply the gold?           answering.py
+    verify_answers(…, golds)      is the greedy reply that answer?           answering.py
     chat_batches(tok, chats)      chats as batches of token ids           batching.py
     linears(model)                {name: linear layer} of the blocks      layers.py
     trained_parameters(model)     the parameters that are trained         layers.py

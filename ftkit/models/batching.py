@@ -3,8 +3,8 @@
     chat_batches(tokenizer, conversations)    shortest first, so that a batch holds little padding
 
 A prompt that a model goes on with is padded on the left, a whole chat that it reads on the right.
-Which tokens of a chat are its answer is `evaluate.likelihood`'s business, what a trainer does with
-padding `train`'s (notebook 07).
+Which tokens of a chat carry loss in a training is decided in `train/batches.py`, and which are
+scored in `evaluate/likelihood.py` (notebooks 07 and 09).
 """
 
 from collections.abc import Iterator, Sequence

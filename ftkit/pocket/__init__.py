@@ -3,7 +3,7 @@
     pretrain_and_ship(plan, out)      train, score, write: the verb `pretrain`     pretraining.py
     pretrain(plan, out)               the training alone, resumable                pretraining.py
     Plan(seed, …)                     everything that decides the bytes            plan.py
-    plan.train_tokenizer(plan)        the tokenizer, learned on other worlds       plan.py
+    plan.train_tokenizer(plan)        the tokenizer, from other seeds' words       plan.py
     batches.make_batch(plan, …)       the corpus as one step's rows                batches.py
     card.as_markdown(card)            data/pocket/README.md out of card.json       card.py
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.results import about, percent
-from ..show.marks import tile_column
+from ..show.labels import tile_column
 from ..show.panel import Matrices, Panel
 from ..show.svg import ACCENT, FAINT, GREY, PLAIN, SMALL, Area, Drawing, box, drawing, words
 

@@ -10,11 +10,12 @@
     new_figure(width, height)         an empty figure and its axes          plots.py
     Panel(view, **choices)            sliders and menus before a view       panel.py
     Drawing(svg, text)                a picture and its line of words       svg.py
+    ACCENT, PLAIN, FAINT              the chosen thing, the others, paper   svg.py
     explore_answers(test, replies)    what models answered, row by row      answers.py
 
 Figures first appear in notebook 00, controls in 01. This wing knows no model and computes nothing;
 the explorers that draw with it live with what they show, in `lora`, `quant`, `memory`, `train`,
-`forgetting` and `merge`. Its rooms `svg` and `marks` hold what those draw with.
+`forgetting` and `merge`. They draw with `svg.py` and share tiles and ticks in `labels.py`.
 """
 
 import lazy_loader

@@ -3,8 +3,8 @@
     explore_answers(test, replies)               a slider over the rows
     answers_view(prompt, gold, replies)          one of them, as a table
 
-It shows answers that were given before; `evaluate` and `models.answers` ask for them, and whether
-one is right beyond "the same text" is for `evaluate.score` to say. Seen in notebook 00.
+It shows answers that were given before; `evaluate.score` and `models.answer` ask for them, and
+whether one is right beyond "the same text" is for `evaluate.score` to say. Seen in notebook 00.
 """
 
 import html

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..core.errors import UserError, nearest
-from .marks import layers_and_matrices
+from .labels import layers_and_matrices
 from .svg import Drawing
 
 

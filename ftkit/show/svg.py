@@ -4,6 +4,7 @@
     words, box, line, dot, ring, polygon the parts, each a piece of SVG as text
     Area, Frame                          rectangles with named edges; axes and where a value stands
     heat_map(area, values, limit)        a matrix as colours
+    ACCENT, PLAIN, FAINT, INK, GREY      the colours of all pictures: ACCENT is the chosen thing
 
 A view joins parts and computes nothing (the wings do); `panel` puts controls in front of it, and
 figures that no control moves are drawn by `plots`. The ground is white, so that a picture reads the

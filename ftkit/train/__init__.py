@@ -7,26 +7,28 @@ Notebook 07 writes the loop by hand and turns the dials; notebook 00 uses it.
     warn_of_rate(lr, method)               what an absurd rate will do            recipe.py
 
     Experiment.read(path)                  a whole run as a file states it        experiment.py
-    train_into(experiment, out)            that run in a folder, kill or no kill  run_folder.py
+    train_into(experiment, out)            that run in a folder, safe to kill     run_folder.py
     save_run(experiment, run, …, out)      run.json beside the adapter            run_folder.py
     read_record(out)                       the run.json of a folder               run_folder.py
     reopen(out)                            (tuned, base, tokenizer)               run_folder.py
 
     sft_config(recipe, folder, …)          TRL's SFTConfig for a recipe           trainer.py
-    as_trl(rows, tokenizer)                rows as TRL wants them                 batches.py
-    marks_answers(tokenizer)               does the template mark the answers?    batches.py
+    marks_answers(tokenizer)               decides which tokens carry loss        batches.py
+    as_trl(rows, tokenizer)                rows as TRL wants them, masked so      batches.py
+    rows_at_once(model, …, recipe)         how many rows go through at once       batches.py
+    train_or_resume(trainer, watcher)      goes on from the last checkpoint       resuming.py
 
     whole_checkpoints(folder)              {step: path}, none that is half there  checkpoint.py
     write_checkpoint(folder, step)         a folder that becomes a checkpoint     checkpoint.py
     lock_folder(folder)                    one process at a time                  checkpoint.py
-    moments(optimizer)                     its tensors, as safetensors hold them  checkpoint.py
-    differences(was, now)                  what changed, key by key               checkpoint.py
+    moments(optimizer)                     its state as tensors with names        checkpoint.py
+    differences(was, now)                  what changed between two records       checkpoint.py
 
     tokens_view(tokens, …)                 one row, token by token                explorer.py
     explore_batches(orders)                batches and their padding              explorer.py
 
-It does not load models (`models`), make adapters (`lora`), mix rows (`data`) or judge what came of
-it (`evaluate`, `forgetting`).
+Inside, `watcher.py` draws the curves and the bar. It does not load models (`models`), make adapters
+(`lora`), mix rows (`data`) or judge what came of it (`evaluate`, `forgetting`).
 """
 
 import lazy_loader

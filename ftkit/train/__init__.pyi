@@ -1,6 +1,7 @@
 from . import trainer as trainer
 from .batches import as_trl as as_trl
 from .batches import marks_answers as marks_answers
+from .batches import rows_at_once as rows_at_once
 from .checkpoint import CHECKPOINTS as CHECKPOINTS
 from .checkpoint import differences as differences
 from .checkpoint import drop_checkpoints as drop_checkpoints
@@ -21,6 +22,7 @@ from .explorer import tokens_view as tokens_view
 from .recipe import SCHEDULES as SCHEDULES
 from .recipe import Recipe as Recipe
 from .recipe import warn_of_rate as warn_of_rate
+from .resuming import train_or_resume as train_or_resume
 from .run_folder import read_record as read_record
 from .run_folder import reopen as reopen
 from .run_folder import save_run as save_run

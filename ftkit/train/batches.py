@@ -1,10 +1,12 @@
 """What a trainer is fed: rows as TRL wants them, how many of them at once, and in which order.
 
+    marks_answers(tokenizer)                       does the chat template mark what carries loss?
     as_trl(rows, tokenizer)                        a data set whose answers alone will carry loss
     rows_at_once(model, tokenizer, rows, recipe)   rows of one forward pass
     ShortFirst(lengths, size, seed)                each step's rows by length: less padding
 
-Tokenizing and masking are TRL's own, behind `trainer.py`; how many rows fit into a GPU is
+Here it is decided which tokens carry loss and how many rows go at once. TRL does the masking
+(`assistant_only_loss` in `trainer.sft_config`); how many rows would fit into a GPU is
 `memory`'s formula. Taught in notebook 07.
 """
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.results import about, percent
-from ..show.marks import tile_column
+from ..show.labels import tile_column
 from ..show.panel import Panel
 from ..show.svg import (
     ACCENT,
@@ -156,7 +156,7 @@ def batch_view(
 
     # in numbers
     tiles = (
-        (steps, "steps an epoch", PLAIN),
+        (steps, "steps per epoch", PLAIN),
         (f"{100 * padding:.1f} %", "of the epoch's tokens are padding", GREY),
         (f"{100 * loss:.1f} %", "of the epoch's tokens carry loss"),
     )
@@ -171,7 +171,7 @@ def batch_view(
         words(BARS.left, LEGEND_FOOT, legend, NORMAL, INK),
     ]
     text = (
-        f"{title}: {steps} steps an epoch, padding {percent(padding)}, carrying loss "
+        f"{title}: {steps} steps per epoch, padding {percent(padding)}, carrying loss "
         f"{percent(loss)}; batch {step} has {len(rows)} rows, the longest {about(longest)} tokens"
     )
     return drawing(title, parts, text, f"batch {step}", BATCH_HEIGHT)
@@ -206,7 +206,7 @@ def explore_batches(orders: Mapping[str, Sequence[Row]], sizes: Sequence[int] = 
         return [rows[start : start + size] for start in range(0, len(rows), size)]
 
     def batch(order: str, size: int, step: int) -> Drawing:
-        title = f"{order.capitalize()}, {size} rows a step"
+        title = f"{order.capitalize()}, {size} rows per step"
         return batch_view(cut(order, size), step, packed=order == "packed", title=title)
 
     def steps(order: str, size: int) -> list[int]:

@@ -5,9 +5,11 @@
     read_record(out)                         the run.json, refused where it is none
     reopen(out)                              (tuned, base, tokenizer)
 
-While a run goes on its folder holds checkpoints/ with begun.json, which says whose they are; when
-it is done, run.json and the weights alone. What a checkpoint is made of is `checkpoint.py`'s
-business; whether a folder is still what it was, `doctor`'s. Taught in notebook 07.
+Whose folder it is is decided here; that training goes on from the last checkpoint in it is
+`resuming.py`'s work. While a run goes on its folder holds checkpoints/ with begun.json, which says
+whose they are; when it is done, run.json and the weights alone. What a checkpoint is made of is
+`checkpoint.py`'s business; whether a folder is still what it was, `doctor`'s. Taught in notebook
+07.
 """
 
 import contextlib

@@ -28,8 +28,8 @@ from ..core.errors import UserError
 from ..core.results import Result, TableParts, about
 from ..core.session import quiet
 from ..core.versions import recorded_versions
-from .driving import build_trainer, train_or_resume
 from .recipe import Recipe, warn_of_rate
+from .resuming import build_trainer, train_or_resume
 from .trainer import Keeper
 from .watcher import Curve, Stop, Watch, Watcher
 

@@ -1,10 +1,10 @@
-"""TRL's SFTTrainer as the kit runs it: the one door to TRL.
+"""TRL's SFTTrainer as the kit runs it; no other file imports TRL.
 
     sft_config(recipe, folder, …)    TRL's SFTConfig for a `Recipe`
     Keeper(model, …)                 an SFTTrainer that ends at a broken loss and saves whole or not
     NearBase(model, kl=…)            the same, with KL(base ‖ model) beside the loss
 
-Who builds one and drives it to its end is `driving.py`. What the rows look like and how many go at
+Who builds one and trains to the end is `resuming.py`. What the rows look like and how many go at
 once is `batches.py`'s business, what a checkpoint is on disk `checkpoint.py`'s. Notebook 07 writes
 the loop by hand and holds its losses to this trainer's.
 """

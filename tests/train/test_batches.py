@@ -32,7 +32,7 @@ def mixed(rows=40):
 
 
 def tuned(monkeypatch, micro, **recipe):
-    """(losses, shapes, padding): a run of three steps an epoch at most, and its forward passes."""
+    """(losses, shapes, padding): a run of three steps per epoch at most, and its forward passes."""
     monkeypatch.setattr(batches, "MICRO", micro)
     model, tokenizer = models.load("pocket")
     torch.manual_seed(0)

@@ -41,7 +41,7 @@ def test_every_position_draws_every_answer_without_a_call_of_torch():
 
 def test_the_shares_are_those_of_the_epoch():
     shown = explorer.batch_view([[[(6, 2)], [(2, 2)]], [[(4, 4)]]], 0)
-    assert "2 steps an epoch, padding ≈16.7 %, carrying loss ≈33.3 %" in shown.text
+    assert "2 steps per epoch, padding ≈16.7 %, carrying loss ≈33.3 %" in shown.text
     assert "batch 0 has 2 rows" in shown.text
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ftkit import data, lora, merge, models, train
-from ftkit.train import driving, trainer, watcher
+from ftkit.train import resuming, trainer, watcher
 
 
 def tickets(rows):
@@ -41,7 +41,7 @@ def test_a_loss_scaler_gets_float32_whatever_is_trained(tmp_path):
     """
     model, tokenizer = models.load("pocket", "nf4")
     model, recipe = lora.attach(model, r=2), train.Recipe()
-    built = driving.build_trainer(
+    built = resuming.build_trainer(
         model, tokenizer, tickets(4), recipe, tmp_path, watcher.Watcher()
     ).tuned
     assert {p.dtype for p in models.trained_parameters(built)} == {torch.bfloat16}

@@ -1,7 +1,7 @@
-"""From a recipe to a trainer, and from its first step to a good end.
+"""Train to the end, or go on from the last checkpoint after a kill; what to do when it breaks off.
 
     build_trainer(model, tokenizer, splits, recipe, folder, watcher)    a `Keeper`, ready to train
-    train_or_resume(trainer, watcher)                                   why it broke off, or None
+    train_or_resume(trainer, watcher)    go on from the last checkpoint; why it broke off, or None
 
 A run goes on from the last checkpoint in its folder. It ends early in two ways that a reader can
 mend: a loss that is not finite gives the last good weights back, and a full GPU is a `UserError`

@@ -1,4 +1,4 @@
-"""Merging is a claim to check: fold B A into W, then hold the result against the adapter model.
+"""Merge one adapter for good, W + ΔW in place of W, and prove that the model is still the same.
 
     merge(model)              (the merged model, a `MergeReport`)
     compare(tuned, merged)    the same report on a merge that was made elsewhere
