@@ -101,8 +101,9 @@ def notebooks(rig: Rig) -> list[dict]:
 
 
 def qlora(rig: Rig) -> list[dict]:
-    """A QLoRA of 8 billion parameters by the recipe file's way, in both dtypes: seconds per step, and
-    its peak beside the formula's.
+    """A QLoRA of 8 billion parameters by the recipe file's way, in both dtypes.
+
+    Seconds per step, and its peak beside the formula's.
     """
     found = []
     for dtype in DTYPES[:1] if rig.rehearsal else DTYPES:

@@ -166,7 +166,8 @@ def test_a_map_names_rooms_and_calls_that_are_there(wing):
 
 
 def test_a_line_of_a_map_is_read_right():
-    face = '"""Map.\n\n    a.read(x, …)   words about it   a.py\n    b, c           more   two.py\n\nEnd."""'
+    lines = "    a.read(x, …)   words about it   a.py\n    b, c           more   two.py\n"
+    face = f'"""Map.\n\n{lines}\nEnd."""'
     assert list(map_lines(face)) == [("a.read", "a.py"), ("b", "two.py")]
 
 

@@ -1,4 +1,7 @@
-"""The formula for one training step's memory: its sums, its limits, and published figures."""
+"""The formula for one training step's memory: its sums, its limits, and published figures.
+
+It is held to the trace, which notebook 04 claims, in `test_fake_step.py`.
+"""
 
 import json
 import subprocess
