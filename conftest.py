@@ -9,8 +9,6 @@ import os
 import sys
 from pathlib import Path
 
-import pytest
-
 OFFLINE = Path(__file__).parent / "tests" / "offline"
 
 
@@ -43,35 +41,25 @@ def pytest_configure() -> None:
 
 # What takes longest goes first, so that no process is left with it at the end.
 SLOWEST = (
-    "notebooks/",
     "tests/tools/test_another_model",
+    "tests/train/test_run_folder",
+    "tests/cli/test_runs",
+    "notebooks/",
+    "tests/memory/test_fake_step",
     "tests/test_",
-    "tests/cli/",
-    "tests/train/",
+    "tests/forgetting/test_harness",
 )
 
 
 def pytest_collection_modifyitems(items):
-    """A file's tests stay in one process, which makes its fixtures once; files go slowest first.
-
-    Each notebook on another architecture has nothing in common with the next, so each goes alone.
-    """
+    """A file's tests stay together in one process, as a notebook's cells must; slow files first."""
     root = Path(__file__).parent
 
-    def file_of(item):
-        return (
-            item.path.relative_to(root).as_posix() if root in item.path.parents else item.path.name
-        )
-
     def slowness(item):
-        file = file_of(item)
+        file = item.path.relative_to(root).as_posix() if root in item.path.parents else ""
         return next((i for i, head in enumerate(SLOWEST) if file.startswith(head)), len(SLOWEST))
 
     items.sort(key=slowness)
-    for item in items:
-        file = file_of(item)
-        alone = file.startswith("tests/tools/test_another_model")
-        item.add_marker(pytest.mark.xdist_group(item.nodeid if alone else file))
 
 
 def pytest_collection_finish():

@@ -3,9 +3,10 @@
     rank_view(spectrum, r, name)    the picture, of numbers that were computed before
     explore_ranks(groups)           the view behind controls: a matrix, and a rank
 
-A view computes nothing but one small product for what it shows, so that a moved slider is answered
-in a few milliseconds. Singular values are computed in `spectrum`; alpha and targets are explored
-in `alpha_explorer` and `target_explorer`. Notebook 01.
+A moved slider goes from `show/panel.py` to `rank_view` here, which asks `spectrum.py` for error and
+truncation, draws with `show/labels.py` and `show/svg.py`, and back to the panel. The view computes
+nothing but one small product, so that it answers in milliseconds. Singular values are `spectrum`'s;
+alpha and targets are explored in `alpha_explorer` and `target_explorer`. Notebook 01.
 """
 
 import functools

@@ -8,7 +8,7 @@
     bytes_kept(step)             what a layer keeps for its backward pass     formula.py
     build_model(step)            a step's model with numbers in it            real_step.py
     make_optimizer(step, …)      a step's optimizer                           fake_step.py
-    compare_with_trace()         writes the formula beside the trace          fake_step.py
+    compare_with_trace()         the formula beside the trace, as a table     fake_step.py
     compare_with_gpu()           writes formula and trace beside this GPU     real_step.py
     cards(), usable_bytes(card)  published GPUs, and what torch gets of one   gpus.py
     fits(source, card)           the longest row that a card holds            gpus.py

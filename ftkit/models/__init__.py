@@ -2,7 +2,7 @@
 
     load(name, quant)             (model, tokenizer) of transformers      loading.py
     resolve(name)                 the folder or hub id that a name means  loading.py
-    QUANTIZATIONS                 what load's quant may be                loading.py
+    QUANTIZATIONS                 of load's quant, by bitsandbytes        loading.py
     answer(model, tok, chats)     the greedy reply to each chat           answering.py
     verify_answers(…, golds)      is the greedy reply that answer?           answering.py
     chat_batches(tok, chats)      chats as batches of token ids           batching.py

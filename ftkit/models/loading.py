@@ -3,9 +3,10 @@
     load(name, quant)    (model, tokenizer) as transformers makes them, ready for chats
     resolve(name)        the directory or hub id that a name means
 
-Safetensors only, never a pickle and never a model's own code. It changes no weights and adds no
-adapter (`lora.attach` does); what four bits do to a weight is `quant`'s subject (notebook 03).
-The one line that every notebook from 00 on begins with.
+Four and eight bits by bitsandbytes are configured here and nowhere else. Safetensors only, never a
+pickle and never a model's own code. It changes no weights and adds no adapter (`lora.attach` does);
+what four bits do to a weight is `quant`'s subject (notebook 03). The one line that every notebook
+from 00 on begins with.
 """
 
 from collections.abc import Collection

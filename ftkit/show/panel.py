@@ -7,7 +7,7 @@
 A view is a pure function of its choices that returns HTML or a `Drawing`. Moving a control calls
 the view and nothing else, so it is answered in a few milliseconds. Without a kernel, or where no
 widget can be shown, the first view stays visible as a plain picture. What a view draws with is in
-`svg` and `marks`; the views and the numbers behind them are the wings' own (`explorer.py`).
+`svg` and `labels`; the views and the numbers behind them lie in the wings' explorers.
 """
 
 import threading

@@ -13,8 +13,8 @@ Notebook 07 writes the loop by hand and turns the dials; notebook 00 uses it.
     reopen(out)                            (tuned, base, tokenizer)               run_folder.py
 
     sft_config(recipe, folder, …)          TRL's SFTConfig for a recipe           trainer.py
-    marks_answers(tokenizer)               decides which tokens carry loss        batches.py
-    as_trl(rows, tokenizer)                rows as TRL wants them, masked so      batches.py
+    as_trl(rows, tokenizer)                rows for TRL: which tokens carry loss  batches.py
+    marks_answers(tokenizer)               does the template mark the answers?    batches.py
     rows_at_once(model, …, recipe)         how many rows go through at once       batches.py
     train_or_resume(trainer, watcher)      goes on from the last checkpoint       resuming.py
 

@@ -7,7 +7,7 @@
 
 Here it is decided which tokens carry loss and how many rows go at once. TRL does the masking
 (`assistant_only_loss` in `trainer.sft_config`); how many rows would fit into a GPU is
-`memory`'s formula. Taught in notebook 07.
+`memory/advice.py`'s formula. Taught in notebook 07.
 """
 
 from collections.abc import Iterator

@@ -2,6 +2,7 @@
 
     copy(world, rng, split), reverse(…), count(…), …    a Turn(prompt, answer, system)
     BY_NAME[skill](world, rng, split)                   the same by the skill's name
+    unknown(world, rng, split)                          a question about a stranger
     ticket(rng, split)                                  a support ticket and its fields
 
 The corpus and the probe suites call the same functions, with `split="train"` and `split="test"`.
