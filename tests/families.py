@@ -87,10 +87,11 @@ def make_tokenizer(marks, chat_template, vocabulary=400):
     )
 
 
-def write(family, folder, vocabulary=400, **config_values):
+def write(family, folder, vocabulary=400, ending=1.0, **config_values):
     """Write a family's small model with its tokenizer into a folder, and return the folder.
 
-    vocabulary: tokens of its tokenizer. config_values: other values of the config.
+    vocabulary: tokens of its tokenizer. ending: how much larger than the others the end token's
+    logit is; random answers end sooner with it. config_values: other values of the config.
     """
     name, marks, chat_template = FAMILIES[family]
     tokenizer = make_tokenizer(marks, chat_template, vocabulary)
@@ -106,6 +107,8 @@ def write(family, folder, vocabulary=400, **config_values):
 
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
+    with torch.no_grad():
+        model.get_output_embeddings().weight[tokenizer.eos_token_id] *= ending
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from verbs import run_verb
+from verbs import invoke, run_verb
 
 from ftkit.core.files import data_path
 
@@ -86,15 +86,15 @@ def test_the_run_folder_is_peft_transformers_and_json(tour):
 
 def test_merge_evaluate_and_train_read_the_run_folder(tour, tmp_path):
     out, found = tour
-    merged = run_verb("merge", out, "--out", tmp_path / "merged", "--json")
-    assert merged.returncode == 0, merged.stderr
+    merged = invoke("merge", out, "--out", tmp_path / "merged", "--json")
+    assert merged.exit_code == 0, merged.stderr
     assert json.loads(merged.stdout)["max_logit_gap"] <= 1e-4
-    compared = run_verb("evaluate", out, "--data", "tickets", "--json")
-    assert compared.returncode == 0, compared.stderr
+    compared = invoke("evaluate", out, "--data", "tickets", "--json")
+    assert compared.exit_code == 0, compared.stderr
     assert json.loads(compared.stdout)["task"]["tuned"] == pytest.approx(
         found["task"]["tuned"], abs=0.011
     )
-    alone = run_verb("evaluate", tmp_path / "merged", "--data", "tickets", "--json")
+    alone = invoke("evaluate", tmp_path / "merged", "--data", "tickets", "--json")
     assert json.loads(alone.stdout)["task"] == pytest.approx(found["task"]["tuned"], abs=0.011)
 
 
@@ -131,9 +131,16 @@ def test_a_mistake_is_one_sentence_exit_1_and_leaves_nothing(tmp_path, monkeypat
     (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "completion": "b"}\n{"prompt": \n')
     (tmp_path / "rank.yaml").write_text("lora: {r: 0}\n")
     before = sorted(tmp_path.iterdir())
-    done = run_verb(*words, "--json")
-    assert done.returncode == 1, done.stderr
+    done = invoke(*words, "--json")
+    assert done.exit_code == 1, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_mistake_ends_a_process_the_same_way(tmp_path):
+    done = run_verb("merge", tmp_path, "--out", tmp_path / "out", "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no run.json" in done.stderr
+    assert "Traceback" not in done.stderr

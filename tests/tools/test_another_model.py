@@ -44,7 +44,7 @@ def test_every_notebook_has_a_model():
 @pytest.mark.parametrize("number", FAMILY)
 def test_it_runs_to_its_end_and_tells_every_claim(number, tmp_path, monkeypatch):
     config = WIDE if number in ("02", "13") else NARROW
-    model = write(FAMILY[number], tmp_path / "model", vocabulary=1600, **config)
+    model = write(FAMILY[number], tmp_path / "model", vocabulary=1600, ending=4.0, **config)
     monkeypatch.setenv("FTKIT_MODEL", str(model))
     monkeypatch.setenv("FTKIT_DTYPE", "bfloat16" if number in IN_BFLOAT16 else "float32")
     report = notebooks.run_notebooks([number], folder=FOLDER, out=tmp_path / "executed")
