@@ -26,9 +26,9 @@ Worker = Annotated[int, typer.Option(help="Which share of the points to make, fr
 Workers = Annotated[int, typer.Option(help="Into how many shares the points are split.")]
 
 # What decides the pocket model; what is not given is as in the plan of the one that ships.
-Steps = Annotated[int | None, typer.Option(help="Optimizer steps of about 2,200 tokens.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Optimizer steps of about 2,200 tokens.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of world, corpus and weights.")]
-Threads = Annotated[int | None, typer.Option(help="Processor threads.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads.")]
 Bfloat16 = Annotated[
     bool | None,
     typer.Option(
@@ -36,7 +36,7 @@ Bfloat16 = Annotated[
         help="Autocast to bfloat16: about twice as fast where the processor has units for it.",
     ),
 ]
-Probes = Annotated[int, typer.Option(help="Probes in each suite of the card.")]
+Probes = Annotated[int, typer.Option(min=1, help="Probes in each suite of the card.")]
 
 
 @app.command()

@@ -62,3 +62,9 @@ def test_tasks_are_drawn_into_a_folder(monkeypatch):
     assert invoke("tasks", "--out", "somewhere").exit_code == 0
     ((folder, of),) = drawn
     assert (str(folder), type(of)) == ("somewhere", world.World)
+
+
+@pytest.mark.parametrize("option", ["--steps", "--threads", "--probes"])
+def test_a_pretraining_of_nothing_is_bad_usage(monkeypatch, option):
+    monkeypatch.setattr(pocket, "pretrain_and_ship", lambda *_: pytest.fail("it began to train"))
+    assert invoke("pretrain", option, 0).exit_code == 2
