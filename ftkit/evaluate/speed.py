@@ -10,7 +10,7 @@ Notebooks 00, 09 and 13.
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -59,32 +59,37 @@ def latency(
     messages: list[dict],
     tokens: int = 24,
     rounds: int = 9,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Latency:
     """Let every candidate answer the same prompt, `rounds` times in turn.
 
     messages: a chat whose last message, the answer, is left out of the prompt. tokens: how many
-    each answer has, whatever the model would rather write.
+    each answer has, whatever the model would rather write. clock: seconds as they pass; with
+    `time.process_time` those this process computes in, so that on a busy CPU nobody else counts.
     """
     ((_, inputs),) = models.chat_batches(tokenizer, [messages[:-1]], as_prompts=True)
     ms: dict[str, list[float]] = {name: [] for name in candidates}
     for turn in range(rounds + 1):
         for name, candidate in candidates.items():
-            milliseconds = time_token(candidate, inputs, tokens)
+            milliseconds = time_token(candidate, inputs, tokens, clock)
             if turn > 0:  # the first one warms up
                 ms[name].append(milliseconds)
     return Latency(ms)
 
 
 def time_token(
-    candidate: "PreTrainedModel | AdapterOff", inputs: "BatchEncoding", tokens: int
+    candidate: "PreTrainedModel | AdapterOff",
+    inputs: "BatchEncoding",
+    tokens: int,
+    clock: Callable[[], float],
 ) -> float:
     """Milliseconds per token of one greedy answer of exactly `tokens` tokens."""
     off = isinstance(candidate, AdapterOff)
     model = candidate.model if off else candidate
     inputs = inputs.to(model.device)
     with lora.using(model, None) if off else nullcontext():
-        began = time.perf_counter()
+        began = clock()
         model.generate(  # type: ignore # a causal model can, its base class can't
             **inputs, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False
         )
-        return 1000 * (time.perf_counter() - began) / tokens
+        return 1000 * (clock() - began) / tokens

@@ -48,3 +48,12 @@ def test_a_slowdown_is_the_median_ratio_of_the_rounds():
     speed = evaluate.Latency({"adapter": [2.0, 4.4, 6.0, 8.0], "merged": [1.0, 2.0, 3.0, 4.0]})
     assert speed.slowdown("adapter", "merged") == (2.0, 2.0, 2.2)
     assert speed.slowdown("merged", "merged") == (1.0, 1.0, 1.0)
+
+
+def test_a_clock_of_your_own_is_the_one_that_is_read(pocket):
+    model, tokenizer = pocket
+    ticks = iter(range(1000))
+    speed = evaluate.latency(
+        {"a": model}, tokenizer, CHAT, tokens=4, rounds=3, clock=lambda: 4 * next(ticks)
+    )
+    assert speed.ms["a"] == [1000.0] * 3  # four seconds by this clock, over four tokens
