@@ -5,6 +5,7 @@ The package lies in wings, most of them one lesson each. A wing uses those named
     core        setup(): seed, device, threads, versions; how results look; errors that teach
     show        pictures and controls
     world       the micro-world that the pocket model knows, with its answer key
+    fetched     fetch(): a real model and real rows from the package index, by hash
     data        load(): chat examples, in train / validation / test
     models      load(): a transformers model and its tokenizer
     lora        attach(): a peft model; LoRA by hand, its counts, spectra and updates
@@ -32,8 +33,8 @@ from .core.session import Environment, setup
 
 __version__ = "0.1.0"
 WINGS = (
-    "core", "show", "world", "data", "models", "lora", "quant", "memory", "train", "evaluate",
-    "forgetting", "merge", "pocket", "doctor", "lab", "lessons", "tools", "cli",
+    "core", "show", "world", "fetched", "data", "models", "lora", "quant", "memory", "train",
+    "evaluate", "forgetting", "merge", "pocket", "doctor", "lab", "lessons", "tools", "cli",
 )  # fmt: skip
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=WINGS)

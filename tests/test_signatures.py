@@ -36,7 +36,7 @@ ARGUMENTS = {
     "trl.SFTConfig": """
         output_dir learning_rate num_train_epochs per_device_train_batch_size
         gradient_accumulation_steps per_device_eval_batch_size warmup_steps lr_scheduler_type
-        weight_decay max_length packing assistant_only_loss seed data_seed bf16 fp16 use_cpu
+        weight_decay max_length packing seed data_seed bf16 fp16 use_cpu
         gradient_checkpointing logging_steps logging_nan_inf_filter report_to disable_tqdm
         restore_callback_states_from_checkpoint load_best_model_at_end dataloader_pin_memory
         metric_for_best_model greater_is_better eval_strategy eval_steps save_strategy
@@ -139,8 +139,8 @@ MEMBERS = {
     "bitsandbytes.optim": "AdamW8bit",
     "bitsandbytes.backends.default.ops": "_gemm_4bit_default_impl",
     "accelerate.Accelerator": "sync_gradients scaler unwrap_model",
-    "datasets": "Dataset DatasetDict concatenate_datasets",
-    "datasets.Dataset": "from_list map select select_columns shuffle",
+    "datasets": "Dataset DatasetDict Features List Value concatenate_datasets",
+    "datasets.Dataset": "from_dict from_list map select select_columns shuffle",
     "datasets.utils.logging": "disable_progress_bar",
     "huggingface_hub": """
         errors get_safetensors_metadata hf_hub_download snapshot_download try_to_load_from_cache
@@ -157,6 +157,9 @@ MEMBERS = {
 OVERRIDDEN = {
     "training_step": "self model inputs num_items_in_batch",
     "compute_loss": "self model inputs return_outputs num_items_in_batch",
+    "prediction_step": "self model inputs prediction_loss_only ignore_keys",
+    "evaluation_loop": "self dataloader description prediction_loss_only ignore_keys "
+    "metric_key_prefix",
     "_get_train_sampler": "self train_dataset",
     "_save_checkpoint": "self model trial",
     "_load_optimizer_and_scheduler": "self checkpoint",

@@ -98,7 +98,8 @@ def prints(tree):
 def test_nothing_is_unsafe(path):
     tree = tree_of(path)
     assert not UNSAFE_LIBRARIES & set(libraries(tree))
-    assert [word for word in UNSAFE_WORDS if word in code_of(tree)] == []
+    code = code_of(tree).replace("trust_remote_code=False", "")  # said, or transformers asks
+    assert [word for word in UNSAFE_WORDS if word in code] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

@@ -27,6 +27,9 @@ app = typer.Typer(
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")
 ]
+Encoding = Annotated[
+    str | None, typer.Option(help="Of a file of rows that is not in UTF-8, such as cp1252.")
+]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write into.")]
 
 

@@ -21,9 +21,8 @@ from .. import evaluate as evaluation
 from .. import forgetting, lab, models
 from .. import merge as merging
 from .. import train as training
-from ..core.files import whole_or_nothing
 from ..core.session import setup
-from .app import Json, Out, app, one_sentence, say, show
+from .app import Encoding, Json, Out, app, one_sentence, say, show
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -31,7 +30,9 @@ if TYPE_CHECKING:
 Recipe = Annotated[Path, typer.Argument(help="A YAML recipe, a run.json or the folder of a run.")]
 Model = Annotated[
     str,
-    typer.Argument(help="'pocket', 'hub', a model directory, a hub id, or the folder of a run."),
+    typer.Argument(
+        help="'pocket', 'smollm2', 'hub', a model directory, a hub id, or the folder of a run."
+    ),
 ]
 
 
@@ -59,7 +60,8 @@ def train(recipe: Recipe, out: Out, as_json: Json = False) -> None:
     with one_sentence():
         experiment = training.Experiment.read(recipe)
         setup(seed=experiment.recipe.seed)
-        run = training.train_into(experiment, out)
+        say(f"training into {out}")
+        run = training.train_into(experiment, out, watch=training.tell_steps(say))
         # the record speaks for a run that was there already, too
         record = json.loads((out / "run.json").read_text(encoding="utf-8"))
         weights = "model" if experiment.lora is None else "adapter"
@@ -77,25 +79,52 @@ def train(recipe: Recipe, out: Out, as_json: Json = False) -> None:
 @app.command()
 def evaluate(
     model: Model,
-    data: Annotated[str, typer.Option(help="A task of the kit or a JSONL file.")],
+    data: Annotated[str, typer.Option(help="A task of the kit or a file of rows.")],
+    everything: Annotated[
+        bool, typer.Option("--all", help="Score the rows that the run was trained on, too.")
+    ] = False,
+    encoding: Encoding = None,
     as_json: Json = False,
 ) -> None:
-    """Five dimensions: a run's model beside its base, or one model alone."""
+    """Five dimensions: a run's model beside its base, or one model alone.
+
+    Rows that the run was trained on or validated with are left out.
+    """
     with one_sentence():
         setup(seed=0)
-        test = sets.test_rows(data)
-        if Path(model, "run.json").is_file():
-            text, values = compare_run(model, test)
-        else:
-            text, values = score_model(model, test)
-        show(text, as_json, values)
+        test = sets.test_rows(data, encoding)
+        folder = find_run(model)
+        notes, values = [], {}
+        if folder is not None and not everything:
+            unseen = evaluation.keep_unseen(test, folder)
+            test, notes = unseen.rows, unseen.notes
+            values = {"left_out": unseen.left_out, "near_copies": unseen.near}
+        text, measured = (
+            compare_run(model, test)
+            if folder is not None and Path(model) == folder
+            else score_model(model, test)
+        )
+        show("\n\n".join([*notes, text]), as_json, {**values, "notes": notes, **measured})
 
 
-def compare_run(folder: str, test: "Dataset") -> tuple[str, dict]:
+def find_run(model: str) -> Path | None:
+    """The folder of the run that a model is: it, or the one whose adapter/ or model/ it is."""
+    place = Path(model)
+    for folder in (place, place.parent if place.name in ("adapter", "model") else place):
+        if (folder / "run.json").is_file():
+            return folder
+    return None
+
+
+def compare_run(folder: Path, test: "Dataset") -> tuple[str, dict]:
     """A run's model beside its base, what it forgot, and red flags: as text and as JSON values."""
     tuned, base, tokenizer = training.reopen(folder)
-    compared = evaluation.compare(base, tuned, tokenizer, test)
-    before, after = (forgetting.skills(each, tokenizer) for each in (base, tuned))
+    # a chat template that writes the date writes the one that it was trained on
+    with sets.on_date(training.read_record(folder)["experiment"].get("date")):
+        say(f"asking base and tuned {len(test)} test rows each")
+        compared = evaluation.compare(base, tuned, tokenizer, test)
+        say("asking both for their skills")
+        before, after = (forgetting.skills(each, tokenizer) for each in (base, tuned))
     forgotten = forgetting.table(before, after)
     raised = evaluation.flags(compared, forgotten)
     values = {**compared.json(), **forgotten.json(), **raised.json()}
@@ -105,11 +134,13 @@ def compare_run(folder: str, test: "Dataset") -> tuple[str, dict]:
 def score_model(name: str, test: "Dataset") -> tuple[str, dict]:
     """One model's answers to the test rows, and its skills: as text and as JSON values."""
     base, tokenizer = models.load(name)
+    say(f"asking {name} {len(test)} test rows, then for its skills")
     score = evaluation.score(base, tokenizer, test, name)
     skills = forgetting.skills(base, tokenizer)
     values = {
         "task": score.task.value,
-        "format": score.format.value,
+        "format": score.format.value if score.format.n else None,
+        "cut_off": score.cut_off.hits,
         "skills": {name: rate.value for name, rate in skills.rates.items()},
     }
     return f"{score}\n\n{skills}", values
@@ -119,14 +150,15 @@ def score_model(name: str, test: "Dataset") -> tuple[str, dict]:
 def merge(
     run: Annotated[Path, typer.Argument(help="The folder of a run.")],
     out: Out,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="float32, bfloat16 or float16; by default that of the base on disk."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fold a run's adapter into its base, prove that nothing moved, write a model directory."""
+    """Fold a run's adapter into its base, write a model directory, prove that nothing moved."""
     with one_sentence():
         setup(seed=0)
         tuned, _, tokenizer = training.reopen(run)
-        merged, report = merging.merge(tuned)
-        with whole_or_nothing(out) as new:
-            merged.save_pretrained(new)
-            tokenizer.save_pretrained(new)
+        report = merging.write(tuned, tokenizer, out, dtype)
         show(report, as_json, dataclasses.asdict(report))

@@ -5,21 +5,23 @@
     trace     the formula beside a trace, at every setting         memory.compare_with_trace
     measure   the formula beside the GPU that is here              memory.compare_with_gpu
 
-`count --no-peft` and `memory` without --trace import no torch, so they answer at once. What they
-count is taught in notebooks 01, 02 and 04.
+For the families that the kit's arithmetic knows, `count --no-peft` and `memory` without --trace
+import no torch, so they answer at once; any other is built on the meta device and traced, in
+seconds. What they count is taught in notebooks 01, 02 and 04.
 """
 
 import json
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from .. import lora
+from .. import lora, models
 from .. import memory as bytes_of_a_step
 from ..core.errors import UserError
+from ..core.results import gibibytes
 from ..core.session import quiet
-from ..memory import Step
+from ..memory import Ledger, NotModelled, Step
 from .app import Json, app, one_sentence, say, show
 
 # What both verbs ask for.
@@ -76,21 +78,33 @@ def count(
 ) -> None:
     """Count what a LoRA trains on a real architecture.
 
-    By formula, and by peft on a model without memory.
+    By formula, and by peft on a model without memory; of a family that the formula does not know,
+    on such a model alone.
     """
     with one_sentence():
         start = time.perf_counter()
-        if config == "all":
-            counted = lora.count_all(rank, targets)
-        else:
-            counted = lora.count(config, rank, targets)
-        # the formula first, so that what is wrong with the question is said at once
-        if peft and config != "all":
-            say("building the architecture on the meta device and attaching peft's LoRA")
-            quiet()
-            counted = lora.count_and_check(config, rank, targets)
+        counted = count_all_or_one(config, rank, targets, peft=peft)
         seconds = round(time.perf_counter() - start, 3)
         show(counted, as_json, {**counted.json(), "seconds": seconds})
+
+
+def count_all_or_one(config: str, rank: int, targets: str, *, peft: bool) -> Any:
+    """What `count` shows: the table of all architectures, or one, held to peft's count."""
+    if config == "all":
+        return lora.count_all(rank, targets)
+    building = "building the architecture on the meta device and attaching peft's LoRA"
+    if not models.architecture.is_known(models.architecture.read(config)):
+        say(f"no formula here knows this family: {building}")
+        quiet()
+        return lora.count_and_check(config, rank, targets)
+
+    # the formula first, so that what is wrong with the question is said at once
+    counted = lora.count(config, rank, targets)
+    if peft and counted.peft is None:
+        say(building)
+        quiet()
+        counted = lora.count_and_check(config, rank, targets)
+    return counted
 
 
 @app.command()
@@ -122,18 +136,51 @@ def memory(
         "optimizer": optimizer, "double_quant": double_quant, "kbit_prepare": kbit_prepare,
     }  # fmt: skip
     with one_sentence():
-        if trace:
-            say("importing torch, and tracing the step at two small depths")
-            quiet()
-            ledger = bytes_of_a_step.trace(config, **step)
-        else:
-            ledger = bytes_of_a_step.predict(config, **step)
-        if card is None:
-            show(ledger, as_json, ledger.json())
-            return
-        # what the card holds at most is asked of the formula, whichever made the ledger
+        if card is not None:
+            bytes_of_a_step.usable_bytes(card)  # a card that is none is told before anything runs
+        ledger, reason = predict_or_trace(config, step, traced=trace)
+        values = {**ledger.json(), "predicted_by": ledger.view, "reason": reason}
+        text = f"{reason}\n{ledger}" if reason else str(ledger)
+        if card is not None:
+            verdict, values["fits"] = hold_to_card(config, card, step, ledger)
+            text = f"{text}\n\n{verdict}"
+        show(text, as_json, values)
+
+
+def predict_or_trace(config: str, step: dict, *, traced: bool) -> tuple[Ledger, str]:
+    """The ledger of a step, and why it is not the formula's; "" where it is, or was not wanted.
+
+    A trace where the formula does not know the architecture.
+    """
+    reason = ""
+    if not traced:
+        try:
+            return bytes_of_a_step.predict(config, **step), ""
+        except NotModelled as error:
+            reason = f"Traced: {str(error).partition('; ')[0]}."
+    say(
+        "importing torch, and tracing the step at small depths, or layer by layer where they differ"
+    )
+    quiet()
+    return bytes_of_a_step.trace(config, **step), reason
+
+
+def hold_to_card(config: str, card: str, step: dict, ledger: Ledger) -> tuple[str, dict]:
+    """What the card holds at most, by formula, whichever made the ledger; in words and values.
+
+    Where the formula does not know the architecture, whether it holds this step.
+    """
+    try:
         fit = bytes_of_a_step.fits(config, card, **step)
-        show(f"{ledger}\n\n{fit}", as_json, {**ledger.json(), "fits": fit.json()})
+        return str(fit), fit.json()
+    except NotModelled:
+        usable = bytes_of_a_step.usable_bytes(card)
+    holds = ledger.peak <= (1 - bytes_of_a_step.RESERVE) * usable
+    text = (
+        f"This step {'fits' if holds else 'does not fit'} on {card}: {gibibytes(ledger.peak)} of "
+        f"{gibibytes(usable)} GiB usable; how long a row may be, only the formula says at once."
+    )
+    return text, {"card": card, "usable": usable, "this_step": holds}
 
 
 @app.command()

@@ -17,8 +17,17 @@ from typing import TypeGuard
 class UserError(ValueError):
     """Something the user can mend, in one sentence: the value, what is allowed and the cure.
 
-    The command line prints it without a traceback and exits 1.
+    The command line prints it without a traceback and exits 1. It is one printable line: what a
+    file or a library puts into it, such as a tab or a line break, is written as Python would.
     """
+
+    def __init__(self, sentence: object) -> None:
+        super().__init__("".join(map(printable, str(sentence))))
+
+
+def printable(sign: str) -> str:
+    """A sign, or what Python writes for one that can't be seen or ends a line."""
+    return sign if sign.isprintable() else repr(sign)[1:-1]
 
 
 def nearest(word: object, known: Iterable[str]) -> str:

@@ -27,6 +27,10 @@ def data_path(*parts: str) -> Path:
     return (installed if installed.exists() else checkout).joinpath(*parts)
 
 
+# How the name of a folder begins that is being written; a killed process may leave one behind.
+HALF = ".ftkit-half-"
+
+
 @contextmanager
 def whole_or_nothing(out: Path) -> Iterator[Path]:
     """A new folder to write into: its content moves into `out` when the block ends.
@@ -41,11 +45,11 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
 
     # On the same disk as `out`, where moving is only another name.
     beside = out if out.is_dir() else out.parent
-    new = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=beside))
+    new = Path(tempfile.mkdtemp(prefix=HALF, dir=beside))
     try:
         yield new
         out.mkdir(exist_ok=True)
-        for item in sorted(new.iterdir(), key=Path.is_file):
+        for item in sorted(new.iterdir(), key=lambda item: (item.is_file(), item.name)):
             target = out / item.name
             if target.is_dir():
                 shutil.rmtree(target)

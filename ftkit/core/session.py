@@ -5,6 +5,7 @@
     device_and_dtype()           what models compute on, and in which numbers
     quiet()                      the libraries' own bars and warnings off
     progress_wanted()            whether anybody watches
+    bar(what, total)             a bar with the time to go; progress(things, …) draws one
 
 It loads no model (`models.load`) and mends no installation (`python -m ftkit doctor`). Every
 notebook begins with it.
@@ -13,14 +14,21 @@ notebook begins with it.
 import logging
 import os
 import platform
+import sys
 import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from .errors import UserError, is_whole, nearest
 from .pocket_claims import watch_cells
 from .results import Result, TableParts
 from .versions import recorded_versions
+
+if TYPE_CHECKING:
+    from tqdm.auto import tqdm
+
+T = TypeVar("T")
 
 # On a CPU, bitsandbytes announces an optional kernel package as it is imported, which peft does for
 # it: said here, since a notebook may name an adapter before it calls setup.
@@ -28,6 +36,8 @@ logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 # What "hub" means: half a billion parameters, Apache-2.0, not gated; by the formula a T4 holds it.
 HUB = "Qwen/Qwen2.5-0.5B-Instruct"
+PATIENCE = 2  # seconds before a bar shows
+LAST_SEED = 2**32 - 1  # numpy takes no larger one
 
 
 class Dtype(NamedTuple):
@@ -105,11 +115,33 @@ def device_and_dtype() -> tuple[str, str]:
 
 
 def progress_wanted() -> bool:
-    """Whether progress bars are shown: not with FTKIT_PROGRESS=0.
+    """Whether progress bars are shown: in a terminal and in a notebook, where somebody watches.
 
-    Tests and recorded notebooks set that, because a bar's text differs from run to run.
+    FTKIT_PROGRESS=0 turns them off, as tests and recorded notebooks do, because a bar's text
+    differs from run to run; FTKIT_PROGRESS=1 shows them in a file too, a line for every step.
     """
-    return os.environ.get("FTKIT_PROGRESS", "1") != "0"
+    stated = os.environ.get("FTKIT_PROGRESS")
+    if stated:
+        return stated != "0"
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def bar(what: str, total: int, unit: str = "it") -> "tqdm":
+    """A progress bar with the time to go, for work that takes longer than a moment: until then,
+    and where nobody watches, it shows nothing.
+    """
+    from tqdm.auto import tqdm
+
+    hidden = not progress_wanted()
+    return tqdm(total=total, desc=what, unit=unit, delay=PATIENCE, leave=False, disable=hidden)
+
+
+def progress(things: Iterable[T], what: str, total: int) -> Iterator[T]:
+    """The things one after the other, of which there are `total`, with a `bar` behind them."""
+    with bar(what, total) as shown:
+        for thing in things:
+            yield thing
+            shown.update()
 
 
 def quiet() -> None:
@@ -144,8 +176,11 @@ def setup(seed: int = 0, model: str | None = None, threads: int | None = None) -
     import torch
     import transformers
 
-    if not is_whole(seed) or seed < 0:
-        raise UserError(f"seed is {seed!r}; give a whole number from 0 on, such as setup(seed=0).")
+    if not is_whole(seed) or not 0 <= seed <= LAST_SEED:
+        raise UserError(
+            f"seed is {seed!r}; give a whole number from 0 on, {LAST_SEED:,} at most, "
+            "such as setup(seed=0)."
+        )
 
     # The dial, first of all: quieting, the claims and the dtype go by it.
     if model is not None:

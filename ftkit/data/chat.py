@@ -1,94 +1,322 @@
-"""Rows of every known format as chat messages, and how many of their tokens carry loss.
+"""Rows of every known format as chat messages: what a row says is read, or refused by name.
 
-    to_messages(row)                           [{"role", "content"}, …] of any known format
-    count_answer_tokens(messages, tokenizer)   the tokens of the last answer, its end mark included
+    to_messages(row)             [{"role", "content", …}, …] of any known format
+    to_pair(row)                 a preference pair: its prompt, the chosen and the rejected answer
+    to_tools(row)                the tools that a row offers, as objects
+    find_format(row)             which of the formats it is in
+    count_answer_tokens(…)       the tokens of the last answer, its end mark included
 
-What carries loss is the last message, which has to be the assistant's. In a run that is decided in
-`train/batches.py`, and TRL masks the rest: by the marks of the chat template where it has some
-(`train.marks_answers`, assistant_only_loss in `train.sft_config`; earlier answers of a chat are
-learned then too), else by prompt and completion (`train.as_trl`). Files are `sets.py`'s business.
-Notebook 07 draws the mask.
+The formats: messages, ShareGPT's conversations, prompt and completion (texts or messages), Alpaca.
+Preference pairs and raw text are known, and refused as rows to learn answers from. A message is
+checked in `messages.py`; which of its tokens are learned, `rendering.py` says.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+import json
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
-from ..core.errors import UserError
+from ..core.parsing import shown
+from .messages import describe, list_keys, read_functions, read_messages, read_text, read_turns
+from .records import find_split
+from .rendering import render
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-FORMATS = "messages · prompt + completion · instruction (+ input) + output"
-EXTRA_COLUMNS = ("split", "skill", "wording")  # what a row may say beside its messages
-ROLES = ("system", "user", "assistant", "tool")
+FORMATS = (
+    "messages · conversations · prompt + completion · "
+    "instruction (+ input, system, history) + output"
+)
+EXTRA_COLUMNS = (
+    "split",
+    "skill",
+    "wording",
+    "tools",
+    "rating",
+    "votes",
+)  # what `read` keeps beside the messages
+# The keys that make a format, in the order in which they are looked for, and those that go with it.
+KEYS = {
+    "messages": ("messages",),
+    "ShareGPT": ("conversations",),
+    "preference pairs": ("chosen", "rejected"),
+    "prompt and completion": ("prompt", "completion"),
+    "Alpaca": ("instruction", "output"),
+    "text": ("text",),
+}
+BESIDE = {"Alpaca": ("input", "history"), "preference pairs": ("prompt",)}
+OF_A_FORMAT = {key for keys in KEYS.values() for key in keys} | {"input", "history"}
+MEANT = OF_A_FORMAT | {"system", "weight", *EXTRA_COLUMNS}  # every key that is read
+# Columns that say something to other trainers: a row that states one would be learned without it.
+REFUSED = (
+    "context", "contexts", "documents", "functions", "function_call", "chat_template_kwargs",
+    "image", "images", "audio", "audios", "video", "videos",
+)  # fmt: skip
+# Usual names of what the kit calls otherwise; the answer's name goes by the format.
+PROMPT_NAMES = ("question", "query", "input", "problem", "user", "human")
+ANSWER_NAMES = ("answer", "response", "reply", "output", "target", "solution", "assistant", "gpt")
+SYSTEM_NAMES = ("system_prompt", "system_message", "system_instruction")
+SPLIT_COLUMNS = ("set", "subset", "partition", "fold", "phase", "splits", "data_split")
+CHAT_NAMES = ("chat", "conversation", "dialog", "dialogue", "turns")
 
 
 def to_messages(row: object) -> list[dict]:
-    """One row of any known format as chat messages.
+    """One row of any known format as chat messages, whose last is the assistant's answer.
 
-    The formats: messages [{"role", "content"}, …], prompt/completion, or Alpaca's
-    instruction/input/output. Raises ValueError with the reason for any other row.
+    A message has role and content, and name, weight, thoughts, tool_calls where it states them.
+    Messages of a prompt have weight 0, because only the completion is learned; the answers of
+    Alpaca's history are learned. Contents in parts are put together without a blank. Raises
+    ValueError with the key and what it holds; columns that nobody reads here are left out.
     """
-    if not isinstance(row, Mapping):
-        raise ValueError(f"the row is a {type(row).__name__}, not a JSON object")
-
-    # its keys say which format it is in
-    if "messages" in row:
-        messages = row["messages"]
-    elif {"prompt", "completion"} <= row.keys():
-        messages = exchange(row["prompt"], row["completion"])
-    elif {"instruction", "output"} <= row.keys():
-        prompt = "\n".join(part for part in (row["instruction"], row.get("input")) if part)
-        messages = exchange(prompt, row["output"])
-    else:
-        keys = ", ".join(map(str, row)) or "(none)"
-        raise ValueError(f"the keys {keys} fit no known format ({FORMATS})")
-    check_messages(messages)
-    return [{"role": message["role"], "content": message["content"]} for message in messages]
-
-
-def exchange(prompt: object, answer: object) -> list[dict]:
-    """A question and its answer as messages."""
-    return [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
-
-
-def check_messages(messages: object) -> None:
-    """Raise ValueError with the reason, unless these are chat messages to learn from."""
-    if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
-        raise ValueError("'messages' is not a list with at least one message")
-    for message in messages:
-        if not is_message(message):
-            raise ValueError(f"a message needs a role ({', '.join(ROLES)}) and a text content")
-    if messages[-1]["role"] != "assistant" or not messages[-1]["content"].strip():
+    row = check_row(row)
+    kind = find_format(row)
+    if kind == "preference pairs":
         raise ValueError(
-            "the last message is not an answer of the assistant, "
-            "so there is nothing to learn from it"
+            "a preference pair (chosen, rejected) says which of two answers is better; to learn "
+            "the better one, write the row as prompt and completion"
+        )
+    if kind == "text":
+        raise ValueError(
+            "a raw text has no question and no answer, and the kit learns answers; "
+            "write it as prompt and completion"
+        )
+    refuse_columns(row, kind)
+    messages = with_system(READERS[kind](row), row)
+    refuse_other_formats(row, kind, messages)
+    check_answer(messages)
+    return messages
+
+
+def check_row(row: object) -> Mapping:
+    """A row is an object; raises ValueError for anything else."""
+    if not isinstance(row, Mapping):
+        raise ValueError(f"the row is {describe(row)}, not a JSON object")
+    return row
+
+
+def find_format(row: Mapping) -> str:
+    """Which of `KEYS` a row is in; raises ValueError, with the nearest right keys, if in none."""
+    stated = [name for name, keys in KEYS.items() if all(row.get(k) is not None for k in keys)]
+    # a null is said as such, where no other format fits
+    fitting = stated or [name for name, keys in KEYS.items() if all(k in row for k in keys)]
+    if fitting:
+        return fitting[0]
+    renamed = [f"{key!r} to {right!r}" for key, right in find_names(row).items()]
+    cure = f"; rename {', '.join(renamed)}" if renamed else ""
+    raise ValueError(f"the keys {list_keys(row)} fit no known format ({FORMATS}){cure}")
+
+
+def find_names(row: Mapping) -> dict[str, str]:
+    """{key: the key that it probably means} of a row in no known format."""
+    names = {str(key).strip().lower() for key in row}
+    alpaca = "instruction" in names
+    meant: dict[str, str] = dict.fromkeys(CHAT_NAMES, "messages")
+    meant |= dict.fromkeys(ANSWER_NAMES, "output" if alpaca else "completion")
+    meant |= dict.fromkeys(PROMPT_NAMES, "prompt")
+    if alpaca:
+        del meant["input"], meant["output"]
+
+    found = {}
+    for key in row:
+        name = str(key).strip().lower()
+        right = meant.get(name) or find_near(key, 0.8)
+        if right and right != key and right not in row:
+            found[key] = right
+    return found
+
+
+def find_near(key: object, cutoff: float) -> str:
+    """The key that is read and that another one probably means; "" if it means none."""
+    name = str(key).strip().lower()
+    if name in SYSTEM_NAMES:
+        return "system"
+    return name if name in MEANT else "".join(get_close_matches(name, sorted(MEANT), 1, cutoff))
+
+
+def refuse_columns(row: Mapping, kind: str) -> None:
+    """Refuse what a row says beside its format and nobody would read, and slips of the pen."""
+    for key, value in row.items():
+        if value is None or (isinstance(value, str | list | dict) and not value):
+            continue
+        splits = str(key).strip().lower() in SPLIT_COLUMNS and isinstance(value, str)
+        if splits and find_split(value):
+            raise ValueError(f"{key!r} is {value!r}, and a split is read from 'split'; rename it")
+        if key in REFUSED:
+            raise ValueError(
+                f"{key} is stated, which is not read; put what it says into the prompt, or remove "
+                "the column"
+            )
+        if key not in MEANT and (meant := find_near(key, 0.85)):
+            raise ValueError(f"there is no key {key!r}. Did you mean {meant!r}?")
+    if row.get("weight") not in (None, 1):
+        raise ValueError(
+            f"weight is {describe(row['weight'])}, for the whole row; rows all weigh the same, so "
+            "put weight 0 or 1 on an assistant's message"
+        )
+    if row.get("label") is False and kind == "prompt and completion":
+        raise ValueError(
+            "label is false, so the completion is one not to learn; remove the row, "
+            "or rename the column if it says something else"
         )
 
 
-def is_message(message: object) -> bool:
-    """Has it a known role and a text?"""
-    if not isinstance(message, Mapping):
-        return False
-    return message.get("role") in ROLES and isinstance(message.get("content"), str)
+def refuse_other_formats(row: Mapping, kind: str, messages: Sequence[Mapping]) -> None:
+    """Refuse a row that has keys of another format too, unless its messages say the same."""
+    own = (*KEYS[kind], *BESIDE.get(kind, ()), *KEYS["preference pairs"], "text")
+    said = [message["content"] for message in messages]
+    for key in sorted(OF_A_FORMAT - set(own)):
+        value = row.get(key)
+        if value and value not in said:
+            raise ValueError(
+                f"the row is in the format {kind} and states {key} beside it, which is not read; "
+                "keep one of the two"
+            )
+
+
+def from_messages(row: Mapping) -> list[dict]:
+    """{"messages": [{"role", "content"}, …]}."""
+    return read_messages(row["messages"], "messages")
+
+
+def from_turns(row: Mapping) -> list[dict]:
+    """ShareGPT: {"conversations": [{"from", "value"}, …]}."""
+    return read_turns(row["conversations"], "conversations")
+
+
+def from_exchange(row: Mapping) -> list[dict]:
+    """{"prompt", "completion"}, each a text or messages; the prompt's answers are not learned."""
+    return [*prompt_of(row), *as_messages(row["completion"], "completion", "assistant")]
+
+
+def prompt_of(row: Mapping) -> list[dict]:
+    """The messages of a prompt, whose answers are given and not learned."""
+    prompt = as_messages(row["prompt"], "prompt", "user")
+    return [{"weight": 0, **m} if m["role"] == "assistant" else m for m in prompt]
+
+
+def as_messages(value: object, key: str, role: str) -> list[dict]:
+    """A text as the message of a role, and messages as they are."""
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return read_messages(value, key)
+    return [{"role": role, "content": read_text(value, key)}]
+
+
+def from_alpaca(row: Mapping) -> list[dict]:
+    """{"instruction", "output"} with input, a line below the instruction, and history, pairs."""
+    # the turns before
+    messages = []
+    for number, pair in enumerate(read_history(row.get("history")), 1):
+        for role, text in zip(("user", "assistant"), pair, strict=True):
+            text = read_text(text, f"history {number}")
+            messages.append({"role": role, "content": text})
+
+    # the last one
+    more = "" if row.get("input") is None else read_text(row["input"], "input")
+    parts = [part for part in (read_text(row["instruction"], "instruction"), more) if part]
+    answer = read_text(row["output"], "output")
+    messages.append({"role": "user", "content": "\n".join(parts)})
+    return [*messages, {"role": "assistant", "content": answer}]
+
+
+def read_history(history: object) -> list[Sequence]:
+    """Alpaca's history: [question, answer] pairs."""
+    if history is None or history == "":
+        return []
+    if not isinstance(history, Sequence) or isinstance(history, str | bytes):
+        raise ValueError(f"history is {describe(history)}; write [question, answer] pairs")
+    for pair in history:
+        if not isinstance(pair, Sequence) or isinstance(pair, str | bytes) or len(pair) != 2:
+            raise ValueError(f"history holds {shown(pair)}; write [question, answer] pairs")
+    return list(history)
+
+
+READERS: dict[str, Callable[[Mapping], list[dict]]] = {
+    "messages": from_messages,
+    "ShareGPT": from_turns,
+    "prompt and completion": from_exchange,
+    "Alpaca": from_alpaca,
+}
+
+
+def with_system(messages: list[dict], row: Mapping) -> list[dict]:
+    """The messages behind the row's `system` text, where it has one."""
+    system = row.get("system")
+    if system is None or system == "":
+        return messages
+    text = read_text(system, "system")
+    if messages[0]["role"] != "system":
+        return [{"role": "system", "content": text}, *messages]
+    if messages[0]["content"] != text:
+        raise ValueError("the row has a system text and its messages another one; keep one")
+    return messages
+
+
+def check_answer(messages: Sequence[Mapping]) -> None:
+    """Raise ValueError with the reason, unless the chat ends in something to learn."""
+    last = messages[-1]
+    if last["role"] != "assistant":
+        raise ValueError(
+            f"the last message is not an answer of the assistant but of the role {last['role']}, "
+            "so there is nothing to learn from it"
+        )
+    if not last["content"].strip() and not last.get("tool_calls"):
+        raise ValueError("the answer is empty, so there is nothing to learn from it")
+    answers = [message for message in messages if message["role"] == "assistant"]
+    if all(message.get("weight") == 0 for message in answers):
+        raise ValueError("every answer has weight 0, so there is nothing to learn from it")
+
+
+def to_tools(row: Mapping) -> list[dict]:
+    """The tools that a row offers the assistant: a list, or JSON text of one; [] for none.
+
+    Raises ValueError for anything else.
+    """
+    tools: Any = row.get("tools")
+    if tools is None or tools in ("", [], "[]"):
+        return []
+    if isinstance(tools, str):
+        try:
+            tools = json.loads(tools)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"tools is a text and no JSON ({error}); write a list") from None
+    return read_functions(tools, "tools")
+
+
+def to_pair(row: object) -> dict[str, list[dict]]:
+    """A preference pair as messages: {"prompt": […], "chosen": […], "rejected": […]}.
+
+    Where no prompt is stated, it is what both answers begin with alike. Raises ValueError for a
+    row that is none, and where chosen and rejected are the same.
+    """
+    row = check_row(row)
+    if find_format(row) != "preference pairs":
+        raise ValueError("the row is no preference pair; write prompt, chosen and rejected")
+    refuse_columns(row, "preference pairs")
+    chosen, rejected = (as_messages(row[key], key, "assistant") for key in KEYS["preference pairs"])
+    stated = row.get("prompt") is not None
+    prompt = as_messages(row["prompt"], "prompt", "user") if stated else []
+
+    # whole conversations on both sides: what they share is the prompt
+    if not stated or chosen[: len(prompt)] == prompt == rejected[: len(prompt)]:
+        both = zip(chosen[:-1], rejected[:-1], strict=False)
+        shorter = min(len(chosen), len(rejected)) - 1
+        same = next((n for n, (a, b) in enumerate(both) if a != b), shorter)
+        prompt, chosen, rejected = chosen[:same], chosen[same:], rejected[same:]
+    if not prompt:
+        raise ValueError("the pair has no prompt; write prompt, chosen and rejected")
+    if chosen == rejected:
+        raise ValueError("chosen and rejected say the same, so neither is better")
+    for answer in (chosen, rejected):
+        check_answer(answer)
+    return {"prompt": with_system(prompt, row), "chosen": chosen, "rejected": rejected}
 
 
 def count_answer_tokens(
     messages: list[dict], tokenizer: "PreTrainedTokenizerBase", where: str = "the row"
 ) -> int:
-    """How many tokens of a chat example carry loss: the assistant's last answer and its end mark.
+    """How many tokens the assistant's last answer has, its end mark included.
 
     Raises UserError, which names the row by `where`, if the chat template refuses the messages.
     """
-    try:
-        prompt = tokenizer.apply_chat_template(
-            messages[:-1], add_generation_prompt=True, tokenize=False
-        )
-        whole = tokenizer.apply_chat_template(messages, tokenize=False)
-    except Exception as error:  # the templates raise jinja2's and their own errors
-        raise UserError(f"{where} does not fit the model's chat template: {error}.") from error
-
-    # what the whole has beyond the prompt
-    texts = cast("list[str]", [prompt, whole])
-    prompt_ids, whole_ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    return len(whole_ids) - len(prompt_ids)
+    return len(render(messages, tokenizer, where=where).answer)

@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..core.errors import UserError, is_whole
+from .sets import to_dataset
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+LEARNED = ("messages", "tools")  # the columns that training reads; a mixture has no others
 
 
 def first(rows: "Dataset", n: int) -> "Dataset":
@@ -28,14 +31,13 @@ def first(rows: "Dataset", n: int) -> "Dataset":
 
 def replace_answers(rows: "Dataset", replies: Sequence[str]) -> "Dataset":
     """The rows with other answers, such as a model's own replies; rows with an empty one go."""
-    from datasets import Dataset
-
     answered = []
-    for messages, reply in zip(rows["messages"], replies, strict=True):
+    for row, reply in zip(rows.to_list(), replies, strict=True):
         if reply:
             answer = {"role": "assistant", "content": reply}
-            answered.append({"messages": [*messages[:-1], answer]})
-    return Dataset.from_list(answered)
+            row["messages"] = [*row["messages"][:-1], answer]
+            answered.append({name: row[name] for name in LEARNED if row.get(name) is not None})
+    return to_dataset(answered)
 
 
 def mix(train: "Dataset", general: "Dataset", share: float, seed: int = 0) -> "Dataset":
@@ -55,5 +57,14 @@ def mix(train: "Dataset", general: "Dataset", share: float, seed: int = 0) -> "D
             f"a share of {share} needs {n} general rows and there are {len(general)}; "
             "take a smaller share or more rows."
         )
-    replayed = general.shuffle(seed=seed).select(range(n)).select_columns("messages")
-    return concatenate_datasets([train.select_columns("messages"), replayed]).shuffle(seed=seed)
+    replayed = general.shuffle(seed=seed).select(range(n))
+    parts = [rows.select_columns(named(rows)) for rows in (train, replayed)]
+    # messages that state more than the other rows' are of another type
+    if parts[0].features != parts[1].features:
+        parts = [to_dataset([row for rows in parts for row in rows.to_list()])]
+    return concatenate_datasets(parts).shuffle(seed=seed)
+
+
+def named(rows: "Dataset") -> list[str]:
+    """The columns of `rows` that training reads."""
+    return [name for name in LEARNED if name in rows.column_names]

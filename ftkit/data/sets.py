@@ -1,115 +1,217 @@
 """Data sets on disk: read in any format, found by name, split.
 
-    load(name, tokenizer)   train, validation and test as a datasets.DatasetDict
-    test_rows(name)         the rows to judge a model on
-    read(path)              the rows of a JSONL file, every bad line named
+    load(name, tokenizer)       train, validation and test as a datasets.DatasetDict
+    test_rows(name)             the rows to judge a model on
+    read(path)                  the rows of a file or folder, every bad one named
+    read_pairs(path)            the same of preference pairs
+    to_dataset(rows)            rows as a datasets.Dataset, whatever their messages state
 
-What a row has to look like stands in `chat.py`; how the kit's own tasks were drawn in
-`world/tasks.py`. The second line of most notebooks, from 00 on.
+What a row has to look like stands in `chat.py`, what a file in `files.py`; how the kit's own tasks
+were drawn in `world/tasks.py`. The second line of most notebooks, from 00 on.
 """
 
-import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import fetched
 from ..core.errors import UserError, nearest
 from ..core.files import data_path
-from .chat import EXTRA_COLUMNS, FORMATS, count_answer_tokens, to_messages
+from ..core.parsing import shown
+from .chat import EXTRA_COLUMNS, check_row, to_messages, to_pair, to_tools
+from .files import SUFFIXES, read_records
+from .messages import describe, read_text, to_json
+from .records import SPLIT_NAMES, SPLITS, Record, find_split
+from .rendering import render
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
     from transformers import PreTrainedTokenizerBase
 
 TASKS = ("tickets", "general", "facts")
-NAMED = 3  # bad lines that an error names; the others it counts
+NAMED = 3  # reasons, and rows for each, that an error names; the others it counts
 
 
-def read(path: str | Path) -> list[dict]:
-    """The rows of a JSONL file: their `messages` and the columns split, skill and wording.
+class Parsed(NamedTuple):
+    """A file's rows and where each stands, and what is wrong with the others."""
 
-    Raises UserError for a file that is not there or empty; one error names all bad lines.
-    """
-    path = Path(path)
-    if not path.is_file():
-        folder = path.parent if path.parent.is_dir() else Path()
-        near = nearest(path.name, [file.name for file in folder.glob("*.jsonl")])
-        raise UserError(f"there is no file {str(path)!r}.{near}")
+    rows: list[dict]
+    records: list[Record]  # of the rows, in the same order
+    faults: list[tuple[Record, str]]  # a record that is no row, and why
 
-    # every line, so that one error names all that is wrong; splitlines() would break a row at
-    # each of Unicode's other line ends, which JSON allows inside its strings
-    rows: list[dict] = []
-    bad: list[str] = []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+
+def parse(records: Sequence[Record], take: Callable[[Any], dict]) -> Parsed:
+    """The records as rows; `take` makes a row of what stands there, or raises ValueError."""
+    parsed = Parsed([], [], [])
+    for record in records:
         try:
-            rows.append(read_row(line))
+            if record.fault:
+                raise ValueError(record.fault)
+            row = take(record.value)
+            if record.split is not None:
+                row = {"split": record.split} | row
+                if row["split"] != record.split:
+                    raise ValueError(f"split is {row['split']!r} in a list of {record.split} rows")
         except ValueError as error:
-            bad.append(f"line {number}: {error}")
-
-    if bad:
-        count = f"{len(bad)} bad row{'s' if len(bad) > 1 else ''}"
-        named = bad[:NAMED] + (["…"] if len(bad) > NAMED else [])
-        raise UserError(f"{path} has {count}: {'; '.join(named)}. Mend or remove them.")
-    if not rows:
-        raise UserError(f"{path} is empty; a data set needs one JSON object per line ({FORMATS}).")
-    return rows
+            parsed.faults.append((record, str(error)))
+        else:
+            parsed.rows.append(row)
+            parsed.records.append(record)
+    return parsed
 
 
-def read_row(line: str) -> dict:
-    """One line of a JSONL file as a row; raises ValueError with the reason."""
+def read(path: str | Path, encoding: str | None = None) -> list[dict]:
+    """The rows of a file or a folder (see `read_records`), in any format of `to_messages`.
+
+    A row has `messages`, and split, skill, wording and tools where it states them; other columns
+    are left out. A split is "train", "validation" or "test", whichever usual name the file has for
+    it. Raises UserError for a file that cannot be read; one error names all bad rows.
+    """
+    return whole(path, parse(read_records(path, encoding), take_row))
+
+
+def read_pairs(path: str | Path, encoding: str | None = None) -> list[dict]:
+    """The preference pairs of a file, each with prompt, chosen and rejected as messages.
+
+    Raises UserError as `read` does, and for rows that are no pairs.
+    """
+    return whole(path, parse(read_records(path, encoding), to_pair))
+
+
+def whole(path: str | Path, parsed: Parsed) -> list[dict]:
+    """The rows, unless there are bad ones among them: UserError, which names the first."""
+    if not parsed.faults:
+        return parsed.rows
+    places: dict[str, list[str]] = {}
+    for record, reason in parsed.faults:
+        places.setdefault(reason.removesuffix("."), []).append(record.where)
+
+    # the first places of the first reasons
+    bad = [f"{', '.join(first_ones(where))}: {reason}" for reason, where in places.items()]
+    count = f"{len(parsed.faults)} bad row{'s' if len(parsed.faults) > 1 else ''}"
+    sentence = f"{path} has {count}: {'; '.join(first_ones(bad))}"
+    raise UserError(f"{sentence}{'' if sentence.endswith('?') else '.'} Mend or remove them.")
+
+
+def first_ones(texts: list[str]) -> list[str]:
+    """The first texts, and … for the others."""
+    return texts[:NAMED] + (["…"] if len(texts) > NAMED else [])
+
+
+def take_row(stated: object) -> dict:
+    """What stands in a file as a row; raises ValueError with the reason."""
+    stated = check_row(stated)
+    messages = to_messages(stated)
+    row = {name: stated[name] for name in EXTRA_COLUMNS if name in stated}
+
+    # the columns that mean something have their type; the others are carried as they are
+    if "split" in row:
+        row["split"] = take_split(row["split"])
+    if "tools" in row:
+        row["tools"] = to_tools(stated)
+        if not row["tools"]:
+            del row["tools"]
+    for name in {"skill", "wording"} & row.keys():
+        row[name] = carry(row[name], name)
+    return {**row, "messages": messages}
+
+
+def carry(value: object, name: str) -> object:
+    """A value of any type that is carried along; as text, where JSON has no such type."""
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from error
-    messages = to_messages(row)
-    return {**{name: row[name] for name in EXTRA_COLUMNS if name in row}, "messages": messages}
+        text = value if isinstance(value, str) else to_json(value, name)
+    except TypeError:
+        value = text = str(value)
+    read_text(text, name)
+    return value
+
+
+def take_split(split: object) -> str:
+    """The split that a row states, in the kit's own word."""
+    if not isinstance(split, str):
+        raise ValueError(
+            f"split is {describe(split)}; give {', '.join(SPLITS)}, or state no split at all"
+        )
+    found = find_split(split)
+    if found is None:
+        raise ValueError(
+            f"split is {shown(split)}; give {', '.join(SPLITS)}.{nearest(split.lower(), SPLIT_NAMES)}"
+        )
+    return found
 
 
 def find_file(name: str | Path) -> Path:
-    """The file of a task of the kit ("tickets", "general", "facts"), or the JSONL file itself."""
+    """The file of a task of the kit ("tickets", "general", "facts"), or the file that is named."""
     if str(name) in TASKS:
         return data_path("tasks", f"{name}.jsonl")
+    if Path(name).parts[:1] == ("reviews",) and not Path(name).suffix:
+        return find_reviews(str(name))
     path = Path(name)
-    if path.suffix != ".jsonl" and not path.exists():
+    if not path.suffix and not path.exists():
         raise UserError(
-            f"there is no data set {str(name)!r}; give one of {', '.join(TASKS)} or a .jsonl file."
-            f"{nearest(str(name), TASKS)}"
+            f"there is no data set {str(name)!r}; give one of {', '.join(TASKS)} or a file of rows "
+            f"({', '.join(SUFFIXES)}).{nearest(str(name), TASKS)}"
         )
     return path
 
 
+def find_reviews(name: str) -> Path:
+    """The fetched file of "reviews", which are of movies, or of a kind such as "reviews/tweets"."""
+    kind = name.partition("/")[2] or "movies"
+    if kind not in fetched.KINDS:
+        known = [f"reviews/{kind}" for kind in fetched.KINDS]
+        raise UserError(
+            f"there are no {name!r}; give one of {', '.join(known)}.{nearest(name, known)}"
+        )
+    return fetched.find("reviews") / f"{kind}.jsonl"
+
+
 def load(
-    name: str | Path, tokenizer: "PreTrainedTokenizerBase | None" = None, seed: int = 0
+    name: str | Path,
+    tokenizer: "PreTrainedTokenizerBase | None" = None,
+    seed: int = 0,
+    encoding: str | None = None,
 ) -> "DatasetDict":
     """A `datasets.DatasetDict` of chat examples with the splits train, validation and test.
 
-    name: a task of the kit or a JSONL file (see `find_file`). Rows that state their `split` keep
-    it; else 80/10/10 by `seed`.
-    tokenizer: where given, every row is rendered once, so that a template that refuses a row does
-    so here. Raises UserError for what `read` refuses and for fewer than three rows to split.
+    name: a task of the kit, a file or a folder (see `find_file`). Rows that state their `split`
+    keep it; else 80/10/10 by `seed`.
+    tokenizer: where given, every row is rendered once, so that a template that refuses a row, or
+    leaves out what it says, does so here. Raises UserError for what `read` refuses, for splits that
+    only some rows state or without a training row, and for fewer than three rows to split.
     """
-    from datasets import Dataset, DatasetDict
+    from datasets import DatasetDict
 
     path = find_file(name)
-    rows = read(path)
+    parsed = parse(read_records(path, encoding), take_row)
+    rows = whole(path, parsed)
     if tokenizer is not None:
-        for number, row in enumerate(rows, 1):
-            count_answer_tokens(row["messages"], tokenizer, where=f"{path.name} row {number}")
+        render_all(parsed, tokenizer, path.name)
 
     # the splits that the rows state
-    if all("split" in row for row in rows):
+    if state_splits(rows, path):
         names = dict.fromkeys(row["split"] for row in rows)
-        return DatasetDict({s: Dataset.from_list(rows_of_split(rows, s)) for s in names})
+        if "train" not in names:
+            raise UserError(
+                f'{path} states splits and has no training rows; mark some with "split": "train", '
+                "or state no splits at all."
+            )
+        return DatasetDict({split: to_dataset(rows_of_split(rows, split)) for split in names})
 
-    # or a tenth for test, a tenth for validation, the rest for training
+    # or drawn ones
     if len(rows) < 3:
         raise UserError(
             f"{path} has {len(rows)} row{'s' if len(rows) > 1 else ''}; "
             "train, validation and test need three at least."
         )
-    shuffled = Dataset.from_list(rows).shuffle(seed=seed)
+    return draw_splits(rows, seed)
+
+
+def draw_splits(rows: Sequence[Mapping], seed: int) -> "DatasetDict":
+    """A tenth of the rows for test, a tenth for validation, the rest for training."""
+    from datasets import DatasetDict
+
+    shuffled = to_dataset(rows).shuffle(seed=seed)
     tenth = max(1, len(rows) // 10)
     places = {
         "train": range(2 * tenth, len(rows)),
@@ -119,22 +221,60 @@ def load(
     return DatasetDict({split: shuffled.select(part) for split, part in places.items()})
 
 
-def rows_of_split(rows: list[dict], split: str) -> list[dict]:
+def render_all(parsed: Parsed, tokenizer: "PreTrainedTokenizerBase", name: str) -> None:
+    """Render every row once; UserError names the first that the chat template does not take."""
+    for row, record in zip(parsed.rows, parsed.records, strict=True):
+        where = f"{name} {record.where}"
+        render(row["messages"], tokenizer, tools=row.get("tools"), where=where)
+
+
+def state_splits(rows: Sequence[Mapping], path: str | Path) -> bool:
+    """Whether the rows state their splits; raises UserError where only some do."""
+    stating = sum("split" in row for row in rows)
+    if 0 < stating < len(rows):
+        raise UserError(
+            f"{path}: {stating} of {len(rows)} rows state a split; state one in every row, "
+            "or in none."
+        )
+    return stating > 0
+
+
+def rows_of_split(rows: Sequence[Mapping], split: str) -> list[dict]:
     """The rows of one split, without the column that states it."""
     chosen = [row for row in rows if row["split"] == split]
     return [{name: v for name, v in row.items() if name != "split"} for row in chosen]
 
 
-def test_rows(name: str | Path) -> "Dataset":
+def to_dataset(rows: Sequence[Mapping]) -> "Dataset":
+    """Rows as a `datasets.Dataset` that gives every row back as it was.
+
+    Messages of role and content alone are a list of structs. Where they state more, and where a
+    column holds values of several kinds, it is of the type Json: structs would invent keys.
+    """
+    from datasets import Dataset, Features, Json, List, Value
+
+    # a column of any row is one of all
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns: dict[str, list[Any]] = {name: [row.get(name) for row in rows] for name in names}
+    text = Value("string")
+    types: dict[str, Any] = {}
+    for name, values in columns.items():
+        if name == "messages":
+            plain = all(m.keys() == {"role", "content"} for chat in values for m in chat)
+            types[name] = List({"role": text, "content": text} if plain else Json())
+        else:
+            types[name] = text if all(isinstance(v, str | None) for v in values) else Json()
+    return Dataset.from_dict(columns, features=Features(types))
+
+
+def test_rows(name: str | Path, encoding: str | None = None) -> "Dataset":
     """The rows to judge a model on: the test split, or every row of a file that states no splits.
 
     Raises UserError for a file whose splits have no test rows.
     """
-    from datasets import Dataset
-
-    # all rows, or those that are marked
-    rows = read(find_file(name))
-    if all("split" in row for row in rows):
+    path = find_file(name)
+    rows = read(path, encoding)
+    if state_splits(rows, path):
         rows = rows_of_split(rows, "test")
 
     if not rows:
@@ -142,4 +282,4 @@ def test_rows(name: str | Path) -> "Dataset":
             f'{name} states splits and has no test rows; mark some with "split": "test", '
             "or state no splits at all."
         )
-    return Dataset.from_list(rows)
+    return to_dataset(rows)

@@ -1,6 +1,6 @@
 """A run folder looked over: is it whole, is it still what it was, and what do its curves say?
 
-    examine_run(folder)    nine checks of a finished run, one of a run that was killed
+    examine_run(folder)    eleven checks of a finished run, one of a run that was killed
 
 Each check takes what the record holds and gives a finding with its cure. How a run folder is made
 and read is `train`'s business (`train/run_folder.py`); the machine is looked over in
@@ -9,16 +9,20 @@ and read is `train`'s business (`train/run_folder.py`); the machine is looked ov
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import models, train
-from ..core.errors import UserError
+from .. import data, lora, models, train
+from ..core.errors import UserError, is_whole
 from ..core.results import about
 from ..core.versions import PACKAGES, version_of
 from ..train import CHECKPOINTS, Experiment, hash_rows, read_record, warn_of_rate
 from .finding import Finding, Findings
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
 
 OVERFIT = 1.02  # a last validation loss above so many times the best one is more than noise
 ENDS = 5  # steps at either end of a loss curve whose median stands for that end
@@ -54,17 +58,25 @@ def check_record(folder: Path, record: Mapping[str, Any], experiment: Experiment
     hashes, losses = record["hashes"], record["losses"]
     recipe, is_lora = experiment.recipe, experiment.lora is not None
     method = "LoRA" if is_lora else "full fine-tuning"
+    stated = record.get("notes")
+    notes = [note for note in stated if isinstance(note, str)] if isinstance(stated, list) else []
     whole = f"run.json is whole: {record['steps']} steps, {method}, seed {recipe.seed}"
     return [
         Finding.fine("record", whole),
         check_versions(record["versions"], {name: version_of(name) for name in PACKAGES}),
         check_base(hashes.get("base", ""), experiment.model),
-        check_weights(folder / ("adapter" if is_lora else "model")),
+        check_weights(
+            folder / ("adapter" if is_lora else "model"),
+            record.get("trainable"),
+            experiment,
+        ),
         check_rate(recipe.lr, method),
         check_divergence(record.get("stopped"), losses),
         check_training_loss(losses),
+        check_learning(folder, notes),
+        check_rows(notes),
         check_overfitting(record["validation"], keeps_best=recipe.keep_best),
-        check_data(hashes.get("train", ""), experiment),
+        check_data(hashes, experiment),
     ]
 
 
@@ -135,13 +147,16 @@ def check_base(was: str, name: str | None) -> Finding:
     return Finding.fine("base", same)
 
 
-def check_weights(folder: Path) -> Finding:
-    """Is every safetensors file of the run whole, and every number in it finite?"""
+def check_weights(folder: Path, numbers: object, experiment: Experiment) -> Finding:
+    """Is every safetensors file of the run whole, and every number there and finite?
+
+    numbers: how many were trained, as the record says it.
+    """
     check = folder.name
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         return Finding.wrong(check, f"{folder} holds no *.safetensors file", AGAIN)
-    tensors = numbers = 0
+    tensors = held = 0
     for file in files:
         # whole?
         try:
@@ -158,8 +173,30 @@ def check_weights(folder: Path) -> Finding:
                     "so every answer will be noise",
                     "train again at a lower learning rate, or with a longer warm-up",
                 )
-            tensors, numbers = tensors + 1, numbers + tensor.numel()
-    return Finding.fine(check, f"{tensors} tensors, {numbers:,} numbers, all finite")
+            tensors, held = tensors + 1, held + tensor.numel()
+    if is_whole(numbers) and held != numbers:
+        lost = f"{folder} holds {held:,} numbers in {tensors} tensors; the run trained {numbers:,}"
+        return Finding.wrong(check, lost, AGAIN)
+    if check == "adapter" and (fault := adapter_fault(folder, experiment)):
+        return Finding.wrong(check, fault, AGAIN)
+    return Finding.fine(check, f"{tensors} tensors, {held:,} numbers, all finite")
+
+
+def adapter_fault(folder: Path, experiment: Experiment) -> str:
+    """Why `lora.load` would refuse the adapter; "" for one that it takes, and without the base."""
+    try:
+        where = models.resolve(experiment.model)
+        config = Path(where) if Path(where).is_dir() else models.cached_config(where)
+        if config is None:
+            return ""
+        base = models.skeleton(config)
+    except UserError:  # that is said of the base
+        return ""
+    try:
+        lora.check_saved(base, folder)
+    except UserError as error:
+        return sentence(error).partition("; ")[0]
+    return ""
 
 
 def check_rate(lr: float, method: str) -> Finding:
@@ -208,6 +245,55 @@ def check_training_loss(losses: Points) -> Finding:
     )
 
 
+def check_learning(folder: Path, notes: Sequence[str]) -> Finding:
+    """Did the run change anything? A LoRA whose every B is 0 leaves its base as it is.
+
+    notes: what the record says of the run beside its numbers.
+    """
+    # what the run noticed itself
+    said = next((note for note in notes if note.startswith("nothing was learned")), None)
+    if said is not None:
+        message, _, cure = said.rstrip(".").rpartition("; ")
+        return Finding.wrong("learning", message, f"{cure}, and train again")
+
+    # what the weights say, of a run of before there were notes
+    updates = [
+        tensor
+        for file in sorted((folder / "adapter").glob("*.safetensors"))
+        for name, tensor in read_whole(file)
+        if "lora_B" in name
+    ]
+    if updates and not any(tensor.any() for tensor in updates):
+        return Finding.wrong(
+            "learning",
+            "every B of the adapter is 0, so nothing was learned: the adapter leaves its base as "
+            "it is",
+            "train again with more steps, or with warmup: 0",
+        )
+    return Finding.fine("learning", "the trained weights moved")
+
+
+def read_whole(file: Path) -> "Iterator[tuple[str, torch.Tensor]]":
+    """The tensors of a file; none of one that is damaged, which `check_weights` says."""
+    try:
+        models.check_safetensors(file)
+    except UserError:
+        return
+    yield from models.read_tensors(file)
+
+
+def check_rows(notes: Sequence[str]) -> Finding:
+    """Did every row teach or judge what it holds, and is the run the one of its record?"""
+    said = [note for note in notes if not note.startswith("nothing was learned")]
+    if not said:
+        return Finding.fine("rows", "none lost its answer to max_length")
+    message, _, cure = said[0].rstrip(".").rpartition("; ")
+    if not message:
+        message, cure = cure, "keep the new record"
+    more = "".join(f"; {note.rstrip('.')}" for note in said[1:])
+    return Finding.wrong("rows", f"{message}{more}", cure)
+
+
 def check_overfitting(validation: Points, *, keeps_best: bool) -> Finding:
     """Did the validation loss end above its best? Then the last steps learned by heart.
 
@@ -230,20 +316,44 @@ def check_overfitting(validation: Points, *, keeps_best: bool) -> Finding:
     )
 
 
-def check_data(was: str, experiment: Experiment) -> Finding:
-    """Do the data give the very rows that the run was trained on?
+def check_data(hashes: Mapping[str, str], experiment: Experiment) -> Finding:
+    """Do the data give the very rows that the run was trained on, and the template their tokens?
 
-    Looked at where they are here and no model is needed for them. was: their hash in the record.
+    Looked at where they are here and no model is needed for them. hashes: those of the record.
     """
     try:
         rows = experiment.load_splits()["train"]
     except UserError as error:
         return Finding.fine("data", f"not looked at: {sentence(error)}")
-    if hash_rows(rows) == was:
-        return Finding.fine("data", f"{len(rows):,} training rows, the same as in the run")
-    return Finding.wrong(
-        "data",
-        f"{experiment.data} now gives other training rows than the run saw, "
-        "so the record no longer makes the same run",
-        "put the file back as it was, or train again and keep the new record",
-    )
+    if hash_rows(rows) != hashes.get("train", ""):
+        return Finding.wrong(
+            "data",
+            f"{experiment.data} now gives other training rows than the run saw, "
+            "so the record no longer makes the same run",
+            "put the file back as it was, or train again and keep the new record",
+        )
+    if not reads_alike(hashes.get("rendered"), rows, experiment):
+        return Finding.wrong(
+            "data",
+            f"{len(rows):,} training rows, the same as in the run, but the chat template now makes "
+            "other tokens of them (does it write a date or a time?), so the record no longer makes "
+            "the same run",
+            "put the template back as it was, or train again and keep the new record",
+        )
+    return Finding.fine("data", f"{len(rows):,} training rows, the same as in the run")
+
+
+def reads_alike(was: str | None, rows: "Dataset", experiment: Experiment) -> bool:
+    """Whether the chat template still makes the same tokens of the rows.
+
+    True where it can't be told: of an older record, or of a model that is not a folder here.
+    """
+    try:
+        where = models.resolve(experiment.model)
+        if was is None or not Path(where).is_dir():
+            return True
+        with data.on_date(experiment.date):
+            tokens = train.as_trl(rows, models.load_tokenizer(where))
+    except UserError:
+        return True
+    return was == train.hash_tokens(tokens, experiment.recipe.max_length)

@@ -5,7 +5,9 @@ Taught in notebook 09, met in notebook 00.
     compare(base, tuned, tokenizer, test)       task, format, made up, time: both   comparison.py
     flags(compared, forgotten)                  five rules for a red flag           red_flags.py
     score(model, tokenizer, test)               exact answers, format, fields       scoring.py
-    parse(reply, gold)                          a reply that is strictly in format  scoring.py
+    parse(reply, gold)                          a reply that is strictly in format  values.py
+    Source(messages).holds(value)               was a value said before?            values.py
+    keep_unseen(rows, run_folder)               without what a run was trained on   unseen.py
     hallucination_rate(model, tokenizer)        made up about strangers             hallucination.py
     latency(models, tokenizer, messages)        milliseconds per token              speed.py
     kl(log_p, log_q)                            KL(p ‖ q) at each position, nats    likelihood.py
@@ -14,6 +16,7 @@ Taught in notebook 09, met in notebook 00.
     cost(before, after)                         loss, KL, agreement of two such     likelihood.py
     perplexity(model, tokenizer, rows)          exp of the mean −log p per token    likelihood.py
     surprisals(model, tokenizer, chats)         −log p of each last message         likelihood.py
+    option_nats(model, tok, prompts, options)   −log p of each reply to choose from choosing.py
     judge.examine(judge, pairs)                 a model as judge, and its biases    judge.py
 
 What a tuning cost in other skills is measured in `forgetting`; tests of differences are `core`'s.

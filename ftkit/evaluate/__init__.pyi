@@ -1,4 +1,5 @@
 from . import judge as judge
+from .choosing import option_nats as option_nats
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .hallucination import hallucination_rate as hallucination_rate
@@ -10,8 +11,11 @@ from .likelihood import perplexity as perplexity
 from .likelihood import surprisals as surprisals
 from .red_flags import flags as flags
 from .scoring import Score as Score
-from .scoring import parse as parse
 from .scoring import score as score
 from .speed import AdapterOff as AdapterOff
 from .speed import Latency as Latency
 from .speed import latency as latency
+from .unseen import Unseen as Unseen
+from .unseen import keep_unseen as keep_unseen
+from .values import Source as Source
+from .values import parse as parse

@@ -46,12 +46,23 @@ class Comparison(Result):
             ("task: exact answer", base.task, tuned.task),
             *((f"· {field}", *rates) for field, rates in self.field_pairs().items()),
             ("format: strict", base.format, tuned.format),
+            *self.asides(),
             ("hallucination: made up about strangers", made_up["base"], made_up["tuned"]),
             ("hallucination: values not in the prompt", base.invented, tuned.invented),
             ("latency: ms for a token", *medians),
         ]
         title = f"Base and tuned on {len(tuned.exact)} test rows, share [95 % interval]"
         return title, ("dimension", base.name, tuned.name), rows
+
+    def asides(self) -> list[tuple[str, Rate, Rate]]:
+        """What is said only where there is some: keys in another order, replies cut off."""
+        base, tuned = self.base, self.tuned
+        asides = []
+        if base.order.hits < base.order.n or tuned.order.hits < tuned.order.n:
+            asides.append(("· keys in the gold's order", base.order, tuned.order))
+        if base.cut_off.hits or tuned.cut_off.hits:
+            asides.append(("· replies cut off", base.cut_off, tuned.cut_off))
+        return asides
 
     def json(self) -> dict:
         """The same by dimension for run.json: shares from 0 to 1 with n and 95 % intervals."""
@@ -60,6 +71,8 @@ class Comparison(Result):
         return {
             "task": rates_as_json(base.task, tuned.task),
             "format": rates_as_json(base.format, tuned.format),
+            "key_order": rates_as_json(base.order, tuned.order),
+            "cut_off": rates_as_json(base.cut_off, tuned.cut_off),
             "fields": {field: rates_as_json(*rates) for field, rates in fields.items()},
             "hallucination": rates_as_json(made_up["base"], made_up["tuned"]),
             "invented": rates_as_json(base.invented, tuned.invented),
@@ -91,13 +104,17 @@ def compare(
     tuned: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     test: "Dataset",
+    *,
+    strict_order: bool = False,
+    strangers: int = 100,
 ) -> Comparison:
     """Ask base and tuned the same test rows, the same about strangers, and time them in turn.
 
     base: another model; or the very one that `tuned` carries its adapter on, or `tuned` itself:
     then it is asked with the adapter switched off. test: chat rows whose answers are JSON objects
-    (or any text: then exact match alone counts). No rows, and one fully tuned model given as
-    both, are a `UserError`.
+    (or any text: then exact match alone counts). strict_order: as in `score`; strangers:
+    how many questions about them. No rows, and one fully tuned model given as both, are a
+    `UserError`.
     """
     if not len(test):
         raise UserError("there are no test rows; give at least one chat example.")
@@ -111,11 +128,11 @@ def compare(
     inside = lora.is_attached(tuned) and (base is tuned or tuned.get_base_model() is base)
     asked = tuned if inside else base
     with lora.using(tuned, None) if inside else nullcontext():
-        base_score = score(asked, tokenizer, test, "base")
-        base_made_up = hallucination_rate(asked, tokenizer)
+        base_score = score(asked, tokenizer, test, "base", strict_order=strict_order)
+        base_made_up = hallucination_rate(asked, tokenizer, strangers)
 
-    tuned_score = score(tuned, tokenizer, test, "tuned")
-    tuned_made_up = hallucination_rate(tuned, tokenizer)
+    tuned_score = score(tuned, tokenizer, test, "tuned", strict_order=strict_order)
+    tuned_made_up = hallucination_rate(tuned, tokenizer, strangers)
     candidates = {"base": AdapterOff(tuned) if inside else base, "tuned": tuned}
     speed = latency(candidates, tokenizer, test["messages"][0], rounds=5)
     made_up = {"base": base_made_up, "tuned": tuned_made_up}

@@ -151,9 +151,7 @@ def by_asking(
     def judge(shown: Sequence[Shown]) -> list[float]:
         chats = [[{"role": "user", "content": ask(*one)}] for one in shown]
         margins = [0.0] * len(chats)
-        for places, inputs in models.chat_batches(
-            tokenizer, chats, as_prompts=True, batch_size=batch_size
-        ):
+        for places, inputs in models.prompt_batches(tokenizer, chats, batch_size=batch_size):
             # prompts are padded on the left: all end at the last position
             with torch.no_grad():
                 logits = model(**inputs.to(model.device)).logits[:, -1, letters].float()

@@ -13,7 +13,7 @@ Every KL without gradients is computed here; the one that holds a training near 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -41,7 +41,7 @@ def kl(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
 class AnswerBatch:
     """Whole chats, padded on the right, and where the tokens of their answers stand."""
 
-    places: list[int]  # of the rows, among the conversations
+    places: list[int]  # of the rows, among all
     inputs: "BatchEncoding"  # input_ids and attention_mask, (rows, length)
     comes_next: torch.Tensor  # (rows, length − 1), True where the next token is the answer's
 
@@ -58,21 +58,22 @@ class AnswerBatch:
 
 def answer_batches(
     tokenizer: "PreTrainedTokenizerBase",
-    conversations: Sequence[list[dict]],
+    rows: "Dataset | Mapping",
     device: torch.device,
     batch_size: int = 20,
 ) -> Iterator[AnswerBatch]:
-    """Chats by batch, shortest first; the last message is the answer, its end mark included."""
-    for places, inputs in models.chat_batches(
-        tokenizer, conversations, as_prompts=False, batch_size=batch_size
-    ):
+    """Chat rows by batch, shortest first; the last message is the answer, its end mark included."""
+    chats = enumerate(zip(rows["messages"], data.tools_of(rows), strict=True), 1)
+    rendered = [
+        data.render(messages, tokenizer, tools=tools, where=f"row {number}")
+        for number, (messages, tools) in chats
+    ]
+    for places, inputs in models.chat_batches(tokenizer, rendered, batch_size=batch_size):
         inputs = inputs.to(device)
-        # an answer ends where the padding begins, and is as long as the tokenizer says
-        ends = inputs["attention_mask"].sum(1, keepdim=True)
-        lengths = [[data.count_answer_tokens(conversations[place], tokenizer)] for place in places]
-        begins = ends - torch.tensor(lengths, device=device)
-        position = torch.arange(inputs["input_ids"].shape[1], device=device)
-        is_answer = (position >= begins) & (position < ends)
+        is_answer = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
+        for row, place in enumerate(places):
+            answer = rendered[place].answer
+            is_answer[row, answer.start : answer.stop] = True
         yield AnswerBatch(places, inputs, is_answer[:, 1:])
 
 
@@ -96,7 +97,7 @@ def kl_from_base(
     switched off; a `UserError` where it has none.
     """
     total, count = 0.0, 0
-    for batch in answer_batches(tokenizer, rows["messages"], tuned.device, batch_size):
+    for batch in answer_batches(tokenizer, rows, tuned.device, batch_size):
         with lora.using(tuned, None) if base is tuned else nullcontext():
             before = predict(base, batch)
         distances = kl(before, predict(tuned, batch))
@@ -130,7 +131,7 @@ def answer_log_probs(
     The right answer is given, so every token is predicted from the right ones before it.
     """
     by_row: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-    for batch in answer_batches(tokenizer, rows["messages"], model.device, batch_size):
+    for batch in answer_batches(tokenizer, rows, model.device, batch_size):
         log_p = predict(model, batch).cpu().split(batch.counts)
         tokens = batch.tokens.cpu().split(batch.counts)
         by_row.update(zip(batch.places, zip(log_p, tokens, strict=True), strict=True))
@@ -184,12 +185,19 @@ def surprisals(
     conversations: Sequence[list[dict]],
 ) -> list[Surprisal]:
     """The `Surprisal` of the last message of each conversation, given all before it."""
+    return surprisals_of(model, tokenizer, {"messages": conversations})
+
+
+def surprisals_of(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", rows: "Dataset | Mapping"
+) -> list[Surprisal]:
+    """The same for chat rows, which may bring tools."""
     by_place: dict[int, Surprisal] = {}
-    for batch in answer_batches(tokenizer, conversations, model.device):
+    for batch in answer_batches(tokenizer, rows, model.device):
         log_p = predict(model, batch).gather(-1, batch.tokens[:, None])[:, 0]
         for place, row in zip(batch.places, log_p.split(batch.counts), strict=True):
             by_place[place] = Surprisal(-row.sum().item(), len(row))
-    return [by_place[place] for place in range(len(conversations))]
+    return [by_place[place] for place in sorted(by_place)]
 
 
 def perplexity(
@@ -199,6 +207,6 @@ def perplexity(
 
     It is as if the model chose each token among so many that are equally likely.
     """
-    answers = surprisals(model, tokenizer, rows["messages"])
+    answers = surprisals_of(model, tokenizer, rows)
     nats = sum(answer.nats for answer in answers)
     return math.exp(nats / sum(answer.tokens for answer in answers))

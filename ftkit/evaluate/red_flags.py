@@ -134,10 +134,12 @@ def measure_harms(
 
     in_format, made_up = compared.tuned.format, compared.hallucination
     out_of_format = Rate(in_format.n - in_format.hits, in_format.n)
+    of_format = ("replies out of format", (out_of_format.value, *out_of_format.interval))
     more_made_up = rate_difference(made_up["base"], made_up["tuned"])
     return {
         "task": ("right answers lost", (-task.change, -high, -low)),
-        "format": ("replies out of format", (out_of_format.value, *out_of_format.interval)),
+        # answers in plain words have no format, so there is none to harm
+        **({"format": of_format} if in_format.n else {}),
         "forgetting": ("mean skill lost", forgotten.lost),
         "hallucination": ("more made up than the base", more_made_up),
         "latency": ("time for a token, tuned / base", compared.speed.slowdown("tuned", "base")),

@@ -1,92 +1,81 @@
 """Is the reply right? Greedy answers held against the gold of each test row.
 
     score(model, tokenizer, test)    a `Score`: exact answers, strict format, fields, inventions
-    parse(reply, gold)               the reply as an object if it is strictly in format, else None
 
-Every measure is a `Rate`, a share with its n and its 95 % interval. Two models side by side stand
-in `comparison`, how likely the gold is in `likelihood`; what makes a text good that has no gold is
-for `judge`. Notebooks 00 and 09.
+Every measure is a `Rate`, a share with its n and its 95 % interval. What format is, when values are
+equal and what the prompt holds stands in `values.py`. Two models side by side stand in
+`comparison`, how likely the gold is in `likelihood`; what makes a text good that has no gold is for
+`judge`. Notebooks 00 and 09.
 """
 
-import contextlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from .. import data
+from ..core.errors import UserError
 from ..core.results import Result, TableParts
 from ..core.statistics import Rate
-from ..models import answer
+from ..models import Reply, ReplyReader, is_same, write_replies
+from .values import Claim, Source, list_claims, parse, read_value, same_order, same_value
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-
-def json_object(text: str) -> dict | None:
-    """The JSON object that `text` is, or None."""
-    with contextlib.suppress(ValueError):
-        value = json.loads(text)
-        return value if isinstance(value, dict) else None
-    return None
-
-
-def parse(reply: str, gold: dict) -> dict | None:
-    """The reply as an object if it is strictly in format, else None.
-
-    Strictly: one JSON object and nothing else, with gold's keys in gold's order and gold's types.
-    """
-    value = json_object(reply)
-    if value is None or list(value) != list(gold):
-        return None
-    same_types = all(type(value[key]) is type(wanted) for key, wanted in gold.items())
-    return value if same_types else None
+LEAST_TOKENS = 64  # that a reply may have, however short the golds are
+NONE = Rate(0, 0)
+ROOM = 16  # tokens beyond those of the longest gold
 
 
 @dataclass(frozen=True)
 class Answered:
     """One test row and what a model replied to it."""
 
-    prompt: str  # the last message before the answer
-    gold: str  # the right answer
-    reply: str
+    source: Source  # all that stands before the answer
+    gold: Reply  # the right answer, as the chat template writes it
+    reply: Reply
+    strict_order: bool = False
 
     @cached_property
-    def wanted(self) -> dict | None:
-        """The gold as a JSON object; None for any other gold, which counts exact match alone."""
-        return json_object(self.gold)
+    def wanted(self) -> dict | list | None:
+        """The gold as a JSON object or list; None for any other, which counts exact match alone."""
+        return read_value(self.gold.text)
 
     @cached_property
-    def parsed(self) -> dict | None:
-        """The reply as an object, if an object is wanted and the reply is strictly in format."""
-        return None if self.wanted is None else parse(self.reply, self.wanted)
-
-    @property
-    def well_formed(self) -> bool:
-        """Whether the reply has the gold's format; a gold that is plain text has only itself."""
-        return self.reply == self.gold if self.wanted is None else self.parsed is not None
+    def parsed(self) -> dict | list | None:
+        """The reply as such, if it is strictly in the gold's format."""
+        if self.wanted is None:
+            return None
+        return parse(self.reply.text, self.wanted, strict_order=self.strict_order)
 
     @property
     def exact(self) -> bool:
-        """Whether the reply is the gold: the same object, or the same text."""
-        return self.reply == self.gold if self.wanted is None else self.parsed == self.wanted
+        """Whether the reply is the gold: the same values, or the same text."""
+        if not self.reply.ended:
+            return False
+        if self.wanted is None:
+            return is_same(self.reply, self.gold)
+        same_thoughts = not self.gold.thoughts or self.reply.thoughts == self.gold.thoughts
+        return same_thoughts and same_value(self.parsed, self.wanted)
 
     def right_in(self, key: str) -> bool:
         """Whether the reply has the gold's value in one field."""
         parsed, wanted = self.parsed, self.wanted
-        return parsed is not None and wanted is not None and parsed[key] == wanted[key]
+        if isinstance(parsed, dict) and isinstance(wanted, dict):
+            return same_value(parsed[key], wanted[key])
+        return False
 
     @property
-    def claims(self) -> list[str]:
-        """The strings and numbers in a reply that is in format, as they would stand in a text."""
-        values = (self.parsed or {}).values()
-        return [str(value) for value in values if not isinstance(value, bool)]
+    def claims(self) -> list[Claim]:
+        """The strings and numbers in a reply that is in format."""
+        return list_claims(self.parsed)
 
     @property
-    def inventions(self) -> list[str]:
-        """Those of them that occur nowhere in the prompt."""
-        return [claim for claim in self.claims if claim not in self.prompt]
+    def inventions(self) -> list[Claim]:
+        """Those of them that stand nowhere before the answer."""
+        return [claim for claim in self.claims if not self.source.holds(claim)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,9 +85,11 @@ class Score(Result):
     name: str
     replies: list[str]
     exact: list[bool]  # by row
-    format: Rate  # replies strictly in format
+    format: Rate  # replies strictly in format, of the rows whose gold is a JSON object or list
     fields: dict[str, Rate]  # by field: the gold's value, among the golds that have the field
-    invented: Rate  # strings and numbers in well-formed replies that occur nowhere in the prompt
+    invented: Rate  # strings and numbers in well-formed replies that stand nowhere before them
+    order: Rate = NONE  # well-formed replies whose keys stand in the gold's order
+    cut_off: Rate = NONE  # replies that did not end within the limit
 
     @property
     def task(self) -> Rate:
@@ -106,13 +97,17 @@ class Score(Result):
         return Rate(sum(self.exact), len(self.exact))
 
     def table(self) -> TableParts:
-        """One line per measure."""
+        """One line per measure; keys in another order and replies cut off where there are any."""
         rows: list[Sequence[object]] = [
             ("exact answer", self.task),
             ("strict format", self.format),
             *((f"field {key}", rate) for key, rate in self.fields.items()),
             ("values not in the prompt", self.invented),
         ]
+        if self.order.hits < self.order.n:
+            rows.insert(2, ("keys in the gold's order", self.order))
+        if self.cut_off.hits:
+            rows.append(("replies cut off", self.cut_off))
         return f"{self.name}, n = {len(self.exact)}", ("measure", "share [95 % interval]"), rows
 
 
@@ -121,37 +116,79 @@ def score(
     tokenizer: "PreTrainedTokenizerBase",
     test: "Dataset",
     name: str = "model",
-    max_new_tokens: int = 64,
+    max_new_tokens: int | None = None,
+    *,
+    strict_order: bool = False,
 ) -> Score:
     """Answer every test row greedily and hold each reply against its gold.
 
-    test: chat rows whose last message is the gold: a JSON object, or any text, of which exact
-    match alone is counted. name: what the table calls the model.
+    test: chat rows whose last message is the gold: a JSON object or list, or any text, of which
+    exact match alone is counted. name: what the table calls the model. max_new_tokens: where a
+    reply is cut off; None leaves room for the longest gold. strict_order: only replies with the
+    gold's order of keys are in format. No rows are a `UserError`.
     """
-    chats = test["messages"]
-    replies = answer(model, tokenizer, [chat[:-1] for chat in chats], max_new_tokens)
+    if not len(test["messages"]):
+        raise UserError("there are no test rows; give at least one chat example.")
+    reader = ReplyReader(model, tokenizer)
+    golds = [chat.answer_ids for chat in render_rows(tokenizer, test)]
+    replies = write_replies(
+        model,
+        tokenizer,
+        [chat[:-1] for chat in test["messages"]],
+        longest_reply(golds) if max_new_tokens is None else max_new_tokens,
+        tools=data.tools_of(test),
+    )
     rows = [
-        Answered(prompt=chat[-2]["content"], gold=chat[-1]["content"], reply=reply)
-        for chat, reply in zip(chats, replies, strict=True)
+        Answered(Source(chat[:-1], tools), reader.read(gold), reply, strict_order)
+        for chat, tools, gold, reply in zip(
+            test["messages"], data.tools_of(test), golds, replies, strict=True
+        )
     ]
-    # of all values that well-formed replies state, how many no prompt holds
+    return count(rows, name)
+
+
+def render_rows(tokenizer: "PreTrainedTokenizerBase", test: "Dataset") -> list[data.Rendered]:
+    """The test rows as the model reads them; what the template refuses is named."""
+    pairs = enumerate(zip(test["messages"], data.tools_of(test), strict=True), 1)
+    return [
+        data.render(chat, tokenizer, tools=tools, where=f"test row {number}")
+        for number, (chat, tools) in pairs
+    ]
+
+
+def longest_reply(golds: Sequence[Sequence[int]]) -> int:
+    """Tokens that every right reply has room in, and some of a wrong one."""
+    return max(LEAST_TOKENS, ROOM + max(map(len, golds)))
+
+
+def count(rows: Sequence[Answered], name: str) -> Score:
+    """The `Score` of answered rows."""
+    # of all values that well-formed replies state, how many nobody told the model
     claims = sum(len(row.claims) for row in rows)
     inventions = sum(len(row.inventions) for row in rows)
+
+    # format is judged where the gold has one, the order of keys where the reply has that format
+    judged = [row for row in rows if row.wanted is not None]
+    formed = [row for row in judged if row.parsed is not None]
+    objects = [row for row in formed if isinstance(row.wanted, dict)]
+    ordered = sum(same_order(row.parsed or {}, row.wanted or {}) for row in objects)
     return Score(
         name=name,
-        replies=replies,
+        replies=[row.reply.text for row in rows],
         exact=[row.exact for row in rows],
-        format=Rate(sum(row.well_formed for row in rows), len(rows)),
+        format=Rate(len(formed), len(judged)),
         fields=rate_fields(rows),
         invented=Rate(inventions, claims),
+        order=Rate(ordered, len(objects)),
+        cut_off=Rate(sum(not row.reply.ended for row in rows), len(rows)),
     )
 
 
 def rate_fields(rows: Sequence[Answered]) -> dict[str, Rate]:
     """How often each field has the gold's value, among the rows whose gold has the field."""
-    keys = dict.fromkeys(key for row in rows for key in row.wanted or {})
+    golds = [row.wanted if isinstance(row.wanted, dict) else {} for row in rows]
     rates = {}
-    for key in keys:
-        asked = [row for row in rows if key in (row.wanted or {})]
+    for key in dict.fromkeys(key for gold in golds for key in gold):
+        asked = [row for row, gold in zip(rows, golds, strict=True) if key in gold]
         rates[key] = Rate(sum(row.right_in(key) for row in asked), len(asked))
     return rates

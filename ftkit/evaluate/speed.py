@@ -67,11 +67,11 @@ def latency(
     each answer has, whatever the model would rather write. clock: seconds as they pass; with
     `time.process_time` those this process computes in, so that on a busy CPU nobody else counts.
     """
-    ((_, inputs),) = models.chat_batches(tokenizer, [messages[:-1]], as_prompts=True)
+    ((_, inputs),) = models.prompt_batches(tokenizer, [messages[:-1]])
     ms: dict[str, list[float]] = {name: [] for name in candidates}
     for turn in range(rounds + 1):
         for name, candidate in candidates.items():
-            milliseconds = time_token(candidate, inputs, tokens, clock)
+            milliseconds = time_token(candidate, tokenizer, inputs, tokens, clock)
             if turn > 0:  # the first one warms up
                 ms[name].append(milliseconds)
     return Latency(ms)
@@ -79,6 +79,7 @@ def latency(
 
 def time_token(
     candidate: "PreTrainedModel | AdapterOff",
+    tokenizer: "PreTrainedTokenizerBase",
     inputs: "BatchEncoding",
     tokens: int,
     clock: Callable[[], float],
@@ -87,9 +88,14 @@ def time_token(
     off = isinstance(candidate, AdapterOff)
     model = candidate.model if off else candidate
     inputs = inputs.to(model.device)
-    with lora.using(model, None) if off else nullcontext():
+    reader = models.ReplyReader(model, tokenizer)
+    exactly = {"max_new_tokens": tokens, "min_new_tokens": tokens, "stop_strings": None}
+    with (
+        lora.using(model, None) if off else nullcontext(),
+        models.greedy(model, reader, **exactly) as config,
+    ):
         began = clock()
         model.generate(  # type: ignore # a causal model can, its base class can't
-            **inputs, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False
+            **inputs, generation_config=config, tokenizer=tokenizer
         )
         return 1000 * (clock() - began) / tokens

@@ -2,11 +2,15 @@ from . import everyday as everyday
 from . import harness as harness
 from . import plane as plane
 from .explorer import plane_view as plane_view
+from .likelihoods import TextLoss as TextLoss
+from .likelihoods import choices as choices
+from .likelihoods import text_loss as text_loss
 from .plane import Curve as Curve
 from .plane import LiveRun as LiveRun
 from .plane import PlaneSetting as PlaneSetting
 from .probing import LONGEST_ANSWER as LONGEST_ANSWER
 from .probing import Forgetting as Forgetting
+from .probing import Skills as Skills
 from .probing import skills as skills
 from .probing import table as table
 from .what_broke import regressions as regressions

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ..core.files import data_path
 from ..core.results import Result, TableParts, percent, percent_in
 from ..core.statistics import Interval, Rate, paired_difference
-from ..models import answer, verify_answers
+from ..models import answer, is_slow_here, verify_answers
 from ..world import World
 from ..world import skills as suites
 from . import everyday
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 LONGEST_ANSWER = 48  # tokens
+USUAL, FEW = 50, 12  # probes in a suite, and those of a model that is slow
 
 
 @functools.cache
@@ -75,7 +76,7 @@ class Skills(Result):
 
 def draw_probes(
     tokenizer: "PreTrainedTokenizerBase",
-    n: int = 50,
+    n: int = USUAL,
     seed: int = 0,
     names: Iterable[str] | None = None,
     world: World | None = None,
@@ -91,20 +92,26 @@ def draw_probes(
     return {name: everyday.draw_suite(name, n, seed) for name in names or everyday.SKILLS}
 
 
+def usual_n(model: "PreTrainedModel") -> int:
+    """How many probes of a suite are asked unless it is stated: fewer of a model that is slow."""
+    return FEW if is_slow_here(model) else USUAL
+
+
 def skills(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
-    n: int = 50,
+    n: int | None = None,
     seed: int = 0,
     names: Sequence[str] | None = None,
     world: World | None = None,
 ) -> Skills:
-    """Ask `n` probes of every skill, or of `names`, greedily.
+    """Ask `n` probes of every skill, or of `names`, greedily; by default `usual_n`.
 
     Right is what matches to the letter in the micro-world, and what passes the probe's own rule in
     the real one. The same `seed` asks the same probes; a skill that does not exist is a
     `UserError`.
     """
+    n = usual_n(model) if n is None else n
     groups = draw_probes(tokenizer, n, seed, names, world)
     probes = [probe for group in groups.values() for probe in group]
     chats = [[{"role": "user", "content": probe.prompt}] for probe in probes]

@@ -6,9 +6,11 @@ from .points import BUDGET as BUDGET
 from .points import SEEDS as SEEDS
 from .points import LongRun as LongRun
 from .points import Point as Point
+from .points import RealRun as RealRun
 from .rows import LongRow as LongRow
 from .rows import LoraRow as LoraRow
 from .rows import PlaygroundRow as PlaygroundRow
+from .rows import RealRow as RealRow
 from .runner import make_grid as make_grid
 from .tour import Tour as Tour
 from .tour import run_tour as run_tour

@@ -22,9 +22,9 @@ from ..core.errors import UserError, nearest
 from ..core.files import data_path
 from ..core.statistics import Interval, mean_and_range
 from .points import MODEL
-from .rows import LongRow, LoraRow, PlaygroundRow, Row, read_row
+from .rows import LongRow, LoraRow, PlaygroundRow, RealRow, Row, read_row
 
-ROWS = {"lora": LoraRow, "playground": PlaygroundRow, "epochs": LongRow}
+ROWS = {"lora": LoraRow, "playground": PlaygroundRow, "epochs": LongRow, "real": RealRow}
 # The 97.5 % quantiles of Student's t by degrees of freedom, from 1.
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 

@@ -9,6 +9,7 @@ Read in notebooks 01 and 02 (lora), 07, 09 and 10 (playground).
 """
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from .. import train
 
@@ -112,6 +113,37 @@ class LongRun:
     wrong: float = 0.0  # share of the training rows whose answer is spoiled
     dropout: float = 0.0  # of the adapter's input
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class RealRun:
+    """One run of SmolLM2-135M on movie reviews, one epoch of 20 steps (see `real`)."""
+
+    MODEL: ClassVar[str] = "smollm2"
+
+    lr: float = 3e-3  # the highest learning rate; 0 is the base itself, not trained
+    r: int = 8  # the adapter's rank, with alpha = 16; 0 means full fine-tuning
+    quant: str | None = None  # of the base: "nf4" makes the run a QLoRA
+    seed: int = 0
+
+    @property
+    def method(self) -> str:
+        """What the field calls it: base, full, lora or qlora."""
+        if not self.lr:
+            return "base"
+        if not self.r:
+            return "full"
+        return "qlora" if self.quant else "lora"
+
+    def experiment(self) -> "train.Experiment":
+        """The run that this point stands for: 160 rows, 8 a step; its last step is kept."""
+        recipe = train.Recipe(
+            self.lr, epochs=1, batch_size=8, evaluations=0, keep_best=False, seed=self.seed
+        )
+        adapter = {"r": self.r, "alpha": 16} if self.r else None
+        return train.Experiment(
+            self.MODEL, self.quant, "reviews", rows=160, lora=adapter, recipe=recipe
+        )
 
 
 def lora_points() -> list[Point]:

@@ -3,6 +3,7 @@
     LoraRow         a row of the grid "lora": ranks of the update, intruders, truncations
     PlaygroundRow   a row of the grid "playground": curves, and the distance from the base
     LongRow         a row of the grid "epochs": what every epoch brought
+    RealRow         a row of the grid "real": a model of the real world
     read_row        a row, or a point alone, out of the columns in a file
 
 Before these columns a row has those of its point, what decided the run: `Point` and `LongRun` in
@@ -15,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from .points import LongRun, Point
+from .points import LongRun, Point, RealRun
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -83,6 +84,21 @@ class LongRow(LongRun):
     curve: Series  # the training loss of every step, in nats per answer token
     validation: Series  # the validation loss after every epoch, in nats per answer token
     task: Series  # the share of the test tickets exactly right after every epoch, 0 to 1
+    seconds: float  # of training, on the machine that made the grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealRow(RealRun):
+    """A row of the grid "real": a run, and what was measured on it; likelihoods throughout."""
+
+    trainable: int  # parameters that were trained
+    curve: Series  # the training loss of every step, in nats per answer token
+    task: Mapping[str, float]  # by kind of text: share of test rows whose label is the likelier
+    validation: float  # loss on the task's validation rows, in nats per answer token
+    kl_task: float  # KL(base ‖ tuned) on them, in nats per answer token
+    text: float  # cross-entropy on plain English, in nats per token (see `forgetting.text_loss`)
+    kl_text: float  # KL(base ‖ tuned) there, in nats per token
+    skills: Mapping[str, float]  # share right by skill, by choice (see `forgetting.choices`)
     seconds: float  # of training, on the machine that made the grid
 
 

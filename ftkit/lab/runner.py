@@ -18,9 +18,9 @@ from typing import Any
 
 from ..core.errors import UserError, is_whole, nearest
 from ..core.files import data_path, write_rows
-from . import epochs
+from . import epochs, real
 from .measuring import measure_lora, measure_playground
-from .points import LongRun, Point, lora_points, playground_points
+from .points import LongRun, Point, RealRun, lora_points, playground_points
 from .rows import read_row
 
 
@@ -37,6 +37,7 @@ GRIDS = {
     "lora": Grid(Point, lora_points, measure_lora),
     "playground": Grid(Point, playground_points, measure_playground),
     "epochs": Grid(LongRun, epochs.points, epochs.measure),
+    "real": Grid(RealRun, real.points, real.measure),
 }
 
 

@@ -13,35 +13,80 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .. import data, evaluate, forgetting, merge, models, train
 from ..core.files import whole_or_nothing
 from ..core.results import Result, TableParts, about, percent, percent_in
 from ..show.plots import curves, skills
-from ..train import Experiment
+from ..train import Experiment, Recipe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+Say = Callable[[str], object]
 COOL = Experiment(replay=0.25)
-HOT_RECIPE = dataclasses.replace(COOL.recipe, lr=10 * COOL.recipe.lr, evaluations=0)
-HOT = dataclasses.replace(COOL, replay=0.0, recipe=HOT_RECIPE)
+HOTTER = 10  # the hot road's learning rate, as a multiple
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything a tour takes: all there is of a fast model, less of a slow one."""
+
+    cool: Experiment
+    tested: int  # test rows
+    probes: int  # of each skill
+    strangers: int  # questions about people whom nobody can know
+
+    @property
+    def hot(self) -> Experiment:
+        """The same road at a higher rate, without replay, to its last step."""
+        recipe = self.cool.recipe
+        hot = dataclasses.replace(recipe, lr=HOTTER * recipe.lr, evaluations=0)
+        return dataclasses.replace(self.cool, replay=0.0, recipe=hot)
+
+
+WHOLE = Size(COOL, tested=200, probes=50, strangers=100)
+# Minutes of a model that is slow here; general rows speak of a world that such a model never saw.
+SHORT_RECIPE = Recipe(epochs=1, batch_size=4, evaluations=0)
+SHORT = Size(Experiment(rows=48, recipe=SHORT_RECIPE), tested=12, probes=6, strangers=24)
+
+
+class Asked(NamedTuple):
+    """What a model still can: its skills, and of a slow one also its loss on plain text."""
+
+    skills: forgetting.Skills
+    text: forgetting.TextLoss | None = None
 
 
 @dataclass(frozen=True, repr=False)
 class Tour(Result):
     """Everything that the tour measured; `json()` is what `python -m ftkit tour --json` prints."""
 
+    size: Size
     seconds: float
     run: train.Run
     comparison: evaluate.Comparison
-    forgotten: forgetting.Forgetting
     hot: evaluate.Score
-    hot_forgotten: forgetting.Forgetting
+    asked: dict[str, Asked]  # of "base", "tuned" and "hot"
     speed: evaluate.Latency
     merged: merge.MergeReport
+
+    @property
+    def forgotten(self) -> forgetting.Forgetting:
+        """What the gentle road cost."""
+        return forgetting.table(self.asked["base"].skills, self.asked["tuned"].skills)
+
+    @property
+    def hot_forgotten(self) -> forgetting.Forgetting:
+        """What the hot road cost."""
+        return forgetting.table(self.asked["base"].skills, self.asked["hot"].skills)
+
+    @property
+    def text(self) -> dict[str, forgetting.TextLoss]:
+        """The losses on plain text by name; empty where they were not asked."""
+        return {name: asked.text for name, asked in self.asked.items() if asked.text is not None}
 
     def json(self) -> dict:
         """By name what the tour measured, as JSON values.
@@ -56,12 +101,13 @@ class Tour(Result):
             "top1_agreement": self.merged.top1_agreement,
         }
         hot = {
-            "lr": HOT.recipe.lr,
-            "replay": HOT.replay,
+            "lr": self.size.hot.recipe.lr,
+            "replay": self.size.hot.replay,
             "task": self.hot.task.value,
             "format": self.hot.format.value,
             **self.hot_forgotten.json(),
         }
+        text = {name: loss.json() for name, loss in self.text.items()}
         # then all of it in the order in which the tour went
         return {
             "seconds": round(self.seconds, 1),
@@ -71,6 +117,7 @@ class Tour(Result):
             "latency_ms": {k: round(self.speed.median(k), 2) for k in self.speed.ms},
             "merge": merged,
             "hot": hot,
+            **({"text": text} if text else {}),
         }
 
     def table(self) -> TableParts:
@@ -85,44 +132,58 @@ class Tour(Result):
         ms = {name: about(self.speed.median(name), 2) for name in ("base", "adapter", "merged")}
         # what belongs to the gently tuned model alone
         trained = f"{self.run.trainable:,} of {self.run.total:,}"
+        asked = "general skills by choice, mean" if self.text else "general skills, mean"
         rows = [
             ("exact JSON on unseen tickets", *(percent(rate.value) for rate in task)),
             ("strict format", *(percent(rate.value) for rate in layout)),
-            ("general skills, mean", *(percent(probes.mean) for probes in probed)),
+            (asked, *(percent(probes.mean) for probes in probed)),
             ("skill lost [95 % interval]", "", lost, hot_lost),
+            *self.text_row(),
             ("made up about strangers", *(percent(rate.value) for rate in made_up), ""),
             ("ms for one token", ms["base"], f"{ms['adapter']}, merged {ms['merged']}", ""),
             ("largest logit gap after merging", "", about(self.merged.max_logit_gap, 2), ""),
             ("trainable parameters", "", trained, ""),
         ]
-        tuned = f"tuned, lr {COOL.recipe.lr:g}, replay {COOL.replay:.0%}"
-        heads = ("", "base", tuned, f"hot, lr {HOT.recipe.lr:g}, no replay")
+        heads = (
+            "",
+            "base",
+            f"tuned, {in_words(self.size.cool)}",
+            f"hot, {in_words(self.size.hot)}",
+        )
         return f"The tour took {about(self.seconds, 2)} s", heads, rows
 
+    def text_row(self) -> list[tuple]:
+        """The cross-entropy on plain text, where it was asked."""
+        losses = [about(loss.mean) for loss in self.text.values()]
+        return [("plain text, nats per token", *losses)] if losses else []
 
-def run_tour(out: str | Path | None = None, say: Callable[[str], object] = lambda _: None) -> Tour:
+
+def run_tour(out: str | Path | None = None, say: Say = lambda _: None) -> Tour:
     """Tune the model on tickets, once gently and once hot, and measure both.
 
-    out: gets run.json, adapter/, merged/, tour.json and two figures. say: is told each step before
-    it starts.
+    A model that is slow here trains and is asked on less, and is asked by choice (see `SHORT` and
+    `forgetting.choices`). out: gets run.json, adapter/, merged/, tour.json and two figures. say: is
+    told each step before it starts, and how far a training is where there is no bar.
     """
     # the base, before anything is trained
     began = time.perf_counter()
-    say("asking the base model for its skills")
     base, tokenizer = models.load(COOL.model)
-    test = data.load("tickets")["test"]
-    before = forgetting.skills(base, tokenizer)
+    size = SHORT if models.is_slow_here(base) else WHOLE
+    say(f"asking the base model for its skills, {size.probes} questions each")
+    test = data.first(data.load("tickets")["test"], size.tested)
+    before = ask(base, tokenizer, size)
     # the gentle road
-    say(f"tuning: LoRA, learning rate {COOL.recipe.lr:g}, {COOL.replay:.0%} replayed general rows")
-    tuned, _ = COOL.run()
-    say("comparing base and tuned on unseen tickets")
-    comparison = evaluate.compare(base, tuned.model, tokenizer, test)
-    forgotten = forgetting.table(before, forgetting.skills(tuned.model, tokenizer))
+    say(f"tuning: LoRA, {in_words(size.cool)}")
+    tuned, _ = size.cool.run(watch=train.tell_steps(say))
+    say(f"comparing base and tuned on {size.tested} unseen tickets")
+    compared = evaluate.compare(base, tuned.model, tokenizer, test, strangers=size.strangers)
+    after = ask(tuned.model, tokenizer, size)
     # the same road hot
-    say(f"the same road hot: learning rate {HOT.recipe.lr:g}, no replay")
-    hot, _ = HOT.run()
+    say(f"the same road hot: {in_words(size.hot)}")
+    hot, _ = size.hot.run(watch=train.tell_steps(say))
+    say("asking what the hot road left")
     hot_score = evaluate.score(hot.model, tokenizer, test, "hot")
-    hot_forgotten = forgetting.table(before, forgetting.skills(hot.model, tokenizer))
+    left = ask(hot.model, tokenizer, size)
     # the adapter folded into its base
     say("merging, and holding the merged model against the adapter")
     merged, report = merge.merge(tuned.model)
@@ -130,17 +191,32 @@ def run_tour(out: str | Path | None = None, say: Callable[[str], object] = lambd
     speed = evaluate.latency(timed, tokenizer, test["messages"][0])
     # everything on one page, and on disk
     seconds = time.perf_counter() - began
-    tour = Tour(seconds, tuned, comparison, forgotten, hot_score, hot_forgotten, speed, report)
+    asked = {"base": before, "tuned": after, "hot": left}
+    tour = Tour(size, seconds, tuned, compared, hot_score, asked, speed, report)
     if out is not None:
         save(tour, merged, tokenizer, Path(out))
     return tour
+
+
+def in_words(road: Experiment) -> str:
+    """Rate and replay of a road."""
+    replay = f"replay {road.replay:.0%}" if road.replay else "no replay"
+    return f"lr {road.recipe.lr:g}, {replay}"
+
+
+def ask(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", size: Size) -> Asked:
+    """A model's skills; of a slow one by choice, and how well it foretells plain text."""
+    if size is WHOLE:
+        return Asked(forgetting.skills(model, tokenizer, size.probes))
+    chosen = forgetting.choices(model, tokenizer, size.probes)
+    return Asked(chosen, forgetting.text_loss(model, tokenizer))
 
 
 def save(
     tour: Tour, merged: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", out: Path
 ) -> None:
     """Write the run folder: run.json, adapter/, merged/, tour.json and the figures."""
-    train.save_run(COOL, tour.run, tokenizer, out, scores=tour.json())
+    train.save_run(tour.size.cool, tour.run, tokenizer, out, scores=tour.json())
     with whole_or_nothing(out) as new:
         merged.save_pretrained(new / "merged")
         tokenizer.save_pretrained(new / "merged")
@@ -151,14 +227,10 @@ def save(
 
 def figures(tour: Tour) -> dict[str, "Figure"]:
     """The skill dumbbells of both roads, and the loss curves of the first, by file name."""
-    asked = {
-        "base": tour.forgotten.before,
-        "tuned": tour.forgotten.after,
-        "tuned hot": tour.hot_forgotten.after,
-    }
     shares = {}
-    for name, answered in asked.items():
-        shares[name] = {skill: rate.value for skill, rate in answered.rates.items()}
+    for name, asked in tour.asked.items():
+        shares[name] = {skill: rate.value for skill, rate in asked.skills.rates.items()}
+    shares["tuned hot"] = shares.pop("hot")
     return {
         "skills": skills(shares.pop("base"), shares),
         "loss": curves(tour.run.losses, tour.run.validation, tour.run.best_step),

@@ -4,6 +4,7 @@ Notebooks 01 (the mathematics), 02 (LoRA by hand, by peft, and counted) and 13 (
 
     attach(model, r, alpha, targets)  a peft model with a fresh adapter         by_peft.py
     load(model, folder, name)         the base with a saved adapter             by_peft.py
+    check_saved(model, folder)        refuses one that is not whole             by_peft.py
     carry_over(model, base)           the adapter that is on, on another base   by_peft.py
     using(model, name)                in a `with`: one adapter, None: the base  by_peft.py
     trainable(model)                  (trained, all) parameters                 by_peft.py
@@ -28,7 +29,8 @@ Notebooks 01 (the mathematics), 02 (LoRA by hand, by peft, and counted) and 13 (
     alpha_grid(rows)                  a grid's runs by alpha and rate              alpha_explorer.py
     target_view, explore_targets      where a LoRA sits, and what it trains     target_explorer.py
 
-It does not train (`train.sft`), fold an adapter into W (`merge`) or round W (`quant`).
+What a saved adapter has to hold is checked in `saved.py`. Here nothing is trained (`train.sft`), no
+adapter is folded into W (`merge`) and no W is rounded (`quant`).
 """
 
 import lazy_loader

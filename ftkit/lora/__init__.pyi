@@ -11,6 +11,7 @@ from .by_peft import attach as attach
 from .by_peft import carry_over as carry_over
 from .by_peft import check_adapters as check_adapters
 from .by_peft import check_new_name as check_new_name
+from .by_peft import check_saved as check_saved
 from .by_peft import is_attached as is_attached
 from .by_peft import load as load
 from .by_peft import trainable as trainable
@@ -22,8 +23,10 @@ from .rank_explorer import explore_ranks as explore_ranks
 from .rank_explorer import rank_view as rank_view
 from .target_explorer import explore_targets as explore_targets
 from .target_explorer import target_view as target_view
+from .targets import PRESETS as PRESETS
 from .targets import check_rank as check_rank
 from .targets import choose_layers as choose_layers
+from .targets import narrowest_side as narrowest_side
 from .updates import add_updates as add_updates
 from .updates import deltas as deltas
 from .updates import find_layer as find_layer

@@ -13,12 +13,15 @@ The only room that imports peft. What `targets` means is decided in `targets`, �
 """
 
 import copy
-import json
-from collections.abc import Iterator, Sequence
+import re
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import torch
 from peft import (
     LoraConfig,
     PeftModel,
@@ -26,17 +29,20 @@ from peft import (
     get_peft_model_state_dict,
     set_peft_model_state_dict,
 )
-from safetensors import safe_open
 from torch import nn
 
 from .. import models
 from ..core.errors import UserError, is_number, nearest
-from .targets import check_rank, choose_layers, name_endings
+from ..core.parsing import parse_json, read_text
+from . import saved
+from .targets import check_rank, choose_layers, name_endings, narrowest_side
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
     from transformers.pytorch_utils import Conv1D
     from typing_extensions import TypeIs
+
+TWIN = "twin"  # an adapter's name that stands in no file, so that none is taken for a tensor's
 
 
 def attach(
@@ -58,8 +64,8 @@ def attach(
     """
     # what is asked for, checked against the layers that it picks
     layers = models.linears(model)
-    picked = [layers[name] for name in choose_layers(layers, targets)]
-    check_rank(r, min(min(sides(layer)) for layer in picked))
+    picked = {name: layers[name] for name in choose_layers(layers, targets)}
+    check_rank(r, narrowest_side({name: sides(layer) for name, layer in picked.items()}))
     if not is_number(alpha) or alpha <= 0:
         raise UserError(
             f"alpha is {alpha!r}; give a number above 0, such as {2 * r}: "
@@ -72,10 +78,26 @@ def attach(
         "lora_alpha": alpha,
         "target_modules": targets if targets == "all-linear" else name_endings(layers, targets),
         "lora_dropout": dropout,
-        "fan_in_fan_out": not any(isinstance(layer, nn.Linear) for layer in picked),
+        "fan_in_fan_out": not any(isinstance(layer, nn.Linear) for layer in picked.values()),
         "task_type": "CAUSAL_LM",
     }
-    return get_peft_model(model, LoraConfig(**{**options, **config}))
+    with refused_by_peft(picked):
+        return get_peft_model(model, LoraConfig(**{**options, **config}))
+
+
+@contextmanager
+def refused_by_peft(picked: Iterable[str]) -> Iterator[None]:
+    """What peft refuses of the layers `picked`, as one sentence with those that it does not name.
+
+    A Mamba's out_proj, for one, which its kernel reads without calling the layer.
+    """
+    try:
+        yield
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[0].rpartition("] ")[2].partition(". ")[0]
+        ends = sorted({name.rpartition(".")[2] for name in picked})
+        others = ",".join(end for end in ends if f"'{end}'" not in str(error))
+        raise UserError(f"peft: {reason}; give targets={others!r}, or some of them.") from error
 
 
 def sides(layer: "nn.Linear | Conv1D") -> tuple[int, int]:
@@ -98,25 +120,11 @@ def load(
     folder: peft's own format, safetensors. An adapter that is damaged, or was trained on another
     base, is refused with a `UserError` before anything of the model changes.
     """
-    folder = Path(folder)
-    config, weights = folder / "adapter_config.json", folder / "adapter_model.safetensors"
-    if not config.exists():
-        raise UserError(
-            f"{folder} holds no adapter_config.json; give the adapter folder of a run, "
-            "such as out/adapter."
-        )
-    if not weights.exists():
-        raise UserError(
-            f"{folder} holds no adapter_model.safetensors; adapters are read from safetensors only."
-        )
-
     # everything that can be wrong is found before the model is touched; a peft model hands its
     # base's names on, so for these questions it is as good as its base
-    base = cast("PreTrainedModel", model)
-    models.check_safetensors(weights)
-    check_config(config)
-    check_base(base, folder)
-    check_shapes(base, weights)
+    folder, base = Path(folder), cast("PreTrainedModel", model)
+    stated = check_saved(base, folder)
+    check_base(base, folder, stated)
     check_new_name(model, name)
 
     # a second adapter joins the first, which peft then switches off
@@ -125,6 +133,126 @@ def load(
     model.load_adapter(folder, adapter_name=name)
     model.set_adapter(name)
     return model
+
+
+def check_saved(model: "PreTrainedModel", folder: str | Path) -> dict[str, Any]:
+    """What the configuration of a saved adapter states, if the adapter is whole and fits `model`.
+
+    model: the base, or its `models.skeleton`: of both only the shapes are asked. Every tensor that
+    peft would save of such an adapter has to be there, in its shape and finite, and no other.
+    Raises UserError.
+    """
+    folder = Path(folder)
+    file, weights = saved.find_files(folder)
+    models.check_safetensors(weights)
+    stated = saved.read_config(file, [key.name for key in fields(LoraConfig)])
+    check_promise(model, folder, weights, stated)
+    saved.check_finite(weights)
+    return stated
+
+
+def check_promise(
+    model: "PreTrainedModel | PeftModel", folder: Path, weights: Path, stated: Mapping[str, Any]
+) -> None:
+    """Refuse an adapter whose file is not what its configuration promises on this base.
+
+    The promise is peft's own: the tensors that it would save of such an adapter. It is made on a
+    twin of the base that has shapes and no memory.
+    """
+    twin = empty_twin(model, folder)
+    promised = shapes_to_save(twin, embeddings=False)
+    optional = shapes_to_save(twin, embeddings=True)
+    check_patterns(twin, folder / saved.CONFIG, stated)
+
+    # bias = "all" trains the base's own biases, which stay when the adapter is switched off
+    if biases := [name for name in promised if name.endswith(".bias") and ".lora_" not in name]:
+        raise UserError(
+            f"{folder / saved.CONFIG} states bias = {stated['bias']!r}: it holds {len(biases)} "
+            "biases of the base itself, which would stay when the adapter is switched off; merge "
+            "it by peft: PeftModel.from_pretrained(model, folder).merge_and_unload()."
+        )
+    inside = [name for name, _ in twin.named_modules()]
+    try:
+        saved.check_tensors(weights, promised, optional, set(map(models.plain_name, inside)))
+    except UserError:
+        # names of an older transformers are right where peft itself knows what they are called now
+        if not peft_can_map(twin, folder):
+            raise
+    check_embeddings(model, weights, optional.keys() - promised.keys())
+
+
+def check_embeddings(
+    model: "PreTrainedModel | PeftModel", file: Path, names: Collection[str]
+) -> None:
+    """Refuse an adapter that brings the embeddings of another base.
+
+    peft saves the base's own beside an adapter where the vocabulary has grown, and puts them back:
+    rows that were there before are this base's. With a second adapter all have to be.
+    """
+    enough = 1.0 if is_attached(model) else 0.5
+    ours = {models.plain_name(name): values for name, values in model.named_parameters()}
+    for name, theirs in models.read_tensors(file):
+        own = ours.get(models.plain_name(name)) if name in names else None
+        if own is None or own.is_meta:
+            continue
+        close = torch.isclose(theirs.float(), own.detach().float().cpu(), rtol=1e-2, atol=1e-4)
+        same = close.all(1).float().mean().item()
+        if same < enough:
+            raise UserError(
+                f"{file} was trained on another base: it brings {models.plain_name(name)} along, "
+                f"and {same:.0%} of its rows are this base's; give it the base it was trained on."
+            )
+
+
+def empty_twin(model: "PreTrainedModel | PeftModel", folder: Path) -> PeftModel:
+    """The base of `model` without memory, with the adapter of `folder` on it, without memory too.
+
+    Raises `UserError` for a configuration that peft can't put on this base.
+    """
+    base = model.get_base_model() if is_attached(model) else model
+    try:
+        with torch.device("meta"), warnings.catch_warnings(action="ignore"):
+            config = LoraConfig.from_pretrained(str(folder))
+            twin = type(base)(copy.deepcopy(base.config))  # type: ignore # a PreTrainedModel takes one
+            return PeftModel(twin, config, TWIN, low_cpu_mem_usage=True)
+    except Exception as error:  # a configuration may be wrong in any way, and fail in any
+        raise UserError(
+            f"{folder / saved.CONFIG} does not fit this base ({models.reason(error)}); "
+            "give the base it was trained on."
+        ) from error
+
+
+def shapes_to_save(twin: PeftModel, *, embeddings: bool) -> dict[str, tuple[int, ...]]:
+    """{tensor: shape} of what peft would save of an adapter, with or without the embeddings."""
+    values = get_peft_model_state_dict(twin, adapter_name=TWIN, save_embedding_layers=embeddings)
+    return {name: tuple(tensor.shape) for name, tensor in values.items()}
+
+
+def check_patterns(twin: PeftModel, file: Path, stated: Mapping[str, Any]) -> None:
+    """Refuse a rank or an alpha for layers that the adapter lacks: peft passes them over."""
+    tuner = cast(Any, twin.base_model)
+    targets = [*tuner.targeted_module_names, *tuner.targeted_parameter_names]
+    for key in ("rank_pattern", "alpha_pattern"):
+        for pattern in stated.get(key) or {}:
+            if not any(re.fullmatch(rf"(.*\.)?({pattern})", layer) for layer in targets):
+                endings = sorted({layer.rpartition(".")[2] for layer in targets})
+                raise UserError(
+                    f"{file} states {pattern!r} in its {key}, and none of the adapter's layers is "
+                    f"called so; they are {', '.join(endings)}.{nearest(pattern, endings)}"
+                )
+
+
+def peft_can_map(twin: PeftModel, folder: Path) -> bool:
+    """Whether peft finds a place for every tensor of `folder`, and a tensor for every place."""
+    mapping = getattr(twin.get_base_model(), "_checkpoint_conversion_mapping", {})
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            result = twin.load_adapter(
+                folder, TWIN, torch_device="cpu", low_cpu_mem_usage=True, key_mapping=mapping
+            )
+    except (ValueError, KeyError, RuntimeError):
+        return False
+    return not result.missing_keys and not result.unexpected_keys
 
 
 def check_new_name(model: nn.Module, name: str) -> None:
@@ -142,73 +270,42 @@ def check_new_name(model: nn.Module, name: str) -> None:
         )
 
 
-def check_config(file: Path) -> None:
-    """Refuse an adapter_config.json that was cut off or holds something else."""
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(
-            f"{file} is not whole JSON ({error}); copy or download the adapter again."
-        ) from error
-    if not isinstance(config, dict) or "peft_type" not in config:
-        raise UserError(
-            f"{file} states no peft_type, so it is no adapter of peft's; "
-            "give the adapter folder of a run, such as out/adapter."
-        )
-
-
-def check_base(model: "PreTrainedModel", folder: Path) -> None:
+def check_base(model: "PreTrainedModel", folder: Path, stated: Mapping[str, Any]) -> None:
     """Refuse an adapter whose run.json, beside its folder, names the hash of another base.
 
-    Without a run.json only `check_shapes` can tell.
+    Without one nobody can tell two bases of one shape apart: where even their names differ, a
+    warning says so.
     """
     record = folder.parent / "run.json"
-    if not record.is_file():
-        return
-    stated = json.loads(record.read_text(encoding="utf-8")).get("hashes", {}).get("base") or ""
-    ours = models.fingerprint(model)
-
+    theirs, ours = base_hash(record), models.fingerprint(model)
     # a hub commit and a hash of files can't be compared, so they tell nothing
-    comparable = stated.startswith("hub") == ours.startswith("hub")
-    if stated and comparable and stated != ours:
-        raise UserError(
-            f"{folder} was trained on another base ({stated[:12]}…, this one is {ours[:12]}…); "
-            "give it the base it was trained on."
+    comparable = theirs.startswith("hub") == ours.startswith("hub")
+    if theirs and comparable and "unknown" not in ours + theirs:
+        if theirs != ours:
+            raise UserError(
+                f"{folder} was trained on another base ({theirs[:12]}…, this one is {ours[:12]}…); "
+                "give it the base it was trained on."
+            )
+        return
+
+    # the names, without the folders that they lie in
+    name, here = stated.get("base_model_name_or_path"), model.config._name_or_path
+    if isinstance(name, str) and name and here and Path(name).name.lower() not in here.lower():
+        warnings.warn(
+            f"{folder} was trained on {name}, and this base is {here}: no run.json states a hash, "
+            "so it can't be told whether they are the same weights.",
+            stacklevel=3,
         )
 
 
-def check_shapes(model: "PreTrainedModel", weights: Path) -> None:
-    """Refuse an adapter file that updates a layer which `model` lacks or has in another shape.
-
-    A is (r, d_in) and B (d_out, r). Only the file's header is read.
-    """
-    # the base's own layers: those of an adapter that is there already are linear layers too
-    layers = {
-        models.plain_name(name): sides(layer)
-        for name, layer in models.linears(model).items()
-        if ".lora_" not in name
-    }
-    with safe_open(weights, framework="pt") as file:
-        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}
-
-    for name, shape in shapes.items():
-        layer, _, part = models.plain_name(name).partition(".lora_")
-        # the rest has no side to be compared: DoRA's lengths, an embedding's A and B
-        if part not in ("A.weight", "B.weight"):
-            continue
-        if layer not in layers:
-            raise UserError(
-                f"{weights} was trained on another base: it updates {layer}, "
-                "which this model does not have."
-            )
-        d_in, d_out = layers[layer]
-        fits = shape[1] == d_in if part == "A.weight" else shape[0] == d_out
-        if not fits:
-            raise UserError(
-                f"{weights} was trained on another base: its {part[0]} for {layer} is "
-                f"{shape[0]} × {shape[1]}, and this model's W is {d_out} × {d_in}; "
-                "load it on the base it was trained on."
-            )
+def base_hash(record: Path) -> str:
+    """The hash of the base that a run.json states; "" where there is none."""
+    if not record.is_file():
+        return ""
+    stated = parse_json(read_text(record), record)
+    hashes = stated.get("hashes") if isinstance(stated, dict) else None
+    found = hashes.get("base") if isinstance(hashes, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def carry_over(model: PeftModel, base: "PreTrainedModel") -> PeftModel:
@@ -223,7 +320,7 @@ def carry_over(model: PeftModel, base: "PreTrainedModel") -> PeftModel:
     config.init_lora_weights = True
     try:
         twin = get_peft_model(base, config, adapter_name=name)
-        values = get_peft_model_state_dict(model, adapter_name=name)
+        values = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
         set_peft_model_state_dict(twin, values, adapter_name=name)
     except (RuntimeError, ValueError) as error:
         # the last line of torch's complaint names the layer and both shapes
@@ -240,9 +337,9 @@ def is_attached(model: object) -> "TypeIs[PeftModel]":
 
 
 def trainable(model: nn.Module) -> tuple[int, int]:
-    """(trained, all) parameters of a model, as numbers; a packed weight counts its bytes."""
+    """(trained, all) parameters of a model; a packed weight counts the numbers it stands for."""
     trained = sum(parameter.numel() for parameter in models.trained_parameters(model))
-    return trained, sum(parameter.numel() for parameter in model.parameters())
+    return trained, models.count_numbers(model)
 
 
 def check_adapters(model: nn.Module, names: Sequence[str] = ()) -> PeftModel:
@@ -292,6 +389,9 @@ def adapter_bytes(model: "PreTrainedModel | PeftModel") -> dict[str, int]:
 
 
 def adapter_of(label: str) -> str | None:
-    """The adapter that a parameter belongs to: "a" for "….q_proj.lora_A.a.weight", else None."""
-    _, inside, rest = label.partition(".lora_")
-    return rest.split(".")[1] if inside else None
+    """The adapter that a parameter belongs to: "a" for "….q_proj.lora_A.a.weight", else None.
+
+    A matrix that is trained whole, and single rows of an embedding, are an adapter's too.
+    """
+    found = re.search(r"\.(?:lora_\w+|modules_to_save|trainable_tokens_\w+)\.([^.]+)", label)
+    return found[1] if found else None

@@ -13,16 +13,17 @@
     cards(), usable_bytes(card)  published GPUs, and what torch gets of one   gpus.py
     fits(source, card)           the longest row that a card holds            gpus.py
     room_for(model)              what a step may take of this GPU             gpus.py
-    step_in_training(model, …)   the Step of a model that is being trained    advice.py
-    rows_that_fit(step, room)    how many rows would fit together             advice.py
-    explain_full_gpu(model, …)   what to shrink when it did not fit           advice.py
+    step_in_training(model, …)   the Step of a model that is being trained    gpus.py
+    rows_that_fit(step, room)    how many rows would fit together             gpus.py
+    explain_full_gpu(model, …)   what to shrink when it did not fit           gpus.py
     memory_view(ledger, …)       one step against one card, drawn             explorer.py
     steps_view(ledgers, title)   several steps on one axis                    explorer.py
     explore_fits(models, cards)  does it fit? with sliders                    explorer.py
 
-A `Ledger` is the result: bytes by part, at the peak. Inside, `sizes.py` reads an architecture,
-`storages.py` sees every tensor live, `allocator.py` is CUDA's in small. It trains nothing (`train`
-does) and counts no speed; four bits themselves are `quant`'s.
+A `Ledger` is the result: bytes by part, at the peak. Inside, `sizes.py` reads an architecture;
+`decoder.py` is the step that the formula adds up, on the sizes of `autograd.py`; `storages.py` sees
+every real tensor live. It trains nothing (`train` does) and counts no speed; four bits themselves
+are `quant`'s.
 """
 
 import lazy_loader

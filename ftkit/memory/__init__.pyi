@@ -1,6 +1,3 @@
-from .advice import explain_full_gpu as explain_full_gpu
-from .advice import rows_that_fit as rows_that_fit
-from .advice import step_in_training as step_in_training
 from .explorer import explore_fits as explore_fits
 from .explorer import memory_view as memory_view
 from .explorer import steps_view as steps_view
@@ -9,13 +6,18 @@ from .fake_step import make_optimizer as make_optimizer
 from .fake_step import trace as trace
 from .formula import bytes_kept as bytes_kept
 from .formula import predict as predict
+from .gpus import RESERVE as RESERVE
 from .gpus import cards as cards
+from .gpus import explain_full_gpu as explain_full_gpu
 from .gpus import fits as fits
 from .gpus import room_for as room_for
+from .gpus import rows_that_fit as rows_that_fit
+from .gpus import step_in_training as step_in_training
 from .gpus import usable_bytes as usable_bytes
 from .real_step import build_model as build_model
 from .real_step import compare_with_gpu as compare_with_gpu
 from .real_step import measure as measure
+from .sizes import NotModelled as NotModelled
 from .step import CHOICES as CHOICES
 from .step import METHODS as METHODS
 from .step import PARTS as PARTS

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import models
-from ..core.errors import UserError
+from ..core.errors import UserError, is_number, is_whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     Source = str | Path | dict | PreTrainedModel  # what `models.architecture.read` takes
 
 # What configs call the longest row, and the number of layers.
-POSITIONS = ("max_position_embeddings", "n_positions")
-LAYERS = ("num_hidden_layers", "n_layer")
+POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+
+
+class NotModelled(UserError):
+    """An architecture that the formula does not know and a trace does."""
 
 
 class Tensors(NamedTuple):
@@ -46,30 +50,90 @@ class Architecture:
 
     @cached_property
     def weights(self) -> "list[models.architecture.Weight]":
-        """Every weight of the model. Raises UserError for a family that is not known."""
-        return models.architecture.shapes(self.config)
+        """Every weight of the model: by arithmetic, or off the model on the meta device.
+
+        Raises UserError for what no causal language model can be built from.
+        """
+        if models.architecture.is_known(self.config):
+            return models.architecture.shapes(self.config)
+        return models.list_weights(models.skeleton(self.config))
 
     @cached_property
     def sizes(self) -> "Sizes":
         """The `Sizes` of a dense decoder of the Llama family; UserError for any other."""
         return read_sizes(self)
 
+    @cached_property
+    def language(self) -> dict:
+        """The config of the part that reads and writes text: "text_config" where there is one."""
+        inner = self.config.get("text_config")
+        return inner if isinstance(inner, dict) else self.config
+
     @property
     def positions(self) -> int | None:
-        """Tokens of the longest row that the model takes; None where the config is silent."""
-        return next((self.config[key] for key in POSITIONS if self.config.get(key)), None)
+        """Tokens of the longest row that the model takes; None where the config is silent.
+
+        Where positions are stretched, as YaRN does it, that is factor times the original.
+        """
+        stated = next((self.language[key] for key in POSITIONS if self.language.get(key)), None)
+        stretched = self.language.get("rope_scaling") or self.language.get("rope_parameters")
+        if not is_whole(stated) or not isinstance(stretched, dict):
+            return stated if is_whole(stated) else None
+        factor = stretched.get("factor")
+        original = stretched.get("original_max_position_embeddings")
+        if is_number(factor) and is_number(original):
+            return max(stated, int(factor * original))
+        return stated
 
     @property
     def depth(self) -> int:
         """The number of layers."""
-        return next(self.config[key] for key in LAYERS if self.config.get(key))
+        return self.language[self.depth_key]
+
+    @cached_property
+    def depth_key(self) -> str:
+        """What the config calls the number of layers."""
+        for key in LAYERS:
+            if is_whole(self.language.get(key)):
+                return key
+        raise UserError(
+            f"the config of {self.name} does not say how many layers there are; "
+            f"give it one of {', '.join(LAYERS)}."
+        )
+
+    @cached_property
+    def alike(self) -> bool:
+        """Whether all layers have the same weights; hybrids have layers of several kinds."""
+        # a vision tower is another stack of layers, of its own depth
+        stacks: dict[str, set[tuple[int, ...]]] = {}
+        for weight in self.weights:
+            stack, _, inside = weight.name.partition(".*.")
+            if inside:
+                stacks.setdefault(stack, set()).add(weight.layers)
+        deep = (kinds for kinds in stacks.values() if self.depth == 1 + max(map(max, kinds)))
+        return all(len(kinds) == 1 for kinds in deep)
 
     def at_depth(self, layers: int) -> "Architecture":
         """The same architecture with its first `layers` layers alone."""
-        key = next(key for key in LAYERS if self.config.get(key))
-        config = {**self.config, key: layers}
-        if config.get("layer_types"):
-            config["layer_types"] = config["layer_types"][:layers]
+        if layers not in self.cut:
+            self.cut[layers] = self.make_cut(layers)
+        return self.cut[layers]
+
+    @cached_property
+    def cut(self) -> "dict[int, Architecture]":
+        """{layers: the architecture with so many}, each made once."""
+        return {}
+
+    def make_cut(self, layers: int) -> "Architecture":
+        """What `at_depth` hands out: what the config says layer by layer is cut as well."""
+        depth = self.depth
+        language = {
+            key: value[:layers] if isinstance(value, list) and len(value) == depth else value
+            for key, value in self.language.items()
+        }
+        language[self.depth_key] = layers
+        nested = self.language is not self.config
+        config = {**self.config, "text_config": language} if nested else language
         return dataclasses.replace(self, config=config)
 
     def refuse_experts(self) -> None:
@@ -77,7 +141,7 @@ class Architecture:
 
         Which experts a token goes to decides its memory, and nothing here knows that.
         """
-        if any(weight.kind == "expert" for weight in self.weights):
+        if any(weight.kind == "expert" or ".experts." in weight.name for weight in self.weights):
             raise UserError(
                 f"{self.config['model_type']!r} is a mixture of experts, whose memory depends on "
                 "the routing; give a dense model."
@@ -112,19 +176,19 @@ class Sizes:
     vocab: int
     sides: dict[str, tuple[int, int]]  # {linear layer of a block: (d_out, d_in)}, "q_proj" say
     linear_names: tuple[str, ...]  # the full names of those layers in the first block
+    biases: frozenset[str]  # the linear layers of a block that have one
     others: tuple[Tensors, ...]  # every weight that is no linear layer of a block
-    norms: int  # on the residual stream, in one layer
-    normed_heads: int  # numbers per token of queries and keys that a norm is on; 0 without
+    normed_before: bool  # a norm before attention and one before the MLP
+    normed_behind: bool  # one behind each
+    normed_heads: bool  # norms on queries and keys
     fused: bool  # qkv_proj and gate_up_proj in place of five matrices
     tied: bool  # the head is the embedding
-    norms_in_float32: bool  # Gemma multiplies by the norm's weight in float32
     capped: bool  # Gemma 2 bounds its logits by a tanh
-    norm_behind_mlp: bool  # a norm behind attention and MLP
 
     @property
-    def linear_numbers(self) -> int:
-        """The numbers in the linear layers of one block."""
-        return sum(d_out * d_in for d_out, d_in in self.sides.values())
+    def head(self) -> int:
+        """Numbers per token of one head."""
+        return self.query // self.heads
 
     @property
     def linear(self) -> list[Tensors]:
@@ -134,14 +198,15 @@ class Sizes:
 
 def read_sizes(architecture: Architecture) -> Sizes:
     """What the formula needs to know of an architecture; UserError for what it does not model."""
-    architecture.refuse_experts()
-    config, weights = architecture.config, architecture.weights
-    by_part = {weight.part: weight for weight in weights}
-    if "self_attn.o_proj" not in by_part:
-        raise UserError(
+    config = architecture.config
+    if config["model_type"] not in models.architecture.DECODERS:
+        raise NotModelled(
             f"the formula knows the Llama family, and model_type is {config['model_type']!r}; "
             "trace it: --trace, or memory.trace()."
         )
+    architecture.refuse_experts()
+    weights = architecture.weights
+    by_part = {weight.part: weight for weight in weights}
 
     # The output projection leads from all query heads back to the residual stream.
     output, down = by_part["self_attn.o_proj"], by_part["mlp.down_proj"]
@@ -163,12 +228,12 @@ def read_sizes(architecture: Architecture) -> Sizes:
         vocab=weights[0].d_out,
         sides={weight.part.rpartition(".")[2]: (weight.d_out, weight.d_in) for weight in linear},
         linear_names=tuple(weight.name.replace("*", "0") for weight in linear),
+        biases=frozenset(part.split(".")[1] for part in by_part if part.endswith("_proj.bias")),
         others=tuple(Tensors(weight.d_out * weight.d_in, weight.copies) for weight in others),
-        norms=sum(weight.part.endswith("layernorm") for weight in weights),
-        normed_heads=output.d_in + key if "self_attn.q_norm" in by_part else 0,
+        normed_before="input_layernorm" in by_part,
+        normed_behind="post_feedforward_layernorm" in by_part,
+        normed_heads="self_attn.q_norm" in by_part,
         fused=fused,
         tied=not any(weight.kind == "head" for weight in weights),
-        norms_in_float32=config["model_type"].startswith("gemma"),
-        capped=bool(config.get("final_logit_softcapping")),
-        norm_behind_mlp="post_feedforward_layernorm" in by_part,
+        capped=bool(config.get("final_logit_softcapping", config["model_type"] == "gemma2")),
     )

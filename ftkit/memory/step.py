@@ -40,6 +40,9 @@ PARTS: tuple[str, ...] = (
     "activations", "logits", "workspace",
 )  # fmt: skip
 
+# Families whose attention has a bound that torch's own does not know.
+WITHOUT_SDPA = ("gemma2",)
+
 # How much of the logits TRL 1.16 holds at a time.
 TILE_TOKENS, TILE_WORDS = 4096, 32768
 # CUDA's caching allocator hands out multiples of this many bytes.
@@ -80,7 +83,8 @@ class Step:
                     "same" becomes dtype on a GPU where that has 16 bits, else None
     adapter_dtype   one of dtype's; None becomes what peft makes it (float32), and TRL for QLoRA
                     (bfloat16)
-    attention       "sdpa", "eager" or "flash"
+    attention       "sdpa", "eager" or "flash"; "sdpa" becomes "eager" for Gemma 2, which bounds
+                    attention's scores and has no sdpa in transformers
     optimizer       "adamw": torch's fused kernel; "adamw_foreach": torch's older one; "adamw_8bit"
                     and "paged_adamw_8bit": bitsandbytes'
     double_quant    True: the scales of NF4 in 8 bits
@@ -124,24 +128,28 @@ class Step:
         return self.batch * self.seq
 
     @property
+    def unit(self) -> int:
+        """Bytes are handed out in multiples of this."""
+        return UNIT if self.device == "cuda" else 1
+
+    def round_up(self, size: float) -> int:
+        """Bytes as the allocator hands them out."""
+        return -(-int(size) // self.unit) * self.unit
+
+    @property
     def weight_bytes(self) -> int:
         """Bytes of one number in the linear layers of an unquantized base."""
         return dtype_bytes(self.dtype)
 
     @property
+    def stream_dtype(self) -> str:
+        """The dtype of embeddings and norms, and of the residual stream where it begins."""
+        return "float32" if self.kbit_prepare else self.dtype
+
+    @property
     def stream_bytes(self) -> int:
-        """Bytes of one number in the residual stream, in embeddings and norms."""
-        return dtype_bytes("float32" if self.kbit_prepare else self.dtype)
-
-    @property
-    def compute_bytes(self) -> int:
-        """Bytes of one number that goes into a matrix product."""
-        return dtype_bytes(self.autocast or self.dtype)
-
-    @property
-    def adapter_bytes(self) -> int:
-        """Bytes of one number in A and B."""
-        return dtype_bytes(self.adapter_dtype or "float32")
+        """Bytes of one number in embeddings and norms."""
+        return dtype_bytes(self.stream_dtype)
 
     @property
     def trained_dtype(self) -> str:
@@ -214,7 +222,7 @@ def make_step(source: "Source | Step", **options: Any) -> Step:
     # First every choice by itself, then what was left open, then what goes together.
     check_choices(step)
     check_row(step)
-    step = choose_dtypes(step)
+    step = choose_attention(choose_dtypes(step))
     if step.attention == "flash" and (step.autocast or step.dtype) == "float32":
         raise UserError(
             "attention is 'flash', whose kernels take 16-bit numbers only; give dtype='bfloat16', "
@@ -240,11 +248,25 @@ def check_row(step: Step) -> None:
     if not is_whole(step.seq) or step.seq < 1 or (longest and step.seq > longest):
         upto = f"to {longest:,}, the positions of {step.name}" if longest else "on"
         raise UserError(f"seq is {step.seq!r}; give a whole number from 1 {upto}.")
+    if mixes_on_cpu(step):
+        raise UserError(
+            f"autocast is {step.autocast!r} and dtype {step.dtype!r}, two kinds of 16 bits that a "
+            f"CPU does not join; give autocast={step.dtype!r}, or device='cuda'."
+        )
     if step.kbit_prepare and step.method != "qlora":
         raise UserError(
             f"kbit_prepare is for a quantized base, and method is {step.method!r}; "
             "give method='qlora'."
         )
+
+
+def mixes_on_cpu(step: Step) -> bool:
+    """Whether a CPU's autocast meets 16-bit numbers of the other kind, which it refuses.
+
+    A 4-bit layer gives what it is given; any other gives autocast's own.
+    """
+    two_kinds = {step.autocast, step.stream_dtype} == {"bfloat16", "float16"}
+    return step.device == "cpu" and step.method == "qlora" and two_kinds
 
 
 def choose_dtypes(step: Step) -> Step:
@@ -258,6 +280,12 @@ def choose_dtypes(step: Step) -> Step:
         by_trl = step.method == "qlora" and step.dtype == "bfloat16" and not step.kbit_prepare
         adapter = "bfloat16" if by_trl else "float32"
     return dataclasses.replace(step, autocast=autocast, adapter_dtype=adapter)
+
+
+def choose_attention(step: Step) -> Step:
+    """The same step with the attention that transformers runs for it."""
+    replaced = step.attention == "sdpa" and step.architecture.config["model_type"] in WITHOUT_SDPA
+    return dataclasses.replace(step, attention="eager") if replaced else step
 
 
 @dataclass(frozen=True, repr=False)

@@ -7,6 +7,7 @@ from .explorer import explore_rounding as explore_rounding
 from .explorer import rounding_view as rounding_view
 from .merging import DTYPES as DTYPES
 from .merging import MergeReport as MergeReport
+from .merging import check_report as check_report
 from .merging import compare as compare
 from .merging import independent_copy as independent_copy
 from .merging import logits as logits
@@ -14,3 +15,4 @@ from .merging import merge as merge
 from .merging import probe_tokens as probe_tokens
 from .rounding import compare_dtypes as compare_dtypes
 from .rounding import round_update as round_update
+from .writing import write as write

@@ -2,11 +2,12 @@
 
     merge(model)              (the merged model, a `MergeReport`)
     compare(tuned, merged)    the same report on a merge that was made elsewhere
+    check_report(report, …)   refuses a merged model that is not the tuned one
     independent_copy(model)   a copy to try a merge on
 
 Both models read the same tokens and their logits are compared, beside what a merge that lost the
-adapter would show. What 16 or four bits cost a merge is measured in `rounding`; several adapters
-are combined in `combining`. Notebooks 00 and 13.
+adapter would show. A merged model is written by `writing`; what 16 or four bits cost a merge is
+measured in `rounding`; several adapters are combined in `combining`. Notebooks 00 and 13.
 """
 
 import copy
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from ..lora import PeftModel
 
 DTYPES = ("float32", "bfloat16", "float16")
+# A merge that moved the logits by more than this share of the adapter's effect lost the adapter, or
+# something of the base; what float32 rounds off is below NOISE.
+LOST, NOISE = 0.5, 1e-3
 Module = TypeVar("Module", bound=torch.nn.Module)
 
 
@@ -147,10 +151,26 @@ def merge(
 
     By default the base is the one that the adapter was trained on; if that is held in four or
     eight bits, its dequantized weights: rounding W + ΔW again would lose most of a small ΔW. A
-    model without an adapter, NaN in it, and in_place where it can't be are a `UserError`.
+    model without an adapter, NaN in it, and in_place where it can't be are a `UserError`; so is a
+    merged model that is no longer the tuned one (`check_report`), unless `into` asked for another.
     """
     tokens = probe_tokens(model) if tokens is None else tokens
     adapted, base = reference_logits(model, tokens)
+    cause = likely_cause(model)
+    merged = merge_weights(model, in_place=in_place, into=into)
+    report = compare_logits(adapted, base, logits(merged, tokens), merged.dtype)
+    if into is None:
+        check_report(report, cause)
+    return merged, report
+
+
+def merge_weights(
+    model: "PreTrainedModel | PeftModel",
+    *,
+    in_place: bool = False,
+    into: "PreTrainedModel | None" = None,
+) -> "PreTrainedModel":
+    """`merge` without its proof."""
     check_finite(model)
     if in_place and (models.is_packed(model) or into is not None):
         raise UserError(
@@ -158,10 +178,51 @@ def merge(
             "leave in_place out."
         )
     target = lora.check_adapters(model)
-    if not in_place:
-        target = copy_to_merge(target, into)
-    merged = cast("PreTrainedModel", target.merge_and_unload(safe_merge=True))
-    return merged, compare_logits(adapted, base, logits(merged, tokens), merged.dtype)
+    return fold_in(target if in_place else copy_to_merge(target, into))
+
+
+def fold_in(model: "PeftModel") -> "PreTrainedModel":
+    """peft's own merge, in the memory of `model`; `UserError` for an adapter that has none."""
+    try:
+        return cast("PreTrainedModel", model.merge_and_unload(safe_merge=True))
+    except (RuntimeError, ValueError, NotImplementedError, TypeError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UserError(
+            f"peft can't merge this adapter ({reason}); use it beside its base, by lora.load."
+        ) from error
+
+
+def likely_cause(model: "PreTrainedModel | PeftModel") -> str:
+    """What a merge of this model can't keep, and the cure, for the sentence of `check_report`."""
+    if models.is_packed(model):
+        return (
+            "its base is quantized and computes with numbers that no dequantized matrix has; "
+            "train on nf4 or without quant, or use the adapter beside its base"
+        )
+    # peft puts its layers around these two as around any other
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    if getattr(model.config, "tie_word_embeddings", False):
+        if any(hasattr(layer, "base_layer") for layer in ends):
+            return (
+                "the head and the embedding of this model share one matrix, which takes the update "
+                "of either; train an adapter on neither, or use this one beside its base"
+            )
+    return "merge in float32, or use the adapter beside its base"
+
+
+def check_report(report: MergeReport, cause: str) -> None:
+    """Refuse a merge that lost the adapter, or moved the model by as much as the adapter does.
+
+    That is a largest logit gap above half of the adapter's own, or NaN. cause: the end of the
+    sentence, what the likely reason is and what mends it.
+    """
+    gap, effect = report.max_logit_gap, report.adapter_gap
+    if gap <= max(LOST * effect, NOISE):
+        return
+    raise UserError(
+        f"the model merged in {report.dtype} is not the tuned one: its logits are off by "
+        f"{about(gap, 2)}, and all that the adapter does to them is {about(effect, 2)}; {cause}."
+    )
 
 
 def copy_to_merge(model: "PeftModel", into: "PreTrainedModel | None") -> "PeftModel":

@@ -1,21 +1,29 @@
 """What a model answers, greedily: written out, or only verified against a gold answer.
 
     answer(model, tokenizer, conversations)                   the reply to each conversation
+    write_replies(model, tokenizer, conversations)            with thoughts, and is it whole?
     verify_answers(model, tokenizer, conversations, golds)    is the reply the gold? seldom writes
 
-A conversation is a list of chat messages, the last of them the user's. Sampling is left to the
-model's own `generate`; whether another wording is right as well, to `evaluate` (notebook 09) and
-`forgetting` (notebook 10).
+A conversation is a list of chat messages, the last of them the user's. What a reply is stands in
+`replies.py`. Sampling is left to the model's own `generate`; whether another wording is right as
+well, to `evaluate` (notebook 09) and `forgetting` (notebook 10).
 """
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
+from transformers import StoppingCriteria
 
-from .batching import chat_batches, render_chats, shortest_first
+from .. import data
+from ..core.errors import UserError, is_whole
+from ..core.session import bar
+from .batching import check_tokens, pad, prompt_batches, render_prompts, shortest_first
+from .replies import Reply, ReplyReader, greedy, is_same
 
 if TYPE_CHECKING:
+    from tqdm.auto import tqdm
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -26,21 +34,63 @@ def answer(
     max_new_tokens: int = 64,
     batch_size: int = 50,
 ) -> list[str]:
-    """The greedy reply to each conversation, in the order given, without white space around it."""
-    replies = [""] * len(conversations)
-    batches = chat_batches(tokenizer, conversations, as_prompts=True, batch_size=batch_size)
-    for places, inputs in batches:
-        inputs = inputs.to(model.device)
-        with torch.no_grad():
-            output = model.generate(  # type: ignore # a causal model can, its base class can't
-                **inputs, max_new_tokens=max_new_tokens, do_sample=False
-            )
-        # generate returns prompt and reply, and every prompt of a batch is padded to one length
-        written = output[:, inputs["input_ids"].shape[1] :]
-        texts = tokenizer.batch_decode(written, skip_special_tokens=True)
-        for place, text in zip(places, texts, strict=True):
-            replies[place] = text.strip()
-    return replies
+    """The greedy reply to each conversation, in the order given, without white space around it.
+
+    Greedy whatever the model's own generation config says. A reply ends where the model or its
+    chat template ends it, or after max_new_tokens; thoughts in a think block are left out.
+    """
+    replies = write_replies(model, tokenizer, conversations, max_new_tokens, batch_size)
+    return [reply.text for reply in replies]
+
+
+def write_replies(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    conversations: Sequence[list[dict]],
+    max_new_tokens: int = 64,
+    batch_size: int = 50,
+    tools: Sequence[data.Tools] | None = None,
+) -> list[Reply]:
+    """The `Reply` to each conversation, as `answer` gives its text.
+
+    tools: the functions that each of them may call. Raises UserError for a limit below 1.
+    """
+    if not is_whole(max_new_tokens) or max_new_tokens < 1:
+        raise UserError(f"max_new_tokens is {max_new_tokens!r}; give a whole number from 1 on.")
+    replies: dict[int, Reply] = {}
+    reader = ReplyReader(model, tokenizer)
+    batches = prompt_batches(tokenizer, conversations, tools=tools, batch_size=batch_size)
+    # the bar counts tokens, of which most replies have fewer than they may
+    steps = math.ceil(len(conversations) / batch_size) * max_new_tokens
+    with (
+        greedy(model, reader, max_new_tokens=max_new_tokens) as config,
+        bar(f"{len(conversations)} answers", steps, "token") as shown,
+    ):
+        for number, (places, inputs) in enumerate(batches, 1):
+            check_tokens(model, tokenizer, {"a prompt": int(inputs["input_ids"].max())})
+            inputs = inputs.to(model.device)
+            options = {"tokenizer": tokenizer, "stopping_criteria": [Counter(shown)]}
+            with torch.no_grad():
+                output = model.generate(  # type: ignore # a causal model can, its base class can't
+                    **inputs, generation_config=config, **options
+                )
+            shown.update(number * max_new_tokens - shown.n)
+            # generate returns prompt and reply, and all prompts of a batch are padded alike
+            written = output[:, inputs["input_ids"].shape[1] :].tolist()
+            replies.update(zip(places, map(reader.read, written), strict=True))
+    return [replies[place] for place in range(len(conversations))]
+
+
+class Counter(StoppingCriteria):
+    """Moves a bar at every token that `generate` writes, and stops nothing."""
+
+    def __init__(self, shown: "tqdm") -> None:
+        self.shown = shown
+
+    def __call__(self, input_ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
+        """False for every row of (rows, tokens)."""
+        self.shown.update()
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
 def verify_answers(
@@ -50,59 +100,71 @@ def verify_answers(
     golds: Sequence[str],
     max_new_tokens: int = 64,
 ) -> list[bool]:
-    """`reply == gold` for the greedy reply to each conversation, without writing most of them.
+    """Whether the greedy reply to each conversation is its gold, without writing most of them.
 
     One forward pass over prompt and gold shows which token greedy decoding puts after each (the
     check of speculative decoding, Leviathan et al. 2023). Where they are the gold's own and then
     an end, the reply is the gold; where the first other one leads away from the gold's text, it
     is not. What that leaves open, such as the same text in other tokens, is written out.
     """
-    prompts = render_chats(tokenizer, conversations, as_prompts=True)
-    prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
-    gold_ids = tokenizer(list(golds), add_special_tokens=False)["input_ids"]
-
-    # a reply is stripped and may be cut off, so one pass can't tell about golds that would not be
-    verifiable = [
+    # golds as the template writes them; one pass can't tell about those that would be cut off
+    reader = ReplyReader(model, tokenizer)
+    gold_ids = render_golds(reader, conversations, golds)
+    in_one_pass = [
         place
-        for place, gold in enumerate(golds)
-        if len(gold_ids[place]) < max_new_tokens and gold == gold.strip()
+        for place, ids in enumerate(gold_ids)
+        if len(ids) < max_new_tokens and not reader.plain_ends
     ]
     verified = verify_tokens(
         model,
-        tokenizer,
-        prompts=[prompt_ids[place] for place in verifiable],
-        golds=[gold_ids[place] for place in verifiable],
+        reader,
+        prompts=[conversations[place] for place in in_one_pass],
+        golds=[gold_ids[place] for place in in_one_pass],
     )
     verdicts: dict[int, bool | None] = dict.fromkeys(range(len(golds)))
-    verdicts.update(zip(verifiable, verified, strict=True))
+    verdicts.update(zip(in_one_pass, verified, strict=True))
 
     # what is still open is written out
     still_open = [place for place, verdict in verdicts.items() if verdict is None]
     asked = [conversations[place] for place in still_open]
-    replies = answer(model, tokenizer, asked, max_new_tokens)
+    replies = write_replies(model, tokenizer, asked, max_new_tokens)
     for place, reply in zip(still_open, replies, strict=True):
-        verdicts[place] = reply == golds[place]
+        verdicts[place] = is_same(reply, reader.read(gold_ids[place]))
     return [bool(verdict) for verdict in verdicts.values()]
+
+
+def render_golds(
+    reader: ReplyReader, conversations: Sequence[list[dict]], golds: Sequence[str]
+) -> list[list[int]]:
+    """The tokens of each gold as the answer to its conversation, without the end mark."""
+    chats = [
+        [*chat, {"role": "assistant", "content": gold}]
+        for chat, gold in zip(conversations, golds, strict=True)
+    ]
+    return [
+        reader.cut(data.render(chat, reader.tokenizer, where=f"chat {number}").answer_ids)
+        for number, chat in enumerate(chats, 1)
+    ]
 
 
 def verify_tokens(
     model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    prompts: Sequence[list[int]],
+    reader: ReplyReader,
+    prompts: Sequence[list[dict]],
     golds: Sequence[list[int]],
     batch_size: int = 25,
 ) -> list[bool | None]:
-    """Does greedy decoding go on from each prompt with the gold's tokens and an end?
+    """Does greedy decoding go on from each prompt, a chat, with the gold's tokens and an end?
 
-    None where its first other token may still lead to the gold's text. prompts, golds: token ids.
+    None where its first other token may still lead to the gold's text.
     """
-    ends = set(torch.tensor(model.generation_config.eos_token_id).flatten().tolist())
     verdicts: list[bool | None] = [None] * len(prompts)
-    rows = [prompt + gold for prompt, gold in zip(prompts, golds, strict=True)]
+    texts = render_prompts(reader.tokenizer, prompts)
+    ids = reader.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+    rows = [prompt + gold for prompt, gold in zip(ids, golds, strict=True)]
     for places in shortest_first([len(row) for row in rows], batch_size):
         # padded on the left, so that every gold ends at the last position
-        batch = {"input_ids": [rows[place] for place in places]}
-        inputs = tokenizer.pad(batch, padding_side="left", return_tensors="pt")
+        inputs = pad(reader.tokenizer, [rows[place] for place in places], "left")
         inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
 
         # the logits from the prompt's last token on: they choose the gold's first token
@@ -112,26 +174,16 @@ def verify_tokens(
         likeliest = logits.argmax(-1).tolist()  # (rows, positions)
         for place, chosen in zip(places, likeliest, strict=True):
             gold = golds[place]
-            verdicts[place] = verify_row(tokenizer, chosen[-1 - len(gold) :], gold, ends)
+            verdicts[place] = verify_row(reader, chosen[-1 - len(gold) :], gold)
     return verdicts
 
 
-def verify_row(
-    tokenizer: "PreTrainedTokenizerBase",
-    likeliest: list[int],
-    gold: list[int],
-    ends: set[int],
-) -> bool | None:
+def verify_row(reader: ReplyReader, likeliest: list[int], gold: list[int]) -> bool | None:
     """`verify_tokens` for one row; likeliest[j] is what greedy decoding puts after gold[:j]."""
     # how many of the gold's tokens greedy decoding writes before it departs or ends
     same = 0
     while same < len(gold) and likeliest[same] == gold[same]:
         same += 1
-    if likeliest[same] in ends:
-        return same == len(gold)
-
-    # it departs: the text so far, without half a character at its end, may still begin the gold's
-    departed = [*gold[:same], likeliest[same]]
-    begun = cast(str, tokenizer.decode(departed, skip_special_tokens=True))
-    begun = begun.strip().rstrip("\ufffd")
-    return None if cast(str, tokenizer.decode(gold)).startswith(begun) else False
+    if likeliest[same] in reader.ends:
+        return is_same(reader.read(gold[:same]), reader.read(gold))
+    return None if reader.may_become([*gold[:same], likeliest[same]], gold) else False

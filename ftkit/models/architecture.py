@@ -2,27 +2,29 @@
 
     read(source)      the config of a name, a file, a hub id or a loaded model
     shapes(config)    every weight: name, d_out, d_in, kind, in which layers
-    skeleton(source)  the same model built by transformers on the meta device, without memory
+    is_known(config)  whether the arithmetic knows the family, which is one of FAMILIES
     names()           the architectures of data/configs
 
-But for `skeleton` nothing is built, torch is not imported, and nothing is downloaded but a config.
-What a LoRA adds to these shapes is `lora.count`'s business, their bytes `memory`'s (notebook 04).
+Nothing is built, torch is not imported, and nothing is downloaded but a config; families that are
+not known here are built by `meta_device.py`. What a LoRA adds to these shapes is `lora.count`'s
+business, their bytes `memory`'s (notebook 04).
 """
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from .. import fetched
 from ..core.errors import UserError, is_whole, nearest
 from ..core.files import data_path
 from ..core.hub import call_hub
+from ..core.parsing import parse_json, read_text, shown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Kind = Literal["linear", "conv1d", "embedding", "head", "norm", "bias", "expert", "router"]
+Kind = Literal["linear", "conv1d", "embedding", "head", "norm", "bias", "expert", "router", "other"]
 Sides = dict[str, tuple[int, int]]  # {name of a matrix: (d_out, d_in)}
 
 
@@ -72,39 +74,55 @@ class Family:
     """What the layers of one `model_type` have beside the plain Llama layer.
 
     bias: which attention projections have one: "qkv" always, "all" four if the config's
-    attention_bias says so, "" none.
-    qk_norm: a norm on queries and keys, as wide as one "head" or as "all" heads.
-    experts: the config's keys for how many experts there are and how wide each is.
+    attention_bias says so, "" none; mlp_bias: whether the config's mlp_bias is heard.
+    key_heads: how many there are where the config is silent; None for one per query head.
+    qk_norm: a norm on queries and keys, as wide as one "head", as "all" heads, or as all heads
+    would be if they shared the "hidden" size.
+    experts: the config's key for how wide each is; some_dense: whether some layers may have none.
     """
 
     bias: Literal["", "qkv", "all"] = ""
+    mlp_bias: bool = False
     tied: bool = False  # embeddings and head, where the config is silent
     head_dim: int | None = None  # likewise; None for hidden_size / heads
+    key_heads: int | None = None
     norms: tuple[str, ...] = LLAMA_NORMS
-    qk_norm: Literal["", "head", "all"] = ""
+    qk_norm: Literal["", "head", "all", "hidden"] = ""
     fused: bool = False  # qkv_proj and gate_up_proj instead of five matrices
-    experts: tuple[str, str] | None = None
+    experts: str = ""
+    some_dense: bool = False
 
 
-MIXTRAL_EXPERTS = ("num_local_experts", "intermediate_size")
-OLMOE_EXPERTS = ("num_experts", "intermediate_size")
-QWEN3_EXPERTS = ("num_experts", "moe_intermediate_size")
+GEMMA = Family(bias="all", tied=True, head_dim=256, key_heads=4, norms=GEMMA_NORMS)
 DECODERS = {
-    "llama":       Family(bias="all"),
-    "smollm3":     Family(bias="all", tied=True),
-    "mistral":     Family(),
-    "mixtral":     Family(experts=MIXTRAL_EXPERTS),
-    "qwen2":       Family(bias="qkv"),
-    "qwen3":       Family(bias="all", head_dim=128, qk_norm="head"),
-    "qwen3_moe":   Family(bias="all", qk_norm="head", experts=QWEN3_EXPERTS),
-    "gemma":       Family(bias="all", tied=True, head_dim=256),
-    "gemma2":      Family(bias="all", tied=True, head_dim=256, norms=GEMMA_NORMS),
-    "gemma3_text": Family(bias="all", tied=True, head_dim=256, norms=GEMMA_NORMS, qk_norm="head"),
+    "llama":       Family(bias="all", mlp_bias=True),
+    "smollm3":     Family(bias="all", mlp_bias=True, tied=True, key_heads=4),
+    "mistral":     Family(key_heads=8),
+    "mixtral":     Family(key_heads=8, experts="intermediate_size"),
+    "qwen2":       Family(bias="qkv", key_heads=32),
+    "qwen3":       Family(bias="all", head_dim=128, key_heads=32, qk_norm="head"),
+    "qwen3_moe":   Family(bias="all", key_heads=4, qk_norm="head",
+                          experts="moe_intermediate_size", some_dense=True),
+    "gemma":       Family(bias="all", tied=True, head_dim=256, key_heads=16),
+    "gemma2":      GEMMA,
+    "gemma3_text": replace(GEMMA, qk_norm="head"),
     "phi3":        Family(fused=True),
     "olmo2":       Family(bias="all", norms=OLMO2_NORMS, qk_norm="all"),
-    "olmoe":       Family(bias="all", qk_norm="all", experts=OLMOE_EXPERTS),
+    "olmoe":       Family(bias="all", qk_norm="hidden", experts="intermediate_size"),
 }  # fmt: skip
 FAMILIES = (*DECODERS, "gpt2", "gpt_neox")
+
+# What configs call the number of layers, other sizes, and what a family may have or not.
+LAYERS = ("num_hidden_layers", "n_layer")
+SIZES = (
+    "hidden_size", "n_embd", "vocab_size", "num_attention_heads", "n_head", "num_key_value_heads",
+)  # fmt: skip
+EXPERTS = ("num_experts", "num_local_experts")
+TIED = "tie_word_embeddings"
+SWITCHES = (TIED, "attention_bias", "mlp_bias")
+# The families that transformers refuses where the heads do not share the hidden size evenly.
+EVEN_HEADS = ("llama", "gemma2", "gemma3_text", "gpt2", "gpt_neox")
+MOST_LAYERS = 10_000  # the deepest published models have some hundred
 
 
 def names() -> list[str]:
@@ -120,20 +138,23 @@ def read(source: "dict | str | Path | PreTrainedModel") -> dict:
     """
     # what has a config already
     if isinstance(source, dict):
-        return source
+        return check_type(source, "the config")
     loaded = getattr(source, "config", None)
     if loaded is not None:
         return loaded.to_dict()
 
     # a file
     path = find_config(str(source))
-    cure = "give the config.json that save_pretrained wrote."
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error}); {cure}") from error
-    if not isinstance(config, dict) or "model_type" not in config:
-        raise UserError(f'{path} has no "model_type", so it is no model\'s config; {cure}')
+    return check_type(parse_json(read_text(path), path), path)
+
+
+def check_type(config: object, where: object) -> dict:
+    """The config itself; UserError, which names it by `where`, for what is no model's config."""
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise UserError(
+            f'{where} has no "model_type" that is a word, so it is no model\'s config; '
+            "give the config.json that save_pretrained wrote."
+        )
     return config
 
 
@@ -144,26 +165,38 @@ def find_config(name: str) -> Path:
         return data_path("configs", f"{name}.json")
     if name == "pocket":
         return data_path("pocket", "config.json")
+    if name == "smollm2":
+        return fetched.find(name) / "config.json"
 
     # on this disk
     path = Path(name).expanduser()
     if path.is_file():
         return path
     if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise UserError(
-                f"{name} holds no config.json; give the folder that save_pretrained wrote."
-            )
-        return path / "config.json"
+        return find_in_folder(path)
 
     # on the hub, if it is spelled like an id
     if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(".json"):
         return Path(call_hub(name, "hf_hub_download", "config.json"))
     raise UserError(
         f"there is no architecture {name!r}: give one of the {len(names())} that "
-        "`python -m ftkit count all` lists, 'pocket', a config.json, a model directory or a hub id "
-        f"such as 'owner/name'.{nearest(name, [*names(), 'pocket'])}"
+        "`python -m ftkit count all` lists, 'pocket', 'smollm2', a config.json, a model directory "
+        f"or a hub id such as 'owner/name'.{nearest(name, [*names(), 'pocket', 'smollm2'])}"
     )
+
+
+def find_in_folder(folder: Path) -> Path:
+    """The config.json in a folder; UserError where there is none."""
+    if (folder / "config.json").is_file():
+        return folder / "config.json"
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file():
+        stated = parse_json(read_text(adapter), adapter)
+        base = stated.get("base_model_name_or_path") if isinstance(stated, dict) else None
+        raise UserError(
+            f"{folder} holds an adapter and no model; give its base{f', {base!r}' if base else ''}."
+        )
+    raise UserError(f"{folder} holds no config.json; give the folder that save_pretrained wrote.")
 
 
 def required(config: dict, *keys: str) -> list[int]:
@@ -173,7 +206,7 @@ def required(config: dict, *keys: str) -> list[int]:
         if not is_whole(value) or value < 1:
             raise UserError(
                 f'a config of the family {config["model_type"]!r} needs "{key}" as a whole number '
-                f"from 1 on, and this one has {value!r}."
+                f"from 1 on, and this one has {shown(value)}."
             )
     return [config[key] for key in keys]
 
@@ -183,23 +216,70 @@ def optional(config: dict, key: str, default: int) -> int:
     return default if config.get(key) is None else required(config, key)[0]
 
 
+def check_config(config: dict) -> None:
+    """Refuse what no family can be built from, by the key and its value.
+
+    Sizes that are no whole numbers from 1 on, more layers than any model has, heads that do not
+    share the key-value heads evenly, and switches that are neither true nor false.
+    """
+    # each key by itself; some families give a list, one size for each layer
+    for key in (*LAYERS, *SIZES):
+        if config.get(key) is not None and not isinstance(config[key], list):
+            required(config, key)
+    for key in LAYERS:
+        if isinstance(config.get(key), int) and config[key] > MOST_LAYERS:
+            raise UserError(
+                f'"{key}" is {shown(config[key])}; give a model of at most {MOST_LAYERS:,} layers.'
+            )
+    for key in SWITCHES:
+        if not isinstance(config.get(key, False), bool | None if key != TIED else bool):
+            raise UserError(f'"{key}" is {shown(config[key])}; give true or false.')
+
+    # and what goes together
+    check_heads(config)
+
+
+def check_heads(config: dict) -> None:
+    """Refuse heads that don't share what they have to share evenly."""
+    heads, shared = config.get("num_attention_heads"), config.get("num_key_value_heads")
+    if is_whole(heads) and is_whole(shared) and heads % shared:
+        raise UserError(
+            f'"num_attention_heads" is {heads} and "num_key_value_heads" {shared}, which does not '
+            "divide it: every key head serves as many query heads."
+        )
+    for width, number in (("hidden_size", "num_attention_heads"), ("n_embd", "n_head")):
+        sides = config.get(width), config.get(number)
+        if config["model_type"] in EVEN_HEADS and all(map(is_whole, sides)) and sides[0] % sides[1]:
+            raise UserError(
+                f'"{number}" is {sides[1]}, which does not divide "{width}", {sides[0]}: '
+                "every head is as wide."
+            )
+
+
+def is_known(config: dict) -> bool:
+    """Whether `shapes` knows what a config describes; `meta_device.list_weights` knows the rest."""
+    return config.get("model_type") in FAMILIES and not config.get("add_cross_attention")
+
+
 def shapes(config: dict) -> list[Weight]:
     """Every weight of the model that transformers builds from `config`.
 
     The sum of their `numel` is the model's number of parameters. Raises UserError for a family
-    that is not in FAMILIES.
+    that is not in FAMILIES, and for a config that no model can be built from.
     """
     family = config.get("model_type")
-    if family in DECODERS:
-        return decoder_weights(config, DECODERS[family])
+    if not is_known(config):
+        crossed = " with cross-attention" if family in FAMILIES else ""
+        raise UserError(
+            f"the family {family!r}{crossed} is not known here; known are {', '.join(FAMILIES)}."
+            f"{'' if crossed else nearest(str(family), FAMILIES)}"
+        )
+    check_config(config)
     if family == "gpt2":
         return gpt2_weights(config)
     if family == "gpt_neox":
         return gpt_neox_weights(config)
-    raise UserError(
-        f"the family {family!r} is not known here; known are {', '.join(FAMILIES)}."
-        f"{nearest(str(family), FAMILIES)}"
-    )
+    return decoder_weights(config, DECODERS[family])
 
 
 def decoder_weights(config: dict, family: Family) -> list[Weight]:
@@ -213,7 +293,7 @@ def decoder_weights(config: dict, family: Family) -> list[Weight]:
         *(Weight(f"model.layers.*.{norm}", hidden, 1, "norm", layers) for norm in family.norms),
         Weight("model.norm", hidden, 1, "norm"),
     ]
-    if not config.get("tie_word_embeddings", family.tied):
+    if not config.get(TIED, family.tied):
         weights.append(Weight("lm_head", vocab, hidden, "head"))
     return weights
 
@@ -222,7 +302,9 @@ def attention_weights(config: dict, family: Family, layers: tuple[int, ...]) -> 
     """Queries for all heads, keys and values for the key-value heads, and the projection back."""
     hidden, heads = required(config, "hidden_size", "num_attention_heads")
     head = optional(config, "head_dim", family.head_dim or hidden // heads)
-    q, kv = heads * head, optional(config, "num_key_value_heads", heads) * head
+    key_heads = family.key_heads if "num_key_value_heads" not in config else None
+    kv_heads = optional(config, "num_key_value_heads", key_heads or heads)
+    q, kv = heads * head, kv_heads * head
     place = "model.layers.*.self_attn."
 
     # the matrices
@@ -241,7 +323,9 @@ def attention_weights(config: dict, family: Family, layers: tuple[int, ...]) -> 
 
     # the norms on queries and keys
     if family.qk_norm:
-        q_width, k_width = (head, head) if family.qk_norm == "head" else (q, kv)
+        even = hidden // heads
+        widths = {"head": (head, head), "all": (q, kv), "hidden": (hidden, kv_heads * even)}
+        q_width, k_width = widths[family.qk_norm]
         yield Weight(f"{place}q_norm", q_width, 1, "norm", layers)
         yield Weight(f"{place}k_norm", k_width, 1, "norm", layers)
 
@@ -251,9 +335,11 @@ def mlp_weights(config: dict, family: Family, layers: tuple[int, ...]) -> Iterat
     place, hidden = "model.layers.*.mlp.", config["hidden_size"]
 
     # the layers with experts
-    sparse = sparse_layers(config, layers) if family.experts else ()
-    if family.experts and sparse:
-        experts, width = required(config, *family.experts)
+    sparse: tuple[int, ...] = ()
+    if family.experts:
+        sparse = sparse_layers(config, layers) if family.some_dense else layers
+    if sparse:
+        experts, (width,) = number_of_experts(config), required(config, family.experts)
         yield Weight(f"{place}gate", experts, hidden, "router", sparse)
         ups, down = f"{place}experts.gate_up_proj", f"{place}experts.down_proj"
         yield Weight(ups, 2 * width, hidden, "expert", sparse, each=experts)
@@ -269,9 +355,18 @@ def mlp_weights(config: dict, family: Family, layers: tuple[int, ...]) -> Iterat
         sides = {"gate_up_proj": (2 * width, hidden)}
     sides["down_proj"] = (hidden, width)
     yield from matrices(place, sides, "linear", dense)
-    if config.get("mlp_bias"):
+    if family.mlp_bias and config.get("mlp_bias"):
         for part, (d_out, _) in sides.items():
             yield Weight(f"{place}{part}.bias", d_out, 1, "bias", dense)
+
+
+def number_of_experts(config: dict) -> int:
+    """How many experts a layer has, a size that transformers takes under two names."""
+    stated = {key: config[key] for key in EXPERTS if config.get(key) is not None}
+    if len(set(stated.values())) > 1:
+        words = " and ".join(f'"{key}" is {shown(value)}' for key, value in stated.items())
+        raise UserError(f"{words}, two names of one size; keep one.")
+    return required(config, next(iter(stated), EXPERTS[0]))[0]
 
 
 def sparse_layers(config: dict, layers: tuple[int, ...]) -> tuple[int, ...]:
@@ -317,7 +412,7 @@ def gpt2_weights(config: dict) -> list[Weight]:
         *with_biases(matrices(place, norms, "norm", layers)),
         *with_biases(matrices("transformer.", {"ln_f": (hidden, 1)}, "norm")),
     ]
-    if not config.get("tie_word_embeddings", True):
+    if not config.get(TIED, True):
         weights.append(Weight("lm_head", vocab, hidden, "head"))
     return weights
 
@@ -345,31 +440,6 @@ def gpt_neox_weights(config: dict) -> list[Weight]:
         *with_biases(matrices(place, norms, "norm", layers)),
         *with_biases(matrices("gpt_neox.", {"final_layer_norm": (hidden, 1)}, "norm")),
     ]
-    if not config.get("tie_word_embeddings", False):
+    if not config.get(TIED, False):
         weights.append(Weight("lm_head", vocab, hidden, "head"))
     return weights
-
-
-def skeleton(source: "dict | str | Path | PreTrainedModel") -> "PreTrainedModel":
-    """The real model on the meta device: transformers' own modules, every shape and no memory.
-
-    source: as in `read`. Raises UserError for a config that transformers refuses.
-    """
-    import torch
-    from huggingface_hub.errors import StrictDataclassError
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    config = read(source)
-    family = config["model_type"]
-    # transformers takes the type by itself, and nothing of where the kit got the config from
-    keys = {key: v for key, v in config.items() if not key.startswith("_")}
-    del keys["model_type"]
-    try:
-        built = AutoConfig.for_model(family, **keys)
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(built)
-    except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
-        reason = str(error).strip().splitlines()[-1].strip().rstrip(".")
-        raise UserError(
-            f"transformers can't build a {family!r} from this config ({reason}); check its keys."
-        ) from error

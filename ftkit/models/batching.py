@@ -1,28 +1,23 @@
-"""Chats as batches of token ids: the one place where conversations are rendered and padded.
+"""Chats as batches of token ids, short ones together, so that a batch holds little padding.
 
-    chat_batches(tokenizer, conversations)    shortest first, so that a batch holds little padding
+    prompt_batches(tokenizer, conversations)    chats to be answered, padded on the left
+    chat_batches(tokenizer, rendered)           whole chats to be read, padded on the right
 
-A prompt that a model goes on with is padded on the left, a whole chat that it reads on the right.
-Which tokens of a chat carry loss in a training is decided in `train/batches.py`, and which are
-scored in `evaluate/likelihood.py` (notebooks 07 and 09).
+    check_tokens(model, tokenizer, highest)     refuses tokens that the model has no embedding for
+
+A model goes on from the last token of a prompt, hence the left. How a chat becomes text, and which
+of its tokens are an answer's, is decided in `data/rendering.py` (notebooks 07 and 09).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
+from .. import data
+from ..core.errors import UserError
+
 if TYPE_CHECKING:
-    from transformers import BatchEncoding, PreTrainedTokenizerBase
-
-
-def render_chats(
-    tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[list[dict]], *, as_prompts: bool
-) -> list[str]:
-    """Each conversation as text; as_prompts: ending where the assistant's answer begins."""
-    texts = [
-        tokenizer.apply_chat_template(chat, add_generation_prompt=as_prompts, tokenize=False)
-        for chat in conversations
-    ]
-    return cast("list[str]", texts)  # which tokenize=False makes of them
+    import torch
+    from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def shortest_first(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
@@ -32,27 +27,71 @@ def shortest_first(lengths: Sequence[int], batch_size: int) -> Iterator[list[int
         yield order[start : start + batch_size]
 
 
-def chat_batches(
+def pad(
+    tokenizer: "PreTrainedTokenizerBase", rows: Sequence[list[int]], side: str
+) -> "BatchEncoding":
+    """Rows of token ids as one batch, filled up on the "left" or "right"."""
+    return tokenizer.pad({"input_ids": list(rows)}, padding_side=side, return_tensors="pt")
+
+
+def prompt_batches(
     tokenizer: "PreTrainedTokenizerBase",
     conversations: Sequence[list[dict]],
     *,
-    as_prompts: bool,
+    tools: Sequence[data.Tools] | None = None,
     batch_size: int = 50,
 ) -> Iterator[tuple[list[int], "BatchEncoding"]]:
     """(places in `conversations`, inputs of shape (rows, length)) for each batch, shortest first.
 
-    as_prompts: True ends each chat where the assistant's answer begins and pads on the left, so
-    that generation goes on from the last token; False renders it whole and pads on the right.
+    Each chat ends where the assistant's answer begins. tools: those that each of them may call.
+    Raises UserError for a chat that the chat template refuses or drops a part of.
     """
-    texts = render_chats(tokenizer, conversations, as_prompts=as_prompts)
+    texts = render_prompts(tokenizer, conversations, tools)
 
     # texts of like length together; the template has written all special tokens already
     for places in shortest_first([len(text) for text in texts], batch_size):
-        inputs = tokenizer(
-            [texts[place] for place in places],
-            add_special_tokens=False,
-            padding=True,
-            padding_side="left" if as_prompts else "right",
-            return_tensors="pt",
-        )
-        yield places, inputs
+        batch = [texts[place] for place in places]
+        ids = tokenizer(batch, add_special_tokens=False)["input_ids"]
+        yield places, pad(tokenizer, ids, "left")
+
+
+def render_prompts(
+    tokenizer: "PreTrainedTokenizerBase",
+    conversations: Sequence[list[dict]],
+    tools: Sequence[data.Tools] | None = None,
+) -> list[str]:
+    """Each conversation as text that ends where the assistant's answer begins."""
+    pairs = zip(conversations, tools or [None] * len(conversations), strict=True)
+    return [
+        data.render_prompt(chat, tokenizer, tools=own, where=f"chat {number}")
+        for number, (chat, own) in enumerate(pairs, 1)
+    ]
+
+
+def chat_batches(
+    tokenizer: "PreTrainedTokenizerBase",
+    rendered: Sequence[data.Rendered],
+    *,
+    batch_size: int = 50,
+) -> Iterator[tuple[list[int], "BatchEncoding"]]:
+    """(places in `rendered`, inputs of shape (rows, length)) for each batch, shortest first."""
+    for places in shortest_first([len(chat.text) for chat in rendered], batch_size):
+        yield places, pad(tokenizer, [rendered[place].ids for place in places], "right")
+
+
+def check_tokens(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", highest: Mapping[str, int]
+) -> None:
+    """Refuse tokens that the model has no embedding for.
+
+    highest: {what uses it, such as "train row 3": the highest token id in it}.
+    """
+    known = cast("torch.Tensor", model.get_input_embeddings().weight).shape[0]
+    for place, token in highest.items():
+        if token >= known:
+            raise UserError(
+                f"the tokenizer has {len(tokenizer):,} tokens and the model {known:,}: {place} "
+                f"uses {tokenizer.convert_ids_to_tokens(token)!r}, token {token:,}, for which "
+                "there is no embedding; call model.resize_token_embeddings(len(tokenizer)) and "
+                "save the model again, or take the tokenizer that it was trained with."
+            )

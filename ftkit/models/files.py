@@ -3,6 +3,7 @@
     download(hub_id)          the folder of a hub model in the cache, whole and without a pickle
     check_safetensors(file)   refuses a truncated or corrupt file
     tensor_files(where)       which file holds which tensor; read_tensor and read_tensors read them
+    stored_dtype(folder)      the dtype that it has on disk
     fingerprint(model)        which base this was: a SHA-256, or the commit of a hub model
 
 Nothing here builds a model (`loading.py` does) or knows an adapter's files (`lora.load` does).
@@ -10,10 +11,12 @@ Taught in notebook 01, which reads single matrices, and 13, which holds a merge 
 """
 
 import hashlib
+import math
 import struct
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
@@ -21,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..core.errors import UserError
 from ..core.hub import call_hub
+from ..core.parsing import parse_json, read_text
 
 if TYPE_CHECKING:
     import torch
@@ -28,18 +32,66 @@ if TYPE_CHECKING:
 
 WANTED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")  # of a hub model
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+GENERATION = "generation_config.json"
+STORED = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}  # as safetensors writes them
 HASH_BLOCK = 1 << 22  # bytes that are read at a time, so that no file has to fit into memory
 
 
 def check_directory(folder: Path) -> None:
-    """Refuse a folder that is no model, or whose weights are pickles or damaged safetensors."""
-    if not (folder / "config.json").exists():
+    """Refuse a folder that is no model, or whose weights are pickles, damaged or not all there.
+
+    So is one that may not be read.
+    """
+    try:
+        check_config(folder)
+        check_weights(folder)
+    except OSError as error:
         raise UserError(
-            f"{folder} holds no config.json, so it is not a model directory; "
-            "give the folder that save_pretrained wrote."
+            f"could not read {folder} ({error.strerror or error}); "
+            "give a folder that you may read, or copy it again."
+        ) from error
+
+
+def check_config(folder: Path) -> None:
+    """Refuse a folder without a config.json, with a damaged one, or with an adapter beside it."""
+    file, adapter = folder / "config.json", folder / "adapter_config.json"
+    if not file.is_file():
+        cure = "give the folder that save_pretrained wrote"
+        if adapter.is_file():
+            cure = "it is an adapter: load its base, and lora.load puts the adapter on it"
+        elif (folder / "run.json").is_file():
+            cure = "it is a run: give train.reopen or the verbs its folder, or here its model/"
+        raise UserError(f"{folder} holds no config.json, so it is not a model directory; {cure}.")
+    if adapter.is_file():
+        raise UserError(
+            f"{folder} holds an adapter (adapter_config.json) beside the model, which transformers "
+            "would put on unasked; move the adapter into a folder of its own."
+        )
+    for name in ("config.json", GENERATION):
+        if (folder / name).exists() and not isinstance(read_json(folder / name), dict):
+            raise UserError(f"{folder / name} is no configuration; copy or download it again.")
+
+    # a checkpoint in four bits or so would be loaded as it is, whatever is asked for
+    quantized = read_json(file).get("quantization_config")
+    if quantized:
+        method = quantized.get("quant_method") if isinstance(quantized, dict) else None
+        raise UserError(
+            f"{folder} is quantized already (its config says {method or 'quantization_config'}); "
+            "give the model before it was quantized, and quant='nf4' or 'int8' here."
         )
 
-    # no weights at all, or only in a form that can run code when it is opened
+
+def read_json(file: Path) -> Any:
+    """What a JSON file of a model says; one that is damaged is a `UserError` with the cure."""
+    try:
+        return parse_json(read_text(file), file)
+    except UserError as error:
+        raise UserError(f"{str(error).rstrip('.')}; copy or download it again.") from error
+
+
+def check_weights(folder: Path) -> None:
+    """Refuse weights that are none, pickles, damaged, or in other files than their index says."""
     weights = sorted(folder.glob("*.safetensors"))
     pickles = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
     if not weights and pickles:
@@ -51,9 +103,37 @@ def check_directory(folder: Path) -> None:
         raise UserError(
             f"{folder} holds no *.safetensors file; give the folder that save_pretrained wrote."
         )
-
     for file in weights:
         check_safetensors(file)
+
+    # one file, or several by an index: that is where transformers looks
+    names = {file.name for file in weights}
+    if (folder / INDEX).exists():
+        check_index(folder / INDEX, names)
+    elif WHOLE not in names:
+        raise UserError(
+            f"{folder} holds {', '.join(sorted(names)[:3])} and neither {WHOLE} nor {INDEX}; "
+            "copy or download the rest of the model."
+        )
+
+
+def check_index(file: Path, names: Collection[str]) -> None:
+    """Refuse an index that is none, or that names other files than those that are there."""
+    index = read_json(file)
+    held = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(held, dict) or not held:
+        raise UserError(f"{file} holds no weight_map; copy or download it again.")
+    needed = set(map(str, held.values()))
+    if missing := sorted(needed - set(names)):
+        raise UserError(
+            f"{file} names {len(needed)} files, and {missing[0]} for one is not beside it; "
+            "copy or download the rest of the model."
+        )
+    if WHOLE in names and WHOLE not in needed:
+        raise UserError(
+            f"{file.parent} holds a model in one file ({WHOLE}) and another in {len(needed)} files "
+            f"by its index, and only one can be meant; remove {INDEX} or {WHOLE}."
+        )
 
 
 def check_safetensors(file: Path) -> None:
@@ -103,12 +183,18 @@ def hub_commit(hub_id: str) -> str | None:
 
     Only the cache is looked at: nothing is downloaded.
     """
+    config = cached_config(hub_id)
+    # the cache keeps a model's files in a folder that is named after its commit
+    return f"hub commit {config.parent.name}" if config else None
+
+
+def cached_config(hub_id: str) -> Path | None:
+    """A hub model's config.json in this machine's cache; None where it is not."""
     try:
         config = try_to_load_from_cache(hub_id, "config.json")
     except HFValidationError:  # no hub id at all
         return None
-    # the cache keeps a model's files in a folder that is named after its commit
-    return f"hub commit {Path(config).parent.name}" if isinstance(config, str) else None
+    return Path(config) if isinstance(config, str) else None
 
 
 def hash_weights(folder: Path) -> str:
@@ -119,6 +205,18 @@ def hash_weights(folder: Path) -> str:
             while block := stream.read(HASH_BLOCK):
                 sha.update(block)
     return sha.hexdigest()
+
+
+def stored_dtype(folder: Path) -> str | None:
+    """The dtype that most numbers of a folder's safetensors have: "bfloat16"; None for others."""
+    sizes: Counter[str] = Counter()
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as opened:
+            for name in opened.keys():
+                tensor = opened.get_slice(name)
+                sizes[tensor.get_dtype()] += math.prod(tensor.get_shape())
+    most = sizes.most_common(1)
+    return STORED.get(most[0][0]) if most else None
 
 
 def tensor_files(where: str) -> dict[str, str]:

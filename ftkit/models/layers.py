@@ -2,13 +2,16 @@
 
     linears(model)              {name: layer}, what peft's "all-linear" means
     trained_parameters(model)   the parameters that gradients reach
+    count_numbers(model)        how many numbers it holds, packed ones unpacked
     replace_weights(weights)    inside a `with` block, other numbers in some parameters
     is_packed(model)            does bitsandbytes hold it in four or eight bits?
+    is_slow_here(model)         does a question take long, on this device?
 
 Layers by shape alone, without a model, are `architecture.py`'s business; adapters are `lora`'s.
 Used from notebook 01 on, which cuts matrices down and puts them back.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,6 +21,8 @@ from transformers.pytorch_utils import Conv1D
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+SLOW = 20_000_000  # parameters: a CPU takes seconds for an answer of a larger model
 
 
 def linears(model: "PreTrainedModel") -> dict[str, torch.nn.Linear | Conv1D]:
@@ -67,6 +72,27 @@ def trained_parameters(model: torch.nn.Module) -> list[torch.nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
+def count_numbers(model: torch.nn.Module) -> int:
+    """How many numbers the parameters of a model are, whatever they are stored in.
+
+    bitsandbytes packs two 4-bit numbers into a byte, which torch counts as one: this counts two, as
+    peft and transformers do. A tied weight counts once; buffers and adapters' scales do not count.
+    """
+    return sum(numbers_in(parameter) for parameter in model.parameters())
+
+
+def numbers_in(parameter: torch.nn.Parameter) -> int:
+    """The numbers of one parameter: those of the shape that a packed one stands for."""
+    state = getattr(parameter, "quant_state", None)
+    return parameter.numel() if state is None else math.prod(state.shape)
+
+
 def is_packed(model: torch.nn.Module) -> bool:
     """True for a base in four or eight bits: bitsandbytes holds its weights as integers."""
     return any(not parameter.is_floating_point() for parameter in model.parameters())
+
+
+def is_slow_here(model: torch.nn.Module) -> bool:
+    """Whether questions take long: more than SLOW parameters, on a CPU."""
+    parameter = next(model.parameters())
+    return parameter.device.type == "cpu" and count_numbers(model) > SLOW

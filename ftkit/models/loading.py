@@ -1,6 +1,7 @@
 """Load a base model and its tokenizer: the pocket model, a local directory or a hub id.
 
     load(name, quant)    (model, tokenizer) as transformers makes them, ready for chats
+    load_tokenizer(name) its tokenizer alone
     resolve(name)        the directory or hub id that a name means
 
 Four and eight bits by bitsandbytes are configured here and nowhere else. Safetensors only, never a
@@ -9,24 +10,32 @@ what four bits do to a weight is `quant`'s subject (notebook 03). The one line t
 from 00 on begins with.
 """
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jinja2 import TemplateError
+from jinja2 import TemplateError, TemplateSyntaxError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
-from ..core.errors import UserError, nearest
+from .. import fetched
+from ..core.errors import UserError, is_number, nearest
 from ..core.files import data_path
+from ..core.parsing import shown
 from ..core.session import DTYPES, chosen_model, device_and_dtype
 from .files import check_directory, download
+from .meta_device import reason
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 QUANTIZATIONS = ("nf4", "fp4", "int8")
 DEVICES = ("cuda", "cpu")
+SAMPLING = (  # what a generation config may state that greedy answers never read
+    "temperature", "top_p", "min_p", "top_k", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff",
+)  # fmt: skip
+NAMES = ("pocket", "smollm2", "hub")
 
 # For a model that brings no chat template: who speaks, a line break, what is said. The marks
 # around the assistant's words tell TRL which tokens carry loss.
@@ -55,11 +64,14 @@ SYSTEM_CHAT = [{"role": "system", "content": "s"}, {"role": "user", "content": "
 def resolve(name: str | Path | None = None) -> str:
     """The directory or hub id that `name` means; None asks the dial (`core.session.chosen_model`).
 
-    name: "pocket", "hub", an existing directory, or "owner/name". Raises UserError for any other.
+    name: "pocket", "smollm2" (once it is fetched), "hub", an existing directory, or "owner/name".
+    Raises UserError for any other.
     """
     name = chosen_model(str(name) if name is not None else None)
     if name == "pocket":
         name = str(data_path("pocket"))
+    if name == "smollm2":
+        name = str(fetched.find(name))
 
     # on this disk
     path = Path(name).expanduser()
@@ -72,8 +84,8 @@ def resolve(name: str | Path | None = None) -> str:
     # on the hub, if it is spelled like an id
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise UserError(
-            f"there is no model {name!r}: give 'pocket', 'hub', a model directory that exists, "
-            f"or a hub id such as 'owner/name'.{nearest(name, ['pocket', 'hub'])}"
+            f"there is no model {name!r}: give 'pocket', 'smollm2', 'hub', a model directory "
+            f"that exists, or a hub id such as 'owner/name'.{nearest(name, NAMES)}"
         )
     return name
 
@@ -87,7 +99,7 @@ def load(
 ) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """`(model, tokenizer)` as transformers makes them, in evaluation mode, on a GPU if one is here.
 
-    name: "pocket", "hub" (`core.session.HUB`), a directory or a hub id; None reads FTKIT_MODEL,
+    name: "pocket", "smollm2", "hub" (`core.session.HUB`), a directory or a hub id; None reads FTKIT_MODEL,
     else "pocket".
     quant: None, "nf4", "fp4" (4 bits, double quantization; Dettmers et al. 2023) or "int8", by
     bitsandbytes.
@@ -98,8 +110,8 @@ def load(
     """
     check_choice("quant", quant, QUANTIZATIONS)
     where = resolve(name)
-    if not Path(where).is_dir():
-        where = download(where)
+    # by its whole path: the model is still known when the working directory is another one
+    where = str(Path(where).absolute()) if Path(where).is_dir() else download(where)
     device, dtype = choose_device_and_dtype(device, dtype)
 
     # bitsandbytes packs the weights while they are read, so it has to know the device by then
@@ -113,23 +125,109 @@ def load(
     if quant is None:
         model.to(device)  # type: ignore # pyright takes the device for self
     else:
-        keep_unpacked(model)
+        keep_unpacked(model)  # before it reads anything: the first token would repack it
+    check_runs(where, model)
+    drop_sampling(model)
     return model.eval(), tokenizer
+
+
+def load_tokenizer(name: str | Path | None = None) -> "PreTrainedTokenizerBase":
+    """The tokenizer that `load` gives of a model directory, without the model."""
+    where = resolve(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+    except Exception as error:  # its files may be wrong in any way, and fail in any
+        raise UserError(f"could not load the tokenizer of {where!r} ({reason(error)}).") from error
+    complete_tokenizer(tokenizer)
+    return tokenizer
 
 
 def from_folder(
     where: str, options: dict[str, Any]
 ) -> "tuple[PreTrainedTokenizerBase, PreTrainedModel]":
-    """Tokenizer and model as transformers reads them; options: of the model's `from_pretrained`."""
+    """Tokenizer and model as transformers reads them; options: of the model's `from_pretrained`.
+
+    Raises `UserError` for whatever transformers can't make a model of, and for one that it would
+    make although tensors are missing, left over or of another shape.
+    """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where)
-        model = AutoModelForCausalLM.from_pretrained(where, **options)
-    except OSError as error:
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+        model, found = AutoModelForCausalLM.from_pretrained(
+            where,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **options,
+        )
+    except Exception as error:  # a configuration may be wrong in any way, and fail in any
+        why = reason(error)
+        if "custom code" in str(error):
+            why = "it needs program code that it brings along, which is never run here"
+        elif "backend tokenizer" in why:
+            why = "it holds no tokenizer, such as a tokenizer.json"
         raise UserError(
-            f"could not load {where!r} ({str(error).splitlines()[0]}); "
-            "check the id and the network, or give a local directory."
+            f"could not load {where!r} ({why}); copy or download it again, or give another model."
         ) from error
+    check_loaded(where, model, found)
     return tokenizer, model
+
+
+def check_loaded(
+    where: str, model: "PreTrainedModel", found: Mapping[str, Collection[Any]]
+) -> None:
+    """Refuse a model that is not what its files hold.
+
+    found: what transformers says of the loading. It gives random values to what is missing, and
+    passes over what is left.
+    """
+    for name, stored, made in sorted(found["mismatched_keys"]):
+        raise UserError(
+            f"{where}: {name} is {tuple(stored)} in the file and {tuple(made)} by config.json; "
+            "the two belong to different models."
+        )
+    if missing := sorted(found["missing_keys"]):
+        raise UserError(
+            f"{where} is not whole: config.json makes a model with {len(missing)} tensors more "
+            f"than its files hold, {missing[0]} for one; copy or download it again."
+        )
+
+    # what is left over is another model's part, such as a picture's encoder, or one more of this's
+    kinds = {starred(name) for name, _ in model.named_modules()}
+    if more := [
+        n for n in sorted(found["unexpected_keys"]) if starred(n.rpartition(".")[0]) in kinds
+    ]:
+        raise UserError(
+            f"{where}: its files hold {len(more)} tensors that config.json makes no place for, "
+            f"{more[0]} for one; the two belong to different models."
+        )
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and not all(map(torch.isfinite, parameter.aminmax())):
+            raise UserError(
+                f"{where} holds NaN or infinite values in {name}, so every answer would be noise; "
+                "copy or download it again."
+            )
+
+
+def check_runs(where: str, model: "PreTrainedModel") -> None:
+    """Refuse a model that can't read a single token: its configuration may say anything."""
+    if model.config.is_encoder_decoder:
+        raise UserError(
+            f"{where} is an encoder and a decoder by its config.json (is_encoder_decoder); give a "
+            "model that goes on from a text by itself."
+        )
+    try:
+        with torch.inference_mode():
+            model(torch.zeros(1, 1, dtype=torch.long, device=model.device), use_cache=True)
+    except Exception as error:  # as above
+        raise UserError(
+            f"{where} can't read a token ({reason(error)}); copy its config.json again, or give "
+            "another model."
+        ) from error
+
+
+def starred(name: str) -> str:
+    """A name with a star for each number: layers are told apart by nothing else."""
+    return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", name)
 
 
 def choose_device_and_dtype(device: str | None, dtype: str | None) -> tuple[str, str]:
@@ -165,12 +263,34 @@ def complete_tokenizer(tokenizer: "PreTrainedTokenizerBase") -> None:
     """
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.chat_template is None:
+    if tokenizer.pad_token is None:
+        raise UserError(
+            f"the tokenizer of {tokenizer.name_or_path} names no token that ends a text and none "
+            "for padding (eos_token and pad_token of its tokenizer_config.json); copy or download "
+            "it again."
+        )
+    if not is_number(tokenizer.model_max_length):
+        raise UserError(
+            f"the tokenizer of {tokenizer.name_or_path} states model_max_length = "
+            f"{shown(tokenizer.model_max_length)} in its tokenizer_config.json; give a number of "
+            "tokens."
+        )
+    if not tokenizer.chat_template:
         tokenizer.chat_template = PLAIN_TEMPLATE
     try:
         tokenizer.apply_chat_template(SYSTEM_CHAT, tokenize=False)
+    except TemplateSyntaxError as error:
+        raise UserError(
+            f"the chat template of {tokenizer.name_or_path} is no Jinja ({error.message}, line "
+            f"{error.lineno}); copy or download it again."
+        ) from error
     except TemplateError:
-        tokenizer.chat_template = FOLD_SYSTEM_MESSAGE + cast(str, tokenizer.chat_template)
+        template = tokenizer.chat_template
+        tokenizer.chat_template = (
+            {name: FOLD_SYSTEM_MESSAGE + text for name, text in template.items()}
+            if isinstance(template, dict)
+            else FOLD_SYSTEM_MESSAGE + template
+        )
 
 
 def bitsandbytes_config(quant: str, dtype: torch.dtype) -> BitsAndBytesConfig:
@@ -183,6 +303,17 @@ def bitsandbytes_config(quant: str, dtype: torch.dtype) -> BitsAndBytesConfig:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
+
+
+def drop_sampling(model: "PreTrainedModel") -> None:
+    """Take out of a greedy generation config what only sampling reads, such as a temperature.
+
+    It changes no answer; but with it transformers refuses to save the model, wherever it came from.
+    """
+    config = model.generation_config
+    if config is not None and not config.do_sample:
+        for name in SAMPLING:
+            setattr(config, name, None)
 
 
 def keep_unpacked(model: "PreTrainedModel") -> None:

@@ -221,10 +221,8 @@ def run_script(
 ) -> "trainer.SFTTrainer":
     """Train as a guide's script does, with SCRIPT and more options; TRL's trainer afterwards."""
     with tempfile.TemporaryDirectory(prefix="ftkit-") as folder:
-        on_cpu, marks = device_and_dtype()[0] == "cpu", train.marks_answers(tokenizer)
-        config = trainer.SFTConfig(
-            folder, use_cpu=on_cpu, assistant_only_loss=marks, **SCRIPT, **options
-        )
+        on_cpu = device_and_dtype()[0] == "cpu"
+        config = trainer.SFTConfig(folder, use_cpu=on_cpu, **SCRIPT, **options)
         script = trainer.SFTTrainer(
             model, config, train_dataset=train.as_trl(rows, tokenizer), processing_class=tokenizer
         )

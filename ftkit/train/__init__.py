@@ -10,11 +10,11 @@ Notebook 07 writes the loop by hand and turns the dials; notebook 00 uses it.
     train_into(experiment, out)            that run in a folder, safe to kill     run_folder.py
     save_run(experiment, run, …, out)      run.json beside the adapter            run_folder.py
     read_record(out)                       the run.json of a folder               run_folder.py
+    trained_rows(out)                      what it was trained on, hashed         run_folder.py
     reopen(out)                            (tuned, base, tokenizer)               run_folder.py
 
     sft_config(recipe, folder, …)          TRL's SFTConfig for a recipe           trainer.py
     as_trl(rows, tokenizer)                rows for TRL: which tokens carry loss  batches.py
-    marks_answers(tokenizer)               does the template mark the answers?    batches.py
     rows_at_once(model, …, recipe)         how many rows go through at once       batches.py
     train_or_resume(trainer, watcher)      goes on from the last checkpoint       resuming.py
 

@@ -1,6 +1,5 @@
 from . import trainer as trainer
 from .batches import as_trl as as_trl
-from .batches import marks_answers as marks_answers
 from .batches import rows_at_once as rows_at_once
 from .checkpoint import CHECKPOINTS as CHECKPOINTS
 from .checkpoint import differences as differences
@@ -27,11 +26,14 @@ from .run_folder import read_record as read_record
 from .run_folder import reopen as reopen
 from .run_folder import save_run as save_run
 from .run_folder import train_into as train_into
+from .run_folder import trained_rows as trained_rows
 from .supervised import Diverged as Diverged
 from .supervised import Run as Run
 from .supervised import hash_rows as hash_rows
+from .supervised import hash_tokens as hash_tokens
 from .supervised import sft as sft
 from .trainer import sft_config as sft_config
 from .watcher import Curve as Curve
 from .watcher import Stop as Stop
 from .watcher import Watch as Watch
+from .watcher import tell_steps as tell_steps

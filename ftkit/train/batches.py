@@ -1,22 +1,24 @@
 """What a trainer is fed: rows as TRL wants them, how many of them at once, and in which order.
 
-    marks_answers(tokenizer)                       does the chat template mark what carries loss?
-    as_trl(rows, tokenizer)                        a data set whose answers alone will carry loss
+    as_trl(rows, tokenizer)                        rows as tokens, and labels where there is loss
+    cut(rows, max_length, split)                   which of them lose their answer, or its end
+    refuse_unreadable(rows, model, tokenizer)      tokens and positions that the model has not
     rows_at_once(model, tokenizer, rows, recipe)   rows of one forward pass
     ShortFirst(lengths, size, seed)                each step's rows by length: less padding
 
-Here it is decided which tokens carry loss and how many rows go at once. TRL does the masking
-(`assistant_only_loss` in `trainer.sft_config`); how many rows would fit into a GPU is
-`memory/advice.py`'s formula. Taught in notebook 07.
+Which tokens carry loss `data.render` decides, for training and for scores alike; TRL cuts, pads
+and packs what comes from here. How many rows would fit into a GPU is `memory/gpus.py`'s formula.
+Taught in notebook 07.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch.utils.data import Sampler
 
-from .. import memory
+from .. import data, memory, models
 from ..core.errors import UserError
 from ..core.session import device_and_dtype
 from ..memory import room_for
@@ -31,42 +33,128 @@ if TYPE_CHECKING:
 # Rows of a forward pass on a CPU, whichever divides the batch: more at once gain nothing there.
 MICRO = (4, 3, 2)
 NO_LOSS = -100  # the label of a token that carries no loss
+WORDS = {"train": "training"}  # what a split is called in a sentence
+NAMED = 5  # rows that a sentence names; the others it counts
 
 
-def marks_answers(tokenizer: "PreTrainedTokenizerBase") -> bool:
-    """Whether the chat template marks the assistant's tokens, so that TRL finds them itself."""
-    template = tokenizer.chat_template or ""
-    return "{% generation" in str(template).replace("{%-", "{%")
+def as_trl(
+    rows: "Dataset", tokenizer: "PreTrainedTokenizerBase", split: str = "train"
+) -> "Dataset":
+    """Chat rows as TRL takes them: `input_ids`, and `labels` that are NO_LOSS but for the answers.
 
-
-def as_trl(rows: "Dataset", tokenizer: "PreTrainedTokenizerBase") -> "Dataset":
-    """Chat rows as TRL wants them so that the answers alone carry loss.
-
-    With a template that marks the answers their `messages` as they are, else the last message as
-    the `completion` of a `prompt`.
+    Every answer of a chat carries loss, its end mark too (see `data.render`), but for those of
+    weight 0. split: the word for it in a `UserError`, which names the row that the template
+    refuses.
     """
-    rows = rows.select_columns("messages")
-    if marks_answers(tokenizer):
-        return rows
-    return rows.map(split_answer, remove_columns="messages")
+    from datasets import Dataset, Features, List, Value
+
+    both = zip(rows["messages"], data.tools_of(rows), strict=True)
+    chats = [
+        data.render(messages, tokenizer, tools=tools, where=f"{split} row {n}")
+        for n, (messages, tools) in enumerate(both, 1)
+    ]
+    ids = [chat.ids for chat in chats]
+    labels = [
+        [token if loss else NO_LOSS for token, loss in zip(chat.ids, chat.learned, strict=True)]
+        for chat in chats
+    ]
+    columns = Features(dict.fromkeys(("input_ids", "labels"), List(Value("int64"))))
+    return Dataset.from_dict({"input_ids": ids, "labels": labels}, columns)
 
 
-def split_answer(row: dict) -> dict:
-    """A chat as a prompt and its completion, the last message."""
-    return {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
+@dataclass(frozen=True)
+class Cut:
+    """What is left of a split's rows within so many tokens; rows are numbered from 1."""
 
+    split: str
+    rows: int
+    longest: int  # tokens of the longest row
+    max_length: int
+    lost: list[int]  # rows without any token that carries loss
+    short: list[int]  # rows that lose some of them: the end of an answer, or a whole one
 
-def refuse_all_masked(rows: "Dataset", max_length: int) -> None:
-    """Refuse tokenized rows of which no token carries loss: the run would train on nothing.
+    @property
+    def left(self) -> int:
+        """Rows that still teach, or judge, anything."""
+        return self.rows - len(self.lost)
 
-    TRL drops such rows without a word.
-    """
-    if not any(label != NO_LOSS for labels in rows["labels"] for label in labels):
-        raise UserError(
-            f"every row is masked: no answer token is left within max_length={max_length}, so "
-            "there is nothing to learn; raise max_length, or check that the last message of each "
-            "row is the assistant's answer."
+    @property
+    def note(self) -> str:
+        """What is lost, as a sentence with its cure; "" where nothing is."""
+        if not self.lost and not self.short:
+            return ""
+        fate = "and are left out" if self.left else "so nothing is validated"
+        parts = []
+        if self.lost:
+            parts.append(
+                f"{self.count(self.lost)} have no answer token within max_length "
+                f"{self.max_length}, {fate} ({numbers(self.lost)})"
+            )
+        if self.short:
+            parts.append(
+                f"{self.count(self.short)} lose the end of an answer to max_length "
+                f"{self.max_length} ({numbers(self.short)})"
+            )
+        return (
+            f"{' and '.join(parts)}; raise max_length, the longest row has {self.longest} tokens, "
+            "or shorten the rows."
         )
+
+    def count(self, rows: list[int]) -> str:
+        """Some rows, of so many."""
+        return f"{len(rows):,} of {self.rows:,} {WORDS.get(self.split, self.split)} rows"
+
+
+def numbers(rows: list[int]) -> str:
+    """The numbers of some rows, the first ones if there are many: "rows 1, 2, 3, …"."""
+    named = [f"{row}" for row in rows[:NAMED]] + (["…"] if len(rows) > NAMED else [])
+    return f"row{'s' if len(rows) > 1 else ''} {', '.join(named)}"
+
+
+def cut(rows: "Dataset", max_length: int, split: str) -> Cut:
+    """What max_length leaves of rows from `as_trl`: TRL cuts them at the end without a word.
+
+    A row that keeps no token with loss teaches nothing, and one whose answer loses its end teaches
+    a model never to stop.
+    """
+    lost, short = [], []
+    for number, labels in enumerate(rows["labels"], 1):
+        within = sum(label != NO_LOSS for label in labels[:max_length])
+        if not within:
+            lost.append(number)
+        elif within < sum(label != NO_LOSS for label in labels):
+            short.append(number)
+    longest = max(map(len, rows["labels"]), default=0)
+    return Cut(split, len(rows), longest, max_length, lost, short)
+
+
+def refuse_unreadable(
+    rows: "Dataset",
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+    split: str = "train",
+) -> None:
+    """Refuse tokens that the model has no embedding for, and rows beyond its last position.
+
+    rows: those of `as_trl`, which are cut at max_length. Padding is a token, too.
+    """
+    within = {f"{split} row {n}": ids[:max_length] for n, ids in enumerate(rows["input_ids"], 1)}
+    # tokens: those of the rows, and the one that fills them up
+    highest = {row: max(ids, default=0) for row, ids in within.items()}
+    if isinstance(tokenizer.pad_token_id, int):
+        highest["padding"] = tokenizer.pad_token_id
+    models.check_tokens(cast("PreTrainedModel", model), tokenizer, highest)
+
+    # positions
+    last = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    for row, ids in within.items():
+        if isinstance(last, int) and 0 < last < len(ids):
+            raise UserError(
+                f"{row} has {len(ids):,} tokens within max_length, and the model knows {last:,} "
+                f"positions (max_position_embeddings); set max_length to {last}, or shorten the "
+                "row."
+            )
 
 
 class ShortFirst(Sampler[int]):
@@ -95,16 +183,11 @@ class ShortFirst(Sampler[int]):
             yield from sorted(step, key=self.lengths.__getitem__)
 
 
-def rows_at_once(
-    model: "PreTrainedModel | PeftModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    rows: "Dataset",
-    recipe: Recipe,
-) -> int:
+def rows_at_once(model: "PreTrainedModel | PeftModel", rows: "Dataset", recipe: Recipe) -> int:
     """How many rows one forward pass takes, a divisor of the recipe's `batch_size`.
 
     As many as the recipe says; else a few on a CPU, and on a GPU as many as the memory formula
-    finds room for.
+    finds room for. rows: those of `as_trl`.
     """
     device, dtype = device_and_dtype()
     if recipe.micro_batch or recipe.packing:
@@ -113,10 +196,7 @@ def rows_at_once(
         return next((m for m in MICRO if recipe.batch_size % m == 0), recipe.batch_size)
 
     # the longest row, as the trainer will cut it
-    chats = rows["messages"]
-    texts = [str(tokenizer.apply_chat_template(chat, tokenize=False)) for chat in chats]
-    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    longest = min(recipe.max_length, max(map(len, ids)))
+    longest = min(recipe.max_length, max(map(len, rows["input_ids"])))
     try:
         step = memory.step_in_training(
             model,

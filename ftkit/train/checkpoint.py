@@ -62,15 +62,22 @@ class Clock:
 def whole_checkpoints(folder: Path) -> dict[int, Path]:
     """{step: path} of the checkpoints in `folder`, in the order of their steps.
 
-    One that was being written when its process died has no such name, and what is named after no
-    step, such as checkpoint-best, is none of the kit's.
+    One that was being written when its process died has no such name. What else lies there is none
+    of the kit's, neither read nor removed: checkpoint-best, checkpoint-8-backup, checkpoint-008,
+    notes, a file or a link.
     """
-    steps = {}
-    for path in folder.glob("checkpoint-*"):
-        step = path.name.removeprefix("checkpoint-")
-        if step.isdecimal():
-            steps[int(step)] = path
-    return dict(sorted(steps.items()))
+    return numbered(folder, "checkpoint-")
+
+
+def numbered(folder: Path, start: str) -> dict[int, Path]:
+    """{number: path} of the folders that are named `start` and a number as the kit writes it."""
+    found = {}
+    for path in folder.glob(f"{start}*"):
+        number = path.name.removeprefix(start)
+        kits = number.isascii() and number.isdecimal() and str(int(number[:18])) == number
+        if kits and path.is_dir() and not path.is_symlink():
+            found[int(number)] = path
+    return dict(sorted(found.items()))
 
 
 @contextmanager
@@ -104,8 +111,9 @@ def drop_checkpoints(folder: Path, *, but: Collection[int | None]) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove what a killed process left half-written or half-removed in `folder`."""
-    for path in (*folder.glob(".new-*"), *folder.glob(".old-*")):
-        shutil.rmtree(path, ignore_errors=True)
+    for start in (".new-", ".old-"):
+        for path in numbered(folder, start).values():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

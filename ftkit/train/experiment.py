@@ -9,9 +9,10 @@ It writes nothing: a run that goes into a folder, survives a kill and can be reo
 Taught in notebook 07; `python -m ftkit train` takes such a file.
 """
 
-import contextlib
 import dataclasses
+import datetime
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import data, lora, models
 from ..core.errors import UserError, is_number, is_whole, nearest
+from ..core.parsing import parse_json, parse_yaml, read_text, shown
 from ..core.session import chosen_model
-from .recipe import Recipe
+from .recipe import Check, Recipe, above_zero, share, true_or_false, whole_from
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
     from .supervised import Run
     from .watcher import Stop, Watch
 
-LORA_KEYS = ("r", "alpha", "targets", "dropout", "use_dora")
 REPLAYED = ("general", "self")
+# A number as text, of a length that nobody means as a word.
+NUMBER = re.compile(r"[-+]?([0-9]{1,99}\.?[0-9]{0,99}|\.[0-9]{1,99})([eE][-+]?[0-9]{1,9})?")
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,21 @@ class Experiment:
     replayed: str = "general"
     lora: Mapping[str, Any] | None = field(default_factory=lambda: {"r": 8, "alpha": 16})
     recipe: Recipe = field(default_factory=Recipe)
+    # What a chat template that writes the date writes; the record of a run states its own.
+    date: str | None = None
+    encoding: str | None = None  # of the file of data, where it is not UTF-8
+    # What the run was made from whose record this was read from, to be compared.
+    hashes: Mapping[str, str] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_names(self.model, self.data, self.encoding)
+        check_lora(self.lora)
+        with data.on_date(self.date):  # refuses what is no date
+            pass
         check_base(self.quant, trains_adapter=self.lora is not None)
         check_data(self.rows, self.replay, self.replayed)
+        if not isinstance(self.recipe, Recipe):
+            raise UserError(f"recipe is {shown(self.recipe)}; give a train.Recipe.")
 
     @classmethod
     def from_dict(cls, stated: Mapping) -> "Experiment":
@@ -63,32 +77,54 @@ class Experiment:
                 "a recipe file holds keys such as model, data, replay, lora and recipe; "
                 "this one holds none."
             )
-        check_keys(stated, field_names(cls), "the file")
+        check_keys(stated, [name for name in field_names(cls) if name != "hashes"], "the file")
         recipe = Recipe(**read_part(stated, "recipe", field_names(Recipe)))
-        adapter = read_part(stated, "lora", LORA_KEYS)
+        numbers = {name: as_number(stated[name]) for name in ("rows", "replay") if name in stated}
         # `lora: null` is full fine-tuning, and stays as it is
-        given = {"lora": adapter} if stated.get("lora") else {}
-        return cls(**{**stated, **given, "recipe": recipe})
+        adapter = read_part(stated, "lora", list(LORA_RULES))
+        given: dict[str, Any] = {"lora": adapter} if stated.get("lora") is not None else {}
+        # a date without quotes is one to YAML, and text in a record
+        if isinstance(date := stated.get("date"), datetime.date):
+            given["date"] = date.isoformat()
+        return cls(**{**stated, **numbers, **given, "recipe": recipe})
 
     @classmethod
     def read(cls, path: str | Path) -> "Experiment":
-        """From a YAML recipe, from the `run.json` of an earlier run, or from that run's folder."""
-        import yaml
+        """From a YAML recipe, from the `run.json` of an earlier run, or from that run's folder.
 
+        Any file at all gives an experiment or one `UserError`.
+        """
         path = Path(path)
-        path = path / "run.json" if path.is_dir() else path
+        folder, path = path, path / "run.json" if path.is_dir() else path
         if not path.is_file():
             beside = [file.name for file in path.parent.glob("*.y*ml")]
-            raise UserError(f"there is no recipe file {str(path)!r}.{nearest(path.name, beside)}")
-        try:
-            stated = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
-        return cls.from_dict(stated["experiment"] if path.name == "run.json" else stated)
+            what = "run.json in" if folder != path else "recipe file"
+            raise UserError(f"there is no {what} {str(folder)!r}.{nearest(path.name, beside)}")
+        text = read_text(path)
+        if path.suffix != ".json":
+            return cls.from_dict(parse_yaml(text, path))
+
+        # the record of a run states its experiment among other things
+        stated = parse_json(text, path)
+        if path.name != "run.json" and "experiment" not in (stated or ()):
+            return cls.from_dict(stated)
+        if not isinstance(stated, Mapping) or not isinstance(stated.get("experiment"), Mapping):
+            raise UserError(
+                f"{path} is no record of a run: 'experiment' is missing or of another kind; "
+                "give a recipe, or train again."
+            )
+        hashes = stated.get("hashes")
+        known = hashes if isinstance(hashes, Mapping) else None
+        return dataclasses.replace(cls.from_dict(stated["experiment"]), hashes=known)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON gives them back, the base named: the dial may turn until tomorrow."""
         fields = {**dataclasses.asdict(self), "model": chosen_model(self.model)}
+        # what was not asked for is not stated either
+        for name in ("date", "encoding"):
+            if fields[name] is None:
+                del fields[name]
+        del fields["hashes"]
         return json.loads(json.dumps(fields))
 
     def load_splits(
@@ -101,7 +137,7 @@ class Experiment:
         The model is needed only where it answers the replayed rows itself.
         """
         general = self.load_general(model, tokenizer) if self.replay else None
-        splits = data.load(str(self.data), tokenizer, seed=self.recipe.seed)
+        splits = data.load(self.data, tokenizer, seed=self.recipe.seed, encoding=self.encoding)
         if self.rows is not None:
             splits["train"] = data.first(splits["train"], self.rows)
         if general is not None:
@@ -145,7 +181,69 @@ class Experiment:
         from .supervised import sft
 
         model, tokenizer, splits = self.prepare()
-        return sft(model, tokenizer, splits, self.recipe, stop, watch), tokenizer
+        dated = self.dated(tokenizer)
+        with data.on_date(dated.date):
+            run = sft(model, tokenizer, splits, self.recipe, stop, watch)
+        return dataclasses.replace(run, date=dated.date), tokenizer
+
+    def dated(self, tokenizer: "PreTrainedTokenizerBase") -> "Experiment":
+        """The same with the present date, where the template writes one and none is stated.
+
+        So the record makes the same run tomorrow.
+        """
+        if self.date is not None or not data.says_date(tokenizer):
+            return self
+        now = datetime.datetime.now().isoformat(timespec="seconds")
+        return dataclasses.replace(self, date=now)
+
+
+def check_names(model: object, rows: object, encoding: object) -> None:
+    """Refuse a base, data and an encoding that are no names."""
+    if model is not None and (not isinstance(model, str) or not model.strip()):
+        raise UserError(
+            f"model is {shown(model)}; give 'pocket', 'hub', a model directory or a hub id "
+            "as text, or null."
+        )
+    if not isinstance(rows, str) or not rows.strip():
+        raise UserError(
+            f"data is {shown(rows)}; give a task of the kit or a file as text, such as 'tickets'."
+        )
+    if encoding is not None and not isinstance(encoding, str):
+        raise UserError(f"encoding is {shown(encoding)}; give its name, such as cp1252, or null.")
+
+
+def names_of_layers(value: object) -> str:
+    """The check of `targets`, as far as it can be made without a model."""
+    words = [value] if isinstance(value, str) else value
+    if isinstance(words, list | tuple) and words:
+        if all(isinstance(word, str) and word.strip() for word in words):
+            return ""
+    return f"give {', '.join(map(repr, lora.PRESETS))} or names of layers, such as q_proj."
+
+
+# What each key of `lora` holds; the largest rank is the model's to say.
+LORA_RULES: dict[str, Check] = {
+    "r": whole_from(1),
+    "alpha": above_zero(1_000_000),
+    "targets": names_of_layers,
+    "dropout": share("of the inputs that are dropped"),
+    "use_dora": true_or_false,
+}
+
+
+def check_lora(adapter: object) -> None:
+    """Refuse a `lora` that is neither null nor keys with values that they can hold."""
+    if adapter is None:
+        return
+    if not isinstance(adapter, Mapping):
+        raise UserError(
+            f"lora is {shown(adapter)}; give keys and values such as {{r: 8, alpha: 16}}, "
+            "or null for full fine-tuning."
+        )
+    check_keys(adapter, list(LORA_RULES), "lora")
+    for key, value in adapter.items():
+        if instead := LORA_RULES[key](value):
+            raise UserError(f"{key} is {shown(value)}; {instead}")
 
 
 def check_base(quant: str | None, *, trains_adapter: bool) -> None:
@@ -155,7 +253,8 @@ def check_base(quant: str | None, *, trains_adapter: bool) -> None:
     known = models.QUANTIZATIONS
     if quant not in known:
         raise UserError(
-            f"quant is {quant!r}; give null, {', '.join(map(repr, known))}.{nearest(quant, known)}"
+            f"quant is {shown(quant)}; give null, {', '.join(map(repr, known))}."
+            f"{nearest(quant, known)}"
         )
     if not trains_adapter:
         raise UserError(
@@ -166,34 +265,46 @@ def check_base(quant: str | None, *, trains_adapter: bool) -> None:
 def check_data(rows: int | None, replay: float, replayed: str) -> None:
     """Refuse numbers of rows, shares and answers that there cannot be."""
     if rows is not None and (not is_whole(rows) or rows < 1):
-        raise UserError(f"rows is {rows!r}; give a whole number from 1 on, or null for all rows.")
+        raise UserError(
+            f"rows is {shown(rows)}; give a whole number from 1 on, or null for all rows."
+        )
     if not is_number(replay) or not 0 <= replay < 1:
         raise UserError(
-            f"replay is {replay!r}; "
+            f"replay is {shown(replay)}; "
             "it is a share of the training rows, from 0 to below 1, such as 0.2."
         )
     if replayed not in REPLAYED:
         raise UserError(
-            f"replayed is {replayed!r}; give one of {', '.join(REPLAYED)}."
+            f"replayed is {shown(replayed)}; give one of {', '.join(REPLAYED)}."
             f"{nearest(replayed, REPLAYED)}"
         )
 
 
 def read_part(stated: Mapping, name: str, known: Sequence[str]) -> dict[str, Any]:
-    """The part of a file under one key, its numbers read as numbers; {} where there is none."""
-    part = stated.get(name) or {}
+    """The part of a file under one key, its numbers read as numbers; {} where it is null."""
+    part = stated.get(name)
+    if part is None:
+        return {}
     if not isinstance(part, Mapping):
-        raise UserError(f"{name} is {part!r}; give keys and values such as {{{known[0]}: …}}.")
+        instead = ", or null for full fine-tuning" if name == "lora" else ""
+        raise UserError(
+            f"{name} is {shown(part)}; give keys and values such as {{{known[0]}: …}}{instead}."
+        )
     check_keys(part, known, name)
     return {key: as_number(value) for key, value in part.items()}
 
 
 def as_number(value: object) -> object:
-    """2e-3 is text to YAML, which wants 2.0e-3; a person means the number."""
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return float(value)
-    return value
+    """2e-3 is text to YAML, which wants 2.0e-3; a person means the number, and so with "16".
+
+    1e3 is whole: a person means 1000.
+    """
+    if not isinstance(value, str) or not NUMBER.fullmatch(value):
+        return value
+    if value.lstrip("+-").isdecimal():
+        return int(value)
+    number = float(value)
+    return int(number) if "." not in value and number.is_integer() else number
 
 
 def field_names(cls: type) -> list[str]:
@@ -206,6 +317,6 @@ def check_keys(stated: Mapping, known: Sequence[str], where: str) -> None:
     for key in stated:
         if key not in known:
             raise UserError(
-                f"{where} has the key {key!r}; the keys are {', '.join(known)}."
+                f"{where} has the key {shown(key)}; the keys are {', '.join(known)}."
                 f"{nearest(key, known)}"
             )

@@ -12,8 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..core.errors import UserError, is_number, is_whole, nearest
+from ..core.parsing import shown
+from ..core.session import LAST_SEED
 
 SCHEDULES = ("linear", "cosine", "constant_with_warmup")
+LARGEST = 1e38  # of a number: what float32 can hold
 
 # Learning rates that people use, from models of billions of parameters to those of few.
 USUAL = {"LoRA": (1e-5, 1e-2), "full fine-tuning": (1e-6, 1e-3)}
@@ -50,7 +53,7 @@ class Recipe:
         for name, check in RULES:
             value = getattr(self, name)
             if instead := check(value):
-                raise UserError(f"{name} is {value!r}; {instead}")
+                raise UserError(f"{name} is {shown(value)}; {instead}")
         # what depends on two fields
         check_micro_batch(self.micro_batch, self.batch_size)
         if self.patience is not None and not self.evaluations:
@@ -72,12 +75,20 @@ def above_zero(most: float) -> Check:
 
 def from_zero(value: object) -> str:
     """The check of a number from 0 on."""
-    return "" if is_number(value) and value >= 0 else "give a number from 0 on."
+    right = is_number(value) and 0 <= value <= LARGEST
+    return "" if right else f"give a number from 0 on, {LARGEST:g} at most."
 
 
-def whole_from_zero(value: object) -> str:
-    """The check of a whole number from 0 on."""
-    return "" if is_whole(value) and value >= 0 else "give a whole number from 0 on."
+def whole_from(first: int, last: int | None = None) -> Check:
+    """The check of a whole number from `first` on, up to `last` where there is one."""
+
+    def check(value: object) -> str:
+        if is_whole(value) and value >= first and (last is None or value <= last):
+            return ""
+        most = "" if last is None else f", {last:,} at most"
+        return f"give a whole number from {first} on{most}."
+
+    return check
 
 
 def true_or_false(value: object) -> str:
@@ -85,10 +96,14 @@ def true_or_false(value: object) -> str:
     return "" if isinstance(value, bool) else "give true or false."
 
 
-def share_of_steps(value: object) -> str:
-    """The check of `warmup`."""
-    right = is_number(value) and 0 <= value < 1
-    return "" if right else "it is a share of the steps, from 0 to below 1."
+def share(of: str) -> Check:
+    """The check of a share below 1; of: the words that say of what."""
+
+    def check(value: object) -> str:
+        right = is_number(value) and 0 <= value < 1
+        return "" if right else f"it is a share {of}, from 0 to below 1."
+
+    return check
 
 
 def known_schedule(value: object) -> str:
@@ -109,10 +124,10 @@ RULES: tuple[tuple[str, Check], ...] = (
     ("epochs", above_zero(1000)),
     ("batch_size", above_zero(4096)),
     ("max_length", above_zero(1 << 20)),
-    ("batch_size", whole_from_zero),
-    ("max_length", whole_from_zero),
-    ("evaluations", whole_from_zero),
-    ("seed", whole_from_zero),
+    ("batch_size", whole_from(0)),
+    ("max_length", whole_from(0)),
+    ("evaluations", whole_from(0)),
+    ("seed", whole_from(0, LAST_SEED)),
     ("checkpointing", true_or_false),
     ("packing", true_or_false),
     ("keep_best", true_or_false),
@@ -120,7 +135,7 @@ RULES: tuple[tuple[str, Check], ...] = (
     ("weight_decay", from_zero),
     ("kl", from_zero),
     ("schedule", known_schedule),
-    ("warmup", share_of_steps),
+    ("warmup", share("of the steps")),
     ("patience", points_or_none),
 )
 
@@ -131,7 +146,7 @@ def check_micro_batch(micro_batch: int | None, batch_size: int) -> None:
         return
     if not is_whole(micro_batch) or micro_batch < 1 or batch_size % micro_batch:
         raise UserError(
-            f"micro_batch is {micro_batch!r}; "
+            f"micro_batch is {shown(micro_batch)}; "
             f"give null, or a whole number that divides batch_size, {batch_size}."
         )
 

@@ -19,11 +19,14 @@ from transformers import EarlyStoppingCallback, PrinterCallback, TrainerState
 from .. import memory, models
 from ..core.errors import UserError
 from ..memory import room_for
-from .batches import as_trl, marks_answers, refuse_all_masked, rows_at_once
+from .batches import as_trl, cut, refuse_unreadable, rows_at_once
 from .checkpoint import Clock, read_state, whole_checkpoints
 from .recipe import Recipe
-from .trainer import Keeper, NearBase, hold_in_float32, sft_config
+from .trainer import Keeper, NearBase, hold_in_float32, rhythm, sft_config
 from .watcher import Watcher
+
+# What a checkpoint to go on from holds beside the weights.
+PARTS = ("trainer_state.json", "state.json", "state.safetensors")
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -44,31 +47,63 @@ def build_trainer(
 ) -> Keeper:
     """The trainer for a `Recipe`, with `watcher` among its callbacks; its checkpoints in `folder`.
 
-    lasting: they are there to go on from. Raises `UserError` where every row is masked.
+    splits: those of `tokenize`. lasting: the checkpoints are there to go on from.
     """
     # TRL's arguments, and how many rows go at once
-    rows = splits["train"]
-    validated = recipe.evaluations > 0 and len(splits.get("validation", ())) > 0
-    micro, marked = rows_at_once(model, tokenizer, rows, recipe), marks_answers(tokenizer)
-    config = sft_config(
-        recipe, folder, rows=len(rows), micro=micro, marked=marked, validated=validated
-    )
-    # the trainer itself, which tokenizes and masks the rows
+    rows, validated = splits["train"], "validation" in splits
+    micro = rows_at_once(model, rows, recipe)
+    config = sft_config(recipe, folder, rows=len(rows), micro=micro, validated=validated)
+    # the trainer itself, which cuts the rows, and packs them if it is asked to
     options: dict[str, Any] = {
         "args": config,
         "processing_class": tokenizer,
         "callbacks": [watcher, *early_stopping(recipe, validated=validated)],
-        "train_dataset": as_trl(rows, tokenizer),
-        "eval_dataset": as_trl(splits["validation"], tokenizer) if validated else None,
+        "train_dataset": rows,
+        "eval_dataset": splits.get("validation"),
         "lasting": lasting,
     }
     trainer = NearBase(model, kl=recipe.kl, **options) if recipe.kl else Keeper(model, **options)
-    # what TRL left to mend: dtypes, a callback that prints, rows that teach nothing
+    # what TRL left to mend: dtypes, a callback that prints, points counted before it packed
     if config.fp16:
         hold_in_float32(trainer.tuned)
     trainer.remove_callback(PrinterCallback)
-    refuse_all_masked(cast("Dataset", trainer.train_dataset), recipe.max_length)
+    packed = len(cast("Dataset", trainer.train_dataset))
+    for name, value in rhythm(recipe, packed, validated=validated).items():
+        setattr(config, name, value)
     return trainer
+
+
+def tokenize(
+    splits: "Mapping[str, Dataset]",
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    recipe: Recipe,
+) -> "tuple[dict[str, Dataset], list[str]]":
+    """(the splits that a run uses as tokens, what has to be said of them), before anything trains.
+
+    Rows that max_length leaves without an answer are left out and counted, in each split; so the
+    validation split is missing where none is left. Raises UserError where no training row is left,
+    and for what the model cannot read.
+    """
+    tokenized, notes = {}, []
+    for split in ("train", "validation") if recipe.evaluations else ("train",):
+        if not len(splits.get(split, ())):
+            continue
+        rows = as_trl(splits[split], tokenizer, split)
+        kept = cut(rows, recipe.max_length, split)
+        if split == "train" and not kept.left:
+            raise UserError(
+                f"every row is masked: no answer token is left within "
+                f"max_length={recipe.max_length}, so there is nothing to learn; raise max_length, "
+                f"the longest row has {kept.longest} tokens, or shorten the rows."
+            )
+        refuse_unreadable(rows, model, tokenizer, recipe.max_length, split)
+        notes += [kept.note] if kept.note else []
+        if kept.left:
+            lost = set(kept.lost)
+            places = [place for place in range(len(rows)) if place + 1 not in lost]
+            tokenized[split] = rows.select(places) if lost else rows
+    return tokenized, notes
 
 
 def early_stopping(recipe: Recipe, *, validated: bool) -> list[EarlyStoppingCallback]:
@@ -96,13 +131,22 @@ def train_or_resume(trainer: Keeper, watcher: Watcher) -> str | None:
 
 
 def last_checkpoint(trainer: Keeper) -> Path | None:
-    """The checkpoint to go on from: refused where its safetensors are damaged, None without one."""
+    """The checkpoint to go on from, None without one; refused where it is damaged or not whole."""
     paths = list(whole_checkpoints(trainer.folder).values()) if trainer.lasting else []
     if not paths:
         return None
-    for file in paths[-1].glob("*.safetensors"):
+    last = paths[-1]
+    missing = [name for name in PARTS if not (last / name).is_file()]
+    if not any(last.glob("*model*.safetensors")):
+        missing.append("its weights")
+    if missing:
+        raise UserError(
+            f"{last} is no whole checkpoint ({missing[0]} missing); remove or rename it, and the "
+            "same command goes on from the one before."
+        )
+    for file in last.glob("*.safetensors"):
         models.check_safetensors(file)
-    return paths[-1]
+    return last
 
 
 def take_over(trainer: Keeper, watcher: Watcher, last: Path) -> bool:

@@ -3,6 +3,7 @@
     train_into(experiment, out)              train and save, or go on after a kill
     save_run(experiment, run, tokenizer, out)    run.json beside adapter/ (or model/)
     read_record(out)                         the run.json, refused where it is none
+    trained_rows(out)                        what it was trained on, by `data.row_hash`
     reopen(out)                              (tuned, base, tokenizer)
 
 Whose folder it is is decided here; that training goes on from the last checkpoint in it is
@@ -13,15 +14,18 @@ whose they are; when it is done, run.json and the weights alone. What a checkpoi
 """
 
 import contextlib
+import dataclasses
 import json
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from .. import lora, models
+from .. import data, lora, models
 from ..core.errors import UserError
-from ..core.files import whole_or_nothing, write_whole
+from ..core.files import HALF, whole_or_nothing, write_whole
+from ..core.parsing import parse_json, read_text
 from .checkpoint import (
     CHECKPOINTS,
     differences,
@@ -38,6 +42,16 @@ from .watcher import Stop, Watch
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+
+ROWS = "rows.json"  # beside run.json: what the rows said, hashed
+WRITTEN = ("adapter", "model", "run.json", ROWS)  # what a run folder holds when the run is done
+
+# What has changed where a hash of a record is another one; each of them moves those below it.
+CHANGED = {
+    "base": "the base's weights are others",
+    "train": "the data give other training rows",
+    "rendered": "the chat template gives other tokens for the same rows",
+}
 
 # What a run.json must hold.
 RECORDED = {
@@ -82,37 +96,89 @@ def train_locked(
     experiment: Experiment, out: Path, stop: Stop | None, watch: Watch | None
 ) -> Run | None:
     """`train_into`, in a folder that no other process writes into."""
-    for left in out.glob(f".{out.name}-*"):  # of a process that was killed while it saved
+    for left in out.glob(f"{HALF}*"):  # of a process that was killed while it saved
         shutil.rmtree(left, ignore_errors=True)
     model, tokenizer, splits = experiment.prepare()
-    if claim_folder(experiment, out, hash_sources(model, splits["train"])):
+    made_from = hash_sources(model, splits["train"])
+    experiment = continue_date(experiment, out).dated(tokenizer)
+    if claim_folder(experiment, out, made_from):
         return None
-    checkpoints = out / CHECKPOINTS
+
+    # train, and save what came of it
+    said, checkpoints = explain_changes(experiment.hashes, made_from), out / CHECKPOINTS
     try:
-        run = sft(model, tokenizer, splits, experiment.recipe, stop, watch, checkpoints)
+        with data.on_date(experiment.date):
+            run = sft(model, tokenizer, splits, experiment.recipe, stop, watch, checkpoints)
     except Diverged as error:
         finish(experiment, error.run, tokenizer, out)
         raise
+    except UserError:
+        if not whole_checkpoints(checkpoints):  # nothing came of it
+            tidy(out)
+        raise
+    said = said or explain_changes(experiment.hashes, run.hashes)
+    run = dataclasses.replace(run, notes=[*run.notes, *said])
     finish(experiment, run, tokenizer, out)
     return run
+
+
+def stated_in(out: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The file that says which run `out` holds, run.json or begun.json, and what it says.
+
+    None where there is neither. Raises `UserError` for one that is no record of a run.
+    """
+    for file in (out / "run.json", out / CHECKPOINTS / "begun.json"):
+        if not file.is_file():
+            continue
+        record = parse_json(read_text(file), file)
+        if not (holds(record, "experiment", Mapping) and holds(record, "hashes", Mapping)):
+            raise UserError(
+                f"{file} is no record of a run: 'experiment' or 'hashes' is missing; "
+                "give another --out, or remove it."
+            )
+        return file, record
+    return None
+
+
+def continue_date(experiment: Experiment, out: Path) -> Experiment:
+    """The experiment on the date of the run that `out` holds, where it states none itself."""
+    stated = stated_in(out)
+    date = stated[1]["experiment"].get("date") if stated else None
+    return dataclasses.replace(experiment, date=experiment.date or date)
+
+
+def explain_changes(was: Mapping[str, str] | None, now: Mapping[str, str]) -> list[str]:
+    """Why a run that is made again from a record is another one, warned of: a sentence, or none.
+
+    was: the hashes of the record; None for a run that is made from no record.
+    """
+    for name, what in CHANGED.items():
+        if was and name in was and name in now and was[name] != now[name]:
+            sentence = (
+                f"this is another run than the record's: {what} "
+                f"({was[name][:12]}… then, {now[name][:12]}… now)."
+            )
+            warnings.warn(sentence, stacklevel=2)
+            return [sentence]
+    return []
 
 
 def claim_folder(experiment: Experiment, out: Path, made_from: Mapping[str, str]) -> bool:
     """Make `out` ready for a run; True where it holds this run complete.
 
     made_from: the hashes of the base and of the training rows. Raises `UserError` for a folder that
-    belongs to another run, and where this run is there but broke off.
+    belongs to another run or holds what is none, and where this run is there but broke off.
     """
     checkpoints = out / CHECKPOINTS
-    files = out / "run.json", checkpoints / "begun.json"
-    stated = next((file for file in files if file.is_file()), None)
-    if stated is None:
+    found = stated_in(out)
+    if found is None:
         begin(experiment, checkpoints, made_from)
         return False
 
     # is it this very run?
-    record = json.loads(stated.read_text(encoding="utf-8"))
-    theirs = identity(Experiment.from_dict(record["experiment"]), record["hashes"])
+    stated, record = found
+    before = {name: value for name, value in record["hashes"].items() if name in made_from}
+    theirs = identity(Experiment.from_dict(record["experiment"]), before)
     if other := differences(theirs, identity(experiment, made_from)):
         raise UserError(
             f"{out} holds another run ({'; '.join(other)}); "
@@ -135,7 +201,16 @@ def identity(experiment: Experiment, hashes: Mapping[str, str]) -> dict[str, Any
 
 
 def begin(experiment: Experiment, checkpoints: Path, made_from: Mapping[str, str]) -> None:
-    """Write begun.json into a new folder of checkpoints; refused where there are some already."""
+    """Write begun.json into a new folder of checkpoints; refused where there are some already.
+
+    So is a folder that holds something else by a name that the run will need.
+    """
+    for name in WRITTEN:
+        if (place := checkpoints.with_name(name)).exists():
+            raise UserError(
+                f"{place} is there and no run of the kit wrote it; give another --out, or move it "
+                "away."
+            )
     if whole_checkpoints(checkpoints):
         raise UserError(
             f"{checkpoints} holds checkpoints and no begun.json, so they are of no run of the kit; "
@@ -173,11 +248,13 @@ def save_run(
     out: str | Path,
     scores: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write run.json and adapter/ (or model/ after full fine-tuning) into `out`; returns `out`.
+    """Write run.json, rows.json and adapter/ (or model/ after full fine-tuning); returns `out`.
 
-    All of it arrives there, or nothing does. scores: what was measured of the run, for its record.
+    rows.json says what the run was trained on and validated with (see `trained_rows`). All of it
+    arrives in `out`, or nothing does. scores: what was measured of the run, for its record.
     """
     out = Path(out)
+    experiment = dataclasses.replace(experiment, date=run.date or experiment.date)
     record = {"experiment": experiment.to_dict(), **run.json(), "scores": scores or {}}
     with whole_or_nothing(out) as new:
         weights = new / ("adapter" if lora.is_attached(run.model) else "model")
@@ -185,7 +262,24 @@ def save_run(
         tokenizer.save_pretrained(weights)
         text = json.dumps(record, indent=1) + "\n"
         (new / "run.json").write_text(text, encoding="utf-8")
+        (new / ROWS).write_text(json.dumps(run.rows, indent=0) + "\n", encoding="utf-8")
     return out
+
+
+def trained_rows(folder: str | Path, split: str = "train") -> set[str]:
+    """What the rows said that a run was trained on, as `data.row_hash` of each.
+
+    split: "validation" gives those that chose its best checkpoint. Raises `UserError` for a run
+    folder without the list, as older ones are, and for a list that is none.
+    """
+    file = Path(folder) / ROWS
+    if not file.is_file():
+        raise UserError(f"{folder} holds no {ROWS}, which says what the run was trained on.")
+    stated = parse_json(read_text(file), file)
+    rows = stated.get(split, []) if isinstance(stated, Mapping) else None
+    if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
+        raise UserError(f"{file} is no list of a run's rows; copy it again, or train again.")
+    return set(rows)
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:
@@ -202,7 +296,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
         )
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{file} is not whole ({' '.join(str(error).split())}); "
             "copy it again, or train again from the recipe."

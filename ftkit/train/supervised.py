@@ -19,17 +19,17 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from transformers import set_seed
 
-from .. import lora, models
+from .. import data, lora, models
 from ..core.errors import UserError
 from ..core.results import Result, TableParts, about
 from ..core.session import quiet
 from ..core.versions import recorded_versions
 from .recipe import Recipe, warn_of_rate
-from .resuming import build_trainer, train_or_resume
+from .resuming import build_trainer, tokenize, train_or_resume
 from .trainer import Keeper
 from .watcher import Curve, Stop, Watch, Watcher
 
@@ -58,6 +58,9 @@ class Run(Result):
     total: int
     hashes: dict[str, str] = field(default_factory=dict)
     stopped: str | None = None  # why it ended before its time, if it diverged
+    notes: list[str] = field(default_factory=list)  # what its numbers do not say, such as rows lost
+    rows: dict[str, list[str]] = field(default_factory=dict)  # {split: what each row says, hashed}
+    date: str | None = None  # what the chat template wrote, if it writes the date
 
     @property
     def loss(self) -> float:
@@ -65,9 +68,10 @@ class Run(Result):
         return self.losses[-1][1] if self.losses else math.nan
 
     def table(self) -> TableParts:
-        """The run in six lines."""
+        """The run in six lines, and one more for each note."""
         first = self.losses[0][1] if self.losses else math.nan
         best = min((loss for _, loss in self.validation), default=math.nan)
+        unlooked = any("so nothing is validated" in note for note in self.notes)
         share = f"{self.trainable:,} of {self.total:,} ({self.trainable / self.total:.2%})"
         rows = [
             ("trainable parameters", share),
@@ -76,9 +80,14 @@ class Run(Result):
             ("training loss", f"{about(first)} → {about(self.loss)} {UNIT}"),
             (
                 "best validation loss",
-                f"{about(best)} {UNIT}" if self.validation else "not asked for",
+                f"{about(best)} {UNIT}"
+                if self.validation
+                else "no row is left"
+                if unlooked
+                else "not asked for",
             ),
             ("time", about(self.seconds, 2, " s")),
+            *(("note", note) for note in self.notes),
         ]
         return "Supervised fine-tuning", ("", "value"), rows
 
@@ -95,6 +104,7 @@ class Run(Result):
             "trainable": self.trainable,
             "total": self.total,
             "stopped": self.stopped,
+            "notes": self.notes,
             "losses": self.losses,
             "validation": self.validation,
         }
@@ -118,11 +128,46 @@ def hash_sources(model: "PreTrainedModel | PeftModel", rows: "Dataset") -> dict[
 
 
 def hash_rows(rows: "Dataset") -> str:
-    """SHA-256 of a split's messages."""
+    """SHA-256 of a split's messages, and of the tools that rows offer."""
     sha = hashlib.sha256()
     for messages in rows["messages"]:
         sha.update(json.dumps(messages, sort_keys=True).encode())
+    for tools in rows["tools"] if "tools" in rows.column_names else ():
+        sha.update(json.dumps(tools, sort_keys=True).encode())
     return sha.hexdigest()
+
+
+def hash_tokens(rows: "Dataset", max_length: int) -> str:
+    """SHA-256 of tokenized rows as they are trained on: their tokens, and which carry loss."""
+    sha = hashlib.sha256()
+    for ids, labels in zip(rows["input_ids"], rows["labels"], strict=True):
+        sha.update(json.dumps([ids[:max_length], labels[:max_length]]).encode())
+    return sha.hexdigest()
+
+
+def explain_unmoved(trainer: Keeper, recipe: Recipe) -> str:
+    """Why a run that is done acts as its base does, with the cure; "" where it has learned.
+
+    A warm-up begins at rate 0, so a run of one step is nothing but that.
+    """
+    if trainer.has_learned():
+        return ""
+    steps, logged = trainer.state.global_step, trainer.state.log_history
+    rates = [entry["learning_rate"] for entry in logged if "learning_rate" in entry]
+    best = trainer.state.best_global_step
+    if recipe.lr == 0:
+        why, cure = "lr is 0", "give a learning rate above 0"
+    elif not any(rates):
+        spell = f"all {steps} steps" if steps > 1 else "the only step"
+        why = f"the warm-up begins at a learning rate of 0, and {spell} had that rate"
+        cure = "state warmup: 0, more epochs, or a smaller batch_size"
+    elif recipe.keep_best and best and best < steps:
+        why = f"of the validation points step {best} was the best, and nothing had moved by then"
+        cure = "lower lr, or state keep_best: false"
+    else:
+        why = f"no trained weight moved in {steps} steps at rates up to {max(rates):g}"
+        cure = "raise lr"
+    return f"nothing was learned: {why}; {cure}."
 
 
 def check_splits(
@@ -150,11 +195,14 @@ def checkpoint_folder(checkpoints: Path | None) -> Iterator[Path]:
 
 
 def finish_run(
-    trainer: Keeper, recipe: Recipe, watcher: Watcher, rows: "Dataset", stopped: str | None
+    trainer: Keeper,
+    recipe: Recipe,
+    watcher: Watcher,
+    **more: Any,
 ) -> Run:
     """Make the `Run` of a trainer that is done, its model in evaluation mode.
 
-    rows: the training rows; stopped: why it broke off, if it did.
+    more: what it was made from and what is to be said of it, by the names of `Run`.
     """
     # else the model would go on computing under autocast
     trainer.accelerator.unwrap_model(trainer.tuned, keep_fp32_wrapper=False)
@@ -173,8 +221,7 @@ def finish_run(
         seconds=seconds,
         trainable=trainable,
         total=total,
-        hashes=hash_sources(trainer.tuned, rows),
-        stopped=stopped,
+        **more,
     )
 
 
@@ -195,8 +242,11 @@ def sft(
     losses, validation) after every step. checkpoints: a folder; the same call goes on from the last
     checkpoint there, on a CPU to the same bytes.
 
-    Raises `Diverged` at a loss that is not finite, and `UserError` where there are no rows or the
-    GPU's memory runs out, with a setting that fits (see `memory.advice`).
+    Rows that `recipe.max_length` leaves without an answer are left out: that, and a run that
+    learned nothing, is a UserWarning and one of the run's `notes`. Raises `Diverged` at a loss that
+    is not finite, and `UserError` where there are no rows, where the model has no embedding or no
+    position for a token, and where the GPU's memory runs out, with a setting that fits (see
+    `memory.gpus`).
     """
     recipe = recipe or Recipe()
     quiet()
@@ -204,14 +254,26 @@ def sft(
     method = "LoRA" if lora.is_attached(model) else "full fine-tuning"
     if warning := warn_of_rate(recipe.lr, method):
         warnings.warn(warning, stacklevel=2)
+    tokenized, notes = tokenize(splits, model, tokenizer, recipe)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    rendered = hash_tokens(tokenized["train"], recipe.max_length)
+    hashes = {**hash_sources(model, splits["train"]), "rendered": rendered}
 
     # everything random from here on comes from the seed
     set_seed(recipe.seed)
     watcher, lasting = Watcher(stop, watch), checkpoints is not None
     with checkpoint_folder(checkpoints) as folder:
-        trainer = build_trainer(model, tokenizer, splits, recipe, folder, watcher, lasting=lasting)
+        trainer = build_trainer(
+            model, tokenizer, tokenized, recipe, folder, watcher, lasting=lasting
+        )
         stopped = train_or_resume(trainer, watcher)
-    run = finish_run(trainer, recipe, watcher, splits["train"], stopped)
+    if not stopped and (unmoved := explain_unmoved(trainer, recipe)):
+        warnings.warn(unmoved, stacklevel=2)
+        notes.append(unmoved)
+    said = {name: [data.row_hash(row) for row in splits[name]] for name in tokenized}
+    more = {"hashes": hashes, "notes": notes, "stopped": stopped, "rows": said}
+    run = finish_run(trainer, recipe, watcher, **more)
     if stopped:
         raise Diverged(run)
     return run

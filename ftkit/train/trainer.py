@@ -64,13 +64,12 @@ def sft_config(
     *,
     rows: int,
     micro: int,
-    marked: bool,
     validated: bool = False,
 ) -> SFTConfig:
     """TRL's SFTConfig for a `Recipe` on so many rows, `micro` of them at once.
 
-    folder: for checkpoints. marked: the chat template marks the assistant's tokens. validated:
-    there is a validation split to choose the best checkpoint by.
+    folder: for checkpoints. validated: there is a validation split to choose the best checkpoint
+    by. Which tokens carry loss the rows say themselves (see `batches.as_trl`).
     """
     return SFTConfig(
         # what the recipe and the rows decide
@@ -85,7 +84,6 @@ def sft_config(
         weight_decay=recipe.weight_decay,
         max_length=recipe.max_length,
         packing=recipe.packing,
-        assistant_only_loss=marked,
         gradient_checkpointing=recipe.checkpointing,
         seed=recipe.seed,
         data_seed=recipe.seed,
@@ -98,8 +96,11 @@ def sft_config(
 
 
 def rhythm(recipe: Recipe, rows: int, *, validated: bool) -> dict[str, Any]:
-    """When to validate and to save, in TRL's words: at as many points as a recipe has, or never."""
-    steps = max(1, math.ceil(rows / recipe.batch_size) * recipe.epochs)
+    """When to validate and to save, in TRL's words: at as many points as a recipe has, or never.
+
+    rows: as they are trained on; of packed ones, the packs.
+    """
+    steps = max(1, math.ceil(math.ceil(rows / recipe.batch_size) * recipe.epochs))
     every = max(1, int(steps // max(1, recipe.evaluations)))
     when = "steps" if validated else "no"
     return {"eval_strategy": when, "save_strategy": when, "eval_steps": every, "save_steps": every}
@@ -131,6 +132,8 @@ class Keeper(SFTTrainer):
         super().__init__(cast("PreTrainedModel", model), **options)
         self.lasting = lasting
         self.clock = Clock()
+        self.begun_with = sums(self.tuned)
+        self.nats, self.answer_tokens = 0.0, 0  # of the validation that is going on
         # (step, copies of the trained weights after it) of the last finite loss
         self.last_good: tuple[int, list[torch.Tensor]] | None = None
 
@@ -199,6 +202,15 @@ class Keeper(SFTTrainer):
                 weight.copy_(copied)
         return step
 
+    def has_learned(self) -> bool:
+        """Whether the weights act otherwise than those that the run began with.
+
+        LoRA's A alone changes nothing: B is 0 until it has been moved.
+        """
+        now = sums(self.tuned)
+        changed = {name for name, value in now.items() if value != self.begun_with.get(name)}
+        return any("lora_A" not in name for name in changed)
+
     def let_go(self) -> None:
         """Give back the memory of a step that did not fit: gradients, moments, kept weights."""
         self.optimizer = self.last_good = None
@@ -238,6 +250,27 @@ class Keeper(SFTTrainer):
 
     # What follows replaces the Trainer's own methods; each keeps the name and the arguments by
     # which the Trainer calls it.
+
+    def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **more: Any) -> Any:
+        """A batch's validation loss, and its share in the mean over all answer tokens."""
+        loss, *rest = super().prediction_step(model, inputs, *args, **more)
+        # the token at position t is foretold at t - 1, so nothing foretells the first
+        count = int((inputs["labels"][:, 1:] != NO_LOSS).sum())
+        self.nats += count * loss.item()
+        self.answer_tokens += count
+        return loss, *rest
+
+    def evaluation_loop(self, *args: Any, **options: Any) -> Any:
+        """The validation loss: the mean over the answers' tokens, however they are batched.
+
+        The Trainer's own is the mean of the batches' means, which hangs on their size.
+        """
+        self.nats, self.answer_tokens = 0.0, 0
+        output = super().evaluation_loop(*args, **options)
+        name = f"{options.get('metric_key_prefix', 'eval')}_loss"
+        metrics = cast(dict, output.metrics)
+        metrics[name] = self.nats / self.answer_tokens if self.answer_tokens else math.nan
+        return output
 
     def _get_train_sampler(self, train_dataset: Any = None) -> "torch.utils.data.Sampler | None":
         if self.args.gradient_accumulation_steps == 1:
@@ -325,6 +358,15 @@ class NearBase(Keeper):
         if lora.is_attached(self.model):
             return self.model.disable_adapter()
         return contextlib.nullcontext()
+
+
+def sums(model: torch.nn.Module) -> dict[str, tuple[float, float]]:
+    """{name: (sum, sum of sizes)} of the trained parameters: equal where no number changed."""
+    return {
+        name: (p.detach().double().sum().item(), p.detach().double().abs().sum().item())
+        for name, p in model.named_parameters()
+        if p.requires_grad
+    }
 
 
 def hold_in_float32(model: torch.nn.Module) -> None:

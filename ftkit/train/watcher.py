@@ -1,22 +1,25 @@
 """What can be seen of a run while it goes on: its two curves, and a bar with the time to go.
 
     Watcher(stop, watch)    a callback of the trainer; `.losses` and `.validation` are the curves
+    tell_steps(say)         for where no bar can be drawn: a line at each quarter of a run
 
 It changes nothing but when the run ends, and that only if it is asked to. What a finished run
 shows is `supervised.Run`. Used from notebook 00 on, wherever something is trained.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..core.session import progress_wanted
+from ..core.session import PATIENCE, progress_wanted
 
 Curve = list[tuple[int, float]]  # (step, nats per answer token)
 Stop = Callable[[], bool]  # asked after every step; True ends the run
 Watch = Callable[[int, int, Curve, Curve], object]  # step, of so many, losses, validation
+QUARTERS = 4  # parts of a run after which a line is told
 
 
 class Watcher(TrainerCallback):
@@ -80,3 +83,20 @@ class Watcher(TrainerCallback):
     ) -> None:
         """Close the bar."""
         self.bar.close()
+
+
+def tell_steps(say: Callable[[str], object]) -> Watch | None:
+    """A `watch` that tells at each quarter how far a run is and the time to go; None where a bar
+    shows that.
+    """
+    if progress_wanted():
+        return None
+    began = time.monotonic()
+
+    def watch(step: int, steps: int, losses: Curve, validation: Curve) -> None:
+        to_go = (time.monotonic() - began) / step * (steps - step)
+        if to_go > PATIENCE and QUARTERS * step // steps > QUARTERS * (step - 1) // steps:
+            loss = f", loss {losses[-1][1]:.3f}" if losses else ""
+            say(f"step {step} of {steps}{loss}, about {to_go:.0f} s to go")
+
+    return watch

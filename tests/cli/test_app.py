@@ -7,7 +7,8 @@ from ftkit import UserError
 from ftkit.cli import app as shared
 
 VERBS = [
-    *("tour", "train", "evaluate", "merge", "count", "memory", "trace", "measure"),
+    *("tour", "train", "evaluate", "merge", "check", "fetch"),
+    *("count", "memory", "trace", "measure"),
     *("doctor", "notebooks", "bench", "grid", "pretrain", "tasks"),
 ]
 HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "bitsandbytes", "matplotlib"}

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -21,7 +22,7 @@ def test_counting_and_predicting_import_no_torch():
 def test_the_formula_is_asked_before_anything_is_built(monkeypatch):
     """A mistake is told at once; and the check is peft's unless it is not wanted."""
     for name in ("count", "count_and_check", "count_all"):
-        counted = SimpleNamespace(json=lambda name=name: {"by": name})
+        counted = SimpleNamespace(json=lambda name=name: {"by": name}, peft=None)
         monkeypatch.setattr(lora, name, lambda *_, counted=counted: counted)
     by = [
         json.loads(invoke("count", *words, "--json").stdout)["by"]
@@ -43,7 +44,7 @@ def test_the_options_are_those_of_a_step_with_its_defaults():
 
 def test_every_option_reaches_the_step(monkeypatch):
     steps = []
-    ledger = SimpleNamespace(json=lambda: {"peak": 1})
+    ledger = SimpleNamespace(json=lambda: {"peak": 1}, view="")
     for way in ("predict", "trace"):
         monkeypatch.setattr(
             memory, way, lambda config, way=way, **step: steps.append((way, step)) or ledger
@@ -57,7 +58,7 @@ def test_every_option_reaches_the_step(monkeypatch):
     flags = ["--no-checkpointing", "--no-double-quant", "--kbit-prepare"]
     for more in ([], ["--trace"]):
         done = invoke("memory", "pocket", *words, *flags, *more, "--json")
-        assert json.loads(done.stdout) == {"peak": 1}
+        assert json.loads(done.stdout) == {"peak": 1, "predicted_by": "", "reason": ""}
     (formula, step), (traced, same) = steps
     assert (formula, traced, step) == ("predict", "trace", same)
     assert step == {
@@ -66,6 +67,77 @@ def test_every_option_reaches_the_step(monkeypatch):
         "optimizer": "adamw_8bit", "loss": "tiled", "checkpointing": False, "double_quant": False,
         "kbit_prepare": True,
     }  # fmt: skip
+
+
+def write_opt(folder):
+    """The config of a small model of a family that no formula here knows."""
+    keys = {"hidden_size": 64, "num_attention_heads": 4, "ffn_dim": 128, "vocab_size": 512}
+    keys["max_position_embeddings"] = 2048
+    config = {"model_type": "opt", "num_hidden_layers": 5, "word_embed_proj_dim": 64, **keys}
+    (folder / "opt.json").write_text(json.dumps(config))
+    return folder / "opt.json"
+
+
+def test_a_family_that_no_formula_knows_is_counted_on_the_meta_device(tmp_path):
+    done = invoke("count", write_opt(tmp_path), "--rank", 8, "--json")
+    assert done.exit_code == 0, done.output
+    assert "no formula here knows this family: building" in done.stderr
+    counted = json.loads(done.stdout)
+    assert counted["counted_by"] == "meta device"
+    assert counted["trainable"] == counted["peft"] == 5 * 8 * (4 * 128 + 2 * 192)
+    without = json.loads(invoke("count", tmp_path / "opt.json", "--no-peft", "--json").stdout)
+    assert without["base"] == counted["base"]
+    assert (
+        json.loads(invoke("count", "gpt2", "--no-peft", "--json").stdout)["counted_by"] == "formula"
+    )
+
+
+def test_a_family_that_the_formula_does_not_know_is_traced(tmp_path):
+    step = ("--method", "lora", "--seq", 16, "--batch", 2)
+    done = invoke("memory", write_opt(tmp_path), *step, "--card", "T4 16", "--json")
+    assert done.exit_code == 0, done.output
+    assert "tracing the step" in done.stderr
+    values = json.loads(done.stdout)
+    assert values["predicted_by"] == values["view"] == "trace"
+    assert (
+        values["reason"] == "Traced: the formula knows the Llama family, and model_type is 'opt'."
+    )
+    assert values["fits"]["this_step"] is True
+    traced = memory.trace(str(tmp_path / "opt.json"), method="lora", seq=16, batch=2)
+    assert values["peak"] == traced.peak
+    text = invoke("memory", tmp_path / "opt.json", *step, "--card", "T4 16").stdout
+    assert text.startswith("Traced: the formula knows")
+    assert "This step fits on T4 16" in text
+    assert (
+        json.loads(invoke("memory", "pocket", "--seq", 64, "--json").stdout)["predicted_by"]
+        == "formula"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("memory", "opt.json", "--card", "T3"), "there is no card 'T3'"),
+        (("memory", "opt.json", "--method", "lora", "--targets", "q"), "no linear layer 'q'"),
+        (
+            ("memory", "opt.json", "--seq", "5000"),
+            "seq is 5000; give a whole number from 1 to 2,048",
+        ),
+        (("memory", "t5.json"), "no causal language model of the family 't5'"),
+        (("memory", "ctrl.json"), "does not support activation checkpointing"),
+        (("count", "t5.json"), "no causal language model of the family 't5'"),
+        (("count", "opt.json", "--rank", "65"), "r is 65; .* from 1 to 64"),
+    ],
+)
+def test_what_can_not_be_counted_or_traced_is_one_sentence(tmp_path, monkeypatch, words, sentence):
+    monkeypatch.chdir(tmp_path)
+    write_opt(tmp_path)
+    (tmp_path / "t5.json").write_text('{"model_type": "t5"}')
+    (tmp_path / "ctrl.json").write_text('{"model_type": "ctrl", "n_layer": 2}')
+    done = invoke(*words, "--json")
+    assert (done.exit_code, done.stdout) == (1, ""), done.output
+    assert re.search(sentence, done.stderr), done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("ftkit: ")]) == 1
 
 
 @pytest.mark.parametrize(

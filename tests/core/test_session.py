@@ -2,6 +2,7 @@
 
 import os
 import random
+import sys
 import warnings
 
 import pytest
@@ -78,3 +79,36 @@ def test_future_warnings_are_silenced_for_the_whole_process_as_the_docstring_say
     assert [str(warning.message) for warning in shown] == ["another kind"]
     for word in ("FutureWarning", "os.environ", "FTKIT_MODEL"):
         assert word in setup.__doc__
+
+
+@pytest.mark.parametrize(
+    ("stated", "terminal", "notebook", "wanted"),
+    [
+        (None, True, False, True),
+        (None, False, True, True),
+        (None, False, False, False),
+        ("0", True, True, False),
+        ("1", False, False, True),
+        ("", False, False, False),
+    ],
+)
+def test_bars_are_drawn_where_somebody_watches(monkeypatch, stated, terminal, notebook, wanted):
+    monkeypatch.delenv("FTKIT_PROGRESS", raising=False)
+    if stated is not None:
+        monkeypatch.setenv("FTKIT_PROGRESS", stated)
+    modules = {name: module for name, module in sys.modules.items() if name != "ipykernel"}
+    monkeypatch.setattr(sys, "modules", modules | ({"ipykernel": sys} if notebook else {}))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    assert session.progress_wanted() is wanted
+
+
+def test_a_bar_has_the_time_to_go_and_hides_what_is_over_in_a_moment(monkeypatch, capsys):
+    monkeypatch.setenv("FTKIT_PROGRESS", "1")
+    assert list(session.progress(range(3), "quick", 3)) == [0, 1, 2]
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(session, "PATIENCE", 0)
+    assert list(session.progress(iter("ab"), "letters", 2)) == ["a", "b"]
+    assert "letters:" in capsys.readouterr().err
+    monkeypatch.setenv("FTKIT_PROGRESS", "0")
+    assert list(session.progress(range(2), "hidden", 2)) == [0, 1]
+    assert capsys.readouterr().err == ""

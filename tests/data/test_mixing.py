@@ -31,3 +31,24 @@ def test_an_answer_is_replaced_and_a_row_without_one_goes():
     replaced = data.replace_answers(rows, ["one", "", "three"])
     assert [messages[-1]["content"] for messages in replaced["messages"]] == ["one", "three"]
     assert replaced["messages"][1][:-1] == rows["messages"][2][:-1]
+
+
+CALLS = {
+    "messages": [
+        {"role": "user", "content": "Weather?"},
+        {"role": "assistant", "content": "", "tool_calls": [{"name": "weather"}]},
+    ],
+    "tools": [{"name": "weather"}],
+    "skill": "tools",
+}
+
+
+def test_what_messages_state_and_the_tools_beside_them_are_mixed_too():
+    rows = data.to_dataset([CALLS] * 8)
+    mixed = data.mix(rows, data.load("general")["train"], 0.2)
+    learned = {name: CALLS[name] for name in ("messages", "tools")}
+    assert (len(mixed), sum(row == learned for row in mixed)) == (10, 8)
+    assert sum(row["tools"] is None for row in mixed) == 2
+    answered = data.replace_answers(rows.select(range(1)), ["Sun."])[0]
+    assert answered["messages"][-1] == {"role": "assistant", "content": "Sun."}
+    assert answered["tools"] == CALLS["tools"]

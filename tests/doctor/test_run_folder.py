@@ -23,6 +23,8 @@ CHECKS = [
     "learning rate",
     "divergence",
     "training loss",
+    "learning",
+    "rows",
     "over-fitting",
     "data",
 ]
@@ -88,7 +90,7 @@ def test_a_healthy_run_is_all_ok(healthy):
 def test_the_verb_shows_a_table_and_exits_1_where_something_is_wrong(planted):
     done = CliRunner().invoke(app, ["doctor", str(planted.folder)])
     assert done.exit_code == 0, done.output
-    assert "all 9 checks are fine" in done.output
+    assert "all 11 checks are fine" in done.output
     lost = "the loss is nan at step 3 of 12; the weights after step 2 are kept."
     planted(stopped=f"{lost} To mend it, lower the learning rate.")
     done = CliRunner().invoke(app, ["doctor", str(planted.folder), "--json"])
@@ -288,3 +290,65 @@ def test_data_that_changed_are_found_and_data_that_are_elsewhere_are_not_held_ag
     assert planted()["data"].ok
     assert "not looked at" in planted()["data"].message
     assert "takes the model" in planted(replay=0.2, replayed="self")["data"].message
+
+
+def test_a_run_that_learned_nothing_is_wrong(planted):
+    """As the run says it itself, or, of an older record, as its weights do."""
+    note = "nothing was learned: the only step had a rate of 0; state warmup: 0."
+    assert only(planted(notes=[note]), "learning", "the only step had", "state warmup: 0")
+    assert planted(notes=[])["learning"].ok
+    file = planted.folder / "adapter" / "adapter_model.safetensors"
+    tensors = load_file(file)
+    for name in tensors:
+        if "lora_B" in name:
+            tensors[name] = torch.zeros_like(tensors[name])
+    save_file(tensors, file)
+    assert only(planted(), "learning", "every B of the adapter is 0", "more steps")
+
+
+def test_what_the_run_had_to_say_is_told(planted):
+    lost = "18 of 20 training rows have no answer token within max_length 64; raise max_length."
+    other = "this is another run than the record's: the data give other training rows."
+    assert only(planted(notes=[lost, other]), "rows", "18 of 20", "another run", "raise max_length")
+    assert only(planted(notes=[other]), "rows", "another run", "keep the new record")
+    assert planted(notes="none")["rows"].ok
+
+
+def test_a_template_that_makes_other_tokens_of_the_same_rows_is_wrong(healthy, planted, tmp_path):
+    assert planted()["data"].ok
+    shutil.copytree(files.data_path("pocket"), tmp_path / "base")
+    template = tmp_path / "base" / "chat_template.jinja"
+    template.write_text(template.read_text().replace("'<|assistant|>'", "' <|assistant|>'"))
+    found = planted(model=str(tmp_path / "base"))
+    assert only(found, "data", "48 training rows", "other tokens", "put the template back")
+
+
+def without_prefix(tensors):
+    return {name.removeprefix("base_model.model."): values for name, values in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: {}, "holds 0 numbers in 0 tensors; the run trained 32,768"),
+        (lambda t: dict(sorted(t.items())[:28]), "in 28 tensors; the run trained 32,768"),
+        (lambda t: {n: v for n, v in t.items() if "lora_A" in n}, "in 28 tensors; the run"),
+        (without_prefix, "promises under other names"),
+    ],
+)
+def test_an_adapter_that_lost_its_tensors_or_their_names(change, said, planted):
+    """peft 2566 and 2699: such a file loads without an error, and gives the untouched base."""
+    file = planted.folder / "adapter" / "adapter_model.safetensors"
+    save_file(change(load_file(file)), file)
+    found = planted()["adapter"]
+    assert not found.ok and said in found.message
+    assert "train again" in found.cure
+
+
+def test_an_adapter_whose_configuration_speaks_of_another(planted):
+    file = planted.folder / "adapter" / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"r": 4}))
+    found = planted()["adapter"]
+    assert (
+        not found.ok and "holds another rank than its adapter_config.json states" in found.message
+    )

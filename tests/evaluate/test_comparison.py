@@ -1,5 +1,6 @@
 """Base beside tuned: each model is asked as what it is, and one object cannot be both."""
 
+import dataclasses
 import json
 from functools import partial
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from ftkit import UserError, data, evaluate, lora, models
+from ftkit.core import Rate
 from ftkit.evaluate import comparison
 
 
@@ -34,9 +36,7 @@ def rows():
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Two strangers and four timed tokens, where neither is what is tested."""
-    few = partial(evaluate.hallucination_rate, n=2)
-    monkeypatch.setattr(comparison, "hallucination_rate", few)
+    """Four timed tokens, where time is not what is tested."""
     monkeypatch.setattr(comparison, "latency", partial(evaluate.latency, tokens=4))
 
 
@@ -53,17 +53,38 @@ def test_the_base_inside_a_tuned_model_is_asked_with_the_adapter_off(pocket, tun
     model, tokenizer = pocket
     alone = evaluate.score(model, tokenizer, rows).replies
     for base in (model, tuned.get_base_model(), tuned):
-        compared = evaluate.compare(base, tuned, tokenizer, rows)
+        compared = evaluate.compare(base, tuned, tokenizer, rows, strangers=2)
         assert compared.base.replies == alone != compared.tuned.replies
 
 
 def test_the_json_is_one_entry_per_dimension(pocket, tuned, rows, quick):
-    compared = evaluate.compare(tuned, tuned, pocket[1], rows)
+    compared = evaluate.compare(tuned, tuned, pocket[1], rows, strangers=2)
     record = json.loads(json.dumps(compared.json()))
-    dimensions = ["task", "format", "fields", "hallucination", "invented", "gain", "latency_ms"]
-    assert list(record) == dimensions
+    dimensions = ["task", "format", "key_order", "cut_off", "fields", "hallucination", "invented"]
+    assert list(record) == [*dimensions, "gain", "latency_ms"]
     assert record["task"]["n"] == 4
     assert record["hallucination"]["n"] == 2
     assert list(record["latency_ms"]) == ["base", "tuned"]
     assert record["gain"] == list(compared.gain)
     assert "task: exact answer" in str(compared)
+
+
+def test_keys_in_another_order_and_replies_cut_off_are_said_where_there_are_any(pocket):
+    speed = evaluate.Latency({"base": [1.0] * 3, "tuned": [1.0] * 3})
+    made_up = {"base": Rate(0, 2), "tuned": Rate(0, 2)}
+    plain = evaluate.Score(
+        "model", [""], [True], Rate(1, 1), {}, Rate(0, 0), Rate(1, 1), Rate(0, 1)
+    )
+    odd = dataclasses.replace(plain, order=Rate(0, 1), cut_off=Rate(1, 1))
+    assert "keys" not in str(evaluate.Comparison(plain, plain, made_up, speed))
+    shown = str(evaluate.Comparison(plain, odd, made_up, speed))
+    assert "keys in the gold's order" in shown
+    assert "replies cut off" in shown
+
+
+def test_free_text_has_no_format_in_a_record():
+    words = evaluate.Score("model", [""], [True], Rate(0, 0), {}, Rate(0, 0))
+    speed = evaluate.Latency({"base": [1.0] * 3, "tuned": [1.0] * 3})
+    made_up = {"base": Rate(0, 2), "tuned": Rate(0, 2)}
+    record = evaluate.Comparison(words, words, made_up, speed).json()
+    assert (record["format"]["base"], record["format"]["tuned"]) == (None, None)

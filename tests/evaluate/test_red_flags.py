@@ -1,5 +1,7 @@
 """Flags follow their rules: RED only when the whole interval is past the limit."""
 
+import dataclasses
+
 import pytest
 
 from ftkit import UserError, evaluate, forgetting
@@ -53,6 +55,14 @@ def test_each_flag_follows_its_rule(changes, dimension, state):
     assert result.red == ([dimension] if state == "RED" else [])
     assert all(flag.rule in str(result) for flag in result.flags)
     assert result.json()["flags"][dimension or "task"]["state"] == state
+
+
+def test_answers_in_plain_words_have_no_format_to_harm():
+    words = compared()
+    words = dataclasses.replace(words, tuned=dataclasses.replace(words.tuned, format=Rate(0, 0)))
+    raised = evaluate.flags(words, forgotten())
+    assert "format" not in {flag.dimension for flag in raised.flags}
+    assert "out of format" not in str(raised)
 
 
 def test_harms_are_written_as_people_read_them():

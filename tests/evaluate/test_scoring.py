@@ -1,62 +1,160 @@
-"""Scoring: strict format, exact answers, fields, and values that no prompt holds."""
+"""Scoring: exact answers, strict format, fields, and values that nobody told the model."""
 
+import copy
 import json
+import re
 
+import families
 import pytest
 
-from ftkit import evaluate
+from ftkit import UserError, data, evaluate, models
+from ftkit.core.results import Result
 from ftkit.evaluate import scoring
+from ftkit.models import Reply
 
 GOLD = {"name": "Vezan Tolber", "order": 4821, "urgent": True}
 WRONG = {"name": "Made Up", "order": 4821, "urgent": True}
+ASKED = [{"role": "user", "content": "Ticket: Vezan Tolber, order 4821."}]
 
 
-@pytest.mark.parametrize(
-    ("reply", "strict"),
-    [
-        (json.dumps(GOLD), True),
-        (json.dumps({**GOLD, "name": "Somebody Else"}), True),
-        (json.dumps(GOLD) + " Anything else?", False),
-        ("```json\n" + json.dumps(GOLD) + "\n```", False),
-        (json.dumps({**GOLD, "order": "4821"}), False),
-        (json.dumps({**GOLD, "urgent": 1}), False),
-        (json.dumps({k: GOLD[k] for k in ("order", "name", "urgent")}), False),
-        (json.dumps({**GOLD, "city": "Solburg"}), False),
-        ("[1]", False),
-        ("", False),
-    ],
-)
-def test_strict_format(reply, strict):
-    assert (evaluate.parse(reply, GOLD) is not None) == strict
+@pytest.fixture(scope="module")
+def pocket():
+    return models.load("pocket")
 
 
-def score_of(monkeypatch, replies, golds):
-    monkeypatch.setattr(scoring, "answer", lambda *_: replies)
-    question = {"role": "user", "content": "Ticket: Vezan Tolber, order 4821."}
-    chats = [[question, {"role": "assistant", "content": gold}] for gold in golds]
-    return evaluate.score(None, None, {"messages": chats})
+@pytest.fixture
+def score_of(monkeypatch, pocket):
+    """A function that scores given replies as if the model had written them."""
+
+    def score_of(replies, golds, asked=ASKED, **options):
+        written = [each if isinstance(each, Reply) else Reply(each) for each in replies]
+        monkeypatch.setattr(scoring, "write_replies", lambda *_, **__: written)
+        chats = [[*asked, {"role": "assistant", "content": gold}] for gold in golds]
+        return evaluate.score(*pocket, {"messages": chats}, **options)
+
+    return score_of
 
 
-def test_a_score_counts_fields_exact_answers_and_inventions(monkeypatch):
+def test_a_score_counts_fields_exact_answers_and_inventions(score_of):
     replies = [json.dumps(GOLD), json.dumps(WRONG), "no idea"]
-    result = score_of(monkeypatch, replies, [json.dumps(GOLD)] * 3)
+    result = score_of(replies, [json.dumps(GOLD)] * 3)
     assert (result.exact, result.task.hits, result.format.hits) == ([True, False, False], 1, 2)
     assert {k: v.hits for k, v in result.fields.items()} == {"name": 1, "order": 2, "urgent": 2}
     assert (result.invented.hits, result.invented.n) == (1, 4)
     assert "exact answer" in result._repr_html_()
 
 
-def test_plain_text_answers_count_exact_match(monkeypatch):
-    result = score_of(monkeypatch, ["yes", "no"], ["yes", "yes"])
+def test_plain_words_have_no_format_to_judge(score_of):
+    """Wrong words were counted as replies out of format (lm-evaluation-harness 3399)."""
+    result = score_of(["yes", "no"], ["yes", "yes"])
     assert (result.task.hits, result.fields) == (1, {})
+    assert (result.format.n, result.order.n) == (0, 0)
+    assert re.search("strict format +none to judge", str(result))
 
 
-def test_golds_of_every_kind_stand_beside_each_other(monkeypatch):
-    """A field counts the rows whose gold has it; a text counts exact match alone."""
-    golds = [json.dumps(GOLD), json.dumps({"order": 7}), "yes", "{}"]
-    result = score_of(monkeypatch, [json.dumps(WRONG), json.dumps({"order": 7}), "no", "{}"], golds)
-    assert result.exact == [False, True, False, True]
-    assert result.format.hits == 3
+def test_golds_of_every_kind_stand_beside_each_other(score_of):
+    """A field counts the rows whose gold has it; format those whose gold has one."""
+    golds = [json.dumps(GOLD), json.dumps({"order": 7}), "yes", "{}", "[1, 2]", "5"]
+    replies = [json.dumps(WRONG), json.dumps({"order": 7}), "no", "{}", "[1,2]", "5"]
+    result = score_of(replies, golds)
+    assert result.exact == [False, True, False, True, True, True]
+    assert (result.format.hits, result.format.n) == (4, 4)
     fields = {key: (rate.hits, rate.n) for key, rate in result.fields.items()}
     assert fields == {"name": (0, 1), "order": (2, 2), "urgent": (1, 1)}
-    assert (result.invented.hits, result.invented.n) == (2, 3), "Made Up, and the 7"
+    assert (result.invented.hits, result.invented.n) == (4, 5), "Made Up, the 7, and 1 and 2"
+
+
+def test_values_are_looked_for_in_all_that_was_said_before(score_of):
+    """The name in the system message, no city, a tag in a list: nothing is made up."""
+    asked = [
+        {"role": "system", "content": "The customer is Ann."},
+        {"role": "user", "content": "The box is new. Give the form."},
+    ]
+    gold = json.dumps({"name": "Ann", "city": None, "tags": ["new"]})
+    result = score_of([gold], [gold], asked)
+    assert (result.task.hits, result.invented.hits, result.invented.n) == (1, 0, 2)
+
+
+def test_another_order_of_keys_is_said_and_no_mistake(score_of):
+    turned = json.dumps({key: GOLD[key] for key in ("order", "name", "urgent")})
+    golds = [json.dumps(GOLD)] * 2
+    result = score_of([turned, json.dumps(GOLD)], golds)
+    assert result.exact == [True, True]
+    assert (result.format.hits, result.order.hits, result.order.n) == (2, 1, 2)
+    assert "keys in the gold's order" in str(result)
+    strict = score_of([turned, json.dumps(GOLD)], golds, strict_order=True)
+    assert (strict.exact, strict.format.hits) == ([False, True], 1)
+    assert "keys in the gold's order" not in str(strict)
+
+
+def test_values_are_compared_with_their_kind(score_of):
+    golds = ['{"n": 1}', '{"n": 1}', '{"n": [1, {"b": true}]}', '{"n": 0.5}']
+    replies = ['{"n": 1.0}', '{"n": true}', '{"n": [1, {"b": 1}]}', '{"n": 0.50}']
+    result = score_of(replies, golds)
+    assert result.exact == [False, False, False, True]
+    assert result.format.hits == 2
+
+
+def test_replies_that_were_cut_off_are_counted(score_of):
+    result = score_of([Reply("yes", ended=False), Reply("yes")], ["yes", "yes"])
+    assert result.exact == [False, True], "who knows how it would have gone on?"
+    assert (result.cut_off.hits, result.cut_off.n) == (1, 2)
+    assert "replies cut off" in str(result)
+    assert "replies cut off" not in str(score_of(["yes"], ["yes"]))
+
+
+def test_a_reply_may_be_as_long_as_the_longest_gold(pocket, monkeypatch):
+    limits = []
+
+    def write_replies(model, tokenizer, chats, limit, **_):
+        limits.append(limit)
+        return [Reply("")] * len(chats)
+
+    monkeypatch.setattr(scoring, "write_replies", write_replies)
+    gold = "lamp " * 300
+    chats = [[*ASKED, {"role": "assistant", "content": gold}]]
+    evaluate.score(*pocket, {"messages": chats})
+    tokens = len(pocket[1](gold.strip(), add_special_tokens=False)["input_ids"])
+    assert limits[-1] >= tokens + 1 > 64, "and its end"
+    evaluate.score(*pocket, {"messages": chats}, max_new_tokens=5)
+    assert limits[-1] == 5
+    with pytest.raises(UserError, match="no test rows"):
+        evaluate.score(*pocket, {"messages": []})
+
+
+EMPTY = "<think>\n\n</think>\n\n"
+
+
+def test_an_empty_think_block_is_no_part_of_an_answer(pocket, monkeypatch):
+    """Templates like Qwen 3's write one before the last answer, so a tuned model does too."""
+    model, tokenizer = pocket
+    own = copy.deepcopy(tokenizer)
+    own.chat_template = families.template(
+        "<|{{ m['role'] }}|>{% if m['role'] == 'assistant' and loop.last %}" + EMPTY + "{% endif %}"
+        "{{ m['content'] }}<|end|>",
+        "<|assistant|>",
+    )
+    reader = models.ReplyReader(model, own)
+    wrote = own(EMPTY + '{"a": 1}<|end|>', add_special_tokens=False)["input_ids"]
+    monkeypatch.setattr(scoring, "write_replies", lambda *_, **__: [reader.read(wrote)])
+    chat = [*ASKED, {"role": "assistant", "content": '{"a": 1}'}]
+    result = evaluate.score(model, own, {"messages": [chat]})
+    assert (result.exact, result.replies, result.format.hits) == ([True], ['{"a": 1}'], 1)
+
+
+def test_thoughts_of_a_gold_are_part_of_it(score_of):
+    gold = '<think>hm</think>{"a": 1}'
+    replies = [Reply('{"a": 1}', "hm"), Reply('{"a": 1}', "oh"), Reply('{"a": 1}')]
+    result = score_of(replies, [gold] * 3)
+    assert (result.exact, result.format.hits) == ([True, False, False], 3)
+
+
+def test_a_row_that_the_template_drops_a_part_of_is_named(pocket):
+    chat = [{**ASKED[0], "name": "Ann"}, {"role": "assistant", "content": "yes"}]
+    with pytest.raises(UserError, match=r"name 'Ann' of test row 1's message 1 \(user\)"):
+        evaluate.score(*pocket, {"messages": [chat]})
+
+
+def test_a_score_is_a_result(pocket):
+    rows = data.load("tickets")["test"].select(range(2))
+    assert isinstance(evaluate.score(*pocket, rows, max_new_tokens=1), Result)

@@ -96,3 +96,18 @@ def test_a_suite_that_is_not_there_is_one_sentence():
         match=r"no suite 'fact' for this model; give some of facts, .* Did you mean 'facts'",
     ):
         everyday.draw_suite("fact")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_first_option_alone_is_right(name):
+    for probe in everyday.draw_suite(name, 12):
+        first, *others = probe.options
+        assert probe.right(first)
+        assert not any(probe.right(other) for other in others), probe
+        assert len({first, *others}) == len(probe.options) in (2, 4)
+
+
+def test_passages_are_plain_english_of_a_few_sentences():
+    passages = everyday.read_material()["passages"]
+    assert len(set(passages)) == len(passages) == 20
+    assert all(180 < len(passage) < 400 and passage.isascii() for passage in passages)

@@ -3,6 +3,8 @@
 That bad files are refused whole is held in tests/merge/test_combining.py, with two adapters loaded.
 """
 
+import warnings
+
 import pytest
 import torch
 
@@ -109,3 +111,42 @@ def test_every_adapters_bytes_are_its_own_whatever_its_name(model, tmp_path):
         model = lora.load(model, tmp_path / name, name)
     sizes = {name: lora.count("pocket", rank).trainable * 4 for name, rank in r.items()}
     assert lora.adapter_bytes(model) == {**sizes, "base": base}
+
+
+def test_a_matrix_that_is_trained_whole_is_the_adapters_own(model):
+    size, rows = 1280 * 256, 2 * 256
+    base = 4 * lora.trainable(model)[1]
+    adapted = lora.attach(model, r=2, modules_to_save=["lm_head"])
+    assert (
+        lora.adapter_bytes(adapted)["default"] - 4 * lora.count("pocket", 2).trainable == 4 * size
+    )
+    fresh = models.load("pocket")[0]
+    tokens = lora.adapter_bytes(lora.attach(fresh, r=2, trainable_token_indices=[1, 2]))
+    assert tokens["default"] - 4 * lora.count("pocket", 2).trainable == 4 * rows
+    assert tokens["base"] == base
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"hashes": 3}', '{"hashes": {"base": null}}'])
+def test_a_run_json_that_states_no_base_is_none(text, model, tmp_path):
+    with_effect(model).save_pretrained(tmp_path / "adapter")
+    (tmp_path / "run.json").write_text(text)
+    lora.load(models.load("pocket")[0], tmp_path / "adapter")
+
+
+def test_a_run_json_that_is_damaged_is_one_sentence(model, tmp_path):
+    with_effect(model).save_pretrained(tmp_path / "adapter")
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(UserError, match=r"run.json is not JSON"):
+        lora.load(models.load("pocket")[0], tmp_path / "adapter")
+
+
+def test_where_nothing_tells_two_bases_apart_their_other_names_are_said(model, tmp_path):
+    adapted = with_effect(model)
+    adapted.save_pretrained(tmp_path / "same")
+    adapted.peft_config["default"].base_model_name_or_path = "/home/you/models/llama"
+    adapted.save_pretrained(tmp_path / "other")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        lora.load(models.load("pocket")[0], tmp_path / "same")
+    with pytest.warns(UserWarning, match=r"trained on /home/you/models/llama, .*can't be told"):
+        lora.load(models.load("pocket")[0], tmp_path / "other")

@@ -1,10 +1,16 @@
-"""The tape: storages move between parts, go when their last tensor goes, and leave their peak."""
+"""The tape: storages move between parts and go with their last tensor; the allocator in small."""
 
 import pytest
 import torch
 
 from ftkit import memory
 from ftkit.memory import storages
+
+MIB = 2**20
+SPLIT_AND_JOINED = [
+    (0, 30 * MIB), (0, -30 * MIB), (1, 15 * MIB), (2, 15 * MIB),
+    (1, -15 * MIB), (2, -15 * MIB), (3, 30 * MIB),
+]  # fmt: skip
 
 
 def test_a_tape_moves_storages_between_parts_and_frees_them():
@@ -46,3 +52,22 @@ def test_what_operations_return_is_put_on_the_tape():
 )
 def test_which_steps_run_code_of_bitsandbytes(options, uses):
     assert storages.uses_bitsandbytes(memory.make_step("pocket", seq=8, **options)) is uses
+
+
+@pytest.mark.parametrize(
+    ("events", "reserved"),
+    [
+        ([(1, 512)], 2 * MIB),
+        ([(1, 512), (2, MIB)], 2 * MIB),
+        ([(1, MIB), (2, MIB), (3, 512)], 4 * MIB),
+        ([(1, 2 * MIB)], 20 * MIB),
+        ([(1, 2 * MIB), (2, 512)], 22 * MIB),
+        ([(1, 11 * MIB)], 12 * MIB),
+        ([(1, 30 * MIB), (1, -30 * MIB), (2, 16 * MIB), (3, 14 * MIB)], 30 * MIB),
+        ([(1, 30 * MIB), (1, -30 * MIB), (2, 16 * MIB), (3, 16 * MIB)], 46 * MIB),
+        ([(1, 16 * MIB), (2, 14 * MIB), (1, -16 * MIB), (2, -14 * MIB), (3, 30 * MIB)], 60 * MIB),
+        (SPLIT_AND_JOINED, 30 * MIB),
+    ],
+)
+def test_the_allocators_pools_segments_splits_and_joins(events, reserved):
+    assert storages.Allocator().run(events) == reserved

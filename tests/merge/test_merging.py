@@ -46,7 +46,9 @@ def test_the_merged_weight_is_w_plus_scaled_ba(tuned):
 
 def test_the_proof_fails_when_the_adapter_is_lost(tuned, monkeypatch):
     monkeypatch.setattr(type(tuned.base_model), "merge_and_unload", lambda self, **_: self.unload())
-    _, report = merge.merge(tuned)
+    with pytest.raises(UserError, match=r"is not the tuned one: its logits are off by"):
+        merge.merge(tuned)
+    report = merge.compare(tuned, merge.independent_copy(tuned).unload())
     assert report.max_logit_gap == pytest.approx(report.adapter_gap)
     assert report.kl > 1e-3
 

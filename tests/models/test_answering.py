@@ -1,9 +1,11 @@
 """Answers: those that are only verified are the ones that would have been written."""
 
+import copy
+
 import pytest
 import torch
 
-from ftkit import models
+from ftkit import UserError, models
 from ftkit.models import answering
 from ftkit.world import World, skills
 
@@ -53,14 +55,15 @@ def test_whether_a_reply_is_the_gold_is_seen_without_writing_it(
     kind, clumsy, probes, chats, replies, monkeypatch
 ):
     golds = golds_of_every_kind(probes, replies)[kind]
-    written, plain = [], models.answer
+    written, plain = [], models.write_replies
 
-    def answer(model, tokenizer, asked, limit):
+    def write_replies(model, tokenizer, asked, limit):
         written.extend(asked)
         return plain(model, tokenizer, asked, limit)
 
-    monkeypatch.setattr(answering, "answer", answer)
-    same = [reply == gold for reply, gold in zip(replies, golds, strict=True)]
+    monkeypatch.setattr(answering, "write_replies", write_replies)
+    # white space around a gold says nothing
+    same = [reply == gold.strip() for reply, gold in zip(replies, golds, strict=True)]
     assert models.verify_answers(*clumsy, chats, golds, LIMIT) == same
     assert len(written) < len(chats) or kind in ("spaced", "shorter", "empty")
 
@@ -76,16 +79,129 @@ def test_the_golds_of_that_test_are_of_every_kind(clumsy, probes, replies):
 
 
 def test_what_the_first_other_token_says():
-    _, tokenizer = models.load("pocket")
+    model, tokenizer = models.load("pocket")
+    reader = models.ReplyReader(model, tokenizer)
     end = tokenizer.eos_token_id
     words = ("city", "order", "the", "name", "ticket")
     letters = {word: tokenizer(word[0], add_special_tokens=False)["input_ids"][0] for word in words}
     tokens = {word: tokenizer(word, add_special_tokens=False)["input_ids"] for word in words}
     word = next(w for w in words if tokens[w][0] != letters[w])
     one, other = tokens[word], tokenizer("#", add_special_tokens=False)["input_ids"]
-    assert answering.verify_row(tokenizer, [*one, end], one, {end}) is True
-    assert answering.verify_row(tokenizer, [end, *one], one, {end}) is False
-    assert answering.verify_row(tokenizer, [*one, other[0]], one, {end}) is False
-    assert answering.verify_row(tokenizer, [other[0], *one[1:], end], one, {end}) is False
+    assert answering.verify_row(reader, [*one, end], one) is True
+    assert answering.verify_row(reader, [end, *one], one) is False
+    assert answering.verify_row(reader, [*one, other[0]], one) is False
+    assert answering.verify_row(reader, [other[0], *one[1:], end], one) is False
     # its first letter alone may go on to it
-    assert answering.verify_row(tokenizer, [letters[word], *one[1:], end], one, {end}) is None
+    assert answering.verify_row(reader, [letters[word], *one[1:], end], one) is None
+
+
+def test_a_limit_has_to_leave_room_for_a_token(clumsy, chats):
+    with pytest.raises(UserError, match="max_new_tokens is 0; give a whole number from 1 on"):
+        models.answer(*clumsy, chats[:1], 0)
+
+
+# What models ship in generation_config.json, and `generate` applies without sampling too.
+SHIPPED = {
+    "repetition_penalty": 5.0,
+    "no_repeat_ngram_size": 1,
+    "suppress_tokens": list(range(3, 300)),
+    "begin_suppress_tokens": list(range(3, 900)),
+    "bad_words_ids": [[token] for token in range(3, 300)],
+    "forced_eos_token_id": 5,
+    "forced_bos_token_id": 7,
+    "min_length": 90,
+    "min_new_tokens": 15,
+    "num_beams": 3,
+    "num_return_sequences": 1,
+    "do_sample": True,
+    "temperature": 3.0,
+    "top_k": 2,
+    "max_length": 30,
+    "max_new_tokens": 2,
+    "sequence_bias": [[[9], 20.0]],
+    "exponential_decay_length_penalty": (1, 2.0),
+    "stop_strings": ["a", "e"],
+    "penalty_alpha": 0.6,
+    "guidance_scale": 3.0,
+}
+
+
+@pytest.mark.parametrize("shipped", SHIPPED)
+def test_greedy_is_greedy_whatever_the_model_ships(shipped, clumsy, chats, replies):
+    """Qwen2.5 Instruct ships a repetition penalty: the same weights then answered otherwise."""
+    model, tokenizer = clumsy
+    own = model.generation_config
+    config = copy.deepcopy(own)
+    setattr(config, shipped, SHIPPED[shipped])
+    model.generation_config = config
+    try:
+        few = slice(0, None, 7)
+        assert models.answer(model, tokenizer, chats[few], LIMIT) == replies[few]
+        assert models.verify_answers(model, tokenizer, chats[few], replies[few], LIMIT) == [
+            True for _ in replies[few]
+        ]
+        assert model.generation_config is config
+        assert getattr(config, shipped) == SHIPPED[shipped]
+    finally:
+        model.generation_config = own
+
+
+def test_the_models_own_config_comes_back_after_an_error(clumsy, chats):
+    model, tokenizer = clumsy
+    own = model.generation_config
+    reader = models.ReplyReader(model, tokenizer)
+    with pytest.raises(RuntimeError), models.greedy(model, reader, max_new_tokens=1) as config:
+        assert model.generation_config is config
+        raise RuntimeError
+    assert model.generation_config is own
+
+
+@pytest.mark.parametrize("end", ["<|pad|>", None, ["<|pad|>", "<|bos|>"]])
+def test_a_reply_ends_where_the_chat_template_ends_it(end, clumsy, chats, replies):
+    """Base models end at <|endoftext|>, their template at <|im_end|>; some state no end at all."""
+    model, tokenizer = clumsy
+    own = model.generation_config
+    model.generation_config = copy.deepcopy(own)
+    names = tokenizer.convert_tokens_to_ids(end) if end else None
+    model.generation_config.eos_token_id = names
+    try:
+        assert models.answer(model, tokenizer, chats, LIMIT) == replies
+        assert models.verify_answers(model, tokenizer, chats, replies, LIMIT) == [True] * 40
+    finally:
+        model.generation_config = own
+
+
+def test_a_reply_that_is_cut_off_says_so(clumsy, chats, replies):
+    written = models.write_replies(*clumsy, chats, LIMIT)
+    assert [reply.text for reply in written] == replies
+    longer = models.write_replies(*clumsy, chats, LIMIT + 30)
+    for cut, whole in zip(written, longer, strict=True):
+        assert cut.text == whole.text if cut.ended else whole.text.startswith(cut.text)
+    assert {reply.ended for reply in written} == {True, False}
+
+
+def test_the_bar_moves_with_every_token_and_ends_full(clumsy, chats, replies, monkeypatch):
+    moved = []
+
+    class Bar:
+        n = 0
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            moved.append(self.n)
+
+        def update(self, n=1):
+            self.n += n
+            moved.append(n)
+
+    def bar(what, total, unit):
+        assert (what, total, unit) == (f"{len(chats)} answers", 2 * LIMIT, "token")
+        return Bar()
+
+    monkeypatch.setattr(answering, "bar", bar)
+    half = -(-len(chats) // 2)
+    assert models.answer(*clumsy, chats, LIMIT, batch_size=half) == replies
+    assert moved[-1] == 2 * LIMIT
+    assert moved.count(1) > 3

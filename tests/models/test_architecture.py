@@ -1,6 +1,7 @@
 """The arithmetic of architectures, held to published totals and to what transformers builds."""
 
 import json
+import random
 import re
 import subprocess
 import sys
@@ -136,6 +137,43 @@ def test_what_a_config_may_leave_out_or_switch_on(config):
     assert parameters(config) == {n: p.numel() for n, p in built(config).named_parameters()}
 
 
+# Keys that the families hear or pass over, each in its own way; and what may be wrong with none.
+HEARD = {
+    "head_dim": [8, 16],
+    "num_key_value_heads": [1, 2, 4],
+    "tie_word_embeddings": [True, False],
+    "attention_bias": [True, False],
+    "mlp_bias": [True, False],
+    "num_experts": [5],
+    "num_local_experts": [5],
+    "mlp_only_layers": [[0], []],
+    "decoder_sparse_step": [1, 2],
+    "add_cross_attention": [False],
+    "n_inner": [None, 40],
+    "qk_norm": [True],
+    "use_qkv_bias": [True],
+    "bias": [True],
+    "shared_expert_intermediate_size": [16],
+    "sliding_window": [4],
+}
+
+
+@pytest.mark.parametrize("family", architecture.FAMILIES)
+def test_what_a_family_hears_of_its_config_and_what_not(family):
+    """A key that is left out means the family's own default, and some keys mean nothing to it."""
+    draw = random.Random(family)
+    for _ in range(12):
+        sizes = SMALL_GPT2 if family == "gpt2" else {**SMALL, "moe_intermediate_size": 24}
+        config = {"model_type": family, **sizes}
+        for key, values in HEARD.items():
+            if draw.random() < 0.4:
+                config[key] = draw.choice(values)
+        if "num_local_experts" not in config:
+            config["num_experts"] = 5
+        ours = {name: p.numel() for name, p in built(config).named_parameters()}
+        assert parameters(config) == ours, config
+
+
 def test_a_matrix_is_d_out_by_d_in_also_in_a_conv1d():
     config = architecture.read("gpt2")
     model = built(config)
@@ -190,30 +228,72 @@ def test_of_a_hub_model_only_the_config_is_fetched(tmp_path, monkeypatch):
     assert asked == [("owner/name", "config.json")]
 
 
+LLAMA = {"model_type": "llama", **FEW_KEYS}
+
+
+def but(**keys):
+    """The text of a small Llama's config with other values."""
+    return json.dumps({**LLAMA, **keys})
+
+
 @pytest.mark.parametrize(
     ("source", "text", "sentence"),
     [
         ("llama-3.1-8", None, "Did you mean 'llama-3.1-8b'"),
         ("owner/name", None, "check the network and HF_HUB_OFFLINE"),
         ("folder", None, "folder holds no config.json"),
+        ("adapter", None, "adapter holds an adapter and no model; give its base, 'pocket'"),
         ("c.json", "{a", "c.json is not JSON"),
+        ("c.json", "[" * 10**5, "c.json is not JSON"),
         ("c.json", "[]", 'has no "model_type"'),
+        ("c.json", '{"model_type": 5}', 'has no "model_type" that is a word'),
         ("c.json", '{"model_type": "llama", "hidden_size": 8}', 'needs "num_hidden_layers".*None'),
+        ("c.json", but().replace("{", '{"vocab_size": 7, ', 1), "states 'vocab_size' twice"),
+        ("c.json", '{"model_type": "lama"}', "'lama' is not known here.*Did you mean 'llama'"),
+        ("c.json", but(model_type="gpt2", add_cross_attention=True), "'gpt2' with cross-attention"),
+        ("c.json", but(hidden_size=-8), 'needs "hidden_size" as a whole number from 1 on.*-8'),
+        ("c.json", but(hidden_size=0), 'needs "hidden_size" .* 0'),
+        ("c.json", but(hidden_size="32"), "needs \"hidden_size\" .* '32'"),
+        ("c.json", but(hidden_size=32.0), 'needs "hidden_size" .* 32.0'),
+        ("c.json", but(vocab_size=True), 'needs "vocab_size" .* True'),
+        ("c.json", but(num_hidden_layers=10**9), "10000000+; give a model of at most 10,000"),
+        ("c.json", but(hidden_size=30), '"num_attention_heads" is 4, which does not divide'),
+        ("c.json", but(num_key_value_heads=3), '"num_key_value_heads" 3, which does not divide it'),
+        ("c.json", but(tie_word_embeddings="false"), "is 'false'; give true or false"),
+        ("c.json", but(tie_word_embeddings=None), "is None; give true or false"),
+        ("c.json", but(attention_bias=1), '"attention_bias" is 1; give true or false'),
         (
             "c.json",
-            '{"model_type": "gpt2", "n_embd": -8}',
-            'needs "n_embd" as a whole number from 1 on.*-8',
+            but(model_type="mixtral", num_experts=4, num_local_experts=8),
+            '"num_experts" is 4 and "num_local_experts" is 8, two names of one size',
         ),
-        ("c.json", '{"model_type": "lama"}', "'lama' is not known here.*Did you mean 'llama'"),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path, monkeypatch, source, text, sentence):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
+    (tmp_path / "adapter").mkdir()
+    stated = json.dumps({"peft_type": "LORA", "base_model_name_or_path": "pocket"})
+    (tmp_path / "adapter" / "adapter_config.json").write_text(stated)
     if text:
         (tmp_path / source).write_text(text)
-    with pytest.raises(UserError, match=sentence):
+    with pytest.raises(UserError, match=sentence) as error:
         architecture.shapes(architecture.read(source))
+    assert "\n" not in str(error.value)
+
+
+def test_a_config_is_utf_8_with_or_without_a_mark(tmp_path):
+    file = tmp_path / "c.json"
+    file.write_text(but(), encoding="utf-8-sig")
+    assert architecture.read(file) == LLAMA
+    file.write_text(but(), encoding="utf-16")
+    with pytest.raises(UserError, match=r"c\.json is in UTF-16; save it as UTF-8"):
+        architecture.read(file)
+
+
+def test_a_dictionary_is_looked_at_too():
+    with pytest.raises(UserError, match='the config has no "model_type"'):
+        architecture.read({"hidden_size": 8})
 
 
 def test_arithmetic_needs_neither_torch_nor_transformers():

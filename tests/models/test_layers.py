@@ -5,6 +5,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from ftkit import models
+from ftkit.models import layers
 
 
 def test_linears_are_all_linear_layers_but_the_head():
@@ -39,3 +40,27 @@ def test_the_trained_parameters_are_those_that_gradients_reach():
 @pytest.mark.parametrize(("quant", "packed"), [(None, False), ("nf4", True), ("int8", True)])
 def test_a_packed_model_is_seen(quant, packed):
     assert models.is_packed(models.load("pocket", quant)[0]) is packed
+
+
+@pytest.mark.parametrize("quant", [None, "nf4", "int8"])
+def test_numbers_are_counted_and_not_the_bytes_that_hold_them(quant):
+    """Two 4-bit numbers lie in a byte, which torch counts as one (peft 1020)."""
+    model, _ = models.load("pocket", quant)
+    assert models.count_numbers(model) == 2_689_280
+
+
+def test_a_tied_head_counts_once():
+    config = GPT2Config(n_embd=16, n_head=2, n_layer=1, vocab_size=50)
+    model = GPT2LMHeadModel(config)
+    assert models.count_numbers(model) == model.num_parameters()
+    assert models.count_numbers(model.lm_head) == 16 * 50
+
+
+def test_a_large_model_is_slow_on_a_cpu_and_a_small_one_or_a_gpu_is_not(monkeypatch):
+    pocket, _ = models.load("pocket")
+    assert not models.is_slow_here(pocket)
+    monkeypatch.setattr(layers, "SLOW", 1_000_000)
+    assert models.is_slow_here(pocket)
+    with torch.device("meta"):
+        elsewhere = torch.nn.Linear(2000, 2000)
+    assert not models.is_slow_here(elsewhere)

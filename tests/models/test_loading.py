@@ -1,10 +1,12 @@
 """Loading: what is refused, and with which sentence."""
 
+import json
 import re
 import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
 from ftkit import UserError, models
@@ -154,3 +156,152 @@ def test_a_dtype_can_be_asked_for_and_the_environment_can_choose_it(quant, monke
         UserError, match=r"FTKIT_DTYPE is 'bf16'; give float32, bfloat16, float16, or unset it"
     ):
         models.load("pocket")
+
+
+# Folders that are not whole, or not what they say: refused, where transformers loads most of them
+# with random, left out or other weights, and a warning.
+
+
+def rewrite(folder, change):
+    file = folder / "model.safetensors"
+    save_file(change(load_file(file)), file, {"format": "pt"})
+
+
+def state(folder, name="config.json", **values):
+    stated = json.loads((folder / name).read_text()) | values
+    (folder / name).write_text(json.dumps(stated))
+
+
+UP = "model.layers.1.mlp.up_proj.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (lambda t: {n: v for n, v in t.items() if n != UP}, ["1 tensors more", UP]),
+        (lambda t: {**t, UP.replace(".1.", ".9."): t[UP] + 0}, ["no place for", "layers.9.mlp"]),
+        (lambda t: {**t, UP.replace("weight", "bias"): t[UP][0] + 0}, ["no place for", "bias"]),
+        (lambda t: {f"module.{name}": v for name, v in t.items()}, ["tensors more"]),
+        (lambda t: {**t, UP: t[UP] / 0}, ["NaN or infinite", UP]),
+        (lambda t: {**t, UP: t[UP][:9] + 0}, [f"{UP} is (9, 256) in the file", "by config.json"]),
+    ],
+)
+def test_tensors_that_the_configuration_does_not_make(change, parts, folder):
+    rewrite(folder, change)
+    refused(folder, *parts)
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        ({"num_hidden_layers": 2}, ["no place for", "layers.2"]),
+        ({"num_hidden_layers": 6}, ["tensors more", "layers.4"]),
+        ({"intermediate_size": 999}, ["999", "belong to different models"]),
+        ({"vocab_size": 1000}, ["embed_tokens.weight is (1280, 256) in the file and (1000, 256)"]),
+        ({"num_attention_heads": 7}, ["could not load"]),
+        ({"tie_word_embeddings": False}, ["lm_head.weight"]),
+        ({"model_type": "lama"}, ["could not load", "`lama`"]),
+        ({"model_type": "t5"}, ["could not load", "T5Config"]),
+        ({"model_type": "bert"}, ["tensors more"]),
+        ({"dtype": "float3"}, ["could not load", "float3"]),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, ["already", "says gptq"]),
+        ({"quantization_config": {"quant_method": "magic"}}, ["already", "says magic"]),
+        (
+            {"model_type": "mine", "auto_map": {"AutoConfig": "configuration_mine.C"}},
+            ["program code that it brings along, which is never run"],
+        ),
+    ],
+)
+def test_a_configuration_of_another_model(values, parts, folder):
+    state(folder, **values)
+    refused(folder, *parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "parts"),
+    [
+        ("config.json", "{", ["config.json is not JSON", "copy or download it again"]),
+        ("config.json", "[]", ["config.json is no configuration"]),
+        ("generation_config.json", "{", ["generation_config.json is not JSON"]),
+        ("generation_config.json", '{"max_new_tokens": -3}', ["could not load", "max_new_tokens"]),
+        ("tokenizer.json", "{", ["could not load"]),
+        ("tokenizer_config.json", "{", ["could not load"]),
+        ("chat_template.jinja", "{% for m in %}", ["is no Jinja", "line 1"]),
+        ("adapter_config.json", "{}", ["an adapter (adapter_config.json) beside the model"]),
+    ],
+)
+def test_a_file_beside_the_weights_that_is_damaged(name, text, parts, folder):
+    (folder / name).write_text(text)
+    refused(folder, *parts)
+
+
+def test_a_folder_without_a_tokenizer(folder):
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (folder / name).unlink()
+    refused(folder, "holds no tokenizer")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("adapter_config.json", "it is an adapter: load its base"), ("run.json", "it is a run")],
+)
+def test_folders_that_hold_no_model_are_told_apart(name, said, tmp_path):
+    (tmp_path / name).write_text("{}")
+    refused(tmp_path, "no config.json", said)
+
+
+@pytest.fixture
+def sharded(folder):
+    """The model in several files and an index."""
+    model = models.load(folder)[0]
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder, max_shard_size="3MB")
+    return folder
+
+
+INDEX = "model.safetensors.index.json"
+
+
+def test_several_files_by_an_index_are_one_model(sharded):
+    assert models.load(sharded)[0].dtype == torch.float32
+    state(sharded, INDEX, weight_map={UP: "../../x.safetensors"})
+    refused(sharded, INDEX, "../../x.safetensors")
+    for text, said in (("{}", "holds no weight_map"), ("{", "is not JSON")):
+        (sharded / INDEX).write_text(text)
+        refused(sharded, said)
+    (sharded / INDEX).unlink()
+    refused(sharded, "neither model.safetensors nor")
+
+
+def test_a_file_that_the_index_names_and_a_file_that_it_does_not(sharded):
+    second = sorted(sharded.glob("model-*.safetensors"))[1]
+    shutil.copy(POCKET / "model.safetensors", sharded)
+    refused(sharded, "another in", "only one can be meant")
+    (sharded / "model.safetensors").unlink()
+    second.unlink()
+    refused(sharded, INDEX, second.name, "not beside it")
+
+
+def test_a_folder_that_may_not_be_read_is_one_sentence(folder, monkeypatch):
+    def locked(*arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("ftkit.models.files.check_weights", locked)
+    refused(folder, "could not read", "Permission denied")
+
+
+def test_the_base_is_known_from_another_working_directory(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    model, _ = models.load(f"./{folder.name}")
+    monkeypatch.chdir("/")
+    assert models.fingerprint(model) == models.hash_weights(folder)
+
+
+def test_a_greedy_generation_config_with_a_temperature_can_be_saved(folder, tmp_path):
+    """transformers loads such a configuration and refuses to save it."""
+    stated = {"do_sample": False, "temperature": 0.5, "eos_token_id": 2, "repetition_penalty": 1.1}
+    (folder / "generation_config.json").write_text(json.dumps(stated))
+    models.load(folder)[0].save_pretrained(tmp_path / "again")
+    written = json.loads((tmp_path / "again" / "generation_config.json").read_text())
+    assert "temperature" not in written
+    assert written["repetition_penalty"] == 1.1

@@ -31,19 +31,34 @@ def test_steps_are_sorted_as_numbers_and_dropped(tmp_path):
     assert list(train.whole_checkpoints(tmp_path)) == [9, 100]
 
 
-def test_a_folder_that_is_named_after_no_step_is_no_checkpoint(tmp_path):
-    for name in ("checkpoint-3", "checkpoint-best", "checkpoint-4-old", "checkpoint-"):
-        (tmp_path / name).mkdir()
-    assert train.whole_checkpoints(tmp_path) == {3: tmp_path / "checkpoint-3"}
-    checkpoint.drop_checkpoints(tmp_path, but=())
-    assert len(list(tmp_path.iterdir())) == 3
+# What is none of the kit's, although it looks a little like it.
+THEIRS = (
+    "checkpoint-best", "checkpoint-8-backup", "checkpoint-4-old", "checkpoint-", "checkpoint-008",
+    "checkpoint-\u0663", "checkpoint--1", "checkpoint-1e3", ".new-ideas", ".old-4-kept", ".mine",
+    "checkpoint-0x9",
+)  # fmt: skip
 
 
-def test_what_a_killed_process_left_is_swept(tmp_path):
-    for name in (".new-4", ".old-2", "checkpoint-3", ".mine"):
+def test_what_is_named_after_no_step_is_neither_read_nor_removed(tmp_path):
+    """A copy of a checkpoint is its user's (transformers 27138)."""
+    for name in (*THEIRS, "checkpoint-3", "checkpoint-8", ".new-4", ".old-2"):
         (tmp_path / name).mkdir()
+    (tmp_path / "checkpoint-5").write_text("a file")
+    (tmp_path / ".new-7").write_text("a file")
+    (tmp_path / "checkpoint-9").symlink_to(tmp_path / "checkpoint-best")
+    assert list(train.whole_checkpoints(tmp_path)) == [3, 8]
+    checkpoint.drop_checkpoints(tmp_path, but={8})
     checkpoint.sweep(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".mine", "checkpoint-3"]
+    left = {*THEIRS, "checkpoint-8", "checkpoint-5", "checkpoint-9", ".new-7"}
+    assert {path.name for path in tmp_path.iterdir()} == left
+
+
+def test_there_are_no_checkpoints_where_there_is_no_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "nowhere", tmp_path / "file"):
+        assert train.whole_checkpoints(place) == {}
+        checkpoint.drop_checkpoints(place, but=())
+        checkpoint.sweep(place)
 
 
 def test_a_folder_is_held_once(tmp_path):

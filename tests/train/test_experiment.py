@@ -1,11 +1,14 @@
 """A run as a file states it: what it means, what it makes of data, and mistakes as one sentence."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as draw
 
 from ftkit import UserError, train
 from ftkit.train import Experiment
@@ -22,6 +25,38 @@ from ftkit.train import Experiment
         ("replayd: self", "Did you mean 'replayed'"),
         ("lora: {rank: 8}", "lora has the key 'rank'; the keys are r, alpha"),
         ("lora: 8", "lora is 8; give keys"),
+        ("lora: false", "lora is False; give keys and values .* or null for full fine-tuning"),
+        ("lora: []", r"lora is \[\]; give keys"),
+        ("recipe: 0", "recipe is 0; give keys and values such as {lr: …}"),
+        ("lora: {dropout: 1.5}", "dropout is 1.5; it is a share of the inputs"),
+        ("lora: {dropout: high}", "dropout is 'high'; it is a share"),
+        ("lora: {targets: [1, 2]}", r"targets is \[1, 2\]; give 'all-linear', 'attention'"),
+        ("lora: {targets: []}", r"targets is \[\]; give"),
+        ("lora: {r: 0}", "r is 0; give a whole number from 1 on"),
+        ("lora: {r: 2.5}", "r is 2.5; give a whole number from 1 on"),
+        ("lora: {alpha: 0}", "alpha is 0; give a number above 0"),
+        ("lora: {use_dora: yess}", "use_dora is 'yess'; give true or false"),
+        ("recipe: {seed: 4294967296}", "seed is 4294967296; give .* 4,294,967,295 at most"),
+        ("recipe: {lr: 1.0e+200}", r"lr is 1e\+200; give a number from 0 on, 1e\+38 at most"),
+        ("recipe: {batch_size: '16.5'}", "batch_size is 16.5; give a whole number"),
+        ("recipe: {lr: {a: 1}}", "lr is {'a': 1}; give a number"),
+        ("model: 5", "model is 5; give 'pocket'"),
+        ("model: ''", "model is ''; give 'pocket'"),
+        ("data: null", "data is None; give a task"),
+        ("data: [a.jsonl]", r"data is \['a.jsonl'\]; give a task"),
+        ("data: 2024-01-01", "data is datetime.date"),
+        ("rows: true", "rows is True; give a whole number"),
+        ("replay: .inf", "replay is inf; it is a share"),
+        ("replayed: {}", "replayed is {}; give one of"),
+        ("date: yesterday", "date is 'yesterday'; give one such as"),
+        ("encoding: 5", "encoding is 5; give its name"),
+        ("hashes: {}", "the file has the key 'hashes'"),
+        ("1: 2", "the file has the key 1"),
+        ("recipe: {lr: 1e-3, lr: 5e-2}", "states 'lr' twice, as '1e-3' and as '5e-2'"),
+        ("rows: 010", "reads in base 8"),
+        ("", "holds none"),
+        ("just words", "holds none"),
+        ("lora: &a [*a]", "lora is .*; give keys"),
         ("recipe: {lr: fast}", "lr is 'fast'"),
         ("recipe: {kl: .nan}", "kl is nan; give a number from 0 on"),
         ("rows: 0", "rows is 0; give a whole number from 1 on"),
@@ -55,9 +90,15 @@ def test_the_recipe_of_the_readme_is_one():
 
 def test_yamls_2e_3_is_a_number(tmp_path):
     path = tmp_path / "r.yaml"
-    path.write_text("recipe: {lr: 2e-3}\nlora: {alpha: 1e1}")
+    path.write_text(
+        "recipe: {lr: 2e-3, batch_size: '8', max_length: 1e3, keep_best: no}\n"
+        "lora: {alpha: 1e1}\nrows: 1e2\nreplay: 5e-1\ndate: 2026-07-31"
+    )
     experiment = Experiment.read(path)
-    assert (experiment.recipe.lr, experiment.lora) == (0.002, {"alpha": 10.0})
+    recipe = train.Recipe(lr=0.002, batch_size=8, max_length=1000, keep_best=False)
+    assert experiment == Experiment(
+        rows=100, replay=0.5, lora={"alpha": 10}, recipe=recipe, date="2026-07-31"
+    )
 
 
 def test_a_dict_of_an_experiment_gives_it_again():
@@ -65,6 +106,77 @@ def test_a_dict_of_an_experiment_gives_it_again():
     assert Experiment.from_dict(experiment.to_dict()) == experiment
     assert Experiment(lora={"targets": ("q_proj",)}).to_dict()["lora"] == {"targets": ["q_proj"]}
     assert Experiment(lora=None).to_dict()["model"] == "pocket", "the dial may turn"
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "message"),
+    [
+        ("r.yaml", "data: größe".encode("latin-1"), "is not UTF-8: line 1 holds the byte 0xf6"),
+        ("r.yaml", "data: x".encode("utf-16"), "is in UTF-16"),
+        ("r.yaml", bytes(range(256)), "holds a NUL byte"),
+        ("run.json", b"{}", "'experiment' is missing"),
+        ("run.json", b"[1]", "'experiment' is missing"),
+        ("run.json", b'{"experiment": 5}', "'experiment' is missing or of another kind"),
+        ("run.json", b'{"experiment": {"data"', "run.json is not JSON"),
+        ("run.json", b'{"experiment": {"rows": 1, "rows": 2}}', "states 'rows' twice, as 1 and"),
+        ("mine.json", b"null", "holds none"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_one_sentence(name, raw, message, tmp_path):
+    (tmp_path / name).write_bytes(raw)
+    with pytest.raises(UserError, match=message):
+        Experiment.read(tmp_path / name)
+    if name == "run.json":
+        with pytest.raises(UserError, match=message):
+            Experiment.read(tmp_path)
+
+
+def test_a_folder_without_a_record_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"there is no run\.json in '.*folder'"):
+        (tmp_path / "folder").mkdir()
+        Experiment.read(tmp_path / "folder")
+
+
+def test_a_record_is_one_by_any_name_and_knows_its_hashes(tmp_path):
+    experiment, hashes = Experiment("pocket", rows=3), {"base": "a", "train": "b"}
+    record = {"experiment": experiment.to_dict(), "hashes": hashes, "lr": 1e-05}
+    for name in ("run.json", "kept.json"):
+        (tmp_path / name).write_text(json.dumps(record))
+        read = Experiment.read(tmp_path / name)
+        assert read == experiment
+        assert read.hashes == hashes
+        assert read.to_dict() == experiment.to_dict()
+
+
+# Keys and values that people write, right and wrong.
+VALUES = draw.recursive(
+    draw.one_of(
+        draw.none(), draw.booleans(), draw.integers(), draw.floats(), draw.text(max_size=5),
+        draw.dates(), draw.sampled_from(["1e3", "16", "nf4", "all-linear", "linear", 10**400]),
+    ),
+    lambda inner: draw.lists(inner, max_size=2) | draw.dictionaries(draw.text(max_size=2), inner),
+    max_leaves=4,
+)  # fmt: skip
+FIELDS = [field for field in Experiment.__dataclass_fields__ if field != "hashes"]
+PARTS = {
+    "lora": ["r", "alpha", "targets", "dropout", "use_dora"],
+    "recipe": list(train.Recipe.__dataclass_fields__),
+}
+STATED = draw.dictionaries(draw.sampled_from(FIELDS), VALUES, max_size=3) | draw.fixed_dictionaries(
+    {}, optional={p: draw.dictionaries(draw.sampled_from(k), VALUES) for p, k in PARTS.items()}
+)
+
+
+@settings(max_examples=150, derandomize=True, deadline=None, database=None)
+@given(STATED)
+def test_any_recipe_at_all_is_an_experiment_or_one_sentence(stated):
+    try:
+        experiment = Experiment.from_dict(stated)
+    except UserError as error:
+        assert "\n" not in str(error)
+        assert len(str(error)) < 2000
+    else:
+        assert Experiment.from_dict(experiment.to_dict()).to_dict() == experiment.to_dict()
 
 
 def test_rows_there_are_not_are_refused():

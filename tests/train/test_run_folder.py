@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from ftkit import UserError, lora, models, train
+from ftkit import UserError, data, lora, models, train
 from ftkit.__main__ import app
 from ftkit.core import files
 from ftkit.train import Experiment, checkpoint, run_folder, trainer
@@ -195,7 +196,11 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bytes(
     assert process.exitcode == 0
     assert len(set(seen)) > 2, f"the checkpoints at the kills were {seen}"
     assert outcome(tmp_path) == uninterrupted[name]
-    assert sorted(p.name for p in tmp_path.iterdir()) == [weights(tmp_path).parent.name, "run.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        weights(tmp_path).parent.name,
+        "rows.json",
+        "run.json",
+    ]
 
 
 def test_killed_at_the_worst_moments_it_does_too(start, uninterrupted, tmp_path):
@@ -206,7 +211,7 @@ def test_killed_at_the_worst_moments_it_does_too(start, uninterrupted, tmp_path)
     process = start(KILLED["lora"], tmp_path, 0.0)
     process.join()
     assert outcome(tmp_path) == uninterrupted["lora"]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter", "run.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter", "rows.json", "run.json"]
 
 
 def test_the_command_killed_and_given_again(uninterrupted, tmp_path):
@@ -308,6 +313,147 @@ def test_a_folder_with_a_run_is_that_run_s_alone(every_step, tmp_path):
         train_into(tiny, tmp_path / "foreign")
 
 
+@pytest.mark.parametrize("name", ["checkpoint-best", "checkpoint-2-backup"])
+def test_a_copy_of_a_checkpoint_stays_where_its_user_put_it(every_step, name, tmp_path):
+    tiny, checkpoints = Experiment.from_dict(TINY), tmp_path / "checkpoints"
+
+    def halt(step, *_):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_into(tiny, tmp_path, watch=halt)
+    shutil.copytree(checkpoints / "checkpoint-2", checkpoints / name)
+    (checkpoints / "notes.txt").write_text("mine")
+    assert train_into(tiny, tmp_path).steps == 3
+    assert sorted(path.name for path in checkpoints.iterdir()) == sorted([name, "notes.txt"])
+    assert (checkpoints / name / "state.json").is_file()
+    assert train_into(tiny, tmp_path) is None
+
+
+def test_a_folder_of_that_name_that_is_no_checkpoint_is_named(every_step, tmp_path):
+    tiny, checkpoints = Experiment.from_dict(TINY), tmp_path / "checkpoints"
+
+    def halt(step, *_):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_into(tiny, tmp_path, watch=halt)
+    (checkpoints / "checkpoint-9").mkdir()
+    with pytest.raises(
+        UserError, match=r"checkpoint-9 is no whole checkpoint \(trainer_state.json"
+    ):
+        train_into(tiny, tmp_path)
+    (checkpoints / "checkpoint-9").rmdir()
+    assert train_into(tiny, tmp_path).steps == 3
+
+
+@pytest.mark.parametrize("name", ["adapter", "model", "run.json", "rows.json"])
+def test_what_is_not_the_run_s_is_never_replaced(name, tmp_path):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match=f"{name} is there and no run of the kit wrote it"):
+        train_into(Experiment.from_dict(TINY), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"experiment": {', "is not JSON"),
+        ("[]", "is no record of a run"),
+        ('{"experiment": {}}', "'experiment' or 'hashes' is missing"),
+        ('{"experiment": {"modle": "pocket"}, "hashes": {}}', "has the key 'modle'"),
+    ],
+)
+def test_a_record_that_is_none_is_refused_and_stays(text, message, tmp_path):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(UserError, match=message):
+        train_into(Experiment.from_dict(TINY), tmp_path)
+    assert (tmp_path / "run.json").read_text() == text
+
+
+def test_a_run_that_is_refused_before_its_first_step_leaves_nothing(tmp_path):
+    """A token without an embedding is found when the folder is claimed already."""
+    model, tokenizer = models.load("pocket")
+    tokenizer.add_tokens(["<ticket>"])
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    chat = [{"role": "user", "content": "A <ticket>?"}, {"role": "assistant", "content": "Yes."}]
+    (tmp_path / "rows.jsonl").write_text(3 * (json.dumps({"messages": chat}) + "\n"))
+    grown = Experiment(str(tmp_path / "model"), data=str(tmp_path / "rows.jsonl"))
+    for _ in range(2):
+        with pytest.raises(UserError, match="1,281 tokens and the model 1,280: train row 1 uses"):
+            train_into(grown, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+def test_the_rows_of_a_run_stand_beside_its_record(tmp_path):
+    experiment = Experiment.from_dict({**TINY, "recipe": {**TINY["recipe"], "evaluations": 1}})
+    train_into(experiment, tmp_path)
+    splits = experiment.load_splits()
+    assert train.trained_rows(tmp_path) == {data.row_hash(row) for row in splits["train"]}
+    validated = train.trained_rows(tmp_path, "validation")
+    assert validated == {data.row_hash(row) for row in splits["validation"]}
+    (tmp_path / "rows.json").write_text('{"train": [1]}')
+    with pytest.raises(UserError, match=r"rows.json is no list of a run's rows"):
+        train.trained_rows(tmp_path)
+    (tmp_path / "rows.json").unlink()
+    with pytest.raises(UserError, match=r"holds no rows.json"):
+        train.trained_rows(tmp_path)
+
+
+DATED = (
+    "{{ bos_token }}{{ '<|system|>' + strftime_now('%d %b %Y %H:%M:%S %f') + '<|end|>' }}"
+    "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+@pytest.fixture
+def dated(tmp_path):
+    """The pocket model with a template that writes the time."""
+    shutil.copytree(files.data_path("pocket"), tmp_path / "dated")
+    (tmp_path / "dated" / "chat_template.jinja").write_text(DATED)
+    return tmp_path / "dated"
+
+
+def test_a_template_that_writes_the_time_writes_the_record_s(dated, tmp_path):
+    experiment = Experiment.from_dict({**TINY, "model": str(dated)})
+    train_into(experiment, tmp_path / "one")
+    record = Experiment.read(tmp_path / "one")
+    assert record.date is not None
+    assert train_into(experiment, tmp_path / "one") is None, "the very run, a moment later"
+    run = train_into(record, tmp_path / "two")
+    assert run.notes == []
+    assert outcome(tmp_path / "one") == outcome(tmp_path / "two")
+
+
+def test_a_record_whose_rows_are_rendered_otherwise_is_another_run_and_says_so(dated, tmp_path):
+    save_run(
+        experiment := Experiment.from_dict({**TINY, "model": str(dated)}),
+        *experiment.run(),
+        tmp_path / "one",
+    )
+    (dated / "chat_template.jinja").write_text(DATED.replace("%Y", "%y"))
+    with pytest.warns(UserWarning, match="another run than the record's: the chat template gives"):
+        run = train_into(Experiment.read(tmp_path / "one"), tmp_path / "two")
+    assert json.loads((tmp_path / "two" / "run.json").read_text())["notes"] == run.notes
+    assert weights(tmp_path / "one").read_bytes() != weights(tmp_path / "two").read_bytes()
+
+
+def test_a_record_whose_data_have_changed_says_so(tmp_path):
+    rows = [json.dumps({"prompt": f"Say {n}.", "completion": f"{n}"}) for n in range(12)]
+    (tmp_path / "mine.jsonl").write_text("\n".join(rows))
+    stated = Experiment.from_dict({**TINY, "rows": None, "data": str(tmp_path / "mine.jsonl")})
+    train_into(stated, tmp_path / "one")
+    (tmp_path / "mine.jsonl").write_text("\n".join([*rows[:-1], rows[0]]))
+    with pytest.warns(UserWarning, match="another run than the record's: the data give other"):
+        train_into(Experiment.read(tmp_path / "one"), tmp_path / "two")
+
+
 def test_a_run_that_diverges_leaves_its_last_good_adapter_and_exits_1(tmp_path):
     recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
     recipe.write_text(
@@ -321,7 +467,7 @@ def test_a_run_that_diverges_leaves_its_last_good_adapter_and_exits_1(tmp_path):
     assert "at step 2 of 6" in json.loads((out / "run.json").read_text())["stopped"]
     tuned, _, _ = reopen(out)
     assert all(p.isfinite().all() for p in tuned.parameters())
-    assert sorted(p.name for p in out.iterdir()) == ["adapter", "run.json"]
+    assert sorted(p.name for p in out.iterdir()) == ["adapter", "rows.json", "run.json"]
     again = CliRunner().invoke(app, ["train", str(recipe), "--out", str(out)])
     assert again.exit_code == 1
     assert "holds this run already, and it broke off" in again.output

@@ -1,0 +1,86 @@
+"""The verb that looks over a file of rows before any run: `check`.
+
+    check    every bad row by line, copies, leaks, lengths    data.check, data.to_html
+
+Exit 1 where a row is bad; copies and leaks are told and are no error. With --html it writes a page
+of all that was found. Notebook 07 says what a row has to be.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import data, models
+from ..core.errors import UserError
+from ..core.files import write_whole
+from ..core.session import quiet
+from ..train import Experiment, Recipe
+from .app import Encoding, Json, app, one_sentence, say, show
+
+File = Annotated[
+    str, typer.Argument(help="A task of the kit, or JSONL, JSON, CSV, TSV, Parquet, or a folder.")
+]
+Model = Annotated[
+    str | None, typer.Option(help="Hold the rows to the template of this model, or run's base.")
+]
+MaxLength = Annotated[
+    int | None,
+    typer.Option(min=1, help="Where training cuts a row: a recipe's max_length, the run's if any."),
+]
+Against = Annotated[
+    str | None, typer.Option(help="A second file, which should have no row of this one.")
+]
+Page = Annotated[Path | None, typer.Option("--html", help="Write all that was found as a page.")]
+
+
+@app.command()
+def check(
+    file: File,
+    model: Model = None,
+    max_length: MaxLength = None,
+    against: Against = None,
+    encoding: Encoding = None,
+    page: Page = None,
+    as_json: Json = False,
+) -> None:
+    """Look over a file of rows: bad ones by line, copies, leaks, lengths.
+
+    Exit 1 where a row is bad.
+    """
+    with one_sentence():
+        options: dict[str, Any] = {}
+        if model is not None:
+            say("reading the model's chat template")
+            quiet()
+            options = ask_model(model)
+        options["max_length"] = max_length or options.get("max_length", Recipe.max_length)
+        checked = data.check(file, against=against, encoding=encoding, **options)
+        if page is not None:
+            write_page(page, data.to_html(checked))
+        show(checked, as_json, checked.json())
+        if checked.errors:
+            raise typer.Exit(1)
+
+
+def ask_model(name: str) -> dict[str, Any]:
+    """What a model says of lengths, as options of `data.check`; of a run, its base and recipe."""
+    options: dict[str, Any] = {}
+    if Path(name, "run.json").is_file():
+        experiment = Experiment.read(name)
+        options["max_length"], name = experiment.recipe.max_length, experiment.model or "pocket"
+    where = models.resolve(name)
+    config = models.architecture.read(where)
+    config = config.get("text_config", config)
+    options["positions"] = config.get("max_position_embeddings", config.get("n_positions"))
+    return {**options, "tokenizer": models.load_tokenizer(where)}
+
+
+def write_page(page: Path, text: str) -> None:
+    """Write the page; its folder has to be there."""
+    if page.is_dir() or not page.parent.is_dir():
+        raise UserError(f"--html is {page}; give the name of a file in a folder that is there.")
+    try:
+        write_whole(page, text)
+    except OSError as error:
+        raise UserError(f"could not write {page} ({error.strerror or error}).") from error

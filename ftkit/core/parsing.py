@@ -1,0 +1,178 @@
+"""Files that people write, read strictly: YAML and JSON in UTF-8, each key stated once.
+
+    read_text(path)          the text of a file in UTF-8, with or without a byte order mark
+    parse_yaml(text, where)  what a YAML file says
+    parse_json(text, where)  what a JSON file says
+
+Whatever is in the file, the answer is its content or one `UserError` that names the place: no
+encoding is guessed, and of a key that stands there twice neither value is taken. What the keys may
+be is for the reader of the file to say (`train.Experiment`). No notebook needs it.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from reprlib import Repr
+from typing import TYPE_CHECKING, Any
+
+from .errors import UserError
+
+if TYPE_CHECKING:
+    import yaml
+
+# How other encodings begin that editors write; UTF-32 first, whose mark begins like UTF-16's.
+MARKS = {
+    b"\xff\xfe\x00\x00": "UTF-32",
+    b"\x00\x00\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+# Numbers to YAML 1.1 that mean another one to most people: 010 is 8, and 1:30 is 90.
+OCTAL, BASE_60 = re.compile(r"[-+]?0[0-9_]*[1-9][0-9_]*"), re.compile(r"[-+]?[0-9_]+(:[0-9_.]+)+")
+
+shorten = Repr()
+shorten.maxstring = shorten.maxother = shorten.maxlong = 60
+
+
+def shown(value: object) -> str:
+    """A value as Python writes it, short: whatever a file holds, an error stays one sentence."""
+    return shorten.repr(value)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, its byte order mark left out.
+
+    Raises UserError for a file that may not be read, and for bytes that are no UTF-8, with the line
+    of the first.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"could not read {path} ({error.strerror or error}).") from error
+
+    # other encodings: those that say so, and those that are seen by their bytes
+    cure = "save it as UTF-8"
+    if found := next((name for mark, name in MARKS.items() if raw.startswith(mark)), None):
+        raise UserError(f"{path} is in {found}; {cure}.")
+    if b"\x00" in raw:
+        line = 1 + raw.count(b"\n", 0, raw.index(b"\x00"))
+        raise UserError(
+            f"{path} holds a NUL byte in line {line}, so it is no text in UTF-8; {cure}."
+        )
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # the decoder counts from behind the mark
+        begun = len(raw) - len(error.object)
+        line = 1 + raw.count(b"\n", 0, begun + error.start)
+        raise UserError(
+            f"{path} is not UTF-8: line {line} holds the byte 0x{error.object[error.start]:02x}; "
+            f"{cure}."
+        ) from error
+
+
+def parse_json(text: str, where: object) -> Any:
+    """What a JSON text says. Raises UserError, which names the file `where`."""
+
+    def take(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        stated: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in stated:
+                raise UserError(stated_twice(where, key, stated[key], value))
+            stated[key] = value
+        return stated
+
+    try:
+        return json.loads(text, object_pairs_hook=take)
+    except UserError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is not JSON: {' '.join(str(error).split())}.") from error
+
+
+def stated_twice(where: object, key: object, first: object, second: object) -> str:
+    """The sentence on a key that stands in a file twice."""
+    return f"{where} states {shown(key)} twice, as {shown(first)} and as {shown(second)}; keep one."
+
+
+def parse_yaml(text: str, where: object) -> Any:
+    """What a YAML text says, in plain values. Raises UserError, which names the file `where`.
+
+    Beside what is not YAML, that is a key that stands there twice, a merge key (<<), and a number
+    that YAML 1.1 reads as another one than it says: 010, or 1:30.
+    """
+    import yaml
+
+    loader = None
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        for each in walk(node):
+            check_node(each, where)
+        return loader.construct_document(node)
+    except UserError:
+        raise
+    except Exception as error:  # a tag such as !!bool before other text breaks off in many ways
+        reason = " ".join(str(error).split()) or type(error).__name__
+        tabs = ", and YAML indents by blanks, never tabs" if r"'\t'" in reason else ""
+        raise UserError(f"{where} is not YAML: {reason}{tabs}.") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def walk(root: "yaml.Node") -> Iterator["yaml.Node"]:
+    """Every node below one, each once however often the text points to it."""
+    import yaml
+
+    seen, waiting = set(), [root]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield node
+        if isinstance(node, yaml.MappingNode):
+            waiting += [part for pair in reversed(node.value) for part in reversed(pair)]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += reversed(node.value)
+
+
+def check_node(node: "yaml.Node", where: object) -> None:
+    """Refuse what YAML would take without a word and its writer did not mean."""
+    import yaml
+
+    # a number in a form that means another one
+    kind = node.tag.rpartition(":")[2]
+    if isinstance(node, yaml.ScalarNode) and node.style is None and kind in ("int", "float"):
+        if OCTAL.fullmatch(node.value) or BASE_60.fullmatch(node.value):
+            raise UserError(
+                f"{where} states {node.value} in line {node.start_mark.line + 1}, which YAML reads "
+                f"in base {60 if ':' in node.value else 8}; write the number in base 10."
+            )
+
+    # a key twice
+    if not isinstance(node, yaml.MappingNode):
+        return
+    stated: dict[tuple[str, str], str] = {}
+    for key, value in node.value:
+        if key.tag == "tag:yaml.org,2002:merge":
+            raise UserError(f"{where} has the merge key <<; state the keys themselves.")
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        name, said = (key.tag, key.value), describe(value)
+        if name in stated:
+            raise UserError(stated_twice(where, key.value, stated[name], said))
+        stated[name] = said
+
+
+def describe(node: "yaml.Node") -> Any:
+    """What a node says, as its text: a number or a word as it stands there."""
+    import yaml
+
+    if not isinstance(node, yaml.ScalarNode):
+        return "a list" if isinstance(node, yaml.SequenceNode) else "keys and values"
+    return node.value

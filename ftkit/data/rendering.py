@@ -1,0 +1,410 @@
+"""Which tokens of a chat are an answer's? One place for training, perplexity, scores and views.
+
+    render(messages, tokenizer)           a `Rendered` chat: text, tokens, and which carry loss
+    render_prompt(messages, tokenizer)    the text of a chat up to where the next answer begins
+    tools_of(rows)                        the tools of each row of a data set
+    end_marks(tokenizer)                  what the template writes behind an answer
+    answer_head(tokenizer)                what it writes before an answer's own words
+    answer_prompt(tokenizer)              and where it lets one begin
+
+Every turn of the assistant is learned, but for those of weight 0: its text and its end mark. Where
+the chat template marks them ({% generation %}) the marks say which tokens, else the text of the
+chat is held against the prompt of each turn. `template.py` writes the text. Notebook 07.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary
+
+from ..core.errors import UserError
+from .template import Piece, Tools, Written, find_template, marks_answers, write
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+HALF_A_TAG = re.compile("<[^<>]*$")
+SHOWN = 40  # characters of a text that an error shows
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A chat as its model reads it."""
+
+    text: str  # as the template writes it
+    ids: list[int]  # its tokens; special ones as the template writes them
+    learned: list[bool]  # by token: does it carry loss?
+    answer: range  # the tokens of the last answer, its end mark included
+
+    @property
+    def answer_ids(self) -> list[int]:
+        """The token ids of the last answer."""
+        return self.ids[self.answer.start : self.answer.stop]
+
+
+class Span(NamedTuple):
+    """From where to where in a text."""
+
+    start: int
+    end: int
+
+
+class Turn(NamedTuple):
+    """Where an answer stands in a text, its end mark included, and where that mark begins."""
+
+    start: int
+    end: int
+    mark: int
+
+
+def render(
+    messages: Sequence[Mapping],
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    tools: Tools = None,
+    where: str = "the row",
+) -> Rendered:
+    """A chat whose last message is the assistant's, as text and tokens, and which carry loss.
+
+    A prompt that opens a think block need not be the beginning of the chat: an answer begins where
+    the two part. Raises UserError, which names the row by `where`, where the tokenizer has no chat
+    template, where the template refuses the messages, and where it drops a part of them.
+    """
+    turns = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
+    if not turns or turns[-1] != len(messages) - 1:
+        raise UserError(f"{where} does not end in an answer of the assistant.")
+    whole = write(messages, tokenizer, prompt=False, tools=tools, where=where)
+    learned_turns = [place for place in turns if messages[place].get("weight") != 0]
+    refuse_dropped(whole, messages, where, learned_turns)
+    refuse_dropped_tools(whole, tokenizer, where)
+    refuse_changed(whole, where, learned_turns)
+
+    # in characters, then in tokens
+    spans = {turn: find_turn(turn, whole, tokenizer, where) for turn in turns}
+    ids, places = tokenize(whole.text, tokenizer)
+    covered = {turn: covered_tokens(span.start, span.end, places) for turn, span in spans.items()}
+    learned = [False] * len(ids)
+    marked = read_marks(whole, tokenizer)
+    for turn in learned_turns:
+        chosen = covered[turn]
+        if marked is not None:
+            ending = covered_tokens(spans[turn].mark, spans[turn].end, places)
+            others = {token for other in turns if other != turn for token in covered[other]}
+            others |= tokens_of_others(turn, whole, places)
+            chosen = marked_tokens(chosen, ending, others, marked)
+        if not chosen:
+            raise UserError(
+                f"the model's chat template writes {where} so that the answer can't be found in "
+                f"it (message {turn + 1}); take a model whose template writes the messages in "
+                "their order."
+            )
+        for token in chosen:
+            learned[token] = True
+    return Rendered(whole.text, ids, learned, covered[turns[-1]])
+
+
+def render_prompt(
+    messages: Sequence[Mapping],
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    tools: Tools = None,
+    where: str = "the row",
+) -> str:
+    """The text of a chat that the assistant is to answer, up to where its answer begins.
+
+    Raises UserError as `render` does; thoughts of earlier answers may be missing, which many
+    templates leave out.
+    """
+    written = write(messages, tokenizer, prompt=True, tools=tools, where=where)
+    refuse_dropped(written, messages, where)
+    refuse_dropped_tools(written, tokenizer, where)
+    return written.text
+
+
+def tools_of(rows: "Dataset | Mapping") -> list[Tools]:
+    """The tools of each row of a data set; None for a row without any."""
+    columns = getattr(rows, "column_names", rows)
+    return list(rows["tools"]) if "tools" in columns else [None] * len(rows["messages"])
+
+
+def refuse_dropped(
+    written: Written, messages: Sequence[Mapping], where: str, learned_turns: Sequence[int] = ()
+) -> None:
+    """Refuse a chat of which the template leaves out a part.
+
+    Thoughts may be left out of a turn that is not learned: it is only read then, as it would be
+    in a chat.
+    """
+    missing = [
+        part for part in written.dropped if part.kind != "thoughts" or part.message in learned_turns
+    ]
+    if not missing:
+        return
+    part = missing[0]
+    role = messages[part.message]["role"]
+    shown = part.text if len(part.text) <= SHOWN else f"{part.text[:SHOWN]}…"
+    cure = "take it out, or take a model whose template writes it"
+    if part.kind == "thoughts":
+        cure = 'give that turn "weight": 0, or take its thoughts out'
+    raise UserError(
+        f"the model's chat template leaves out the {part.kind} {shown!r} of {where}'s message "
+        f"{part.message + 1} ({role}); {cure}."
+    )
+
+
+def refuse_changed(written: Written, where: str, learned_turns: Sequence[int]) -> None:
+    """Refuse a chat whose answers the template writes in other words than the row's."""
+    for piece in written.pieces:
+        text, said = written.text[piece.start : piece.end], piece.part.text
+        if piece.part.message in learned_turns and piece.part.kind != "name" and text != said:
+            raise UserError(
+                f"the model's chat template writes {text[:SHOWN]!r} for the {piece.part.kind} "
+                f"{said[:SHOWN]!r} of {where}'s message {piece.part.message + 1} (assistant), so "
+                "another answer would be learned; take a model whose template writes it as it is."
+            )
+
+
+def refuse_dropped_tools(
+    written: Written, tokenizer: "PreTrainedTokenizerBase", where: str
+) -> None:
+    """Refuse a row whose tools the template does not show to the model."""
+    if not written.options["tools"]:
+        return
+    options = {**written.options, "tools": None}
+    without = tokenizer.apply_chat_template(written.messages, tokenize=False, **options)
+    if without == written.text:
+        raise UserError(
+            f"the model's chat template leaves out the tools of {where}; take them out, or take a "
+            "model whose template writes them."
+        )
+
+
+def find_turn(turn: int, whole: Written, tokenizer: "PreTrainedTokenizerBase", where: str) -> Turn:
+    """Where the assistant's message number `turn` stands: all that the model would write of it."""
+    own = [p for p in whole.pieces if p.part.message == turn and p.part.kind != "name"]
+    start = find_start(turn, own, whole, tokenizer, where)
+    begun = max([start, *(piece.end for piece in own)])
+
+    # the end mark is looked for up to where the next message has its first words
+    later = [p.start for p in whole.pieces if p.part.message != turn and p.start >= begun]
+    behind = whole.text[begun : min(later, default=len(whole.text))]
+    found = [(place, mark) for mark in end_marks(tokenizer) if (place := behind.find(mark)) >= 0]
+    if found:
+        place, mark = min(found)
+        return Turn(start, begun + place + len(mark), begun + place)
+
+    # or it is what the template writes behind a chat that ends here
+    ending = behind
+    if later:
+        options = {"tools": whole.options["tools"], "where": where}
+        short = write(whole.messages[: turn + 1], tokenizer, prompt=False, **options)
+        last = max((p.end for p in short.pieces), default=0)
+        ending = HALF_A_TAG.sub("", common_prefix(short.text[last:], behind))
+    return Turn(start, begun + len(ending.rstrip() or ending), begun)
+
+
+def find_start(
+    turn: int,
+    own: Sequence[Piece],
+    whole: Written,
+    tokenizer: "PreTrainedTokenizerBase",
+    where: str,
+) -> int:
+    """Where the assistant's message number `turn` begins: where its prompt and the chat part."""
+    first = own[0].start if own else None
+    if turn == 0:
+        return first or 0
+    prompt = write(
+        whole.messages[:turn],
+        tokenizer,
+        prompt=True,
+        tools=whole.options["tools"],
+        where=where,
+    )
+
+    # both from the last words on that they share: earlier ones may be written in another way
+    ends = {piece.part[:2]: piece.end for piece in whole.pieces if piece.part.message < turn}
+    last = prompt.pieces[-1] if prompt.pieces else None
+    if last is not None and last.part[:2] in ends:
+        before, shared = ends[last.part[:2]], prompt.text[last.end :]
+    else:
+        before, shared = 0, prompt.text
+    start = before + len(shared_begin(shared, whole.text[before:]))
+    # words of the answer may go on as the prompt does, where it is no beginning of the chat
+    if first is None or whole.text.startswith(shared, before):
+        return start
+    return min(start, first)
+
+
+def shared_begin(prompt: str, chat: str) -> str:
+    """What the end of a prompt and a chat have in common, from where both are the same.
+
+    Half a tag is the answer's own: <t, where one has <think> and the other <tool_call>.
+    """
+    same = common_prefix(prompt, chat)
+    return same if same == prompt else HALF_A_TAG.sub("", same)
+
+
+class Around(NamedTuple):
+    """What a chat template writes around the words of an answer, of what the model writes."""
+
+    prompt: str  # before them all, which the model is given
+    head: str  # before them, such as an empty think block
+    ends: list[str]  # behind them; some templates end the last answer otherwise than earlier ones
+
+
+known: "WeakKeyDictionary[PreTrainedTokenizerBase, dict[str, Around]]" = WeakKeyDictionary()
+
+
+def around_answers(tokenizer: "PreTrainedTokenizerBase") -> Around:
+    """What the chat template writes around an answer, read off a chat of its own."""
+    template = find_template(tokenizer) or ""
+    by_template = known.setdefault(tokenizer, {})
+    if template not in by_template:
+        question, answer = {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}
+        try:
+            asked = write([question], tokenizer, prompt=True)
+            last = write([question, answer], tokenizer, prompt=False)
+            earlier = write([question, answer, question], tokenizer, prompt=False)
+            by_template[template] = Around(
+                asked.text[asked.pieces[-1].end :],
+                read_head(asked, last),
+                list(dict.fromkeys(read_ends(asked, last, earlier, special_tokens(tokenizer)))),
+            )
+        except (UserError, IndexError):  # a template with rules of its own
+            by_template[template] = Around("", "", [])
+    return by_template[template]
+
+
+def end_marks(tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+    """What the chat template writes behind an answer, such as <|im_end|>; empty if nothing."""
+    return around_answers(tokenizer).ends
+
+
+def answer_head(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """What the chat template writes before an answer's own words, such as an empty think block.
+
+    The model has to write it, because the prompt does not hold it.
+    """
+    return around_answers(tokenizer).head
+
+
+def answer_prompt(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """What the chat template writes between a question and where the model goes on."""
+    return around_answers(tokenizer).prompt
+
+
+def read_head(asked: Written, last: Written) -> str:
+    """What stands between the prompt of a question and its answer's own words."""
+    shared = asked.text[asked.pieces[-1].end :]
+    own = last.text[last.pieces[0].end : last.pieces[1].start]
+    return own[len(shared_begin(shared, own)) :]
+
+
+def read_ends(
+    asked: Written, last: Written, earlier: Written, special: Sequence[str]
+) -> Iterator[str]:
+    """The marks behind the last answer of a chat, and behind an earlier one."""
+    after_last = last.text[last.pieces[-1].end :]
+    after_question = asked.text[asked.pieces[-1].end :]
+    after_earlier = earlier.text[earlier.pieces[1].end : earlier.pieces[2].start]
+
+    # up to the first special token, or up to others right behind it; or what both have
+    if mark := up_to_special(after_last, special):
+        while more := up_to_special(after_last[len(mark) :], special):
+            if more not in special or mark + more not in after_earlier:
+                break
+            mark += more
+        yield mark
+    elif mark := common_prefix(after_last, after_earlier).rstrip():
+        yield mark
+
+    # an earlier answer may have another, which questions have too
+    mark = up_to_special(after_earlier, special)
+    if mark and mark == up_to_special(after_question, special):
+        yield mark
+
+
+def special_tokens(tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+    """The special tokens of a tokenizer, in words."""
+    added = tokenizer.added_tokens_decoder.values()
+    return [*tokenizer.all_special_tokens, *(str(t.content) for t in added if t.special)]
+
+
+def up_to_special(text: str, special: Sequence[str]) -> str:
+    """The text up to the end of the first special token in it; "" if there is none."""
+    found = [(text.find(token), -len(token)) for token in special if token in text]
+    if not found:
+        return ""
+    place, size = min(found)
+    return text[: place - size]
+
+
+def tokenize(text: str, tokenizer: "PreTrainedTokenizerBase") -> tuple[list[int], list[Span]]:
+    """The tokens of a text, and where in it each of them stands."""
+    if tokenizer.is_fast:
+        encoded = tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        return encoded["input_ids"], [Span(*place) for place in encoded["offset_mapping"]]
+
+    # a slow tokenizer does not say where: token by token, what the tokens so far make of text
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    ends = [len(str(tokenizer.decode(ids[: n + 1]))) for n in range(len(ids))]
+    return ids, [Span(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def covered_tokens(start: int, end: int, places: Sequence[Span]) -> range:
+    """The tokens that have a part of the text from start to end."""
+    inside = [
+        token
+        for token, place in enumerate(places)
+        if place.start < end and place.end > start and place.end > place.start
+    ]
+    return range(inside[0], inside[-1] + 1) if inside else range(0)
+
+
+def tokens_of_others(turn: int, whole: Written, places: Sequence[Span]) -> set[int]:
+    """The tokens of all that other messages than number `turn` say."""
+    others = (piece for piece in whole.pieces if piece.part.message != turn)
+    return {t for piece in others for t in covered_tokens(piece.start, piece.end, places)}
+
+
+def read_marks(whole: Written, tokenizer: "PreTrainedTokenizerBase") -> list[bool] | None:
+    """By token: is it inside the template's {% generation %} marks? None without such marks."""
+    if not (marks_answers(tokenizer) and tokenizer.is_fast):
+        return None
+    encoded = tokenizer.apply_chat_template(
+        whole.messages, return_dict=True, return_assistant_tokens_mask=True, **whole.options
+    )
+    return [bool(mark) for mark in encoded["assistant_masks"]]  # type: ignore # a dict, as asked
+
+
+def marked_tokens(
+    turn: range, ending: range, others: Set[int], marked: Sequence[bool]
+) -> list[int]:
+    """The tokens of a turn that carry loss by the template's marks.
+
+    They may reach beyond the turn's own, to a line end behind it, but not into the `others`. Marks
+    that leave out the end mark would teach a model never to end: it is learned in any case.
+    """
+    inside = [token for token in turn if marked[token]]
+    if not inside:
+        return []
+    first, last = inside[0], inside[-1]
+    while first > 0 and marked[first - 1] and first - 1 not in others:
+        first -= 1
+    while last + 1 < len(marked) and marked[last + 1] and last + 1 not in others:
+        last += 1
+    return sorted({*(token for token in range(first, last + 1) if marked[token]), *ending})
+
+
+def common_prefix(one: str, other: str) -> str:
+    """What two texts begin with."""
+    size = next(
+        (n for n, both in enumerate(zip(one, other, strict=False)) if both[0] != both[1]),
+        min(len(one), len(other)),
+    )
+    return one[:size]

@@ -1,0 +1,192 @@
+"""What does a JSON reply state? Its format, its values, and whether the prompt holds them.
+
+    parse(reply, gold)               the reply as a JSON value if it is strictly in format
+    read_value(text)                 the JSON object or list that a text is, and nothing else
+    same_value(one, other)           equal in value and kind: 1, 1.0 and true are three
+    list_claims(value)               the strings and numbers in a JSON value, at any depth
+    Source(messages, tools)          all that a model was shown before it answered
+    source.holds(claim)              does that say it, as whole words or as a number?
+
+A gold that is neither an object nor a list has no format. A value that stands nowhere may be made
+up, or put in other words: `scoring.py` counts them. Notebook 09.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from functools import cached_property
+from typing import TypeVar, cast
+
+from ..data import Tools
+
+Kind = TypeVar("Kind", bound=dict | list)
+Claim = str | int | float
+
+# Letters and digits, but for those of scripts that put no blanks between words.
+UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+WORDLY = rf"[^\W{UNSPACED}]"
+# A number in a text: its sign, groups of three digits, a decimal point or comma, an exponent.
+NUMBER = re.compile(r"(?<![\w.,])[-+−]?\d+(?:[.,'’]\d+)*(?:[eE][-+]?\d{1,3})?(?!\d)")
+SPACED = re.compile(r"(?<![\w.,])\d{1,3}(?: \d{3})+(?!\d)")  # 1 200 000
+SIGN = re.compile(r"(?<=[\w)])[-−](?=\d)")  # from 3-5: no sign
+GROUPS = re.compile(r"\d{1,3}(?:([.,'’])\d{3})(?:\1\d{3})*")
+SAID = ("content", "name", "reasoning_content", "reasoning", "thinking", "tool_calls")
+
+
+class NotStrict(ValueError):
+    """JSON that says what it means in no or in two ways."""
+
+
+def take_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object, each of whose keys stands there once."""
+    stated = dict(pairs)
+    if len(stated) < len(pairs):
+        raise NotStrict("a key stands there twice")
+    return stated
+
+
+def take_constant(word: str) -> object:
+    """NaN and the infinities, which are no JSON."""
+    raise NotStrict(f"{word} is no number in JSON")
+
+
+def read_value(text: str) -> dict | list | None:
+    """The JSON object or list that `text` is, or None.
+
+    None too where an object has a key twice, and for NaN and Infinity, which are no JSON.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=take_object, parse_constant=take_constant)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict | list) else None
+
+
+def parse(reply: str, gold: Kind, *, strict_order: bool = False) -> Kind | None:
+    """The reply as a JSON value if it is strictly in the gold's format, else None.
+
+    Strictly: one JSON object and nothing else, with gold's keys, each once, and gold's types; a
+    list where the gold is one. strict_order: and gold's order of keys, which means nothing in JSON.
+    """
+    value = cast("Kind | None", read_value(reply))
+    if value is None or type(value) is not type(gold) or not same_format(value, gold):
+        return None
+    return None if strict_order and not same_order(value, gold) else value
+
+
+def same_format(value: dict | list, gold: dict | list) -> bool:
+    """Whether an object has the gold's keys with the gold's types; of lists that are none."""
+    if not isinstance(value, dict) or not isinstance(gold, dict):
+        return True
+    same_keys = value.keys() == gold.keys()
+    return same_keys and all(type(value[key]) is type(gold[key]) for key in gold)
+
+
+def same_order(value: dict | list, gold: dict | list) -> bool:
+    """Whether the keys of two objects that have the same keys stand in the same order."""
+    return list(value) == list(gold) if isinstance(gold, dict) else True
+
+
+def same_value(one: object, other: object) -> bool:
+    """Whether two JSON values are equal in value and kind; the order of keys means nothing."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same_value(one[k], other[k]) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_value, one, other))
+    return one == other
+
+
+def list_claims(value: object) -> list[Claim]:
+    """The strings and numbers in a JSON value, inside lists and objects too.
+
+    null, true, false and an empty text claim nothing that could stand in a text.
+    """
+    if isinstance(value, Mapping):
+        return [claim for part in value.values() for claim in list_claims(part)]
+    if isinstance(value, list):
+        return [claim for part in value for claim in list_claims(part)]
+    if isinstance(value, bool) or value is None:
+        return []
+    if isinstance(value, str):
+        return [value] if value.strip() else []
+    return [value] if isinstance(value, int | float) else []
+
+
+class Source:
+    """All that a model was shown before it answered: every message, and the tools."""
+
+    def __init__(self, messages: Sequence[Mapping], tools: Tools = None) -> None:
+        said = [message.get(key) for message in messages for key in SAID]
+        parts = [*said, json.loads(tools) if isinstance(tools, str) else tools]
+        self.text = "\n".join(clean(text) for part in parts for text in texts_in(part))
+
+    @cached_property
+    def numbers(self) -> set[Decimal]:
+        """The numbers in it, whatever their spelling."""
+        apart = SIGN.sub(" ", self.text)
+        spaced = [found.replace(" ", "") for found in SPACED.findall(apart)]
+        return {n for found in [*NUMBER.findall(apart), *spaced] for n in read_number(found)}
+
+    def holds(self, claim: Claim) -> bool:
+        """Whether it says a claim: a text as whole words, a number in any usual spelling."""
+        if isinstance(claim, str):
+            text = clean(claim)
+            # "5" is not in "15", nor "Ann" in "Annabel"
+            before = rf"(?<!{WORDLY})" if re.match(WORDLY, text) else ""
+            behind = rf"(?!{WORDLY})" if re.match(WORDLY, text[-1]) else ""
+            if re.search(before + re.escape(text) + behind, self.text):
+                return True
+        values = read_number(str(claim)) if NUMBER.fullmatch(str(claim)) else set()
+        return not self.numbers.isdisjoint(values)
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Every text and number in a message, keys included; what is JSON as its values too."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield str(key)
+            yield from texts_in(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from texts_in(part)
+    elif isinstance(value, str):
+        yield value
+        if value.lstrip()[:1] in ("{", "["):
+            yield from texts_in(read_json(value))
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
+
+
+def read_json(text: str) -> object:
+    """The value of a text that is JSON; None for any other."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def clean(text: str) -> str:
+    """A text in Unicode's composed form, with single blanks for all white space."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def read_number(text: str) -> set[Decimal]:
+    """The numbers that a spelling may mean: 1,200 is 1200, and to some 1.2."""
+    plain = text.replace("−", "-").lstrip("+")
+    spellings = {plain, plain.replace(",", "."), re.sub(r"[,'’]", "", plain)}
+    # thousands in groups, with a point or a comma behind them: 1.200,50
+    sign, digits = plain[: plain.startswith("-")], plain.lstrip("-")
+    if groups := GROUPS.match(digits):
+        whole = groups[0].replace(groups[1], "")
+        spellings.add(sign + whole + digits[groups.end() :].replace(",", "."))
+    numbers = set()
+    for spelling in spellings:
+        try:
+            numbers.add(Decimal(spelling))
+        except InvalidOperation:
+            continue
+    return numbers

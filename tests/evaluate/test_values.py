@@ -1,0 +1,135 @@
+"""JSON replies: their format, their values, and whether what was asked holds them."""
+
+import json
+
+import pytest
+
+from ftkit import evaluate
+from ftkit.evaluate import values
+
+GOLD = {"name": "Vezan Tolber", "order": 4821, "urgent": True}
+
+
+@pytest.mark.parametrize(
+    ("reply", "in_format"),
+    [
+        (json.dumps(GOLD), True),
+        (json.dumps({**GOLD, "name": "Somebody Else"}), True),
+        (json.dumps(GOLD) + " Anything else?", False),
+        ("```json\n" + json.dumps(GOLD) + "\n```", False),
+        (json.dumps({**GOLD, "order": "4821"}), False),
+        (json.dumps({**GOLD, "order": 4821.0}), False),
+        (json.dumps({**GOLD, "urgent": 1}), False),
+        (json.dumps({**GOLD, "city": "Solburg"}), False),
+        (json.dumps(GOLD).replace("4821", "NaN"), False),
+        (json.dumps(GOLD)[:-1] + ', "order": 4821}', False),
+        (json.dumps({"name": "Vezan Tolber", "order": 4821}), False),
+        ("[1]", False),
+        ("null", False),
+        ("", False),
+        ("{" * 100_000, False),
+    ],
+)
+def test_strict_format(reply, in_format):
+    assert (evaluate.parse(reply, GOLD) is not None) == in_format
+
+
+def test_the_order_of_keys_means_nothing_unless_it_is_asked_for():
+    turned = json.dumps({key: GOLD[key] for key in ("order", "name", "urgent")})
+    assert evaluate.parse(turned, GOLD) == GOLD
+    assert evaluate.parse(turned, GOLD, strict_order=True) is None
+    assert evaluate.parse(json.dumps(GOLD), GOLD, strict_order=True) == GOLD
+
+
+def test_a_list_is_in_the_format_of_a_list():
+    assert evaluate.parse("[1, 2]", ["a"]) == [1, 2]
+    assert evaluate.parse('{"a": 1}', ["a"]) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(1, 1.0), (1, True), (0, False), ("1", 1), (None, ""), ([1], [True]), ({"a": 1}, {"a": 1.0})],
+)
+def test_values_of_another_kind_are_not_the_same(one, other):
+    assert not values.same_value(one, other)
+    assert values.same_value(one, one)
+
+
+def test_the_same_values_are_the_same_in_any_order_of_keys():
+    assert values.same_value({"a": 1, "b": [{}]}, {"b": [{}], "a": 1})
+    assert not values.same_value([1, 2], [2, 1])
+    assert not values.same_value({"a": 1}, {"a": 1, "b": 1})
+
+
+def test_claims_are_strings_and_numbers_at_any_depth():
+    stated = {
+        "name": "Ann",
+        "city": None,
+        "tags": ["new", 5, {"deep": [1.5, "", " ", True]}],
+        "urgent": False,
+    }
+    assert values.list_claims(stated) == ["Ann", "new", 5, 1.5]
+    assert values.list_claims(None) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "text", "held"),
+    [
+        # whole words
+        ("Ann", "I am Ann.", True),
+        ("Ann", "Annabel", False),
+        ("ann", "I am Ann.", False),
+        ("Ann Bell", "Ann  \n Bell", True),
+        ("C++", "in C++ now", True),
+        ("A3", "box A3", True),
+        ("caf\u00e9", "cafe\u0301", True),
+        ("\u6771\u4eac", "\u6771\u4eac\u90fd\u306b", True),
+        # whole numbers, as text or not
+        ("5", "15", False),
+        (5, "15", False),
+        (5, "5.5", False),
+        (5, "1.5", False),
+        (3, "box A3", False),
+        (4821, "order 4821.", True),
+        (48, "order 4821", False),
+        (5, "a 5kg box", True),
+        (5, "pages 3-5", True),
+        (-5, "pages 3-5", False),
+        (-5, "at -5 degrees", True),
+        (5, "on 2024-05-12", True),
+        # in another spelling
+        (1200, "1,200 euro", True),
+        (1200, "1200.0", True),
+        (1200.0, "1200", True),
+        (1200, "1 200", True),
+        (1200, "1'200", True),
+        ("1,200", "it cost 1200.", True),
+        (1200.5, "1.200,50", True),
+        (12.5, "12,5 kg", True),
+        (1000000, "1,000,000", True),
+        (1000, "1e3", True),
+        (0, "0", True),
+        (0, "none", False),
+        (10**30, str(10**30), True),
+    ],
+)
+def test_what_a_text_holds(claim, text, held):
+    assert values.Source([{"role": "user", "content": text}]).holds(claim) is held
+
+
+def test_all_that_stands_before_the_answer_is_searched():
+    """The name in the system message, the tags in an earlier turn, the city in a tool's result."""
+    call = {"function": {"name": "find", "arguments": {"street": "Elm"}}}
+    messages = [
+        {"role": "system", "content": "The customer is Ann."},
+        {"role": "user", "content": "It is new.", "name": "Bob"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": json.dumps({"city": 'S\u00e3o "Paulo"'})},
+        {"role": "user", "content": "Go on.", "weight": 7},
+    ]
+    tools = [{"function": {"name": "find", "parameters": {"enum": ["red"]}}}]
+    for shown in (tools, json.dumps(tools)):
+        source = values.Source(messages, shown)
+        held = ["Ann", "new", "Bob", "Elm", 'S\u00e3o "Paulo"', "red"]
+        assert [claim for claim in held if not source.holds(claim)] == []
+        assert [claim for claim in ("user", "system", "Eve", 7) if source.holds(claim)] == []
