@@ -1,10 +1,11 @@
 """What every fuzz test shares: seeded cases, what a verb may do, and values that are wrong.
 
-    run_cases(kind, count, attempt)    attempt(case) for so many seeds; one failure names every fault
+    run_cases(kind, count, attempt)    attempt(case) for every seed; a failure names each fault
     case.verb(…)                       a verb in this process, held to what every verb promises
     case.call(function, …)             a call that may raise a UserError and nothing else
     mutate(value, rng)                 a JSON value with something wrong somewhere
     scramble(raw, rng)                 bytes with something wrong somewhere
+    change_tensors(tensors, rng)       the tensors of a safetensors file with a fault among them
 
 The seeds are 0, 1, …, the same in every run. FTKIT_FUZZ=5000 tries as many others of each kind,
 from 1,000,000 on; FTKIT_FUZZ=1@1000123 tries that one alone, which is what a failure tells.
@@ -30,6 +31,7 @@ from ftkit.core.errors import UserError
 SECONDS = 20  # of the processor: a case that takes longer hangs
 PATIENCE = 15  # times as long by the clock, for one that waits; a busy machine is no hang
 LONGEST = 1500  # signs of a sentence
+SIZES = {"hidden_size": 32, "intermediate_size": 48}  # of the models
 INTERNAL = re.compile(
     r"Traceback|NoneType|<class|object at 0x|"
     r"\b(Key|Type|Value|Attribute|Index|Runtime|Unicode\w*|Assertion|Recursion|Overflow|OS|Name"
@@ -114,7 +116,7 @@ def check_sentence(sentence, names=()):
     assert sentence.isprintable(), f"not printable: {sentence!r}"
     assert len(sentence) <= LONGEST, f"{len(sentence)} signs: {sentence[:300]!r}"
     assert not INTERNAL.search(sentence), f"speaks of Python: {sentence!r}"
-    assert not re.search(r"[^./][.?]\.( |$)", sentence), f"two full stops: {sentence!r}"
+    assert not re.search(r"[^./][.?]\.$|\?\. ", sentence), f"two full stops: {sentence!r}"
     if names:
         assert any(str(name) in sentence for name in names), f"names none of {names}: {sentence!r}"
 
@@ -206,7 +208,8 @@ DEEP = json.loads("[" * 400 + "]" * 400)
 # Values that files hold by mistake.
 WEIRD = (
     None, True, False, 0, -1, 1, 2, 3.5, -0.0, 1e308, 1e-320, float("nan"), float("inf"), 2**63,
-    10**400, "", " ", "\n", "\x00", "\x1b[31m", "\ud83d", "é\u2028ü", "a" * 2000, "5", "1e-3", "NaN",
+    10**400, "", " ", "\n", "\x00", "\x1b[31m", "\ud83d", "é\u2028ü", "a" * 2000, "5", "1e-3",
+    "NaN",
     "true", "null", "assistant", "user", "../..", "/", "pocket", [], {}, [[]], [None], {"a": None},
     {"": ""}, ["a", 1, None], [1, 2, 3], DEEP, "{{ x }}", "%s", "2026-07-31", -5, 7, 1024, 10**9,
 )  # fmt: skip
@@ -286,7 +289,8 @@ def misspell(word, rng):
     place = rng.randrange(len(word) + 1)
     return rng.choice(
         [word.upper(), word.title(), f" {word}", f"{word} ", f"{word}s", word[:-1], word[::-1],
-         word[:place] + word[place + 1 :], word[:place] + "_" + word[place:], word.replace("_", "-")]
+         word[:place] + word[place + 1 :], word[:place] + "_" + word[place:], word.replace("_",
+         "-")]
     )  # fmt: skip
 
 
@@ -297,7 +301,8 @@ def as_json(value, rng):
 
 
 BITS = (
-    b"\x00", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"\r\n", b"\r", b"\n\n", b"\xe2\x80\xa8", b"\x85",
+    b"\x00", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"\r\n", b"\r", b"\n\n", b"\xe2\x80\xa8",
+    b"\x85",
     b"\xc2\x85", b"\\ud800", b"\xed\xa0\x80", b"{", b"}", b"[", b"]", b'"', b",", b":", b"\t", b"#",
     b"NaN", b"-Infinity", b"1e999", b"null", b"'", b"&a", b"*a", b"<<: ", b"!!python/none", b"? ",
     b"---", b"%", b"{%", b"{{", b"\xe9", b"0", b"9" * 50, b"9" * 5000, b"[" * 3000,
@@ -330,4 +335,47 @@ def recode(raw, rng):
     text = raw.decode("utf-8", "ignore")
     return text.encode(
         rng.choice(["utf-16", "utf-8-sig", "latin-1", "utf-32", "utf-16-le"]), "ignore"
+    )
+
+
+# How the names of an adapter's tensors differ from program to program.
+RENAMED = (
+    ("base_model.model.", ""), ("lora_A", "lora_A.default"), ("base_model.model.", "_orig_mod."),
+    ("lora_B", "lora_b"), ("layers.1", "layers.7"), ("q_proj", "query"), (".weight", ""),
+)  # fmt: skip
+
+
+def change_tensors(tensors, rng):
+    """The tensors of a safetensors file with a fault among them."""
+    name = rng.choice(sorted(tensors))
+    way = rng.randrange(6)
+    if way == 0:
+        tensors.pop(name)
+    elif way == 1:
+        other = rng.choice([name.upper(), f"x.{name}", name.replace("0", "9"), "a", "", "k_proj"])
+        tensors[other] = tensors[name].clone()
+    elif way == 2:
+        tensors[name.replace(*rng.choice(RENAMED))] = tensors.pop(name)
+    elif way == 3:
+        return {key.replace(*rng.choice(RENAMED[:3])): each for key, each in tensors.items()}
+    elif way == 4:
+        return {key: each for key, each in tensors.items() if rng.random() < 0.7}
+    else:
+        tensors[name] = change_values(tensors[name], rng)
+    return tensors
+
+
+def change_values(values, rng):
+    """Other values in place of a tensor's: of another shape or dtype, or none that can be."""
+    import torch
+
+    dtypes = (torch.float16, torch.float64, torch.int8, torch.bool, torch.float8_e4m3fn)
+    return rng.choice(
+        [
+            values.t().contiguous() if values.dim() == 2 else values[:-1].clone(),
+            torch.full_like(values, rng.choice([float("nan"), float("inf"), 0.0, 1e30])),
+            values.to(rng.choice(dtypes)),
+            values[: rng.randrange(len(values) + 1)].clone(),
+            values.reshape(-1).clone(),
+        ]
     )

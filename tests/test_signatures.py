@@ -50,28 +50,32 @@ ARGUMENTS = {
         bnb_4bit_compute_dtype
     """,
     "transformers.PreTrainedModel.from_pretrained": """
-        dtype use_safetensors quantization_config device_map
+        dtype use_safetensors quantization_config device_map output_loading_info
+        ignore_mismatched_sizes
     """,
     "transformers.PreTrainedTokenizerBase.apply_chat_template": """
-        add_generation_prompt tokenize return_tensors return_dict
+        add_generation_prompt tokenize return_tensors return_dict chat_template tools
+        return_assistant_tokens_mask
     """,
     "transformers.PreTrainedTokenizerBase.__call__": """
-        add_special_tokens padding padding_side return_tensors
+        add_special_tokens padding padding_side return_tensors return_offsets_mapping verbose
     """,
+    "transformers.PreTrainedTokenizerBase.get_chat_template": "tools",
     "transformers.PreTrainedTokenizerBase.pad": "padding_side return_tensors",
     "transformers.PreTrainedTokenizerBase.decode": "skip_special_tokens",
     "transformers.LlamaForCausalLM.forward": """
-        input_ids attention_mask position_ids labels logits_to_keep
+        input_ids attention_mask position_ids labels logits_to_keep use_cache
     """,
     "peft.LoraConfig": """
         r lora_alpha target_modules lora_dropout task_type fan_in_fan_out init_lora_weights
         use_dora
     """,
     "peft.get_peft_model": "adapter_name",
-    "peft.get_peft_model_state_dict": "adapter_name",
+    "peft.get_peft_model_state_dict": "adapter_name save_embedding_layers",
     "peft.set_peft_model_state_dict": "adapter_name",
     "peft.PeftModel.from_pretrained": "adapter_name",
-    "peft.PeftModel.load_adapter": "adapter_name",
+    "peft.PeftModel": "model peft_config adapter_name low_cpu_mem_usage",
+    "peft.PeftModel.load_adapter": "adapter_name torch_device low_cpu_mem_usage key_mapping",
     "peft.tuners.lora.LoraModel.merge_and_unload": "safe_merge",
     "peft.tuners.lora.LoraModel.merge_adapter": "safe_merge",
     "peft.tuners.lora.LoraModel.add_weighted_adapter": "weights combination_type density",
@@ -86,7 +90,7 @@ MEMBERS = {
         AutoConfig AutoModelForCausalLM AutoTokenizer LlamaConfig LlamaForCausalLM
         PreTrainedTokenizerFast EarlyStoppingCallback PrinterCallback TrainerCallback
         TrainerControl TrainerState TrainingArguments BitsAndBytesConfig masking_utils pipeline
-        set_seed
+        set_seed GenerationConfig StoppingCriteria
     """,
     "transformers.AutoModelForCausalLM": "from_config from_pretrained",
     "transformers.AutoConfig": "for_model",
@@ -106,12 +110,23 @@ MEMBERS = {
         enable_input_require_grads gradient_checkpointing_enable dequantize num_parameters
         save_pretrained
     """,
-    "transformers.GenerationConfig": "max_new_tokens min_new_tokens do_sample eos_token_id",
-    "transformers.PreTrainedTokenizerBase": """
-        chat_template pad_token eos_token batch_decode save_pretrained
+    "transformers.GenerationConfig": """
+        max_new_tokens min_new_tokens do_sample num_beams bos_token_id eos_token_id pad_token_id
+        stop_strings
     """,
+    "transformers.PreTrainedTokenizerBase": """
+        chat_template pad_token eos_token save_pretrained name_or_path added_tokens_decoder
+        all_special_tokens all_special_ids unk_token
+    """,
+    "transformers.PreTrainedTokenizerFast": "is_fast",
     "transformers.PretrainedConfig": "_name_or_path _commit_hash _attn_implementation",
     "transformers.pytorch_utils": "Conv1D",
+    "transformers.models.auto.configuration_auto": "CONFIG_MAPPING_NAMES",
+    "transformers.models.auto.modeling_auto": """
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    """,
+    "transformers.modeling_outputs": "CausalLMOutputWithPast",
+    "transformers.cache_utils.DynamicCache": "batch_repeat_interleave",
     "transformers.masking_utils": "find_packed_sequence_indices",
     "transformers.modeling_utils": "ALL_ATTENTION_FUNCTIONS",
     "transformers.modeling_utils.ALL_ATTENTION_FUNCTIONS": "register",
@@ -125,6 +140,7 @@ MEMBERS = {
     """,
     "peft.tuners.lora.LoraModel": """
         add_weighted_adapter merge_adapter merge_and_unload unload unmerge_adapter
+        targeted_module_names targeted_parameter_names
     """,
     "peft.tuners.lora.Linear": "base_layer get_delta_weight lora_A",
     "bitsandbytes": "cextension functional",
@@ -147,7 +163,7 @@ MEMBERS = {
     """,
     "huggingface_hub.errors": """
         GatedRepoError HFValidationError HTTPError LocalEntryNotFoundError OfflineModeIsEnabled
-        RepositoryNotFoundError StrictDataclassError
+        RepositoryNotFoundError
     """,
     "huggingface_hub.utils": "disable_progress_bars",
     "huggingface_hub.utils.logging": "set_verbosity_error",

@@ -1,4 +1,4 @@
-"""What every verb shares: the app, the two usual options, and one sentence for a user's mistake.
+"""What every verb shares: the app, the usual options, and one sentence for a user's mistake.
 
     with one_sentence():                     a UserError becomes its sentence and exit code 1
         show(result, as_json, values)        the result as a table, or its values as JSON

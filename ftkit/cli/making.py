@@ -41,7 +41,7 @@ Probes = Annotated[int, typer.Option(min=1, help="Probes in each suite of the ca
 
 @app.command()
 def grid(
-    name: Annotated[str, typer.Argument(help="lora, playground or epochs.")],
+    name: Annotated[str, typer.Argument(help="lora, playground, epochs or real.")],
     parts: Parts = None,
     worker: Worker = 0,
     workers: Workers = 1,

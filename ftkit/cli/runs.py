@@ -10,7 +10,6 @@ is whole is asked by `doctor` (`upkeep.py`). Notebooks 00, 07, 09 and 13 do the 
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,10 +62,10 @@ def train(recipe: Recipe, out: Out, as_json: Json = False) -> None:
         say(f"training into {out}")
         run = training.train_into(experiment, out, watch=training.tell_steps(say))
         # the record speaks for a run that was there already, too
-        record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        record = training.read_record(out)
         weights = "model" if experiment.lora is None else "adapter"
         values = {
-            "loss": record["losses"][-1][1],
+            "loss": record["losses"][-1][1] if record["losses"] else None,
             "steps": record["steps"],
             "seconds": record["seconds"],
             "adapter": str(out / weights),
@@ -100,7 +99,7 @@ def evaluate(
             test, notes = unseen.rows, unseen.notes
             values = {"left_out": unseen.left_out, "near_copies": unseen.near}
         text, measured = (
-            compare_run(model, test)
+            compare_run(folder, test)
             if folder is not None and Path(model) == folder
             else score_model(model, test)
         )

@@ -117,6 +117,7 @@ def parse_yaml(text: str, where: object) -> Any:
         raise
     except Exception as error:  # a tag such as !!bool before other text breaks off in many ways
         reason = " ".join(str(error).split()) or type(error).__name__
+        reason = reason.replace(' in "<unicode string>",', " in")
         tabs = ", and YAML indents by blanks, never tabs" if r"'\t'" in reason else ""
         raise UserError(f"{where} is not YAML: {reason}{tabs}.") from error
     finally:

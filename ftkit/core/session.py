@@ -177,10 +177,8 @@ def setup(seed: int = 0, model: str | None = None, threads: int | None = None) -
     import transformers
 
     if not is_whole(seed) or not 0 <= seed <= LAST_SEED:
-        raise UserError(
-            f"seed is {seed!r}; give a whole number from 0 on, {LAST_SEED:,} at most, "
-            "such as setup(seed=0)."
-        )
+        known = f"a whole number from 0 on, {LAST_SEED:,} at most"
+        raise UserError(f"seed is {seed!r}; give {known}, such as setup(seed=0).")
 
     # The dial, first of all: quieting, the claims and the dtype go by it.
     if model is not None:

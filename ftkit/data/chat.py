@@ -139,8 +139,8 @@ def refuse_columns(row: Mapping, kind: str) -> None:
     for key, value in row.items():
         if value is None or (isinstance(value, str | list | dict) and not value):
             continue
-        splits = str(key).strip().lower() in SPLIT_COLUMNS and isinstance(value, str)
-        if splits and find_split(value):
+        split = find_split(value) if isinstance(value, str) else None
+        if split and str(key).strip().lower() in SPLIT_COLUMNS:
             raise ValueError(f"{key!r} is {value!r}, and a split is read from 'split'; rename it")
         if key in REFUSED:
             raise ValueError(

@@ -10,6 +10,7 @@ text are is read in `records.py`, what they say in `chat.py`.
 import codecs
 import encodings.aliases
 import gzip
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -40,20 +41,29 @@ def read_records(path: str | Path, encoding: str | None = None) -> list[Record]:
     path = Path(path)
     if encoding is not None:
         check_encoding(encoding)
-    if path.is_dir():
+    # os.path, because a name that no disk could hold is then no file either
+    if os.path.isdir(path):
         return read_folder(path, encoding)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(there_is_no_file(path))
     return read_file(path, encoding)
 
 
 def there_is_no_file(path: Path) -> str:
     """The sentence on a file that is not there, with the nearest one that is."""
-    if path.exists():
+    if os.path.exists(path):
         return f"{path} is neither a file nor a folder; give a file of rows."
-    folder = path.parent if path.parent.is_dir() else Path()
-    near = nearest(path.name, [file.name for file in folder.iterdir() if kind_of(file)])
-    return f"there is no file {str(path)!r}.{near}"
+    folder = path.parent if os.path.isdir(path.parent) else Path()
+    near = nearest(path.name, [file.name for file in list_folder(folder) if kind_of(file)])
+    return f"there is no file {shown(str(path))}.{near}"
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """What is in a folder, by name; UserError where that may not be read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"could not read {folder} ({error.strerror or error}).") from error
 
 
 def kind_of(path: Path) -> str:
@@ -64,7 +74,7 @@ def kind_of(path: Path) -> str:
 
 def read_folder(folder: Path, encoding: str | None) -> list[Record]:
     """The rows of a folder's files, each file a split: train.jsonl, val.csv, test-0001.parquet."""
-    files = sorted(file for file in folder.iterdir() if kind_of(file) and file.is_file())
+    files = [file for file in list_folder(folder) if kind_of(file) and file.is_file()]
     if not files:
         raise UserError(
             f"the folder {folder} holds no file of rows; give a file ({', '.join(SUFFIXES)}), "

@@ -11,7 +11,7 @@ Which share keeps a skill is measured in `lab` (notebook 10); whose answers the 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..core.errors import UserError, is_whole
+from ..core.errors import UserError, is_number, is_whole
 from .sets import to_dataset
 
 if TYPE_CHECKING:
@@ -48,8 +48,10 @@ def mix(train: "Dataset", general: "Dataset", share: float, seed: int = 0) -> "D
     """
     from datasets import concatenate_datasets
 
-    if not 0 <= share < 1:
-        raise UserError(f"the share of replayed rows is {share}; give 0 ≤ share < 1, such as 0.2.")
+    if not is_number(share) or not 0 <= share < 1:
+        raise UserError(
+            f"the share of replayed rows is {share!r}; give 0 ≤ share < 1, such as 0.2."
+        )
     # n / (len(train) + n) = share
     n = round(len(train) * share / (1 - share))
     if n > len(general):

@@ -88,18 +88,13 @@ def render(
     learned = [False] * len(ids)
     marked = read_marks(whole, tokenizer)
     for turn in learned_turns:
-        chosen = covered[turn]
+        chosen: Sequence[int] = covered[turn]
         if marked is not None:
             ending = covered_tokens(spans[turn].mark, spans[turn].end, places)
             others = {token for other in turns if other != turn for token in covered[other]}
             others |= tokens_of_others(turn, whole, places)
-            chosen = marked_tokens(chosen, ending, others, marked)
-        if not chosen:
-            raise UserError(
-                f"the model's chat template writes {where} so that the answer can't be found in "
-                f"it (message {turn + 1}); take a model whose template writes the messages in "
-                "their order."
-            )
+            chosen = marked_tokens(covered[turn], ending, others, marked)
+        refuse_unfound(chosen, turn, where)
         for token in chosen:
             learned[token] = True
     return Rendered(whole.text, ids, learned, covered[turns[-1]])
@@ -164,6 +159,16 @@ def refuse_changed(written: Written, where: str, learned_turns: Sequence[int]) -
                 f"{said[:SHOWN]!r} of {where}'s message {piece.part.message + 1} (assistant), so "
                 "another answer would be learned; take a model whose template writes it as it is."
             )
+
+
+def refuse_unfound(tokens: Sequence[int], turn: int, where: str) -> None:
+    """Refuse a chat in which an answer has no tokens."""
+    if not tokens:
+        raise UserError(
+            f"the model's chat template writes {where} so that the answer can't be found in "
+            f"it (message {turn + 1}); take a model whose template writes the messages in "
+            "their order."
+        )
 
 
 def refuse_dropped_tools(

@@ -10,6 +10,7 @@ What a row has to look like stands in `chat.py`, what a file in `files.py`; how 
 were drawn in `world/tasks.py`. The second line of most notebooks, from 00 on.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TASKS = ("tickets", "general", "facts")
+KNOWN = (*TASKS, "reviews")  # data sets by name, fetched ones too
 NAMED = 3  # reasons, and rows for each, that an error names; the others it counts
 
 
@@ -135,22 +137,31 @@ def take_split(split: object) -> str:
     found = find_split(split)
     if found is None:
         raise ValueError(
-            f"split is {shown(split)}; give {', '.join(SPLITS)}.{nearest(split.lower(), SPLIT_NAMES)}"
+            f"split is {shown(split)}; give {', '.join(SPLITS)}."
+            f"{nearest(split.lower(), SPLIT_NAMES)}"
         )
     return found
 
 
 def find_file(name: str | Path) -> Path:
-    """The file of a task of the kit ("tickets", "general", "facts"), or the file that is named."""
+    """The file of a task of the kit ("tickets", "general", "facts"), or the file that is named.
+
+    "reviews" and its kinds, such as "reviews/tweets", are fetched first (see `fetched`); a folder
+    of yours that bears a name of these is "./reviews".
+    """
+    if not isinstance(name, str | Path):
+        raise UserError(
+            f"the data set is {shown(name)}; give one of {', '.join(TASKS)} or a file of rows."
+        )
     if str(name) in TASKS:
         return data_path("tasks", f"{name}.jsonl")
-    if Path(name).parts[:1] == ("reviews",) and not Path(name).suffix:
+    if str(name).partition("/")[0] == "reviews" and not Path(name).suffix:
         return find_reviews(str(name))
     path = Path(name)
-    if not path.suffix and not path.exists():
+    if not path.suffix and not os.path.exists(path):
         raise UserError(
-            f"there is no data set {str(name)!r}; give one of {', '.join(TASKS)} or a file of rows "
-            f"({', '.join(SUFFIXES)}).{nearest(str(name), TASKS)}"
+            f"there is no data set {shown(str(name))}; give one of {', '.join(KNOWN)} or a file of "
+            f"rows ({', '.join(SUFFIXES)}).{nearest(str(name), KNOWN)}"
         )
     return path
 

@@ -136,7 +136,12 @@ def write(
     names the row by `where`, for a tokenizer without a template and where the template refuses
     the messages; what it drops without a word is told in `dropped`.
     """
-    shown = json.loads(tools) if isinstance(tools, str) else tools
+    try:
+        shown = json.loads(tools) if isinstance(tools, str) else tools
+    except ValueError as error:
+        raise UserError(f"tools of {where} is a text and no JSON; give a list.") from error
+    if not isinstance(shown, list | tuple | None):
+        raise UserError(f"tools of {where} is {str(shown)[:REASON]!r}; give a list of objects.")
     options = {
         "chat_template": dated(need_template(tokenizer, shown)),
         "add_generation_prompt": prompt,

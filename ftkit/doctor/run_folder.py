@@ -165,7 +165,7 @@ def check_weights(folder: Path, numbers: object, experiment: Experiment) -> Find
             return Finding.wrong(check, str(error).partition(";")[0], AGAIN)
         # finite? One tensor at a time, so that no more than one is in memory
         for name, tensor in models.read_tensors(file):
-            broken = int((~tensor.isfinite()).sum())
+            broken = int((~tensor.double().isfinite()).sum())
             if broken:
                 return Finding.wrong(
                     check,

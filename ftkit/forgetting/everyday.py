@@ -4,8 +4,9 @@
     SKILLS, SAFETY          the suites by name; SAFETY holds both sides of refusing
 
 The pocket model's own suites (`world.skills`) know every right answer to the letter. Here a reply
-may be worded as it likes, so every probe brings its rule. The questions are the kit's own, in
-data/everyday.json; `probing` asks them. Met in notebooks 09 and 10 with another model.
+may be worded as it likes, so every probe brings its rule, and replies to choose from. The questions
+are the kit's own, in data/everyday.json; `probing` asks them, `likelihoods` gives the choice. Met
+in notebooks 09 and 10 with another model.
 """
 
 import functools

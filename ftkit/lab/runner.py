@@ -10,6 +10,7 @@ measured on it stand in `points`, `measuring` and `epochs`; finished grids are r
 import contextlib
 import dataclasses
 import json
+import statistics
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -84,14 +85,19 @@ def make_grid(
 
 def make_share(grid: Grid, points: list, file: Path, say: Callable[[str], object]) -> None:
     """Make those of the points that nobody has made yet, and append a line to `file` for each."""
-    for point in points:
+    took: list[float] = []
+    for place, point in enumerate(points, 1):
         # asked before every run: a neighbour may have made it meanwhile
         if point in finished_rows(file.parent, grid):
             continue
         began = time.perf_counter()
         row = columns(grid.measure(point))
         append_line(file, json.dumps(row))
-        say(f"{point} in {time.perf_counter() - began:.0f} s")
+        # how far it is, and how long the others take if they take as long
+        took.append(time.perf_counter() - began)
+        to_go = statistics.fmean(took) * (len(points) - place) / 60
+        far = f"{place} of {len(points)}, about {to_go:.0f} min to go"
+        say(f"{point} in {took[-1]:.0f} s; {far}")
 
 
 def append_line(file: Path, line: str) -> None:

@@ -11,6 +11,7 @@ from .by_peft import attach as attach
 from .by_peft import carry_over as carry_over
 from .by_peft import check_adapters as check_adapters
 from .by_peft import check_new_name as check_new_name
+from .by_peft import check_portable as check_portable
 from .by_peft import check_saved as check_saved
 from .by_peft import is_attached as is_attached
 from .by_peft import load as load

@@ -33,7 +33,7 @@ from torch import nn
 
 from .. import models
 from ..core.errors import UserError, is_number, nearest
-from ..core.parsing import parse_json, read_text
+from ..core.parsing import parse_json, read_text, shown
 from . import saved
 from .targets import check_rank, choose_layers, name_endings, narrowest_side
 
@@ -163,6 +163,7 @@ def check_promise(
     promised = shapes_to_save(twin, embeddings=False)
     optional = shapes_to_save(twin, embeddings=True)
     check_patterns(twin, folder / saved.CONFIG, stated)
+    check_places(model, folder / saved.CONFIG, stated)
 
     # bias = "all" trains the base's own biases, which stay when the adapter is switched off
     if biases := [name for name in promised if name.endswith(".bias") and ".lora_" not in name]:
@@ -218,7 +219,7 @@ def empty_twin(model: "PreTrainedModel | PeftModel", folder: Path) -> PeftModel:
     except Exception as error:  # a configuration may be wrong in any way, and fail in any
         raise UserError(
             f"{folder / saved.CONFIG} does not fit this base ({models.reason(error)}); "
-            "give the base it was trained on."
+            "give the base it was trained on, or copy the adapter again."
         ) from error
 
 
@@ -239,6 +240,25 @@ def check_patterns(twin: PeftModel, file: Path, stated: Mapping[str, Any]) -> No
                 raise UserError(
                     f"{file} states {pattern!r} in its {key}, and none of the adapter's layers is "
                     f"called so; they are {', '.join(endings)}.{nearest(pattern, endings)}"
+                )
+
+
+def check_places(
+    model: "PreTrainedModel | PeftModel", file: Path, stated: Mapping[str, Any]
+) -> None:
+    """Refuse modules and parameters that this base lacks: peft passes over them, too."""
+    places = {"modules_to_save": model.named_modules, "target_parameters": model.named_parameters}
+    for key, named in places.items():
+        names = stated.get(key) or []
+        if not isinstance(names, list):
+            raise UserError(f"{file} states {key} = {shown(names)}, which is no list of names.")
+        here = [f".{models.plain_name(name)}" for name, _ in named()]
+        for name in names:
+            if not any(each.endswith(f".{name}") for each in here):
+                endings = sorted({each.rpartition(".")[2] for each in here})
+                raise UserError(
+                    f"{file} states {shown(name)} in its {key}, and this base has nothing of that "
+                    f"name; give the base it was trained on.{nearest(name, endings)}"
                 )
 
 
@@ -306,6 +326,16 @@ def base_hash(record: Path) -> str:
     hashes = stated.get("hashes") if isinstance(stated, dict) else None
     found = hashes.get("base") if isinstance(hashes, dict) else None
     return found if isinstance(found, str) else ""
+
+
+def check_portable(model: PeftModel) -> None:
+    """Refuse to take an adapter to another base if its A and B began with a part of its own."""
+    start = cast(LoraConfig, model.peft_config[model.active_adapters[0]]).init_lora_weights
+    if saved.is_begun_from_base(start):
+        raise UserError(
+            f"the adapter's init_lora_weights is {start!r}, which took a part of its base over "
+            "into A and B, so it fits no other base; merge it into its own, without `into`."
+        )
 
 
 def carry_over(model: PeftModel, base: "PreTrainedModel") -> PeftModel:

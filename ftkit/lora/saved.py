@@ -77,6 +77,7 @@ def read_config(file: Path, known: Collection[str]) -> dict[str, Any]:
             "give the adapter folder of a run, such as out/adapter."
         )
     check_kind(file, config)
+    check_parts(file, config)
     check_scale(file, config)
 
     # keys of a newer peft
@@ -106,8 +107,7 @@ def check_kind(file: Path, config: Mapping[str, Any]) -> None:
         )
 
     # on another base than the one whose name it bears
-    begun = start.partition("_niter")[0] if isinstance(start, str) else ""
-    if begun in BEGUN_FROM_BASE:
+    if is_begun_from_base(start):
         raise UserError(
             f"{file} states init_lora_weights = {start!r}: such a run takes the start of A and B "
             "out of the base, so the adapter does not fit the base as it was published; save it "
@@ -119,6 +119,24 @@ def check_kind(file: Path, config: Mapping[str, Any]) -> None:
             f"{file} states layer_replication, which makes another base, of more layers; "
             "load it by peft itself: PeftModel.from_pretrained(model, folder)."
         )
+
+
+def check_parts(file: Path, config: Mapping[str, Any]) -> None:
+    """Refuse an adapter that is on in a part of the text alone, and parts that are no tables."""
+    if (tokens := config.get("alora_invocation_tokens")) is not None:
+        raise UserError(
+            f"{file} states alora_invocation_tokens = {shown(tokens)}: such an adapter is on "
+            "behind these tokens alone, and the kit has adapters that are on everywhere; load it "
+            "by peft itself: PeftModel.from_pretrained(model, folder)."
+        )
+    for key, value in config.items():
+        if key.endswith("_config") and not isinstance(value, dict | None):
+            raise UserError(f"{file} states {key} = {shown(value)}, which is no table; {AGAIN}.")
+
+
+def is_begun_from_base(start: object) -> bool:
+    """Whether `init_lora_weights` is a way to begin that changes the base: "pissa_niter_4" is."""
+    return isinstance(start, str) and start.partition("_niter")[0] in BEGUN_FROM_BASE
 
 
 def check_scale(file: Path, config: Mapping[str, Any]) -> None:
@@ -155,7 +173,8 @@ def check_finite(file: Path) -> None:
                 f"{file} holds {models.plain_name(name)} as {tensor.dtype}, and weights are "
                 f"fractions; {SAVE}."
             )
-        if broken := int((~tensor.isfinite()).sum()):
+        # torch asks it of no number of 8 bits
+        if broken := int((~tensor.double().isfinite()).sum()):
             raise UserError(
                 f"{file} holds {broken:,} NaN or infinite values in {models.plain_name(name)}; "
                 f"train again at a lower learning rate, or {AGAIN}."

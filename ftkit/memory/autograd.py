@@ -34,7 +34,7 @@ class Account:
     def __init__(self, standing: dict[str, int], unit: int):
         self.unit = unit
         self.standing = standing
-        self.alive = dict.fromkeys(BRIEF_PARTS, 0)
+        self.alive: dict[str, int] = dict.fromkeys(BRIEF_PARTS, 0)
         self.total = sum(standing.values())
         self.groups: dict[str, int] = {}  # what is alive by `group`, the name of what made it
         self.group = ""
@@ -87,6 +87,7 @@ class Storage:
         self.account.alive[self.part] -= self.size
         self.account.alive[part] += self.size
         self.part = part
+        self.account.compare_with_peak()
 
     def __del__(self) -> None:
         account = self.account
@@ -304,7 +305,11 @@ class Autograd:
             if gradient.numbers != numbers:
                 gradient = gradients[i] = self.empty(numbers, gradient.dtype)
             if gradient.dtype != dtype:
-                gradients[i] = self.empty(numbers, dtype)
+                gradient = gradients[i] = self.empty(numbers, dtype)
+            # The last one of a weight counts as what it is while the rest is still there.
+            last = isinstance(source, Leaf) and source.storage is None and source.uses == 1
+            if last and gradient.storage:
+                gradient.storage.move("gradients")
 
     def pass_on(
         self,

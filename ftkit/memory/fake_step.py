@@ -543,8 +543,8 @@ def compare_with_trace(say: Callable[[str], object] = lambda _: None) -> Path:
     head = {
         "command": "python -m ftkit trace",
         "settings": len(errors),
-        "median_error": round(statistics.median(errors), 6),
-        "99th_percentile": round(errors[len(errors) * 99 // 100], 6),
-        "worst_error": round(errors[-1], 6),
+        "median_error": round(statistics.median(errors), 9),
+        "99th_percentile": round(errors[len(errors) * 99 // 100], 9),
+        "worst_error": round(errors[-1], 9),
     }
     return write_rows(data_path("measurements", "formula_vs_trace.json"), head, rows)

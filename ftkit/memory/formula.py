@@ -57,8 +57,9 @@ def standing_bytes(step: Step) -> dict[str, int]:
 
     def allocated(tensors: Iterable[Tensors], bytes_of: Callable[[int], Iterable[float]]) -> int:
         """Bytes of tensors, or of all that belongs to each, as the allocator hands them out."""
-        each = ((copies, map(step.round_up, bytes_of(numbers))) for numbers, copies in tensors)
-        return sum(copies * sum(sizes) for copies, sizes in each)
+        return sum(
+            copies * sum(map(step.round_up, bytes_of(numbers))) for numbers, copies in tensors
+        )
 
     # Embeddings, norms and head; kbit_prepare makes all of them float32.
     others = allocated(sizes.others, lambda numbers: [step.stream_bytes * numbers])
@@ -84,7 +85,7 @@ def standing_bytes(step: Step) -> dict[str, int]:
     return standing
 
 
-def quant_state(numbers: int, *, double: bool) -> list[float]:
+def quant_state(numbers: int, *, double: bool) -> list[int]:
     """Bytes of each tensor in bitsandbytes' NF4 state of one weight.
 
     A float32 absmax for 64 numbers: 32/64 = 0.5 bits per number. With double quantization it has 8
@@ -100,7 +101,7 @@ def quant_state(numbers: int, *, double: bool) -> list[float]:
     return [scales, second_scales, levels, offset, FLOAT32 * SCALE_LEVELS]
 
 
-def adam_state(numbers: int, own: int, optimizer: str) -> list[float]:
+def adam_state(numbers: int, own: int, optimizer: str) -> list[int]:
     """Bytes of Adam's two moments of one tensor, whose numbers have `own` bytes, and of scales.
 
     torch keeps them in the tensor's dtype, and counts the steps besides; bitsandbytes in 8 bits

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
     Source = str | Path | dict | PreTrainedModel  # what `models.architecture.read` takes
 
-# What configs call the longest row, and the number of layers.
+# What configs call the longest row.
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
-LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
 
 class NotModelled(UserError):
@@ -93,12 +92,13 @@ class Architecture:
     @cached_property
     def depth_key(self) -> str:
         """What the config calls the number of layers."""
-        for key in LAYERS:
+        names = models.architecture.LAYERS
+        for key in names:
             if is_whole(self.language.get(key)):
                 return key
         raise UserError(
             f"the config of {self.name} does not say how many layers there are; "
-            f"give it one of {', '.join(LAYERS)}."
+            f"give it one of {', '.join(names)}."
         )
 
     @cached_property
@@ -196,22 +196,27 @@ class Sizes:
         return [Tensors(d_out * d_in, self.layers) for d_out, d_in in self.sides.values()]
 
 
+def refuse_other_families(family: str) -> None:
+    """Raise NotModelled for a family that the formula does not know; nothing is built to tell."""
+    if family not in models.architecture.DECODERS:
+        raise NotModelled(
+            f"the formula knows the Llama family, and model_type is {family!r}; "
+            "trace it: --trace, or memory.trace()."
+        )
+
+
 def read_sizes(architecture: Architecture) -> Sizes:
     """What the formula needs to know of an architecture; UserError for what it does not model."""
     config = architecture.config
-    if config["model_type"] not in models.architecture.DECODERS:
-        raise NotModelled(
-            f"the formula knows the Llama family, and model_type is {config['model_type']!r}; "
-            "trace it: --trace, or memory.trace()."
-        )
+    refuse_other_families(config["model_type"])
     architecture.refuse_experts()
     weights = architecture.weights
     by_part = {weight.part: weight for weight in weights}
 
     # The output projection leads from all query heads back to the residual stream.
     output, down = by_part["self_attn.o_proj"], by_part["mlp.down_proj"]
-    if fused := "self_attn.qkv_proj" in by_part:
-        key = (by_part["self_attn.qkv_proj"].d_out - output.d_in) // 2
+    if fused := by_part.get("self_attn.qkv_proj"):
+        key = (fused.d_out - output.d_in) // 2
     else:
         key = by_part["self_attn.k_proj"].d_out
 
@@ -233,7 +238,7 @@ def read_sizes(architecture: Architecture) -> Sizes:
         normed_before="input_layernorm" in by_part,
         normed_behind="post_feedforward_layernorm" in by_part,
         normed_heads="self_attn.q_norm" in by_part,
-        fused=fused,
+        fused=fused is not None,
         tied=not any(weight.kind == "head" for weight in weights),
         capped=bool(config.get("final_logit_softcapping", config["model_type"] == "gemma2")),
     )

@@ -223,11 +223,7 @@ def make_step(source: "Source | Step", **options: Any) -> Step:
     check_choices(step)
     check_row(step)
     step = choose_attention(choose_dtypes(step))
-    if step.attention == "flash" and (step.autocast or step.dtype) == "float32":
-        raise UserError(
-            "attention is 'flash', whose kernels take 16-bit numbers only; give dtype='bfloat16', "
-            "or attention='sdpa'."
-        )
+    check_together(step)
     return step
 
 
@@ -248,6 +244,15 @@ def check_row(step: Step) -> None:
     if not is_whole(step.seq) or step.seq < 1 or (longest and step.seq > longest):
         upto = f"to {longest:,}, the positions of {step.name}" if longest else "on"
         raise UserError(f"seq is {step.seq!r}; give a whole number from 1 {upto}.")
+
+
+def check_together(step: Step) -> None:
+    """Raise UserError for choices that don't go together."""
+    if step.attention == "flash" and (step.autocast or step.dtype) == "float32":
+        raise UserError(
+            "attention is 'flash', whose kernels take 16-bit numbers only; give dtype='bfloat16', "
+            "or attention='sdpa'."
+        )
     if mixes_on_cpu(step):
         raise UserError(
             f"autocast is {step.autocast!r} and dtype {step.dtype!r}, two kinds of 16 bits that a "

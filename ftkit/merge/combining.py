@@ -23,6 +23,7 @@ from ..core.errors import UserError, nearest
 from ..core.results import Result, TableParts, percent
 from ..core.statistics import Interval, Rate, paired_difference
 from ..core.versions import version_of
+from .merging import updates_shared
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -45,13 +46,18 @@ def fold(model: "PreTrainedModel | PeftModel") -> Iterator["PeftModel"]:
 
     So it runs without the side path for a while. peft's `unmerge_adapter` subtracts what
     `merge_adapter` added, which rounds; here W is kept and put back. A model without an adapter,
-    and one on a quantized base, are a `UserError`.
+    one on a quantized base, and one on an embedding that shares its matrix are a `UserError`.
     """
     tuned = lora.check_adapters(model)
     if models.is_packed(tuned):
         raise UserError(
             "the base is quantized, and folding would round it again; merge.merge dequantizes it "
             "first."
+        )
+    if updates_shared(tuned):
+        raise UserError(
+            "the adapter updates the matrix that embedding and head share, and folding would "
+            "change both; use it beside its base."
         )
     # peft puts its layers around the linear ones, whose W they keep as their base layer's
     inner = [getattr(module, "base_layer", None) for module in tuned.modules()]

@@ -199,15 +199,19 @@ def likely_cause(model: "PreTrainedModel | PeftModel") -> str:
             "its base is quantized and computes with numbers that no dequantized matrix has; "
             "train on nf4 or without quant, or use the adapter beside its base"
         )
-    # peft puts its layers around these two as around any other
-    ends = (model.get_input_embeddings(), model.get_output_embeddings())
-    if getattr(model.config, "tie_word_embeddings", False):
-        if any(hasattr(layer, "base_layer") for layer in ends):
-            return (
-                "the head and the embedding of this model share one matrix, which takes the update "
-                "of either; train an adapter on neither, or use this one beside its base"
-            )
+    if updates_shared(model):
+        return (
+            "the head and the embedding of this model share one matrix, which takes the update of "
+            "either; train an adapter on neither, or use this one beside its base"
+        )
     return "merge in float32, or use the adapter beside its base"
+
+
+def updates_shared(model: "PreTrainedModel | PeftModel") -> bool:
+    """Whether a LoRA updates the matrix that embedding and head share: merged, it changes both."""
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    tied = getattr(model.config, "tie_word_embeddings", False)
+    return tied and any(hasattr(layer, "lora_A") for layer in ends)
 
 
 def check_report(report: MergeReport, cause: str) -> None:
@@ -228,6 +232,7 @@ def check_report(report: MergeReport, cause: str) -> None:
 def copy_to_merge(model: "PeftModel", into: "PreTrainedModel | None") -> "PeftModel":
     """The adapter on a copy of `into`, or of its own base, dequantized if it is packed."""
     if into is not None:
+        lora.check_portable(model)
         return lora.carry_over(model, independent_copy(into))
     if models.is_packed(model):
         unpacked = independent_copy(model).unload().dequantize()

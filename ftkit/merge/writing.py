@@ -65,8 +65,7 @@ def write(
     out, base = Path(out), Path(check_attached(tuned).config._name_or_path)
     check_place(out, base)
     made_from = models.fingerprint(tuned)  # type: ignore # a peft model hands its base's config on
-    dtype = choose_dtype(dtype, base)
-    earlier = read_record(out).get("files", [])
+    dtype, earlier = choose_dtype(dtype, base), read_record(out).get("files", [])
 
     # proven in memory first: a merge that fails has another cause than a dtype that is too short
     tokens = probe_tokens(tuned)
@@ -167,8 +166,19 @@ def save(merged: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder
         if len(token) == 1 and token[0] not in ends:
             ends.append(token[0])
             merged.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
+    untie(merged)
     merged.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def untie(merged: "PreTrainedModel") -> None:
+    """State in the configuration that head and embedding are two, where training parted them.
+
+    Else a program that goes by the configuration takes one of them for both.
+    """
+    head, embedding = merged.get_output_embeddings(), merged.get_input_embeddings()
+    if head is not None and not torch.equal(head.weight, embedding.weight):
+        merged.config.tie_word_embeddings = False
 
 
 def write_record(folder: Path, base: str, report: MergeReport) -> None:

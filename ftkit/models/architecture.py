@@ -113,13 +113,17 @@ DECODERS = {
 FAMILIES = (*DECODERS, "gpt2", "gpt_neox")
 
 # What configs call the number of layers, other sizes, and what a family may have or not.
-LAYERS = ("num_hidden_layers", "n_layer")
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 SIZES = (
     "hidden_size", "n_embd", "vocab_size", "num_attention_heads", "n_head", "num_key_value_heads",
 )  # fmt: skip
 EXPERTS = ("num_experts", "num_local_experts")
 TIED = "tie_word_embeddings"
 SWITCHES = (TIED, "attention_bias", "mlp_bias")
+LISTS = ("layer_types", "mlp_only_layers")
+WINDOWS = ("sliding_window", "sliding_window_pattern")
+# Other words for its sizes that transformers hears, too, instead of GPT-2's own.
+GPT2_WORDS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings")
 # The families that transformers refuses where the heads do not share the hidden size evenly.
 EVEN_HEADS = ("llama", "gemma2", "gemma3_text", "gpt2", "gpt_neox")
 MOST_LAYERS = 10_000  # the deepest published models have some hundred
@@ -225,15 +229,20 @@ def check_config(config: dict) -> None:
     # each key by itself; some families give a list, one size for each layer
     for key in (*LAYERS, *SIZES):
         if config.get(key) is not None and not isinstance(config[key], list):
-            required(config, key)
-    for key in LAYERS:
-        if isinstance(config.get(key), int) and config[key] > MOST_LAYERS:
-            raise UserError(
-                f'"{key}" is {shown(config[key])}; give a model of at most {MOST_LAYERS:,} layers.'
-            )
+            (size,) = required(config, key)
+            if key in LAYERS and size > MOST_LAYERS:
+                raise UserError(
+                    f'"{key}" is {shown(size)}; give a model of at most {MOST_LAYERS:,} layers.'
+                )
     for key in SWITCHES:
         if not isinstance(config.get(key, False), bool | None if key != TIED else bool):
             raise UserError(f'"{key}" is {shown(config[key])}; give true or false.')
+    for key in LISTS:
+        if not isinstance(config.get(key), list | None):
+            raise UserError(f'"{key}" is {shown(config[key])}; give a list, or null.')
+    for key in WINDOWS:
+        if config.get(key) is not None:
+            required(config, key)
 
     # and what goes together
     check_heads(config)
@@ -248,17 +257,20 @@ def check_heads(config: dict) -> None:
             "divide it: every key head serves as many query heads."
         )
     for width, number in (("hidden_size", "num_attention_heads"), ("n_embd", "n_head")):
-        sides = config.get(width), config.get(number)
-        if config["model_type"] in EVEN_HEADS and all(map(is_whole, sides)) and sides[0] % sides[1]:
+        wide, heads = config.get(width), config.get(number)
+        uneven = is_whole(wide) and is_whole(heads) and wide % heads
+        if uneven and config["model_type"] in EVEN_HEADS:
             raise UserError(
-                f'"{number}" is {sides[1]}, which does not divide "{width}", {sides[0]}: '
+                f'"{number}" is {heads}, which does not divide "{width}", {wide}: '
                 "every head is as wide."
             )
 
 
 def is_known(config: dict) -> bool:
     """Whether `shapes` knows what a config describes; `meta_device.list_weights` knows the rest."""
-    return config.get("model_type") in FAMILIES and not config.get("add_cross_attention")
+    family, odd = str(config.get("model_type")), config.get("add_cross_attention")
+    odd = odd or (family == "gpt2" and any(word in config for word in GPT2_WORDS))
+    return family in FAMILIES and not odd
 
 
 def shapes(config: dict) -> list[Weight]:
@@ -267,9 +279,10 @@ def shapes(config: dict) -> list[Weight]:
     The sum of their `numel` is the model's number of parameters. Raises UserError for a family
     that is not in FAMILIES, and for a config that no model can be built from.
     """
-    family = config.get("model_type")
+    family = str(config.get("model_type"))
     if not is_known(config):
-        crossed = " with cross-attention" if family in FAMILIES else ""
+        crossed = " with cross-attention, or with other words for its sizes,"
+        crossed = crossed if family in FAMILIES else ""
         raise UserError(
             f"the family {family!r}{crossed} is not known here; known are {', '.join(FAMILIES)}."
             f"{'' if crossed else nearest(str(family), FAMILIES)}"
@@ -302,6 +315,11 @@ def attention_weights(config: dict, family: Family, layers: tuple[int, ...]) -> 
     """Queries for all heads, keys and values for the key-value heads, and the projection back."""
     hidden, heads = required(config, "hidden_size", "num_attention_heads")
     head = optional(config, "head_dim", family.head_dim or hidden // heads)
+    if not head:
+        raise UserError(
+            f'"num_attention_heads" is {heads:,}, more than "hidden_size", {hidden:,}, so that '
+            "nothing is left for a head."
+        )
     key_heads = family.key_heads if "num_key_value_heads" not in config else None
     kv_heads = optional(config, "num_key_value_heads", key_heads or heads)
     q, kv = heads * head, kv_heads * head
@@ -362,7 +380,7 @@ def mlp_weights(config: dict, family: Family, layers: tuple[int, ...]) -> Iterat
 
 def number_of_experts(config: dict) -> int:
     """How many experts a layer has, a size that transformers takes under two names."""
-    stated = {key: config[key] for key in EXPERTS if config.get(key) is not None}
+    stated = {key: optional(config, key, 0) for key in EXPERTS if config.get(key) is not None}
     if len(set(stated.values())) > 1:
         words = " and ".join(f'"{key}" is {shown(value)}' for key, value in stated.items())
         raise UserError(f"{words}, two names of one size; keep one.")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from .. import data
 from ..core.errors import UserError
+from ..core.parsing import shown
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +92,7 @@ def check_tokens(
         if token >= known:
             raise UserError(
                 f"the tokenizer has {len(tokenizer):,} tokens and the model {known:,}: {place} "
-                f"uses {tokenizer.convert_ids_to_tokens(token)!r}, token {token:,}, for which "
+                f"uses {shown(tokenizer.convert_ids_to_tokens(token))}, token {token:,}, for which "
                 "there is no embedding; call model.resize_token_embeddings(len(tokenizer)) and "
                 "save the model again, or take the tokenizer that it was trained with."
             )

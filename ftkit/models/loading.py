@@ -99,8 +99,8 @@ def load(
 ) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """`(model, tokenizer)` as transformers makes them, in evaluation mode, on a GPU if one is here.
 
-    name: "pocket", "smollm2", "hub" (`core.session.HUB`), a directory or a hub id; None reads FTKIT_MODEL,
-    else "pocket".
+    name: "pocket", "smollm2" (`fetched`), "hub" (`core.session.HUB`), a directory or a hub id; None
+    reads FTKIT_MODEL, else "pocket".
     quant: None, "nf4", "fp4" (4 bits, double quantization; Dettmers et al. 2023) or "int8", by
     bitsandbytes.
     device: "cuda" or "cpu"; dtype: "float32", "bfloat16" or "float16"; by default those of
@@ -152,7 +152,8 @@ def from_folder(
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
-        model, found = AutoModelForCausalLM.from_pretrained(
+        # with output_loading_info a pair comes back
+        model, found = AutoModelForCausalLM.from_pretrained(  # type: ignore
             where,
             trust_remote_code=False,
             output_loading_info=True,
@@ -216,7 +217,7 @@ def check_runs(where: str, model: "PreTrainedModel") -> None:
             "model that goes on from a text by itself."
         )
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             model(torch.zeros(1, 1, dtype=torch.long, device=model.device), use_cache=True)
     except Exception as error:  # as above
         raise UserError(

@@ -9,6 +9,7 @@ where it does. Seconds instead of milliseconds: torch and transformers are impor
 downloaded but a config, and code that a config brings along is never run.
 """
 
+import copy
 import math
 import re
 from pathlib import Path
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers.models.auto.configuration_auto import (
+    CONFIG_MAPPING_NAMES,  # type: ignore[reportPrivateImportUsage] there is no public one
+)
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -41,10 +44,13 @@ def skeleton(source: "dict | str | Path | PreTrainedModel") -> "PreTrainedModel"
     transformers refuses, and for a model that predicts no next token.
     """
     config = language_part(read(source))
+    family, inner = config["model_type"], config.get("text_config")
     check_config(config)
-    family = config["model_type"]
-    # nothing of where the kit got the config from
+    if isinstance(inner, dict):
+        check_config({"model_type": family, **inner})
+    # nothing of where the kit got the config from; transformers writes into what lies inside
     keys = {k: v for k, v in config.items() if k not in NO_SHAPES and not k.startswith("_")}
+    keys = copy.deepcopy(keys)
     try:
         built = AutoConfig.for_model(family, **keys)
         refuse_encoder(built)
@@ -69,7 +75,12 @@ def reason(error: Exception) -> str:
     if isinstance(error, KeyError):
         line = f"there is no {line}"
     # in a user's words, not in Python's
-    line = re.sub(r"^\w+Error: ", "", line).replace("'NoneType' object", "null").replace("NoneType", "null")
+    line = (
+        re.sub(r"^\w+Error: ", "", line)
+        .replace("'NoneType' object", "null")
+        .replace("NoneType", "null")
+    )
+    line = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", line)
     return line.partition(". ")[0].rstrip(".")
 
 

@@ -9,6 +9,7 @@ It knows nothing of trainers and recipes: the pocket model's pretraining uses it
 does. What a run folder holds beside its checkpoints is `run_folder.py`'s. Taught in notebook 07.
 """
 
+import hashlib
 import json
 import random
 import shutil
@@ -28,8 +29,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ..core.errors import UserError
+from ..core.parsing import parse_json, read_text
 
 CHECKPOINTS = "checkpoints"  # inside a run folder, until the run is done
+HASHES = "hashes.json"  # inside a checkpoint: {its file: SHA-256}
 LOCK = ".lock"  # inside a folder, while a process holds it
 
 # Checkpoints to go on from: seconds between two, and the share of the time that writing may take.
@@ -84,7 +87,8 @@ def numbered(folder: Path, start: str) -> dict[int, Path]:
 def write_checkpoint(folder: Path, step: int) -> Iterator[Path]:
     """A new folder to write a checkpoint into, which becomes checkpoint-STEP when the block ends.
 
-    Whatever goes wrong before that leaves nothing behind. A full disk or a folder that may not be
+    It says of each of its files what was written, for `check_hashes`. Whatever goes wrong before
+    that leaves nothing behind. A full disk or a folder that may not be
     written into is a `UserError`.
     """
     new = folder / f".new-{step}"
@@ -92,9 +96,36 @@ def write_checkpoint(folder: Path, step: int) -> Iterator[Path]:
         with explain_write_errors(folder):
             new.mkdir(parents=True)
             yield new
+            files = sorted(path for path in new.iterdir() if path.is_file())
+            hashes = {path.name: hash_file(path) for path in files}
+            (new / HASHES).write_text(json.dumps(hashes), encoding="utf-8")
             new.rename(folder / f"checkpoint-{step}")
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_hashes(checkpoint: Path) -> None:
+    """Refuse a checkpoint whose files are not what was written: the run would go on as another."""
+    file = checkpoint / HASHES
+    hashes = parse_json(read_text(file), file)
+    stated = hashes if isinstance(hashes, dict) else {}
+    files = {name: checkpoint / name for name in stated}
+    damaged = [
+        name
+        for name, path in files.items()
+        if not path.is_file() or hash_file(path) != stated[name]
+    ]
+    if damaged or not stated:
+        raise UserError(
+            f"{checkpoint} is damaged: {(damaged or [HASHES])[0]} is not what the run wrote; remove "
+            "that folder, and the same command goes on from the one before or begins again."
+        )
 
 
 def drop_checkpoints(folder: Path, *, but: Collection[int | None]) -> None:

@@ -6,7 +6,7 @@
     count_padding(rows, packed=…)               tokens that only fill
 
 A row of a batch is given as the lengths of the examples in it: [(prompt, answer), …] in tokens. The
-rows themselves are made by TRL (see `trainer.py`) and put in order by `batches.py`. Notebook 07.
+rows themselves are made and put in order by `batches.py`. Notebook 07.
 """
 
 from collections.abc import Mapping, Sequence

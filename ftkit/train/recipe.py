@@ -122,10 +122,8 @@ def points_or_none(value: object) -> str:
 # What each field holds, in the order in which a recipe is read.
 RULES: tuple[tuple[str, Check], ...] = (
     ("epochs", above_zero(1000)),
-    ("batch_size", above_zero(4096)),
-    ("max_length", above_zero(1 << 20)),
-    ("batch_size", whole_from(0)),
-    ("max_length", whole_from(0)),
+    ("batch_size", whole_from(1, 4096)),
+    ("max_length", whole_from(1, 1 << 20)),
     ("evaluations", whole_from(0)),
     ("seed", whole_from(0, LAST_SEED)),
     ("checkpointing", true_or_false),

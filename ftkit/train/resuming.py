@@ -20,13 +20,13 @@ from .. import memory, models
 from ..core.errors import UserError
 from ..memory import room_for
 from .batches import as_trl, cut, refuse_unreadable, rows_at_once
-from .checkpoint import Clock, read_state, whole_checkpoints
+from .checkpoint import HASHES, Clock, check_hashes, read_state, whole_checkpoints
 from .recipe import Recipe
 from .trainer import Keeper, NearBase, hold_in_float32, rhythm, sft_config
 from .watcher import Watcher
 
 # What a checkpoint to go on from holds beside the weights.
-PARTS = ("trainer_state.json", "state.json", "state.safetensors")
+PARTS = ("trainer_state.json", "state.json", "state.safetensors", HASHES)
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -146,6 +146,10 @@ def last_checkpoint(trainer: Keeper) -> Path | None:
         )
     for file in last.glob("*.safetensors"):
         models.check_safetensors(file)
+    # the one to go on from, and the best so far
+    for path in paths:
+        if (path / HASHES).is_file():
+            check_hashes(path)
     return last
 
 

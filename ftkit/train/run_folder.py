@@ -40,6 +40,8 @@ from .supervised import Diverged, Run, hash_sources, sft
 from .watcher import Stop, Watch
 
 if TYPE_CHECKING:
+    from types import UnionType
+
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -295,14 +297,13 @@ def read_record(folder: str | Path) -> dict[str, Any]:
             f"{folder} holds no run.json; give the folder that `train --out` or `tour --out` wrote."
         )
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        record = parse_json(read_text(file), file)
+    except UserError as error:
         raise UserError(
-            f"{file} is not whole ({' '.join(str(error).split())}); "
-            "copy it again, or train again from the recipe."
+            f"{str(error).rstrip('.')}; copy it again, or train again from the recipe."
         ) from error
     # JSON may be anything: is it a record?
-    for key, kind in RECORDED.items():
+    for key, kind in (*RECORDED.items(), ("stopped", str | None)):
         if not holds(record, key, kind):
             raise UserError(
                 f"{file} is no record of a run: {key!r} is missing or of another kind; "
@@ -311,12 +312,17 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     return record
 
 
-def holds(record: object, key: str, kind: type) -> bool:
-    """Whether a record has a value of that kind; lists are curves, so they hold points."""
+def holds(record: object, key: str, kind: "type | UnionType") -> bool:
+    """Whether a record has a value of that kind.
+
+    Lists are curves, so they hold points; hashes and versions are texts.
+    """
     value = record.get(key) if isinstance(record, Mapping) else None
     if isinstance(value, list):
         return kind is list and all(is_point(point) for point in value)
-    return isinstance(value, kind)
+    if isinstance(value, Mapping) and key in ("hashes", "versions"):
+        return all(isinstance(text, str) for text in value.values())
+    return isinstance(value, kind) and isinstance(record, Mapping)
 
 
 def is_point(point: object) -> bool:
@@ -341,7 +347,7 @@ def reopen(
     record = read_record(folder)
     experiment = Experiment.from_dict(record["experiment"])
     base, tokenizer = models.load(experiment.model, experiment.quant)
-    was, now = record["hashes"]["base"], models.fingerprint(base)
+    was, now = record["hashes"].get("base", "unknown"), models.fingerprint(base)
     if was != now:
         raise UserError(
             f"{folder} was trained on another {experiment.model!r} ({was[:12]}…, here {now[:12]}…);"

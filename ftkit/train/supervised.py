@@ -145,6 +145,33 @@ def hash_tokens(rows: "Dataset", max_length: int) -> str:
     return sha.hexdigest()
 
 
+def prepare(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    splits: "Mapping[str, Dataset]",
+    recipe: Recipe,
+) -> "tuple[dict[str, Dataset], dict[str, Any]]":
+    """(the splits as tokens, what a run is made from), and a warning of what is lost or absurd.
+
+    What it is made from, by the names of `Run`: hashes, the rows' own, and notes.
+    """
+    method = "LoRA" if lora.is_attached(model) else "full fine-tuning"
+    tokenized, notes = tokenize(splits, model, tokenizer, recipe)
+    warn(warn_of_rate(recipe.lr, method), *notes)
+    rendered = hash_tokens(tokenized["train"], recipe.max_length)
+    return tokenized, {
+        "hashes": {**hash_sources(model, splits["train"]), "rendered": rendered},
+        "rows": {split: [data.row_hash(row) for row in splits[split]] for split in tokenized},
+        "notes": notes,
+    }
+
+
+def warn(*sentences: str) -> None:
+    """Warn who called `sft` of what these sentences say; "" says nothing."""
+    for sentence in filter(None, sentences):
+        warnings.warn(sentence, stacklevel=4)
+
+
 def explain_unmoved(trainer: Keeper, recipe: Recipe) -> str:
     """Why a run that is done acts as its base does, with the cure; "" where it has learned.
 
@@ -195,20 +222,21 @@ def checkpoint_folder(checkpoints: Path | None) -> Iterator[Path]:
 
 
 def finish_run(
-    trainer: Keeper,
-    recipe: Recipe,
-    watcher: Watcher,
-    **more: Any,
+    trainer: Keeper, recipe: Recipe, watcher: Watcher, stopped: str | None, **made_from: Any
 ) -> Run:
     """Make the `Run` of a trainer that is done, its model in evaluation mode.
 
-    more: what it was made from and what is to be said of it, by the names of `Run`.
+    stopped: why it broke off, if it did; made_from: see `prepare`. A run that learned nothing is
+    warned of.
     """
     # else the model would go on computing under autocast
     trainer.accelerator.unwrap_model(trainer.tuned, keep_fp32_wrapper=False)
     seconds, state = trainer.clock.seconds(), trainer.state
+    if not stopped and (unmoved := explain_unmoved(trainer, recipe)):
+        warn(unmoved)
+        made_from["notes"].append(unmoved)
 
-    # what it made, what it cost, and what it was made from
+    # what it made, and what it cost
     trainable, total = lora.trainable(trainer.tuned)
     return Run(
         model=cast("PreTrainedModel", trainer.tuned.eval()),
@@ -221,7 +249,8 @@ def finish_run(
         seconds=seconds,
         trainable=trainable,
         total=total,
-        **more,
+        stopped=stopped,
+        **made_from,
     )
 
 
@@ -244,21 +273,12 @@ def sft(
 
     Rows that `recipe.max_length` leaves without an answer are left out: that, and a run that
     learned nothing, is a UserWarning and one of the run's `notes`. Raises `Diverged` at a loss that
-    is not finite, and `UserError` where there are no rows, where the model has no embedding or no
-    position for a token, and where the GPU's memory runs out, with a setting that fits (see
-    `memory.gpus`).
+    is not finite, and `UserError` where there are no rows, where the model lacks a token or a
+    position of theirs, and where the GPU's memory runs out, with a setting that fits.
     """
     recipe = recipe or Recipe()
     quiet()
-    splits = check_splits(examples)
-    method = "LoRA" if lora.is_attached(model) else "full fine-tuning"
-    if warning := warn_of_rate(recipe.lr, method):
-        warnings.warn(warning, stacklevel=2)
-    tokenized, notes = tokenize(splits, model, tokenizer, recipe)
-    for note in notes:
-        warnings.warn(note, stacklevel=2)
-    rendered = hash_tokens(tokenized["train"], recipe.max_length)
-    hashes = {**hash_sources(model, splits["train"]), "rendered": rendered}
+    tokenized, made_from = prepare(model, tokenizer, check_splits(examples), recipe)
 
     # everything random from here on comes from the seed
     set_seed(recipe.seed)
@@ -268,12 +288,7 @@ def sft(
             model, tokenizer, tokenized, recipe, folder, watcher, lasting=lasting
         )
         stopped = train_or_resume(trainer, watcher)
-    if not stopped and (unmoved := explain_unmoved(trainer, recipe)):
-        warnings.warn(unmoved, stacklevel=2)
-        notes.append(unmoved)
-    said = {name: [data.row_hash(row) for row in splits[name]] for name in tokenized}
-    more = {"hashes": hashes, "notes": notes, "stopped": stopped, "rows": said}
-    run = finish_run(trainer, recipe, watcher, **more)
+    run = finish_run(trainer, recipe, watcher, stopped, **made_from)
     if stopped:
         raise Diverged(run)
     return run

@@ -69,6 +69,7 @@ def test_the_run_folder_is_peft_transformers_and_json(tour):
     out, found = tour
     assert {p.name for p in out.iterdir()} == {
         "run.json",
+        "rows.json",
         "tour.json",
         "adapter",
         "merged",
@@ -89,6 +90,10 @@ def test_merge_evaluate_and_train_read_the_run_folder(tour, tmp_path):
     merged = invoke("merge", out, "--out", tmp_path / "merged", "--json")
     assert merged.exit_code == 0, merged.stderr
     assert json.loads(merged.stdout)["max_logit_gap"] <= 1e-4
+    half = invoke("merge", out, "--out", tmp_path / "half", "--dtype", "bfloat16", "--json")
+    assert json.loads(half.stdout)["dtype"] == "bfloat16"
+    refused = invoke("merge", out, "--out", out)
+    assert refused.exit_code == 1 and "is the folder of a run" in refused.stderr
     compared = invoke("evaluate", out, "--data", "tickets", "--json")
     assert compared.exit_code == 0, compared.stderr
     assert json.loads(compared.stdout)["task"]["tuned"] == pytest.approx(
@@ -144,3 +149,11 @@ def test_a_mistake_ends_a_process_the_same_way(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert "no run.json" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_encoding_of_a_file_is_passed_on(tmp_path):
+    file = tmp_path / "d.jsonl"
+    file.write_bytes('{"prompt": "a", "completion": "é"}\n'.encode("cp1252"))
+    for more, reason in (((), "is not UTF-8: line 1"), (("--encoding", "ascii"), "is not ascii")):
+        done = invoke("evaluate", "pocket", "--data", file, *more)
+        assert (done.exit_code, reason in done.stderr) == (1, True), done.output

@@ -34,3 +34,9 @@ def test_a_user_error_is_a_value_error():
 )
 def test_numbers_and_whole_numbers(value, number, whole):
     assert (errors.is_number(value), errors.is_whole(value)) == (number, whole)
+
+
+def test_a_sentence_is_one_printable_line():
+    sentence = "row 3 holds \t, \x0f, \u2028 and \ud83d;\nmend it."
+    expected = "row 3 holds \\t, \\x0f, \\u2028 and \\ud83d;\\nmend it."
+    assert str(errors.UserError(sentence)) == expected

@@ -116,5 +116,8 @@ def test_a_folder_without_rows_and_what_is_no_file(tmp_path):
     write(tmp_path / "tickets2.jsonl.gz", TEXT)
     with pytest.raises(UserError, match=r"Did you mean 'tickets2.jsonl.gz'"):
         data.read(tmp_path / "ticket2.jsonl.gz")
-    with pytest.raises(UserError, match="there is no file"):
-        data.read(tmp_path / "not" / "there.jsonl")
+    for name in ("not/there.jsonl", "a\x00b.jsonl", "x" * 5000 + ".jsonl"):
+        with pytest.raises(UserError, match="there is no file"):
+            data.read(tmp_path / name)
+    with pytest.raises(UserError, match="there is no data set 'xxx"):
+        data.load("x" * 5000)

@@ -216,7 +216,7 @@ LOUD = families.template(TURN + "{{ m['content'].split(' ')[0] }}<|im_end|>\n", 
 @pytest.mark.parametrize(
     ("template", "messages", "says"),
     [
-        (DROPS, [{"role": "system", "content": "Be brief."}, *ONE], "text 'Be brief.' .* 1 .system"),
+        (DROPS, [{"role": "system", "content": "Be brief."}, *ONE], "text 'Be brief.' .*1 .system"),
         (LOUD, ONE, "text 'first answer' of row 7's message 2 .assistant"),
         (CHATML, [{**ONE[0], "name": "Ann"}, ONE[1]], "name 'Ann' of row 7's message 1 .user"),
         (
@@ -389,3 +389,33 @@ def test_tokens_of_a_span():
     assert rendering.covered_tokens(1, 3, places) == range(3)
     assert rendering.covered_tokens(2, 5, places) == range(2, 3)
     assert rendering.covered_tokens(6, 9, places) == range(0)
+
+
+def fuzzed(template):
+    """A tokenizer whose template writes each message by its own rule."""
+    return families.make_tokenizer(families.FAMILIES["qwen"][1], "{% for m in messages %}" + template + "{% endfor %}")
+
+
+SHORT = [{"role": "user", "content": "Question"}, {"role": "assistant", "content": "Answer"}]
+
+
+def test_a_template_that_changes_the_answer_is_refused():
+    with pytest.raises(UserError, match=r"writes 'ANSWER' for the text 'Answer' of the row's"):
+        data.render(SHORT, fuzzed("{{ m.role }}: {{ m.content | upper }}\n"))
+
+
+def test_marks_around_the_users_words_do_not_make_them_learned():
+    tokenizer = fuzzed("{% generation %}{{ m.content }}{% endgeneration %} ")
+    rendered = data.render(SHORT, tokenizer)
+    learned = [i for i, yes in zip(rendered.ids, rendered.learned, strict=True) if yes]
+    assert tokenizer.decode(learned).strip() == "Answer"
+
+
+def test_what_a_message_behind_the_answer_says_is_not_learned():
+    tokenizer = fuzzed("<|im_start|>{{ m.content }}")
+    tokenizer.chat_template = "{% set messages = messages | reverse | list %}" + (
+        tokenizer.chat_template
+    )
+    rendered = data.render(SHORT, tokenizer)
+    learned = [i for i, yes in zip(rendered.ids, rendered.learned, strict=True) if yes]
+    assert "Question" not in tokenizer.decode(learned)

@@ -106,7 +106,7 @@ REST = '"hashes": {}, "versions": {}, "steps": 1, "validation": []'
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"experiment": {', "is not whole"),
+        ('{"experiment": {', "is not JSON"),
         ("[]", "'experiment' is missing"),
         (f'{{"experiment": {{"modle": "pocket"}}, "losses": [], {REST}}}', "modle"),
         (f'{{"experiment": {{}}, "losses": [[1, "x"]], {REST}}}', "'losses' is missing or of"),
@@ -352,3 +352,15 @@ def test_an_adapter_whose_configuration_speaks_of_another(planted):
     assert (
         not found.ok and "holds another rank than its adapter_config.json states" in found.message
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("hashes", {"base": 5}), ("versions", {"torch": None}), ("stopped", 3)]
+)
+def test_what_a_record_says_in_another_kind_is_one_finding(planted, key, value):
+    file = planted.folder / "run.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**record, key: value}), encoding="utf-8")
+    (found,) = run_folder.examine_run(planted.folder).findings
+    assert not found.ok
+    assert f"{key!r} is missing or of another kind" in found.message

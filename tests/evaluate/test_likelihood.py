@@ -1,5 +1,6 @@
 """What a model predicts at the tokens of given answers, and how far two models are apart there."""
 
+import copy
 import math
 
 import pytest
@@ -31,7 +32,7 @@ def test_every_answer_token_is_there_in_the_order_of_the_rows(pocket, rows, pred
     tokenizer = pocket[1]
     assert predicted.rows.tolist() == sorted(predicted.rows.tolist())
     counts = [int((predicted.rows == row).sum()) for row in range(ROWS)]
-    assert counts == [data.count_answer_tokens(chat, tokenizer) for chat in rows["messages"]]
+    assert counts == [len(data.render(chat, tokenizer).answer) for chat in rows["messages"]]
     last = tokenizer.decode(predicted.tokens[predicted.rows == ROWS - 1])
     assert last.startswith(rows[ROWS - 1]["messages"][-1]["content"])
 
@@ -77,7 +78,7 @@ def loop_over_rows(messages, tokenizer, *asked):
     ids = tokenizer.apply_chat_template(messages, return_tensors="pt", return_dict=True)[
         "input_ids"
     ]
-    n = data.count_answer_tokens(messages, tokenizer)
+    n = len(data.render(messages, tokenizer).answer)
     with torch.no_grad():
         log_p = [model(ids).logits[0, -n - 1 : -1].log_softmax(-1) for model in asked]
     return log_p, ids[0, -n:]
@@ -98,9 +99,7 @@ def test_perplexity_is_exp_of_the_mean_surprisal_of_a_loop_over_rows(pocket):
 def test_surprisals_stand_in_the_order_of_the_conversations(pocket, rows):
     chats = list(rows["messages"])
     forth, back = (evaluate.surprisals(*pocket, each) for each in (chats, chats[::-1]))
-    assert [s.tokens for s in forth] == [
-        data.count_answer_tokens(chat, pocket[1]) for chat in chats
-    ]
+    assert [s.tokens for s in forth] == [len(data.render(chat, pocket[1]).answer) for chat in chats]
     assert [s.nats for s in forth] == pytest.approx([s.nats for s in back[::-1]], abs=1e-3)
 
 
@@ -149,3 +148,31 @@ def test_a_run_held_near_its_base_stays_nearer(r, pocket, tickets):
         evaluate.kl_from_base(base, short(kl=kl, r=r), tokenizer, tickets) for kl in (0.0, 3.0)
     )
     assert near < 0.8 * free
+
+
+OPEN = (
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|><think>\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("answer", ["The form is empty.", "5"])
+def test_a_prompt_that_opens_a_think_block_hides_no_token_of_the_answer(pocket, answer):
+    """DeepSeek R1 and others: all of them were left out but the end mark, or fewer than none."""
+    model, tokenizer = pocket[0], copy.deepcopy(pocket[1])
+    tokenizer.chat_template = OPEN
+    question = {"role": "user", "content": "One?"}
+    rows = {"messages": [[question, {"role": "assistant", "content": answer}]] * 2}
+    (surprisal, _) = evaluate.surprisals(model, tokenizer, rows["messages"])
+    ids = tokenizer(
+        f"<|user|>One?<|end|><|assistant|>{answer}<|end|>",
+        add_special_tokens=False,
+        return_tensors="pt",
+    )
+    tokens = len(tokenizer(f"{answer}<|end|>", add_special_tokens=False)["input_ids"])
+    assert surprisal.tokens == tokens
+    with torch.no_grad():
+        log_p = model(ids["input_ids"]).logits[0, -tokens - 1 : -1].log_softmax(-1)
+    nats = -log_p.gather(-1, ids["input_ids"][0, -tokens:, None]).sum().item()
+    assert surprisal.nats == pytest.approx(nats, rel=1e-4)
+    assert evaluate.perplexity(model, tokenizer, rows) == pytest.approx(math.exp(nats / tokens))

@@ -14,7 +14,8 @@ from ftkit import data
 from ftkit.data import sets
 
 TEXTS = (
-    "Which?", "a, b; c", 'She said "no".', "two\nlines", "é ü ß", "emoji 🙂", "tab\there", "  blank ",
+    "Which?", "a, b; c", 'She said "no".', "two\nlines", "é ü ß", "emoji 🙂", "tab\there",
+    "  blank ",
     "line\u2028end", "next\x85line", "0", "null", "NaN", "{'a': 1}", "[1, 2]", "<think>so</think>x",
     "l" * 300, "\\n", "ends in \\", "中文", "split", "42",
 )  # fmt: skip

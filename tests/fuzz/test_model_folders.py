@@ -6,9 +6,8 @@ import shutil
 import pytest
 import torch
 from families import FAMILIES, write
-from fuzzing import as_json, change, hash_tree, run_cases, scramble
+from fuzzing import SIZES, as_json, change, change_tensors, hash_tree, run_cases, scramble
 from safetensors.torch import load_file, save
-from test_adapters import SIZES, change_tensors
 
 from ftkit import models
 from ftkit.models import loading
@@ -18,13 +17,18 @@ WEIGHTS = "model.safetensors"
 STATED = (
     ("model_type", ("qwen2", "x", None, "bert", 5)), ("vocab_size", (400, 10, 0, "x", 10**4)),
     ("num_hidden_layers", (1, 3, 0, "2", None)), ("hidden_size", (64, 16, 0, -1)),
-    ("tie_word_embeddings", (True, False, None, "x")), ("eos_token_id", (None, 5, [1, 2], -1, "x", 10**6)),
-    ("pad_token_id", (None, -1, 10**6)), ("num_key_value_heads", (4, 3, 1, 0)), ("head_dim", (8, 7, 0)),
-    ("rope_theta", (0, "x", None)), ("rope_parameters", ({"rope_type": "yarn"}, {"rope_type": "x"}, 5)),
+    ("tie_word_embeddings", (True, False, None, "x")), ("eos_token_id", (None, 5, [1, 2], -1, "x",
+    10**6)),
+    ("pad_token_id", (None, -1, 10**6)), ("num_key_value_heads", (4, 3, 1, 0)), ("head_dim", (8, 7,
+    0)),
+    ("rope_theta", (0, "x", None)), ("rope_parameters", ({"rope_type": "yarn"}, {"rope_type": "x"},
+    5)),
     ("quantization_config", ({}, {"quant_method": "gptq"}, "x", {"quant_method": "bitsandbytes"})),
     ("auto_map", ({"AutoModelForCausalLM": "x.Y"}, "x")), ("architectures", (["X"], None, [], "x")),
-    ("hidden_act", ("x", "gelu", None)), ("attention_dropout", (0.5, "x")), ("dtype", ("float16", "x")),
-    ("max_position_embeddings", (0, 4, None, "x")), ("rms_norm_eps", (0, "x", -1)), ("is_encoder_decoder", (1,)),
+    ("hidden_act", ("x", "gelu", None)), ("attention_dropout", (0.5, "x")), ("dtype", ("float16",
+    "x")),
+    ("max_position_embeddings", (0, 4, None, "x")), ("rms_norm_eps", (0, "x", -1)),
+    ("is_encoder_decoder", (1,)),
     ("attention_bias", (True, "x")), ("mlp_bias", (True,)), ("sliding_window", (1, "x")),
 )  # fmt: skip
 
@@ -98,7 +102,7 @@ def load_any(case, folders):
     """A model has every number of its file and answers with finite ones, or it is refused."""
     folder = draw_folder(case, case.rng.choice(folders))
     before = hash_tree(folder)
-    loaded, refused = case.call(models.load, folder, names=[folder, folder.name])
+    loaded, _ = case.call(models.load, folder, names=[folder, folder.name])
     assert hash_tree(folder) == before, "loading changed the files"
     if loaded is None:
         return

@@ -16,7 +16,8 @@ RIGHT = {
     "rows": 48,
     "replay": 0.2,
     "replayed": "general",
-    "lora": {"r": 8, "alpha": 16, "targets": ["q_proj", "v_proj"], "dropout": 0.1, "use_dora": True},
+    "lora": {"r": 8, "alpha": 16, "targets": ["q_proj", "v_proj"], "dropout": 0.1,
+    "use_dora": True},
     "recipe": {
         "lr": 2e-3, "epochs": 2, "batch_size": 16, "warmup": 0.05, "schedule": "cosine",
         "weight_decay": 0.01, "micro_batch": 4, "checkpointing": True, "max_length": 256,
@@ -27,10 +28,12 @@ RECORD = {"experiment": RIGHT, "hashes": {"base": "0" * 64, "train": "1" * 64}, 
 LINES = (
     "lora: {r: 8}", "lora: null", "lora:", "rows: 010", "rows: 1_000", "rows: 1:30", "rows: 0x10",
     "seed: 3", "recipe: {lr: 1e-3}", "recipe: {lr: .inf}", "recipe: *none", "data: &a tickets",
-    "model: !!str 5", "model: !!python/object/apply:os.system [true]", "<<: {rows: 5}", "replay: 1/2",
+    "model: !!str 5", "model: !!python/object/apply:os.system [true]", "<<: {rows: 5}",
+    "replay: 1/2",
     "\tdata: tickets", "? rows", "rows: 5", "date: 2026-07-31", "date: 2026-07-31 12:00:00",
     "date: yesterday", "quant: nf4", "quant: int4", "replay: yes", "replayed: self", "- rows",
-    "rows: 1e2", "rows: 1e999999999", "data: [tickets]", "encoding: cp1252", "lora: no", "...", "---",
+    "rows: 1e2", "rows: 1e999999999", "data: [tickets]", "encoding: cp1252", "lora: no", "...",
+    "---",
     "? {a: b}\n: c", "? [a]\n: c", "rows: .nan", "rows: '5'", "recipe: {seed: -1}", "%YAML 1.2",
 )  # fmt: skip
 

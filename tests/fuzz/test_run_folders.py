@@ -1,16 +1,15 @@
-"""Run folders that are wrong somewhere: `doctor`, `evaluate` and `merge` say what, and change nothing."""
+"""Run folders that are wrong somewhere: `doctor`, `evaluate` and `merge` say what is."""
 
 import json
 import shutil
 
 import pytest
 from families import write
-from fuzzing import as_json, change, mutate, run_cases, scramble
+from fuzzing import SIZES, as_json, change, mutate, run_cases, scramble
 from verbs import invoke
 
 from ftkit import doctor, train
 
-SIZES = {"hidden_size": 32, "intermediate_size": 48}
 ROWS = [
     {"messages": [{"role": "user", "content": f"Q {n}"}, {"role": "assistant", "content": f"A{n}"}]}
     for n in range(12)

@@ -8,12 +8,16 @@ from ftkit import data
 from ftkit.data import rendering
 
 HEADS = (
-    "", "{{ bos_token }}", "{{ bos_token if bos_token }}", "{{- '<|im_start|>system\\nS<|im_end|>\\n' }}",
+    "", "{{ bos_token }}", "{{ bos_token if bos_token }}",
+    "{{- '<|im_start|>system\\nS<|im_end|>\\n' }}",
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}",
-    "{% if tools %}{{ tools | tojson }}{% endif %}", "{{ strftime_now('%d %b %Y') }}\n", "{{ nothing }}",
-    "{% set ns = namespace(n=0) %}", "{{ undefined.x.y }}", "{{ messages | length }} ", "{{ 1 / 0 }}",
+    "{% if tools %}{{ tools | tojson }}{% endif %}", "{{ strftime_now('%d %b %Y') }}\n",
+    "{{ nothing }}",
+    "{% set ns = namespace(n=0) %}", "{{ undefined.x.y }}", "{{ messages | length }} ",
+    "{{ 1 / 0 }}",
     "{% if (messages | length) % 2 %}{{ raise_exception('roles must alternate') }}{% endif %}",
-    "{% set messages = messages[-2:] %}", "{% set messages = messages | reverse | list %}", "{# c #}",
+    "{% set messages = messages[-2:] %}", "{% set messages = messages | reverse | list %}",
+    "{# c #}",
     "{% for i in range(10 ** 9) %}{% endfor %}", "{{ 'x' * 10 ** 5 }}", "{{ messages[9].content }}",
     "{% import 'os' as os %}", "{{ ''.__class__.__mro__ }}", "{% set x = messages[0]['name'] %}",
 )  # fmt: skip
@@ -30,21 +34,26 @@ CONTENTS = (
     "{% generation %}{{ m.content }}{% endgeneration %}", "{{ m.content[0].text }}",
     "{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}"
     "{% else %}{{ m.content }}{% endif %}", "{{ m.content.lstrip('a') }}", "{{ m.content }} ",
-    "{% for line in m.content.split('\n') %}{{ line }}{% endfor %}", "{{ m.content | wordwrap(9) }}",
-    "{% if loop.last %}{{ m.content }}{% endif %}", "{% if not loop.last %}{{ m.content }}{% endif %}",
+    "{% for line in m.content.split('\n') %}{{ line }}{% endfor %}",
+    "{{ m.content | wordwrap(9) }}",
+    "{% if loop.last %}{{ m.content }}{% endif %}",
+    "{% if not loop.last %}{{ m.content }}{% endif %}",
 )  # fmt: skip
 OPENINGS = (
-    "<|im_start|>{}\n", "<|{}|>\n", "[INST] ", "### {}:\n", "{}: ", "<{}>", "\n", "", "{}", "<s>{} ",
+    "<|im_start|>{}\n", "<|{}|>\n", "[INST] ", "### {}:\n", "{}: ", "<{}>", "\n", "", "{}",
+    "<s>{} ",
     "<|start_header_id|>{}<|end_header_id|>\n\n", "{{% if loop.first %}}A{{% endif %}}{}",
 )  # fmt: skip
 CLOSINGS = (
     "<|im_end|>\n", "<|im_end|>", "{{ eos_token }}", "{{ eos_token }}\n", "</s>", "\n", "", " ",
-    "{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}", "{% if not loop.last %}\n{% endif %}",
+    "{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}",
+    "{% if not loop.last %}\n{% endif %}",
     "<|im_end|>{% if loop.last %}<|endoftext|>{% endif %}", "{{ '' }}", "{{- '\n\n' -}}",
 )  # fmt: skip
 BEGINNINGS = (
     "<|im_start|>assistant\n", "<|im_start|>assistant\n<think>\n", "<|assistant|>\n", "assistant: ",
-    "### Response:\n", "", "<think>\n\n</think>\n\n", " ", "{{ eos_token }}", "{{ bos_token }}model\n",
+    "### Response:\n", "", "<think>\n\n</think>\n\n", " ", "{{ eos_token }}",
+    "{{ bos_token }}model\n",
 )  # fmt: skip
 
 

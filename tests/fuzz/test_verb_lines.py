@@ -1,4 +1,4 @@
-"""Verbs with options that are wrong somewhere: bad usage is 2, a value that cannot be is a sentence."""
+"""Verbs with wrong options: bad usage is exit code 2, a value that cannot be a sentence."""
 
 import json
 
@@ -10,9 +10,12 @@ from ftkit import memory
 from ftkit.__main__ import app
 
 VALUES = (
-    "", " ", "0", "1", "-1", "8", "3.5", "1e3", "nan", "inf", "99999999999999999999", "true", "none",
-    "pocket", "tickets", "llama", "x", "a/b", "../..", "/", "/dev/null", "~", "é", "\x1b[0m", "-", "--",
-    "bfloat16", "lora", "qlora", "sdpa", "T4", "q,v", ",", "*", "(", "{}", "[1]", '{"source": 1}', "\n",
+    "", " ", "0", "1", "-1", "8", "3.5", "1e3", "nan", "inf", "99999999999999999999", "true",
+    "none",
+    "pocket", "tickets", "llama", "x", "a/b", "../..", "/", "/dev/null", "~", "é", "\x1b[0m", "-",
+    "--",
+    "bfloat16", "lora", "qlora", "sdpa", "T4", "q,v", ",", "*", "(", "{}", "[1]", '{"source": 1}',
+    "\n",
 )  # fmt: skip
 # The verbs that are quick where all is right; of the others only what is refused at once is tried.
 QUICK = ("count", "memory", "check")

@@ -13,7 +13,8 @@ from ftkit.world import World
 
 @pytest.mark.parametrize("grid", runner.GRIDS)
 def test_every_run_is_asked_for_once_and_with_every_seed(grid):
-    asked = runner.find_grid(grid).points()
+    # but for a base that is measured as it is, for which no seed decides anything
+    asked = [point for point in runner.find_grid(grid).points() if point.lr]
     assert len(set(asked)) == len(asked)
     without_seed = Counter(replace(point, seed=None) for point in asked)
     assert set(without_seed.values()) == {len(lab.SEEDS)}

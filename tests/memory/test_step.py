@@ -28,6 +28,10 @@ LLAMA = "llama-3.1-8b"
         ({"sek": 4}, "there is no option 'sek'; there are method, .*Did you mean 'seq'"),
         ({"method": "lora", "kbit_prepare": True}, "kbit_prepare is for a quantized base"),
         ({"attention": "flash", "dtype": "float32"}, "kernels take 16-bit numbers only"),
+        (
+            {"method": "qlora", "device": "cpu", "autocast": "float16"},
+            "a CPU does not join; give autocast='bfloat16', or device='cuda'",
+        ),
     ],
 )
 def test_a_wrong_choice_is_one_sentence(options, sentence):
@@ -52,6 +56,13 @@ def test_a_wrong_choice_is_one_sentence(options, sentence):
 def test_dtypes_that_are_left_open_are_filled_in(options, autocast, adapter):
     step = memory.make_step(LLAMA, **options)
     assert (step.autocast, step.adapter_dtype) == (autocast, adapter)
+
+
+def test_gemma_2_runs_its_eager_attention_where_sdpa_is_asked_for():
+    """transformers has no sdpa for it, which knows no bound on the scores."""
+    for asked, runs in (("sdpa", "eager"), ("eager", "eager"), ("flash", "flash")):
+        assert memory.make_step("gemma-2-2b", attention=asked).attention == runs
+    assert memory.make_step("gemma-3-1b").attention == "sdpa"
 
 
 def test_a_step_may_be_made_from_another_and_is_checked_and_filled_in_as_well():

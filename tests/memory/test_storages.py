@@ -41,6 +41,19 @@ def test_what_operations_return_is_put_on_the_tape():
     assert tape.total == 0
 
 
+def test_the_weight_that_a_4_bit_product_brings_back_is_seen():
+    from bitsandbytes import functional, matmul_4bit
+
+    W, x = torch.randn(256, 128), torch.randn(4, 128)
+    numbers, state = functional.quantize_4bit(W, quant_type="nf4")
+    tape = storages.Tape("cpu")
+    step = memory.make_step("pocket", method="qlora", device="cpu", seq=8)
+    with storages.watch_storages(tape, step):
+        out = matmul_4bit(x, numbers, state)
+    assert tape.highest["forward"] >= W.nbytes + out.nbytes
+    assert tape.total == out.nbytes
+
+
 @pytest.mark.parametrize(
     ("options", "uses"),
     [

@@ -158,3 +158,21 @@ def test_a_base_that_the_adapter_does_not_fit(tuned):
         UserError, match=r"does not fit this base .*size mismatch.*give the base it was trained on"
     ):
         merge.merge(tuned, into=AutoModelForCausalLM.from_config(config))
+
+
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+def test_an_adapter_that_began_with_a_part_of_its_base_fits_no_other(start):
+    model = lora.attach(models.load("pocket")[0], r=4, init_lora_weights=start).eval()
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "lora_B" in name:
+                p.mul_(1.1)
+    with pytest.raises(UserError, match=f"'{start}', which took a part .* fits no other base"):
+        merge.merge(model, into=models.load("pocket")[0])
+    assert merge.merge(model)[1].max_logit_gap < 1e-3
+
+
+def test_a_matrix_that_embedding_and_head_share_is_folded_for_neither():
+    model = lora.attach(models.load("pocket")[0], r=4, target_modules=["q_proj", "lm_head"])
+    with pytest.raises(UserError, match="embedding and head share"), merge.fold(model):
+        pass

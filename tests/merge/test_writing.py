@@ -59,6 +59,7 @@ def test_what_lies_on_disk_is_the_tuned_model(tmp_path, tokenizer):
     again, its_tokenizer = models.load(tmp_path / "out")
     assert (merge.logits(again, tokens) - want).abs().max().item() == report.max_logit_gap
     assert its_tokenizer.chat_template == tokenizer.chat_template
+    assert again.config.tie_word_embeddings
     record = json.loads((tmp_path / "out" / "merge.json").read_text())
     assert record["weights"] == models.hash_weights(tmp_path / "out")
     assert record["base"] == models.hash_weights(POCKET)
@@ -110,12 +111,18 @@ def test_one_matrix_for_embedding_and_head_can_not_take_the_update_of_one(
 
 
 def test_matrices_that_were_trained_whole_are_in_the_file(tmp_path, tokenizer):
-    """A tied head that was trained apart is another matrix afterwards, on disk too."""
+    """A tied head that was trained apart is another matrix afterwards, on disk too.
+
+    transformers 45127: the configuration said that they were one, and reading made them so.
+    """
     model = tuned(modules_to_save=["lm_head"])
     with torch.no_grad():
         model.get_output_embeddings().modules_to_save["default"].weight.mul_(1.5)
     report = merge.write(model, tokenizer, tmp_path / "out")
     assert report.max_logit_gap < 1e-3 < report.adapter_gap
+    assert (
+        json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is False
+    )
 
 
 def test_an_adapter_that_peft_can_not_merge_is_one_sentence(tmp_path, tokenizer):

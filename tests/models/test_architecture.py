@@ -264,6 +264,12 @@ def but(**keys):
         ("c.json", but(attention_bias=1), '"attention_bias" is 1; give true or false'),
         (
             "c.json",
+            but(model_type="qwen2", num_attention_heads=2**40, num_key_value_heads=1),
+            'more than "hidden_size", 32, so that nothing is left for a head',
+        ),
+        ("c.json", but(model_type="mixtral", num_experts={}), 'needs "num_experts" .* {}'),
+        (
+            "c.json",
             but(model_type="mixtral", num_experts=4, num_local_experts=8),
             '"num_experts" is 4 and "num_local_experts" is 8, two names of one size',
         ),
@@ -301,3 +307,18 @@ def test_arithmetic_needs_neither_torch_nor_transformers():
     code += "print({'torch', 'transformers'} & set(sys.modules))"
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_other_words_for_the_sizes_of_gpt2_are_left_to_transformers():
+    config = {"model_type": "gpt2", "n_layer": 2, "n_embd": 8, "n_head": 2, "vocab_size": 9}
+    assert architecture.is_known(config)
+    assert not architecture.is_known({**config, "num_hidden_layers": 4}), "which it would hear"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("layer_types", 3), ("mlp_only_layers", 1.5), ("sliding_window", False)]
+)
+def test_a_list_and_a_window_are_none_of_another_kind(key, value):
+    config = {**architecture.read("mistral-7b"), key: value}
+    with pytest.raises(UserError, match=f'"{key}"'):
+        architecture.shapes(config)

@@ -54,3 +54,10 @@ def test_a_chat_that_loses_a_part_is_named(tokenizer):
     named = [CHATS[0][:1], [{"role": "user", "content": "Hello.", "name": "Ann"}]]
     with pytest.raises(UserError, match=r"name 'Ann' of chat 2's message 1"):
         list(models.prompt_batches(tokenizer, named))
+
+
+def test_a_token_without_an_embedding_is_named():
+    model, tokenizer = models.load("pocket")
+    models.check_tokens(model, tokenizer, {"row 1": len(tokenizer) - 1})
+    with pytest.raises(UserError, match=r"row 2 uses .*, token 9,999, for which there is no emb"):
+        models.check_tokens(model, tokenizer, {"row 1": 0, "row 2": 9999})

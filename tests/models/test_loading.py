@@ -305,3 +305,19 @@ def test_a_greedy_generation_config_with_a_temperature_can_be_saved(folder, tmp_
     written = json.loads((tmp_path / "again" / "generation_config.json").read_text())
     assert "temperature" not in written
     assert written["repetition_penalty"] == 1.1
+
+
+@pytest.mark.parametrize(
+    ("file", "stated", "message"),
+    [
+        ("config.json", {"is_encoder_decoder": True}, "an encoder and a decoder"),
+        ("config.json", {"sliding_window": "x"}, "can't read a token"),
+        ("tokenizer_config.json", {"pad_token": None, "eos_token": None}, "names no token that"),
+        ("tokenizer_config.json", {"model_max_length": [1]}, r"model_max_length = \[1\]"),
+    ],
+)
+def test_a_configuration_that_breaks_off_later_is_refused_at_once(folder, file, stated, message):
+    values = json.loads((folder / file).read_text()) | stated
+    (folder / file).write_text(json.dumps(values))
+    with pytest.raises(UserError, match=message):
+        models.load(folder)

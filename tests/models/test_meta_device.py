@@ -93,6 +93,12 @@ def test_a_config_that_can_not_be_built_is_one_sentence(keys, sentence):
     assert len(str(error.value)) < 400
 
 
+def test_the_text_part_inside_is_looked_at_too():
+    config = {"model_type": "gemma3", "text_config": {"num_hidden_layers": 10**9}}
+    with pytest.raises(UserError, match=r'"num_hidden_layers" is 10+; give a model'):
+        models.skeleton(config)
+
+
 def test_all_causal_families_are_built_or_refused_in_one_sentence():
     """None of transformers' own list ends in a traceback, each at its defaults."""
     assert len(CAUSAL) > 150
@@ -101,6 +107,14 @@ def test_all_causal_families_are_built_or_refused_in_one_sentence():
             models.skeleton({"model_type": family})
         except UserError as error:
             assert "\n" not in str(error), family
+
+
+def test_a_config_stays_as_it_was():
+    """transformers writes defaults into a dictionary of rope parameters that it is given."""
+    config = {**BUILT["glm4"], "rope_scaling": {"rope_type": "linear", "factor": 2.0}}
+    before = json.dumps(config)
+    models.skeleton(config)
+    assert json.dumps(config) == before
 
 
 def test_a_skeleton_is_found_by_name_and_by_file(tmp_path):

@@ -148,3 +148,13 @@ def test_the_state_comes_back_bit_for_bit(tmp_path):
         assert torch.equal(torch.as_tensor(wanted), torch.as_tensor(drawn))
     assert checkpoint.read_state(tmp_path)["note"] == "mine"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["state.json", "state.safetensors"]
+
+
+def test_a_checkpoint_that_was_changed_is_refused_by_the_name_of_its_file(tmp_path):
+    with checkpoint.write_checkpoint(tmp_path, 3) as new:
+        (new / "state.json").write_text('{"seconds": 1.5}')
+    written = tmp_path / "checkpoint-3"
+    checkpoint.check_hashes(written)
+    (written / "state.json").write_text('{"seconds": 2.5}')
+    with pytest.raises(UserError, match=r"checkpoint-3 is damaged: state\.json is not what"):
+        checkpoint.check_hashes(written)
