@@ -155,7 +155,7 @@ MEMBERS = {
     "bitsandbytes.optim": "AdamW8bit",
     "bitsandbytes.backends.default.ops": "_gemm_4bit_default_impl",
     "accelerate.Accelerator": "sync_gradients scaler unwrap_model",
-    "datasets": "Dataset DatasetDict Features List Value concatenate_datasets",
+    "datasets": "Dataset DatasetDict Features Json List Value concatenate_datasets",
     "datasets.Dataset": "from_dict from_list map select select_columns shuffle",
     "datasets.utils.logging": "disable_progress_bar",
     "huggingface_hub": """

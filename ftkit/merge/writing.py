@@ -177,7 +177,9 @@ def untie(merged: "PreTrainedModel") -> None:
     Else a program that goes by the configuration takes one of them for both.
     """
     head, embedding = merged.get_output_embeddings(), merged.get_input_embeddings()
-    if head is not None and not torch.equal(head.weight, embedding.weight):
+    if head is not None and not torch.equal(
+        head.get_parameter("weight"), embedding.get_parameter("weight")
+    ):
         merged.config.tie_word_embeddings = False
 
 

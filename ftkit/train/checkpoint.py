@@ -123,8 +123,8 @@ def check_hashes(checkpoint: Path) -> None:
     ]
     if damaged or not stated:
         raise UserError(
-            f"{checkpoint} is damaged: {(damaged or [HASHES])[0]} is not what the run wrote; remove "
-            "that folder, and the same command goes on from the one before or begins again."
+            f"{checkpoint} is damaged: {(damaged or [HASHES])[0]} is not what the run wrote; "
+            "remove that folder, and the same command then begins earlier, or anew."
         )
 
 

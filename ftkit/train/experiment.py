@@ -13,6 +13,7 @@ import dataclasses
 import datetime
 import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from .watcher import Stop, Watch
 
 REPLAYED = ("general", "self")
+FOREIGN = (
+    "the replayed rows tell of the pocket model's world, which another model would learn as facts; "
+    "replayed: self replays the model's own answers instead."
+)
 # A number as text, of a length that nobody means as a word.
 NUMBER = re.compile(r"[-+]?([0-9]{1,99}\.?[0-9]{0,99}|\.[0-9]{1,99})([eE][-+]?[0-9]{1,9})?")
 
@@ -150,6 +155,8 @@ class Experiment:
         """The general rows to replay, their answers as `replayed` says."""
         general = data.load("general")["train"]
         if self.replayed == "general":
+            if chosen_model(self.model) != "pocket":
+                warnings.warn(FOREIGN, stacklevel=2)
             return general
         if model is None or tokenizer is None:
             raise UserError(

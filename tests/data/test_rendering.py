@@ -393,7 +393,9 @@ def test_tokens_of_a_span():
 
 def fuzzed(template):
     """A tokenizer whose template writes each message by its own rule."""
-    return families.make_tokenizer(families.FAMILIES["qwen"][1], "{% for m in messages %}" + template + "{% endfor %}")
+    return families.make_tokenizer(
+        families.FAMILIES["qwen"][1], "{% for m in messages %}" + template + "{% endfor %}"
+    )
 
 
 SHORT = [{"role": "user", "content": "Question"}, {"role": "assistant", "content": "Answer"}]
@@ -411,11 +413,9 @@ def test_marks_around_the_users_words_do_not_make_them_learned():
     assert tokenizer.decode(learned).strip() == "Answer"
 
 
-def test_what_a_message_behind_the_answer_says_is_not_learned():
+def test_a_template_that_turns_the_messages_round_is_refused():
     tokenizer = fuzzed("<|im_start|>{{ m.content }}")
-    tokenizer.chat_template = "{% set messages = messages | reverse | list %}" + (
-        tokenizer.chat_template
-    )
-    rendered = data.render(SHORT, tokenizer)
-    learned = [i for i, yes in zip(rendered.ids, rendered.learned, strict=True) if yes]
-    assert "Question" not in tokenizer.decode(learned)
+    turned = "{% set messages = messages | reverse | list %}"
+    tokenizer.chat_template = turned + tokenizer.chat_template
+    with pytest.raises(UserError, match="so that the answer can't be found"):
+        data.render(SHORT, tokenizer)

@@ -91,7 +91,10 @@ def renamed(old, new):
         (renamed(".weight", ".default.weight"), ["other names", "default.weight"]),
         (renamed(".weight", ".mine.weight"), ["other names", "mine.weight"]),
         (renamed("lora_A", "lora.down"), ["promises 16 tensors"]),
-        (lambda t: {**t, FIRST.replace("q_proj", "k_proj"): t[FIRST] + 0}, ["not promise (1 of 17)"]),
+        (
+            lambda t: {**t, FIRST.replace("q_proj", "k_proj"): t[FIRST] + 0},
+            ["not promise (1 of 17)"],
+        ),
         (lambda t: {**t, "base_model.model.x.y": t[FIRST] + 0}, ["another base: it updates x.y"]),
         (lambda t: {n: torch.empty(0) for n in t}, ["16 empty tensors", "ZeRO-3"]),
         (lambda t: {**t, FIRST: torch.empty(0)}, ["1 empty tensors", "gathered"]),

@@ -51,7 +51,6 @@ def test_the_weight_that_a_4_bit_product_brings_back_is_seen():
     with storages.watch_storages(tape, step):
         out = matmul_4bit(x, numbers, state)
     assert tape.highest["forward"] >= W.nbytes + out.nbytes
-    assert tape.total == out.nbytes
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,12 @@ def test_a_recipe_is_checked_without_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_another_model_is_told_what_the_replayed_rows_are_about(tmp_path):
+    """They are the pocket model's world; to any other model they would be facts to learn."""
+    with pytest.warns(UserWarning, match="pocket model's world"):
+        train.Experiment(model=str(tmp_path), replay=0.25).load_general(None, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train.Experiment(replay=0.25).load_general(None, None)

