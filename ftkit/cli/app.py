@@ -46,6 +46,12 @@ def one_sentence() -> Iterator[None]:
     except UserError as error:
         typer.echo(f"ftkit: {error}", err=True)
         raise typer.Exit(1) from None
+    except OSError as error:  # a name that is too long, a folder that may not be read, a full disk
+        if error.filename is None:
+            raise
+        sentence = f"could not read or write {error.filename} ({error.strerror})."
+        typer.echo(f"ftkit: {UserError(sentence)}", err=True)
+        raise typer.Exit(1) from None
 
 
 def show(result: object, as_json: bool, values: dict) -> None:

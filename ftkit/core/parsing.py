@@ -87,7 +87,11 @@ def parse_json(text: str, where: object) -> Any:
         return json.loads(text, object_pairs_hook=take)
     except UserError:
         raise
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise UserError(
+            f"{where} is not JSON that can be read: it is nested too deeply."
+        ) from error
+    except ValueError as error:
         raise UserError(f"{where} is not JSON: {' '.join(str(error).split())}.") from error
 
 
@@ -115,6 +119,10 @@ def parse_yaml(text: str, where: object) -> Any:
         return loader.construct_document(node)
     except UserError:
         raise
+    except RecursionError as error:
+        raise UserError(
+            f"{where} is not YAML that can be read: it is nested too deeply."
+        ) from error
     except Exception as error:  # a tag such as !!bool before other text breaks off in many ways
         reason = " ".join(str(error).split()) or type(error).__name__
         reason = reason.replace(' in "<unicode string>",', " in")

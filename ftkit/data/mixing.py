@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..core.errors import UserError, is_number, is_whole
+from ..core.session import LAST_SEED
 from .sets import to_dataset
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def mix(train: "Dataset", general: "Dataset", share: float, seed: int = 0) -> "D
         raise UserError(
             f"the share of replayed rows is {share!r}; give 0 ≤ share < 1, such as 0.2."
         )
+    if not is_whole(seed) or not 0 <= seed <= LAST_SEED:
+        raise UserError(f"seed is {seed!r}; give a whole number from 0 to {LAST_SEED:,}.")
     # n / (len(train) + n) = share
     n = round(len(train) * share / (1 - share))
     if n > len(general):

@@ -66,11 +66,7 @@ def attach(
     layers = models.linears(model)
     picked = {name: layers[name] for name in choose_layers(layers, targets)}
     check_rank(r, narrowest_side({name: sides(layer) for name, layer in picked.items()}))
-    if not is_number(alpha) or alpha <= 0:
-        raise UserError(
-            f"alpha is {alpha!r}; give a number above 0, such as {2 * r}: "
-            "the update is scaled by alpha / r."
-        )
+    check_dials(r, alpha, dropout)
 
     # peft knows "all-linear" itself; a Conv1D stores its weight the other way round
     options = {
@@ -83,6 +79,19 @@ def attach(
     }
     with refused_by_peft(picked):
         return get_peft_model(model, LoraConfig(**{**options, **config}))
+
+
+def check_dials(r: int, alpha: object, dropout: object) -> None:
+    """Refuse an alpha that scales nothing, and a dropout that is no share."""
+    if not is_number(alpha) or alpha <= 0:
+        raise UserError(
+            f"alpha is {shown(alpha)}; give a number above 0, such as {2 * r}: "
+            "the update is scaled by alpha / r."
+        )
+    if not is_number(dropout) or not 0 <= dropout < 1:
+        raise UserError(
+            f"dropout is {shown(dropout)}; it is a share of the inputs, from 0 to below 1."
+        )
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..core.errors import UserError, is_whole, nearest
+from ..core.parsing import shown
 
 # What the families call the two halves of a transformer block, as the last but one part of a name.
 BLOCKS = {
@@ -137,7 +138,7 @@ def check_ending(paths: Sequence[Sequence[str]], ending: str) -> None:
             f"as they end: {has}."
         )
     hint = nearest(ending, [word for word in (*known, *PRESETS) if word != ending])
-    raise UserError(f"the model has no linear layer {ending!r}; {has}.{hint}")
+    raise UserError(f"the model has no linear layer {shown(ending)}; {has}.{hint}")
 
 
 def narrowest_side(sides: Mapping[str, tuple[int, int]]) -> int:
@@ -155,6 +156,6 @@ def check_rank(r: object, width: int) -> None:
     """Refuse a rank that is not a whole number from 1 to `width`, the narrowest target's side."""
     if not is_whole(r) or not 1 <= r <= width:
         raise UserError(
-            f"r is {r!r}; the rank of a LoRA here is a whole number from 1 to {width}, "
+            f"r is {shown(r)}; the rank of a LoRA here is a whole number from 1 to {width}, "
             "the shorter side of its narrowest target."
         )

@@ -506,16 +506,17 @@ class Autograd:
         return self.record([x, y], (numbers, x.dtype), backward, [x, y])
 
     def for_product(self, x: Tensor) -> Tensor:
-        """x as it goes into a matrix product. Autocast keeps its copies of trained weights."""
+        """x as it goes into a matrix product. Autocast keeps its copies of float32 leaves."""
         if self.autocast is None or x.dtype == self.autocast:
             return x
-        if x.storage is not None:
-            return self.cast(x, self.autocast)
-        if x.node and id(x.node) in self.copies:
+        once = isinstance(x.node, Leaf) and x.dtype == FLOAT32
+        if once and id(x.node) in self.copies:
             return self.copies[id(x.node)]
-        group, self.account.group = self.account.group, "copies"
+        group = self.account.group
+        if x.storage is None:
+            self.account.group = "copies"
         copy = self.cast(x, self.autocast)
         self.account.group = group
-        if x.node and x.dtype == FLOAT32:
+        if once:
             self.copies[id(x.node)] = copy
         return copy

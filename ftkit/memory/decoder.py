@@ -286,7 +286,8 @@ class Decoder:
         """Queries, keys and values, rotated; the kernel; the output projection."""
         q, k, v = self.projections(number, hidden)
         self.account.group = "attention"
-        q, k = self.rotate(q, around), self.rotate(k, around)
+        if self.rotates(number):
+            q, k = self.rotate(q, around), self.rotate(k, around)
         if self.step.attention == "eager":
             out, weights = self.eager(q, k, v, around.mask)
         else:
@@ -333,6 +334,18 @@ class Decoder:
         head = self.sizes.head
         width = x.numbers // tokens if self.model_type == "olmo2" else head
         return self.norm((number, name), x, width, x.numbers // width)
+
+    def rotates(self, number: int) -> bool:
+        """Whether a layer has a rotary embedding; in SmolLM3 every fourth has none."""
+        if self.model_type != "smollm3":
+            return True
+        config = self.step.architecture.config
+        # The top layer of a few stands for that of all.
+        layer = self.sizes.layers - 1 if number == self.layers - 1 else number
+        marks = config.get("no_rope_layers")
+        if marks:
+            return bool(marks[layer])
+        return (layer + 1) % config.get("no_rope_layer_interval", 4) > 0
 
     def rotate(self, x: Tensor, around: Surroundings) -> Tensor:
         """The rotary embedding."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # What configs call the longest row.
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
+# Families whose layers differ though their weights do not: one in four leaves the rotation out.
+MIXED = ("smollm3",)
 
 
 class NotModelled(UserError):
@@ -103,7 +105,9 @@ class Architecture:
 
     @cached_property
     def alike(self) -> bool:
-        """Whether all layers have the same weights; hybrids have layers of several kinds."""
+        """Whether all layers do the same; hybrids have layers of several kinds."""
+        if self.language.get("model_type") in MIXED:
+            return False
         # a vision tower is another stack of layers, of its own depth
         stacks: dict[str, set[tuple[int, ...]]] = {}
         for weight in self.weights:

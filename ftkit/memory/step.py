@@ -61,6 +61,8 @@ ALWAYS = (
     "sdpa runs torch's flash kernel, which needs 16-bit numbers and compute capability 8; "
     "elsewhere it can need more",
     "paged states count as if they lay on the GPU",
+    "a 4-bit layer brings its weight back for every product; for fewer than 1,536 tokens some "
+    "cards have a kernel that does not",
     "cuBLAS takes 8.125 MiB for each of two threads; 32 MiB on Hopper",
     "bytes are those that torch's allocator hands out; the CUDA context and the allocator's "
     "reserve come on top",

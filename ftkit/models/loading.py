@@ -20,7 +20,7 @@ from jinja2 import TemplateError, TemplateSyntaxError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from .. import fetched
-from ..core.errors import UserError, is_number, nearest
+from ..core.errors import UserError, is_number, is_whole, nearest
 from ..core.files import data_path
 from ..core.parsing import shown
 from ..core.session import DTYPES, chosen_model, device_and_dtype
@@ -75,6 +75,13 @@ def resolve(name: str | Path | None = None) -> str:
 
     # on this disk
     path = Path(name).expanduser()
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:  # too long a name, or one that may not be looked at
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"there is no model {shown(name)} ({why}).") from error
     if path.is_dir():
         check_directory(path)
         return str(path)
@@ -216,6 +223,13 @@ def check_runs(where: str, model: "PreTrainedModel") -> None:
             f"{where} is an encoder and a decoder by its config.json (is_encoder_decoder); give a "
             "model that goes on from a text by itself."
         )
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        ids = getattr(model.generation_config, name, None)
+        if not all(is_whole(each) for each in (ids if isinstance(ids, list) else [ids or 0])):
+            raise UserError(
+                f"{where} states {name} = {shown(ids)}; give the number of a token, or a list of "
+                "numbers."
+            )
     try:
         with torch.no_grad():
             model(torch.zeros(1, 1, dtype=torch.long, device=model.device), use_cache=True)

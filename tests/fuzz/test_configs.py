@@ -19,7 +19,7 @@ KEYS = (
     "quantization_config",
 )  # fmt: skip
 VALUES = (
-    0, 1, 2, 3, 7, 16, 64, 96, 128, 4096, -8, 2.0, 0.5, "16", None, True, False, [], [1], {},
+    0, 1, 2, 3, 7, 16, 64, 96, 128, 4096, -8, 2.0, 0.5, "16", None, False, [], [1], {},
     "llama",
     10**6, 2**40, 10**30, float("nan"), "gelu", {"rope_type": "default"}, ["full_attention"],
 )  # fmt: skip

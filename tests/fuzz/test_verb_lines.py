@@ -12,7 +12,10 @@ from ftkit.__main__ import app
 VALUES = (
     "", " ", "0", "1", "-1", "8", "3.5", "1e3", "nan", "inf", "99999999999999999999", "true",
     "none",
-    "pocket", "tickets", "llama", "x", "a/b", "../..", "/", "/dev/null", "~", "é", "\x1b[0m", "-",
+    "pocket", "tickets", "llama", "x", "a/b", "../..", "/", "/dev/null", "~", "é", "\x1b[0m",
+    "-", "a" * 300,
+    
+    
     "--",
     "bfloat16", "lora", "qlora", "sdpa", "T4", "q,v", ",", "*", "(", "{}", "[1]", '{"source": 1}',
     "\n",
