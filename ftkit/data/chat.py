@@ -28,14 +28,8 @@ FORMATS = (
     "messages · conversations · prompt + completion · "
     "instruction (+ input, system, history) + output"
 )
-EXTRA_COLUMNS = (
-    "split",
-    "skill",
-    "wording",
-    "tools",
-    "rating",
-    "votes",
-)  # what `read` keeps beside the messages
+CARRIED = ("skill", "wording", "rating", "votes")  # of any type, and not read here
+EXTRA_COLUMNS = ("split", "tools", *CARRIED)  # what `read` keeps beside the messages
 # The keys that make a format, in the order in which they are looked for, and those that go with it.
 KEYS = {
     "messages": ("messages",),
@@ -131,7 +125,9 @@ def find_near(key: object, cutoff: float) -> str:
     name = str(key).strip().lower()
     if name in SYSTEM_NAMES:
         return "system"
-    return name if name in MEANT else "".join(get_close_matches(name, sorted(MEANT), 1, cutoff))
+    # people's own columns may well be called Rating or vote
+    near = MEANT - {"rating", "votes"}
+    return name if name in near else "".join(get_close_matches(name, sorted(near), 1, cutoff))
 
 
 def refuse_columns(row: Mapping, kind: str) -> None:

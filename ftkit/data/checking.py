@@ -25,7 +25,7 @@ from .files import read_records
 from .messages import KEPT, name_key
 from .records import SPLITS, BadFile, Record
 from .rendering import Rendered, render
-from .sets import Parsed, find_file, parse, read, rows_of_split, state_splits, take_row
+from .sets import Parsed, find_file, parse, read, rows_of_split, state_splits, take_row, take_split
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -209,7 +209,8 @@ def take_any(stated: object) -> dict:
     if find_format(stated) != PAIRS:
         return take_row(stated)
     pair = to_pair(stated)
-    return {"messages": pair["prompt"] + pair["chosen"]}
+    row = {"split": take_split(stated["split"])} if "split" in stated else {}
+    return {**row, "messages": pair["prompt"] + pair["chosen"]}
 
 
 def format_of(record: Record) -> str:

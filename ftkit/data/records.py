@@ -206,8 +206,8 @@ def read_object(stated: dict, name: str) -> Iterator[Record]:
 
 
 def is_rows(value: object) -> bool:
-    """Is it a list of objects?"""
-    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+    """Is it a list of objects? What else stands in it is a bad row."""
+    return isinstance(value, list) and any(isinstance(row, dict) for row in value)
 
 
 def read_csv(text: str, name: str) -> list[Record]:
@@ -271,7 +271,10 @@ def read_cell_row(heads: Sequence[str], cells: Sequence[str], line: int) -> Reco
     fault = ""
     for key in row.keys() & set(LISTS):
         if row[key].lstrip().startswith("["):
-            row[key], _, bad = Reader().read(row[key].strip())
+            cell = row[key].strip()
+            row[key], end, bad = Reader().read(cell)
+            if not bad and end < len(cell):
+                bad = f"not JSON (more than one value: the second begins at column {end + 1})"
             fault = f"{key}: {bad}" if bad else fault
     return Record(f"line {line}", line, row, fault)
 

@@ -19,7 +19,7 @@ from .. import fetched
 from ..core.errors import UserError, nearest
 from ..core.files import data_path
 from ..core.parsing import shown
-from .chat import EXTRA_COLUMNS, check_row, to_messages, to_pair, to_tools
+from .chat import CARRIED, EXTRA_COLUMNS, check_row, to_messages, to_pair, to_tools
 from .files import SUFFIXES, read_records
 from .messages import describe, read_text, to_json
 from .records import SPLIT_NAMES, SPLITS, Record, find_split
@@ -113,7 +113,7 @@ def take_row(stated: object) -> dict:
         row["tools"] = to_tools(stated)
         if not row["tools"]:
             del row["tools"]
-    for name in {"skill", "wording"} & row.keys():
+    for name in set(CARRIED) & row.keys():
         row[name] = carry(row[name], name)
     return {**row, "messages": messages}
 

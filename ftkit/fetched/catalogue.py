@@ -172,8 +172,12 @@ def is_whole(folder: Path) -> bool:
     record = folder / RECORD
     if not record.is_file():
         return False
-    files = json.loads(record.read_text(encoding="utf-8"))["files"]
-    return all((folder / n).is_file() and sha256(folder / n) == h for n, h in files.items())
+    try:
+        files = dict(json.loads(record.read_text(encoding="utf-8"))["files"])
+    except (ValueError, KeyError, TypeError):  # the record itself is damaged
+        return False
+    there = [(folder / n).is_file() and sha256(folder / n) == h for n, h in files.items()]
+    return bool(there) and all(there)
 
 
 def make(name: str, given: str | Path | None, say: Say) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .. import evaluate, lora
+from ..core.errors import UserError
 from ..core.results import Result, TableParts, about
 from ..core.statistics import Interval, paired_difference
 from . import everyday
@@ -35,8 +36,8 @@ def choices(
 ) -> Skills:
     """The everyday suites by choice: right is where the right option has the highest log p.
 
-    log p is that of the whole reply, its end mark included. Chance is one in four, in mood and
-    declines one in two. The probes are those that `skills` asks with the same seed.
+    log p is that of the whole reply, its end mark included; a tie counts as wrong. Chance is one in
+    as many as a probe has options. The probes are those that `skills` asks with the same seed.
     """
     groups = {name: everyday.draw_suite(name, n, seed) for name in names or everyday.SKILLS}
     probes = list(itertools.chain.from_iterable(groups.values()))
@@ -47,7 +48,7 @@ def choices(
     right = {}
     for name, group in groups.items():
         right[name] = [
-            min(of_probe) == of_probe[0] for of_probe in itertools.islice(nats, len(group))
+            of_probe[0] < min(of_probe[1:]) for of_probe in itertools.islice(nats, len(group))
         ]
     return Skills(right)
 
@@ -97,7 +98,9 @@ def text_loss(
     base with its adapter switched off. The first token of a passage is given, not foretold.
     """
     nats, distances = [], []
-    for passage in passages or everyday.read_material()["passages"]:
+    texts: Sequence[str] = everyday.read_material()["passages"] if passages is None else passages
+    check_passages(texts, tokenizer)
+    for passage in texts:
         ids = tokenizer(passage, return_tensors="pt")["input_ids"].to(model.device)
         log_p = predict(model, ids)
         nats.append(-log_p.gather(-1, ids[0, 1:, None]).mean().item())
@@ -106,6 +109,17 @@ def text_loss(
                 before = predict(base, ids)
             distances.append(evaluate.kl(before, log_p).mean().item())
     return TextLoss(nats, distances if base is not None else None)
+
+
+def check_passages(passages: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Refuse passages of which nothing is foretold: none at all, or one of a single token."""
+    if not passages:
+        raise UserError("there are no passages; give at least one text, or leave them out.")
+    for passage in passages:
+        if len(tokenizer(passage)["input_ids"]) < 2:
+            raise UserError(
+                f"the passage {passage!r} has no second token to foretell; take it out."
+            )
 
 
 def predict(model: "PreTrainedModel", ids: torch.Tensor) -> torch.Tensor:

@@ -102,11 +102,14 @@ def refused_by_peft(picked: Iterable[str]) -> Iterator[None]:
     """
     try:
         yield
-    except ValueError as error:
-        reason = str(error).strip().splitlines()[0].rpartition("] ")[2].partition(". ")[0]
+    except (ValueError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0].rpartition("] ")[2].partition(". ")[0]
         ends = sorted({name.rpartition(".")[2] for name in picked})
         others = ",".join(end for end in ends if f"'{end}'" not in str(error))
-        raise UserError(f"peft: {reason}; give targets={others!r}, or some of them.") from error
+        # it names layers that it can't adapt, or another argument is at fault
+        named = others and others != ",".join(ends)
+        cure = f"give targets={others!r}, or some of them" if named else "give another value"
+        raise UserError(f"peft: {reason.rstrip('.')}; {cure}.") from error
 
 
 def sides(layer: "nn.Linear | Conv1D") -> tuple[int, int]:
@@ -351,8 +354,13 @@ def carry_over(model: PeftModel, base: "PreTrainedModel") -> PeftModel:
     """The adapter of `model` that is on, on another `base`, in evaluation mode.
 
     `base` becomes the inside of the `peft.PeftModel` that comes back. One that the adapter does not
-    fit is a `UserError`.
+    fit is a `UserError`, and so are several that are on together.
     """
+    if len(model.active_adapters) > 1:
+        raise UserError(
+            f"the adapters {', '.join(model.active_adapters)} are on together; switch one on by "
+            "set_adapter, or make one of them by merge.combine."
+        )
     name = model.active_adapters[0]
     config = cast(LoraConfig, copy.deepcopy(model.peft_config[name]))
     # PiSSA and its like would take their start out of `base`; the values come from `model` anyway
@@ -402,20 +410,22 @@ def check_adapters(model: nn.Module, names: Sequence[str] = ()) -> PeftModel:
 def using(model: "PreTrainedModel | PeftModel", name: str | None) -> Iterator[PeftModel]:
     """`model` with the adapter `name` on inside the block; None switches all off: the base.
 
-    After the block the adapter that was on before is on again. The base is never loaded twice, so
-    this is how a tuned model is compared with itself before tuning.
+    After the block those that were on before are on again. The base is never loaded twice, so this
+    is how a tuned model is compared with itself before tuning.
     """
     adapted = check_adapters(model, [] if name is None else [name])
     if name is None:
         with adapted.disable_adapter():
             yield adapted
         return
-    before = adapted.active_adapters[0]
+    before = list(adapted.active_adapters)
     adapted.set_adapter(name)
     try:
         yield adapted
     finally:
-        adapted.set_adapter(before)
+        # the model outside takes one name alone, the one inside it several
+        adapted.set_adapter(before[0])
+        adapted.base_model.set_adapter(before)  # type: ignore # a tuner, of which torch knows none
 
 
 def adapter_bytes(model: "PreTrainedModel | PeftModel") -> dict[str, int]:

@@ -84,8 +84,14 @@ def write(
         write_record(new, made_from, report)
     # what an earlier merge had written, in more files than this one
     for name in set(earlier) - set(read_record(out)["files"]):
-        (out / name).unlink(missing_ok=True)
+        remove_file(out / name)
     return report
+
+
+def remove_file(file: Path) -> None:
+    """Remove a file, if it is one and is there."""
+    if file.is_file():
+        file.unlink()
 
 
 def check_attached(tuned: "PreTrainedModel | PeftModel") -> "PeftModel":
@@ -200,4 +206,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     """The merge.json of a folder; {} where there is none, or it is something else."""
     file = folder / RECORD
     record = parse_json(read_text(file), file) if file.is_file() else {}
-    return record if isinstance(record, dict) and isinstance(record.get("files"), list) else {}
+    names = record.get("files") if isinstance(record, dict) else None
+    # names of files beside it: what they name may be removed
+    plain = isinstance(names, list) and all(
+        isinstance(name, str) and name == Path(name).name for name in names
+    )
+    return record if plain else {}

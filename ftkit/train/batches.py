@@ -2,8 +2,8 @@
 
     as_trl(rows, tokenizer)                        rows as tokens, and labels where there is loss
     cut(rows, max_length, split)                   which of them lose their answer, or its end
-    refuse_unreadable(rows, model, tokenizer)      tokens and positions that the model has not
-    rows_at_once(model, tokenizer, rows, recipe)   rows of one forward pass
+    refuse_unreadable(rows, model, …)              tokens and positions that the model has not
+    rows_at_once(model, rows, recipe)              rows of one forward pass
     ShortFirst(lengths, size, seed)                each step's rows by length: less padding
 
 Which tokens carry loss `data.render` decides, for training and for scores alike; TRL cuts, pads

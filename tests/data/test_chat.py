@@ -167,3 +167,8 @@ def test_a_row_that_the_template_refuses_is_named():
     tokenizer.chat_template = "{{ raise_exception('no answers here') }}"
     with pytest.raises(UserError, match=r"row 3 does not fit .*no answers here"):
         data.count_answer_tokens(MESSAGES, tokenizer, where="row 3")
+
+
+def test_a_column_of_ones_own_is_no_slip_of_the_pen():
+    row = {"prompt": "Q", "completion": "A", "Rating": 5, "vote": 1}
+    assert data.to_messages(row)[-1]["content"] == "A"

@@ -6,6 +6,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from ftkit import UserError, data
 from ftkit.data import records
 
 A, B = {"prompt": "a", "completion": "b"}, {"prompt": "c", "completion": "d"}
@@ -178,3 +179,22 @@ def test_a_split_has_usual_names(word, split):
 )
 def test_a_file_is_named_by_its_split(name, split):
     assert records.split_of_file(name) == split
+
+
+def test_what_is_no_row_among_rows_is_named_and_takes_no_split_away(tmp_path):
+    chat = {"prompt": "Q", "completion": "A"}
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"train": [chat] * 3, "test": [chat, None]}))
+    with pytest.raises(UserError, match="1 bad row"):
+        data.read(file)
+
+
+def test_what_stands_behind_the_json_in_a_cell_is_named(tmp_path):
+    chat = '[{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]'
+    file = tmp_path / "mine.csv"
+    quoted = chat.replace('"', '""')
+    file.write_text(f'messages\n"{quoted}"\n')
+    assert len(data.read(file)) == 1
+    file.write_text(f'messages\n"{quoted} and more"\n')
+    with pytest.raises(UserError, match="more than one value"):
+        data.read(file)

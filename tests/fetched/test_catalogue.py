@@ -64,6 +64,9 @@ def test_what_was_damaged_or_removed_is_made_again(tiny, tmp_path):
     assert not fetched.fetch("smollm2", tiny).was_there
     (folder / "note.txt").unlink()
     assert not fetched.fetch("smollm2", tiny).was_there
+    for damaged in ("{", "{}", '{"files": {}}'):
+        (folder / catalogue.RECORD).write_text(damaged)
+        assert not fetched.fetch("smollm2", tiny).was_there
     assert (folder / "weights.bin").read_bytes() == b"tiny model" * 2
 
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import zipfile
 
+import platformdirs
 import pytest
 
 from ftkit import UserError
@@ -104,4 +105,4 @@ def test_the_cache_is_the_users_own_unless_the_environment_names_another(tmp_pat
     assert cache_folder() == tmp_path / "elsewhere"
     monkeypatch.delenv("FTKIT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder().name == "ftkit"
+    assert cache_folder() == platformdirs.user_cache_path("ftkit", False)

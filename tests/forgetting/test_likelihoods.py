@@ -4,7 +4,7 @@ import families
 import pytest
 import torch
 
-from ftkit import evaluate, forgetting, lora, models
+from ftkit import UserError, evaluate, forgetting, lora, models
 from ftkit.forgetting import everyday, likelihoods
 
 PASSAGES = ["The train left the station.", "Bread needs flour, water, salt and yeast."]
@@ -78,3 +78,9 @@ def test_the_kits_own_passages_are_read_by_default(qwen, monkeypatch):
     monkeypatch.setattr(everyday, "read_material", lambda: {"passages": PASSAGES})
     found = forgetting.text_loss(*qwen)
     assert found.nats == forgetting.text_loss(*qwen, passages=PASSAGES).nats
+
+
+@pytest.mark.parametrize("passages", [[], [""]])
+def test_passages_that_say_nothing_are_refused(passages):
+    with pytest.raises(UserError, match="passage"):
+        forgetting.text_loss(*models.load("pocket"), passages=passages)

@@ -1,6 +1,7 @@
 """Runs for real, of rows and folders that are wrong somewhere: a whole run, or no folder at all."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -21,7 +22,7 @@ def base(tmp_path_factory):
     return write("qwen", tmp_path_factory.mktemp("base"), **SIZES)
 
 
-def train_any(case, base):
+def train_any(case, base, whole):
     """Rows and a recipe with a fault in them: a whole run, or one sentence and nothing left."""
     rng = case.rng
     rows = mutate(ROWS, rng) if rng.random() < 0.5 else ROWS
@@ -29,15 +30,15 @@ def train_any(case, base):
     data = case.write("rows.jsonl", lines)
     stated = {"model": str(base), "data": str(data), "lora": {"r": 2}, "recipe": RECIPE}
     if rng.random() < 0.6:
-        part = rng.choice([stated["recipe"], stated["lora"], stated])
-        extra = rng.choice(EXTRAS)
-        part = dict(part)
-        part[extra[0]] = extra[1]
-        stated = {**stated, "recipe": part} if "epochs" in part else {**stated, **part}
+        where = rng.choice(["recipe", "lora", ""])
+        key, value = rng.choice(EXTRAS)
+        part = {**(stated[where] if where else stated), key: value}
+        stated = {**stated, where: part} if where else part
     recipe = case.write("mine.json", as_json(stated, rng))
     out = case.folder / "out"
     done = case.verb("train", recipe, "--out", out, "--json", out=out)
     if done.code == 0:
+        whole.append(case)
         assert {"run.json", "rows.json"} <= {path.name for path in out.iterdir()}
         assert train.read_record(out)["steps"] == done.values["steps"] > 0
         again = case.verb("train", recipe, "--out", out, "--json", out=out)
@@ -50,13 +51,17 @@ EXTRAS = (
     ("micro_batch", 2), ("checkpointing", True), ("keep_best", False), ("lr", 0), ("lr", 1e30),
     ("warmup", 0.9), ("schedule", "cosine"), ("rows", 1), ("rows", 100), ("quant", "nf4"),
     ("lora", None), ("lora", {"r": 2, "use_dora": True}), ("lora", {"targets": "mlp"}),
-    ("lora", {"r": 1000}), ("lora", {"targets": ["x"]}), ("replay", 0.5), ("data", "nothing"),
+    ("lora", {"r": 1000}), ("lora", {"targets": ["x"]}),
+    ("r", 1000), ("alpha", 4), ("targets", ["x"]), ("targets", "mlp"), ("use_dora", True),
+    ("replay", 0.5), ("data", "nothing"),
     ("replayed", "self"), ("model", "nothing"), ("date", "2026-01-01"), ("encoding", "utf-16"),
 )  # fmt: skip
 
 
 def test_a_run_is_whole_or_leaves_nothing(tmp_path, base):
-    run_cases("trained", 24, lambda case: train_any(case, base), tmp_path)
+    whole = []
+    run_cases("trained", 24, lambda case: train_any(case, base, whole), tmp_path)
+    assert whole or os.environ.get("FTKIT_FUZZ"), "every run was refused"
 
 
 @pytest.fixture(scope="module")

@@ -150,3 +150,21 @@ def test_where_nothing_tells_two_bases_apart_their_other_names_are_said(model, t
         lora.load(models.load("pocket")[0], tmp_path / "same")
     with pytest.warns(UserWarning, match=r"trained on /home/you/models/llama, .*can't be told"):
         lora.load(models.load("pocket")[0], tmp_path / "other")
+
+
+def test_all_adapters_that_were_on_are_on_again_after_the_block():
+    model = lora.attach(models.load("pocket")[0], r=2)
+    model.add_adapter("second", model.peft_config["default"])
+    model.base_model.set_adapter(["default", "second"])
+    with lora.using(model, "second"):
+        assert model.active_adapters == ["second"]
+    assert model.active_adapters == ["default", "second"]
+    assert model.active_adapter == "default"
+    with pytest.raises(UserError, match="on together"):
+        lora.carry_over(model, models.load("pocket")[0])
+
+
+def test_the_cure_of_a_refusal_by_peft_names_no_targets_for_another_argument():
+    with pytest.raises(UserError) as refused:
+        lora.attach(models.load("pocket")[0], r=2, bias="some")
+    assert "targets=" not in str(refused.value)

@@ -9,17 +9,6 @@ import torch
 from ftkit import UserError, lora, merge, models
 
 
-@pytest.fixture
-def tuned():
-    """An adapter with a real effect on the model."""
-    model = lora.attach(models.load("pocket")[0], r=4)
-    torch.manual_seed(1)
-    for name, p in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(p, std=0.05)
-    return model
-
-
 def test_a_merge_is_the_same_model_as_a_plain_transformers_one(tuned):
     merged, report = merge.merge(tuned)
     assert 0 < report.max_logit_gap < 1e-4 < 1 < report.adapter_gap

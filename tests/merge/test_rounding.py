@@ -3,19 +3,8 @@
 import pytest
 import torch
 
-from ftkit import UserError, lora, merge, models, quant
+from ftkit import UserError, merge, quant
 from ftkit.merge import rounding
-
-
-@pytest.fixture
-def tuned():
-    """An adapter with a real effect on the model."""
-    model = lora.attach(models.load("pocket")[0], r=4)
-    torch.manual_seed(1)
-    for name, p in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(p, std=0.05)
-    return model
 
 
 def test_a_dtype_costs_what_it_costs_merged_or_not(tuned):

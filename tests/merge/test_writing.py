@@ -213,3 +213,12 @@ def test_generation_ends_where_the_template_ends_an_answer(stated, ends, tmp_pat
     merge.write(model, tokenizer, tmp_path)
     written = json.loads((tmp_path / "generation_config.json").read_text())
     assert written["eos_token_id"] == ends
+
+
+@pytest.mark.parametrize("name", ["../mine.txt", "sub/mine.txt", 5])
+def test_a_record_that_names_files_elsewhere_removes_none(tmp_path, name):
+    """Only names of files beside it are believed: what an earlier merge wrote is removed."""
+    (tmp_path / "merge.json").write_text(json.dumps({"files": [name]}))
+    assert writing.read_record(tmp_path) == {}
+    (tmp_path / "merge.json").write_text(json.dumps({"files": ["a.safetensors"]}))
+    assert writing.read_record(tmp_path) == {"files": ["a.safetensors"]}

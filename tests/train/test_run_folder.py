@@ -313,16 +313,22 @@ def test_a_folder_with_a_run_is_that_run_s_alone(every_step, tmp_path):
         train_into(tiny, tmp_path / "foreign")
 
 
+def halt_at(last, experiment, out):
+    """Train into a folder, and be interrupted after a step."""
+
+    def halt(step, *_):
+        if step == last:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_into(experiment, out, watch=halt)
+
+
 @pytest.mark.parametrize("name", ["checkpoint-best", "checkpoint-2-backup"])
 def test_a_copy_of_a_checkpoint_stays_where_its_user_put_it(every_step, name, tmp_path):
     tiny, checkpoints = Experiment.from_dict(TINY), tmp_path / "checkpoints"
 
-    def halt(step, *_):
-        if step == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_into(tiny, tmp_path, watch=halt)
+    halt_at(3, tiny, tmp_path)
     shutil.copytree(checkpoints / "checkpoint-2", checkpoints / name)
     (checkpoints / "notes.txt").write_text("mine")
     assert train_into(tiny, tmp_path).steps == 3
@@ -334,12 +340,7 @@ def test_a_copy_of_a_checkpoint_stays_where_its_user_put_it(every_step, name, tm
 def test_a_folder_of_that_name_that_is_no_checkpoint_is_named(every_step, tmp_path):
     tiny, checkpoints = Experiment.from_dict(TINY), tmp_path / "checkpoints"
 
-    def halt(step, *_):
-        if step == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_into(tiny, tmp_path, watch=halt)
+    halt_at(2, tiny, tmp_path)
     (checkpoints / "checkpoint-9").mkdir()
     with pytest.raises(
         UserError, match=r"checkpoint-9 is no whole checkpoint \(trainer_state.json"
