@@ -18,6 +18,7 @@ The package lies in wings, most of them one lesson each. A wing uses those named
     pocket      the pocket model, trained again from nothing
     doctor      examine(): what is wrong here, and what mends it
     lab         whole experiments: grids of runs, the playground, the tour
+    answers     what is right: exercises, predictions and coding checks, by their ids
     lessons     exercises that answer back, and the guides held against the libraries
     tools       what keeps the repository right: notebooks, stamps, timings
     cli         the verbs: python -m ftkit
@@ -34,7 +35,8 @@ from .core.session import Environment, setup
 __version__ = "0.1.0"
 WINGS = (
     "core", "show", "world", "fetched", "data", "models", "lora", "quant", "memory", "train",
-    "evaluate", "forgetting", "merge", "pocket", "doctor", "lab", "lessons", "tools", "cli",
+    "evaluate", "forgetting", "merge", "pocket", "doctor", "lab", "answers", "lessons", "tools",
+    "cli",
 )  # fmt: skip
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=WINGS)

@@ -19,8 +19,10 @@ from contextlib import contextmanager
 import nbformat
 import pytest
 
-from ftkit import lora, models
+from ftkit import lora, models, show
 from ftkit.lab import points
+from ftkit.show.controls import Ticks
+from ftkit.tools import explorers
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -290,6 +292,153 @@ def test_the_playground_redraws_trains_pins_and_stops(front, tmp_path):
     for number in (1, 2):
         model, _ = models.load("pocket")
         assert lora.is_attached(lora.load(model, tmp_path / "runs" / f"run-{number}" / "adapter"))
+
+
+STILLS = "() => [...document.querySelectorAll('.ft-still')].map(one => one.offsetHeight)"
+PANEL = """from ftkit.show import Panel, svg
+
+def view(r):
+    return svg.drawing("A rank", [svg.words(20, 60, str(r))], f"r = {r}")
+
+Panel(view, r=[1, 2])"""
+
+
+def test_a_panel_is_seen_once_alive_saved_and_reopened(tmp_path):
+    """Alone it is the widget, without a kernel the still, and no line of an error below it."""
+    path = notebook(tmp_path / "panel.ipynb", PANEL)
+    with jupyterlab(tmp_path) as address, page(tmp_path / "panel.png") as lab:
+        open_and_run(lab, address, path.name)
+        lab.locator(".ft-view svg").wait_for(timeout=MINUTE)
+        lab.wait_for_function(f"({STILLS})().join() === '0'", timeout=MINUTE)
+        lab.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+        lab.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        lab.goto(f"{address}/lab/tree/{path.name}?reset", timeout=2 * MINUTE)
+        lab.locator(".ft-still img").wait_for(timeout=2 * MINUTE)
+        gone = (
+            "() => [...document.querySelectorAll('.jupyter-widgets')].every(w => !w.offsetHeight)"
+        )
+        lab.wait_for_function(gone, timeout=MINUTE)
+        assert lab.evaluate(STILLS)[0] > 200
+        assert lab.locator(".ft-view").count() == 0
+
+
+def matrices():
+    """A panel whose controls are of every kind, and narrow each other."""
+    boxes = Ticks({"q": True, "v": False}, {"all": ["q", "v"]})
+    ranks = {"wide": [1, 2, 4, 8], "thin": [1, 2, 4]}
+
+    def view(targets, side, r):
+        return f"<table><tr><td>{targets} &amp; {side}</td><td>{r}</td></tr></table>"
+
+    return show.Panel(view, targets=boxes, side=list(ranks), r=lambda targets, side: ranks[side])
+
+
+MADE = {"matrices": (matrices, {}), **{n: (e.make, e.only) for n, e in explorers.EXPLORERS.items()}}
+
+
+def move(lab, name, index):
+    """Put one control of a saved page at a position, as a reader does; whether it is there."""
+    return lab.evaluate(
+        """([name, index]) => {
+            const label = [...document.querySelectorAll(".row label")].find(l => l.textContent === name)
+            if (!label) return false
+            const control = document.getElementById(label.htmlFor)
+            if (control.type === "checkbox") { if (control.checked != index) control.click() }
+            else if (control.tagName === "SELECT") {
+                control.selectedIndex = index
+                control.dispatchEvent(new Event("change"))
+            } else {
+                control.value = index
+                control.dispatchEvent(new Event("input"))
+            }
+            return true
+        }""",
+        [name, index],
+    )
+
+
+def seen(lab, html):
+    """Whether a saved page shows this very picture; both as the browser writes it."""
+    same = (
+        "html => { const t = document.createElement('div'); t.innerHTML = html;"
+        " return document.querySelector('.view').innerHTML === t.innerHTML }"
+    )
+    return lab.evaluate(same, html)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_saved_page_moves_as_the_kernel_does(name, tmp_path):
+    make, only = MADE[name]
+    panel = make()
+    path = panel.save(tmp_path / f"{name}.html", **only)
+    kept = {n: list(v) if isinstance(v, list) else [v] for n, v in only.items()}
+    with page(tmp_path / f"{name}.png") as lab:
+        said = []
+        lab.on("console", lambda message: said.append(message.text))
+        lab.on("pageerror", lambda error: said.append(str(error)))
+        lab.on(
+            "request", lambda request: said.append(request.url) if "file:" not in request.url else 0
+        )
+        lab.goto(path.as_uri())
+        lab.locator("html[data-ready]").wait_for(timeout=MINUTE)
+        panel.choose(**{n: v[0] for n, v in kept.items() if panel.values()[n] not in v})
+        moved = 0
+        for control in panel.controls:
+            for at in range(200):
+                offered = panel.controls[control]
+                values = [v for _, v in getattr(offered, "options", ())] or [False, True]
+                values = [v for v in values if v in kept.get(control, [v])]
+                if at >= len(values) or not move(lab, control, at):
+                    break
+                offered.value = values[at]
+                assert seen(lab, panel.html), (control, values[at])
+                moved += 1
+        assert moved > 3
+        for size in ((390, 844), (1280, 900)):
+            lab.set_viewport_size({"width": size[0], "height": size[1]})
+            wide = (
+                "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            assert lab.evaluate(wide) <= 0, "the page itself never scrolls sideways"
+            lab.screenshot(path=tmp_path / f"{name}-{size[0]}.png", full_page=True)
+        assert [text for text in said if not text.startswith("blob:")] == []
+
+
+def test_boxes_and_keys_move_a_saved_page(tmp_path):
+    panel = matrices()
+    path = panel.save(tmp_path / "matrices.html")
+    with page(tmp_path / "matrices.png") as lab:
+        lab.goto(path.as_uri())
+        lab.locator("html[data-ready]").wait_for(timeout=MINUTE)
+        lab.get_by_label("v", exact=True).check()
+        panel.choose(targets=["q", "v"])
+        assert seen(lab, panel.html)
+        lab.get_by_label("q", exact=True).uncheck()
+        panel.choose(targets=["v"])
+        assert seen(lab, panel.html)
+        lab.get_by_role("button", name="all").click()
+        panel.choose(targets=["q", "v"])
+        assert seen(lab, panel.html)
+        for _ in range(3):
+            lab.get_by_label("r", exact=True).press("ArrowRight")
+        panel.choose(r=8)
+        assert seen(lab, panel.html)
+        lab.get_by_label("side").select_option("thin")
+        panel.controls["side"].value = "thin"
+        assert seen(lab, panel.html)
+        assert (
+            lab.locator(".note").inner_text() == panel.note == "r = 8 is not offered here; now 4."
+        )
+
+
+def test_a_saved_page_without_javascript_shows_its_first_picture(tmp_path):
+    path = matrices().save(tmp_path / "matrices.html")
+    with page(tmp_path / "plain.png") as lab:
+        plain = lab.context.browser.new_page(java_script_enabled=False)
+        plain.goto(path.as_uri())
+        assert plain.locator(".view td").first.inner_text() == "['q'] & wide"
+        assert not plain.locator("form").is_visible()
+        assert "the first of 28 pictures" in plain.locator("main").inner_text()
 
 
 def rank(line):

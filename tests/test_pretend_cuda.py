@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ftkit import (
+    answers,
     data,
     evaluate,
     forgetting,
-    lessons,
     lora,
     memory,
     merge,
@@ -480,7 +480,7 @@ def test_layers_by_hand(kind, pocket, gpu):
     torch.testing.assert_close(layer(x), base(x))
     layer(x).sum().backward()
     assert layer.B.grad.device == CUDA
-    assert lessons.check_lora(lora.LoRALinear, base, 2, 4).right is True
+    assert answers.check_lora(lora.LoRALinear, base, 2, 4).right is True
 
 
 def test_a_step_is_traced_and_measured(gpu):

@@ -8,12 +8,15 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from ftkit import data, evaluate, forgetting, models
+from ftkit.core import pocket_claims
 from ftkit.lab import RealRun, real
+from ftkit.tools import notebooks
 
 pytestmark = pytest.mark.real
 
@@ -66,3 +69,12 @@ def test_it_learns_to_tell_reviews_apart_and_forgets_little(smollm2):
         base, tokenizer, test
     )
     assert all(torch.isfinite(p).all() for p in models.trained_parameters(run.model))
+
+
+def test_a_notebook_runs_on_it_to_its_end_and_tells_every_claim(smollm2, tmp_path, monkeypatch):
+    monkeypatch.setenv("FTKIT_MODEL", "smollm2")
+    folder = Path(__file__).parents[1] / "notebooks"
+    report = notebooks.run_notebooks(["03"], folder=folder, out=tmp_path)
+    assert report.failed == [], report.reasons
+    (claims,) = report.claims.values()
+    assert claims[pocket_claims.SAME] > 0

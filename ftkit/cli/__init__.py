@@ -5,7 +5,7 @@
     fetch                            a real model, real rows               fetching.py
     count, memory, trace, measure    numbers before any run                sizes.py
     grid, pretrain, tasks            what the kit ships, made again        making.py
-    doctor, notebooks, bench         is everything as it should be?        upkeep.py
+    doctor, notebooks, explorers, …  is everything as it should be?        upkeep.py
     app                              --json, exit codes, errors             app.py
 
 Exit codes: 0 fine, 1 what was asked about is bad, 2 bad usage. What a verb does lies in the wing

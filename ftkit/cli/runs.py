@@ -10,6 +10,7 @@ is whole is asked by `doctor` (`upkeep.py`). Notebooks 00, 07, 09 and 13 do the 
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,34 +93,62 @@ def evaluate(
     with one_sentence():
         setup(seed=0)
         test = sets.test_rows(data, encoding)
-        folder = find_run(model)
-        notes, values = [], {}
-        if folder is not None and not everything:
-            unseen = evaluation.keep_unseen(test, folder)
-            test, notes = unseen.rows, unseen.notes
-            values = {"left_out": unseen.left_out, "near_copies": unseen.near}
+        runs = find_runs(model)
+        notes, values = [] if runs else explain_lost(model), {}
+        if not everything:
+            test, notes, values = keep_new(test, runs, notes)
         text, measured = (
-            compare_run(folder, test)
-            if folder is not None and Path(model) == folder
-            else score_model(model, test)
+            compare_run(runs[0], test)
+            if runs and Path(model).resolve() in (runs[0].resolve(), runs[0].resolve() / "adapter")
+            else score_model(model, test, runs)
         )
         show("\n\n".join([*notes, text]), as_json, {**values, "notes": notes, **measured})
 
 
+def find_runs(model: str) -> list[Path]:
+    """The runs that a model comes from: its own, and that of its base, if that was tuned too."""
+    runs: list[Path] = []
+    base: str | None = model
+    while base is not None and (run := find_run(base)) and run not in runs:
+        runs.append(run)
+        base = training.read_record(run)["experiment"].get("model")
+    return runs
+
+
 def find_run(model: str) -> Path | None:
-    """The folder of the run that a model is: it, or the one whose adapter/ or model/ it is."""
+    """The run that a model is, lies in (adapter/, model/), or was merged from."""
     place = Path(model)
-    for folder in (place, place.parent if place.name in ("adapter", "model") else place):
-        if (folder / "run.json").is_file():
-            return folder
-    return None
+    if not place.is_dir():
+        return None
+    folders = [place, place.absolute().parent, merging.run_of(place)]
+    return next((run for run in folders if run is not None and (run / "run.json").is_file()), None)
+
+
+def explain_lost(model: str) -> list[str]:
+    """What has to be said of a merged model whose run is gone; nothing of any other."""
+    run = merging.run_of(model) if Path(model).is_dir() else None
+    gone = f"{model} was merged from {run}, which is not there: "
+    return [] if run is None else [f"{gone}rows that it was trained on would flatter it."]
+
+
+def keep_new(
+    test: "Dataset", runs: Sequence[Path], notes: Sequence[str]
+) -> "tuple[Dataset, list[str], dict]":
+    """(the rows that none of the runs has seen, the notes and what there is to say, in JSON)."""
+    said, left_out, near = list(notes), 0, 0
+    for run in runs:
+        unseen = evaluation.keep_unseen(test, run)
+        test, left_out = unseen.rows, left_out + unseen.left_out
+        near = None if near is None or unseen.near is None else near + unseen.near
+        said += unseen.notes
+    return test, said, {"left_out": left_out, "near_copies": near} if runs else {}
 
 
 def compare_run(folder: Path, test: "Dataset") -> tuple[str, dict]:
     """A run's model beside its base, what it forgot, and red flags: as text and as JSON values."""
     tuned, base, tokenizer = training.reopen(folder)
     # a chat template that writes the date writes the one that it was trained on
-    with sets.on_date(training.read_record(folder)["experiment"].get("date")):
+    with sets.on_date(date_of(folder)):
         say(f"asking base and tuned {len(test)} test rows each")
         compared = evaluation.compare(base, tuned, tokenizer, test)
         say("asking both for their skills")
@@ -130,12 +159,18 @@ def compare_run(folder: Path, test: "Dataset") -> tuple[str, dict]:
     return f"{compared}\n\n{forgotten}\n\n{raised}", values
 
 
-def score_model(name: str, test: "Dataset") -> tuple[str, dict]:
+def date_of(folder: Path) -> str | None:
+    """The date on which a run was trained, where its chat template writes one."""
+    return training.read_record(folder)["experiment"].get("date")
+
+
+def score_model(name: str, test: "Dataset", runs: Sequence[Path]) -> tuple[str, dict]:
     """One model's answers to the test rows, and its skills: as text and as JSON values."""
     base, tokenizer = models.load(name)
     say(f"asking {name} {len(test)} test rows, then for its skills")
-    score = evaluation.score(base, tokenizer, test, name)
-    skills = forgetting.skills(base, tokenizer)
+    with sets.on_date(date_of(runs[0]) if runs else None):
+        score = evaluation.score(base, tokenizer, test, name)
+        skills = forgetting.skills(base, tokenizer)
     values = {
         "task": score.task.value,
         "format": score.format.value if score.format.n else None,
@@ -159,5 +194,5 @@ def merge(
     with one_sentence():
         setup(seed=0)
         tuned, _, tokenizer = training.reopen(run)
-        report = merging.write(tuned, tokenizer, out, dtype)
+        report = merging.write(tuned, tokenizer, out, dtype, run)
         show(report, as_json, dataclasses.asdict(report))

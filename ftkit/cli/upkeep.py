@@ -1,10 +1,11 @@
-"""The verbs that look whether all is as it should be: `doctor`, `notebooks`, `bench`.
+"""The verbs that keep all as it should be: `doctor`, `notebooks`, `explorers`, `bench`.
 
     doctor      an environment or a run: what is wrong, and what mends it   doctor.examine
-    notebooks   restart and run all, compare, or stamp                      tools.run_notebooks
+    notebooks   restart and run all, compare, stamp, or hand out            tools.run_notebooks
+    explorers   the explorers as pages without a kernel                     tools.save_explorers
     bench       what the kit's shortcuts save                               tools.run_bench
 
-`doctor` is for every reader, the other two keep the repository right.
+`doctor` and `explorers` are for every reader, the other two keep the repository right.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ import typer
 
 from .. import doctor as doctors
 from .. import tools
+from ..core.errors import UserError
 from ..core.session import setup
 from .app import Json, app, one_sentence, say, show
 
@@ -29,8 +31,17 @@ Stamp = Annotated[
         "--stamp", help="Run nothing; write the project's address into badge and setup lines."
     ),
 ]
+Student = Annotated[
+    bool,
+    typer.Option(
+        "--student", help="Run nothing; write an edition without outputs, solutions and guesses."
+    ),
+]
 Executed = Annotated[
-    Path | None, typer.Option(help="A folder for the executed notebooks; the committed ones stay.")
+    Path | None,
+    typer.Option(
+        "--out", help="A folder for the executed notebooks, or for --student; the others stay."
+    ),
 ]
 
 
@@ -61,14 +72,24 @@ def notebooks(
     names: Names = None,
     check: Check = False,
     stamp: Stamp = False,
+    student: Student = False,
     out: Executed = None,
     as_json: Json = False,
 ) -> None:
     """Restart and run all notebooks, clean them and write them back.
 
-    With FTKIT_MODEL only report; with --stamp only write the address.
+    With FTKIT_MODEL only report; with --stamp only write the address; with --student only write
+    what to hand out, into --out or ./student.
     """
     with one_sentence():
+        if student:
+            if check or stamp:
+                raise UserError(
+                    "--student writes an edition to hand out; drop --check and --stamp, or drop it."
+                )
+            editions = tools.write_editions(names or [], out or Path("student"))
+            show(editions, as_json, dataclasses.asdict(editions))
+            return
         if stamp:
             stamps = tools.stamp_notebooks(names or [], check=check)
             show(stamps, as_json, dataclasses.asdict(stamps))
@@ -78,6 +99,21 @@ def notebooks(
         show(report, as_json, dataclasses.asdict(report))
         if report.failed:
             raise typer.Exit(1)
+
+
+@app.command()
+def explorers(
+    folder: Annotated[Path, typer.Argument(help="The folder to write into; it is made.")],
+    names: Annotated[list[str] | None, typer.Argument(help="Which; all by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the explorers as pages that need no kernel and no network.
+
+    In each, every position of its controls works: to be put on a site, sent, or shown in a lecture.
+    """
+    with one_sentence():
+        pages = tools.save_explorers(folder, names or [])
+        show(pages, as_json, dataclasses.asdict(pages))
 
 
 @app.command()

@@ -3,6 +3,7 @@
     read_text(path)          the text of a file in UTF-8, with or without a byte order mark
     parse_yaml(text, where)  what a YAML file says
     parse_json(text, where)  what a JSON file says
+    JsonReader().read(text)  the same of any text, with what is wrong as words
 
 Whatever is in the file, the answer is its content or one `UserError` that names the place: no
 encoding is guessed, and of a key that stands there twice neither value is taken. What the keys may
@@ -30,6 +31,7 @@ MARKS = {
 }
 # Numbers to YAML 1.1 that mean another one to most people: 010 is 8, and 1:30 is 90.
 OCTAL, BASE_60 = re.compile(r"[-+]?0[0-9_]*[1-9][0-9_]*"), re.compile(r"[-+]?[0-9_]+(:[0-9_.]+)+")
+BLANK = re.compile(r"[ \t\r\n]*")
 
 shorten = Repr()
 shorten.maxstring = shorten.maxother = shorten.maxlong = 60
@@ -73,31 +75,93 @@ def read_text(path: Path) -> str:
 
 
 def parse_json(text: str, where: object) -> Any:
-    """What a JSON text says. Raises UserError, which names the file `where`."""
-
-    def take(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        stated: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in stated:
-                raise UserError(stated_twice(where, key, stated[key], value))
-            stated[key] = value
-        return stated
-
+    """What a JSON text says, NaN too. Raises UserError, which names the file `where`."""
+    reader = JsonReader(takes_nan=True)
     try:
-        return json.loads(text, object_pairs_hook=take)
-    except UserError:
-        raise
+        value = reader.decoder.decode(text)
     except RecursionError as error:
         raise UserError(
             f"{where} is not JSON that can be read: it is nested too deeply."
         ) from error
     except ValueError as error:
         raise UserError(f"{where} is not JSON: {' '.join(str(error).split())}.") from error
+    if reader.fault:
+        raise UserError(f"{where} {reader.fault}.")
+    return value
 
 
-def stated_twice(where: object, key: object, first: object, second: object) -> str:
-    """The sentence on a key that stands in a file twice."""
-    return f"{where} states {shown(key)} twice, as {shown(first)} and as {shown(second)}; keep one."
+class JsonReader:
+    """A JSON decoder that notes what Python takes without a word and JSON does not.
+
+    takes_nan: NaN and the infinities are taken, which Python's own writer puts into JSON.
+    """
+
+    def __init__(self, *, takes_nan: bool = False) -> None:
+        self.fault = ""
+        strict: dict[str, Any] = {
+            "parse_constant": self.take_constant,
+            "parse_float": self.take_float,
+        }
+        self.decoder = json.JSONDecoder(
+            object_pairs_hook=self.take_object, **({} if takes_nan else strict)
+        )
+
+    def take_object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """An object; a key that it states twice is a fault."""
+        stated: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in stated:
+                self.fault = self.fault or stated_twice(key, stated[key], value)
+            stated[key] = value
+        return stated
+
+    def take_constant(self, word: str) -> None:
+        """NaN and Infinity, which are no JSON."""
+        self.fault = self.fault or f"{word} is no number in JSON; write null, or leave it out"
+
+    def take_float(self, digits: str) -> float:
+        """A number with a point or an exponent; one too large to hold is a fault."""
+        number = float(digits)
+        if number in (float("inf"), float("-inf")):
+            self.fault = self.fault or f"{digits} is too large a number; write it as text"
+        return number
+
+    def read_first(self, text: str, start: int = 0) -> tuple[Any, int, str]:
+        """The value that begins at `start`, where it ends, and what is wrong ("" if nothing)."""
+        self.fault = ""
+        try:
+            value, end = self.decoder.raw_decode(text, start)
+            return value, end, self.fault
+        except json.JSONDecodeError as error:
+            # the column in its line
+            column = error.pos - text.rfind("\n", 0, error.pos)
+            return None, -1, f"not JSON ({error.msg} at column {column})"
+        except RecursionError:
+            return None, -1, "nested too deeply to be read; flatten it"
+        except ValueError:  # Python's own limit
+            return None, -1, "a number of thousands of digits; write it as text"
+
+    def read(self, text: str) -> tuple[Any, str]:
+        """The value that a text is, white space around it apart, and what is wrong."""
+        value, end, fault = self.read_first(text, skip_blank(text, 0))
+        if fault:
+            return value, fault
+        rest = skip_blank(text, end)
+        if text[rest:].strip() == ",":
+            return value, "not JSON (there is a comma behind it; leave that out)"
+        if rest < len(text):
+            return value, f"not JSON (more than one value: the second begins at column {rest + 1})"
+        return value, ""
+
+
+def skip_blank(text: str, place: int) -> int:
+    """Where the next sign stands that is no white space of JSON."""
+    return BLANK.match(text, place).end()  # type: ignore  # it matches anything
+
+
+def stated_twice(key: object, first: object, second: object) -> str:
+    """The words on a key that stands there twice."""
+    return f"states {shown(key)} twice, as {shown(first)} and as {shown(second)}; keep one"
 
 
 def parse_yaml(text: str, where: object) -> Any:
@@ -174,7 +238,7 @@ def check_node(node: "yaml.Node", where: object) -> None:
             continue
         name, said = (key.tag, key.value), describe(value)
         if name in stated:
-            raise UserError(stated_twice(where, key.value, stated[name], said))
+            raise UserError(f"{where} {stated_twice(key.value, stated[name], said)}.")
         stated[name] = said
 
 

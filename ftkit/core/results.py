@@ -5,18 +5,24 @@
     about, percent, percent_in          numbers that another machine may give a little differently
     decimal_bytes, megabytes, gigabytes sizes of files and of a machine, in powers of ten
     gibibytes                           sizes in a GPU's memory, in powers of two
+    html_text                           words for HTML, where such a number needs no sign
 
-A number behind ≈ is compared by no test of a notebook; what must hold about it is asserted. Whether
+A number behind ≈ is compared by no test of a notebook; what must hold about it is claimed. Whether
 a difference between numbers says anything is for `statistics`. Seen in every notebook.
 """
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 TableParts = tuple[str, Sequence[str], Sequence[Sequence[object]]]  # title, column heads, rows
 GIB = 2**30  # bytes
 LEFT = "style='text-align:left'"
+NUMBER = r"[-+\u2212]?[0-9][0-9.,]*(?:e[-+]?[0-9]+)?"
+ABOUT = (
+    rf"{NUMBER}(?: ?%)?(?: \[[^\]\n]*\])?"  # what may stand behind ≈: with its unit and interval
+)
 
 
 def about(value: float, digits: int = 3, unit: str = "") -> str:
@@ -61,15 +67,29 @@ class Result:
 
     def _repr_html_(self) -> str:
         title, heads, rows = self.table()
-        caption = f"<caption {LEFT}><b>{html.escape(title)}</b></caption>"
+        caption = f"<caption {LEFT}><b>{html_text(title)}</b></caption>"
         body = "".join(html_row(row, "td") for row in rows)
         return f"<table>{caption}{html_row(heads, 'th')}{body}</table>"
 
 
 def html_row(values: Sequence[object], tag: str) -> str:
     """A row of an HTML table; tag: "th" for its heads, "td" for what stands below them."""
-    cells = [f"<{tag} {LEFT}>{html.escape(str(value))}</{tag}>" for value in values]
+    cells = [f"<{tag} {LEFT}>{html_text(value)}</{tag}>" for value in values]
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def html_text(value: object) -> str:
+    """A value as it reads in HTML: escaped, and what stands behind ≈ in a span instead.
+
+    The span is what tests of notebooks know such a number by; a reader sees neither.
+    """
+    text = re.sub(rf"≈\s*({ABOUT})", r'<span class="ft-near">\1</span>', html.escape(str(value)))
+    return without_mark(text)
+
+
+def without_mark(text: str) -> str:
+    """Words for a picture: numbers without the ≈ before them; it stays between two sides."""
+    return re.sub(r"≈(?=\S)", "", text)
 
 
 @dataclass(frozen=True, repr=False)

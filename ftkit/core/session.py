@@ -3,6 +3,7 @@
     setup(seed=0)                seeds everything and says where it runs: an `Environment`
     chosen_model(name)           the model that a session uses
     device_and_dtype()           what models compute on, and in which numbers
+    plain_torch()                in a `with`: torch's own defaults, whatever a cell left on
     quiet()                      the libraries' own bars and warnings off
     progress_wanted()            whether anybody watches
     bar(what, total)             a bar with the time to go; progress(things, …) draws one
@@ -17,6 +18,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -75,6 +77,9 @@ class Environment(Result):
             claims = "the text's numbers are the pocket model's; "
             claims += "what is claimed of it is tried on yours: ✓ the same, ✗ not"
             rows.append(("claims", claims))
+        if asserts_off():
+            why = "off, by python -O or PYTHONOPTIMIZE: what a cell asserts is not tried"
+            rows.append(("asserts", f"{why}; unset it and restart the kernel"))
         return "ftkit is ready", ("setting", "value"), rows
 
 
@@ -86,6 +91,11 @@ def chosen_model(name: str | None = None) -> str:
     """
     name = name or os.environ.get("FTKIT_MODEL") or "pocket"
     return HUB if name == "hub" else name
+
+
+def asserts_off() -> bool:
+    """Whether Python leaves every assert out, the reader's and the libraries' too."""
+    return sys.flags.optimize > 0
 
 
 def device_and_dtype() -> tuple[str, str]:
@@ -112,6 +122,25 @@ def device_and_dtype() -> tuple[str, str]:
             f"{nearest(dtype, DTYPES)}"
         )
     return "cuda" if cuda else "cpu", dtype
+
+
+@contextmanager
+def plain_torch() -> Iterator[None]:
+    """Torch as it is by default inside the block, whatever another cell has left on.
+
+    With gradients, new numbers in float32 and on the CPU; after it all is as that cell left it.
+    """
+    import torch
+
+    dtype, cpu = torch.get_default_dtype(), torch.device("cpu")
+    elsewhere = torch.get_default_device() != cpu
+    torch.set_default_dtype(torch.float32)
+    try:
+        # a device in a `with` slows every call, so only where one was set
+        with torch.inference_mode(False), torch.enable_grad(), cpu if elsewhere else nullcontext():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 def progress_wanted() -> bool:

@@ -3,9 +3,11 @@ from .chat import to_messages as to_messages
 from .checking import Checked as Checked
 from .checking import check as check
 from .checking import to_html as to_html
+from .duplicates import UNSPACED as UNSPACED
 from .duplicates import copies as copies
 from .duplicates import near_copies as near_copies
 from .duplicates import row_hash as row_hash
+from .messages import THOUGHTS as THOUGHTS
 from .mixing import first as first
 from .mixing import mix as mix
 from .mixing import replace_answers as replace_answers
@@ -13,6 +15,7 @@ from .rendering import Rendered as Rendered
 from .rendering import answer_head as answer_head
 from .rendering import answer_prompt as answer_prompt
 from .rendering import end_marks as end_marks
+from .rendering import is_endless as is_endless
 from .rendering import render as render
 from .rendering import render_prompt as render_prompt
 from .rendering import tools_of as tools_of

@@ -11,13 +11,20 @@ Preference pairs and raw text are known, and refused as rows to learn answers fr
 checked in `messages.py`; which of its tokens are learned, `rendering.py` says.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from ..core.parsing import shown
-from .messages import describe, list_keys, read_functions, read_messages, read_text, read_turns
+from ..core.parsing import JsonReader, shown
+from .messages import (
+    THOUGHTS,
+    describe,
+    list_keys,
+    read_functions,
+    read_messages,
+    read_text,
+    read_turns,
+)
 from .records import find_split
 from .rendering import render
 
@@ -29,7 +36,6 @@ FORMATS = (
     "instruction (+ input, system, history) + output"
 )
 CARRIED = ("skill", "wording", "rating", "votes")  # of any type, and not read here
-EXTRA_COLUMNS = ("split", "tools", *CARRIED)  # what `read` keeps beside the messages
 # The keys that make a format, in the order in which they are looked for, and those that go with it.
 KEYS = {
     "messages": ("messages",),
@@ -41,12 +47,13 @@ KEYS = {
 }
 BESIDE = {"Alpaca": ("input", "history"), "preference pairs": ("prompt",)}
 OF_A_FORMAT = {key for keys in KEYS.values() for key in keys} | {"input", "history"}
-MEANT = OF_A_FORMAT | {"system", "weight", *EXTRA_COLUMNS}  # every key that is read
+MEANT = OF_A_FORMAT | {"system", "weight", "split", "tools", *CARRIED}  # every key that is read
 # Columns that say something to other trainers: a row that states one would be learned without it.
 REFUSED = (
     "context", "contexts", "documents", "functions", "function_call", "chat_template_kwargs",
     "image", "images", "audio", "audios", "video", "videos",
 )  # fmt: skip
+KTO_LABELS = ("label", "kto_tag", "kto_label")  # false where an answer is not to be learned
 # Usual names of what the kit calls otherwise; the answer's name goes by the format.
 PROMPT_NAMES = ("question", "query", "input", "problem", "user", "human")
 ANSWER_NAMES = ("answer", "response", "reply", "output", "target", "solution", "assistant", "gpt")
@@ -143,31 +150,62 @@ def refuse_columns(row: Mapping, kind: str) -> None:
                 f"{key} is stated, which is not read; put what it says into the prompt, or remove "
                 "the column"
             )
+        if key in THOUGHTS:
+            raise ValueError(
+                f"{key} is stated beside the answer, which is not read; write the row as messages "
+                f"and put it into the assistant's, or remove the column"
+            )
         if key not in MEANT and (meant := find_near(key, 0.85)):
             raise ValueError(f"there is no key {key!r}. Did you mean {meant!r}?")
-    if row.get("weight") not in (None, 1):
+    if row.get("weight") not in (None, 1, "1"):
         raise ValueError(
             f"weight is {describe(row['weight'])}, for the whole row; rows all weigh the same, so "
             "put weight 0 or 1 on an assistant's message"
         )
-    if row.get("label") is False and kind == "prompt and completion":
-        raise ValueError(
-            "label is false, so the completion is one not to learn; remove the row, "
-            "or rename the column if it says something else"
-        )
+    refuse_labels(row, kind)
+
+
+def refuse_labels(row: Mapping, kind: str) -> None:
+    """Refuse a row that says of itself that its answer is not one to learn, as KTO's rows do."""
+    for key in KTO_LABELS:
+        word = str(row.get(key)).strip().lower()
+        # of other formats, a label is a column that people carry along
+        if word in ("false", "0", "0.0") and (key != "label" or kind == "prompt and completion"):
+            raise ValueError(
+                f"{key} is {shown(row[key])}, so the answer is one not to learn; remove the row, "
+                "or rename the column if it says something else"
+            )
+
+
+def refuse_around(stated: Mapping) -> None:
+    """Refuse what an object says beside the list of rows that it holds, if rows can say it."""
+    for key, value in stated.items():
+        said = value is not None and value not in ("", [], {})
+        if said and (key in REFUSED or (key not in CARRIED and find_near(key, 0.85))):
+            raise ValueError(
+                f"{key} is stated once, beside the list of rows, and would be read in none of "
+                "them; state it in every row, or remove it"
+            )
 
 
 def refuse_other_formats(row: Mapping, kind: str, messages: Sequence[Mapping]) -> None:
     """Refuse a row that has keys of another format too, unless its messages say the same."""
-    own = (*KEYS[kind], *BESIDE.get(kind, ()), *KEYS["preference pairs"], "text")
+    own = (*KEYS[kind], *BESIDE.get(kind, ()), "rejected", "text")
     said = [message["content"] for message in messages]
     for key in sorted(OF_A_FORMAT - set(own)):
         value = row.get(key)
-        if value and value not in said:
+        if value and value not in said and not (key == "chosen" and ends_alike(value, messages)):
             raise ValueError(
                 f"the row is in the format {kind} and states {key} beside it, which is not read; "
                 "keep one of the two"
             )
+
+
+def ends_alike(value: object, messages: Sequence[Mapping]) -> bool:
+    """Whether messages end in the same answer, as the chosen ones of a row do that has both."""
+    if not isinstance(value, list) or not value or not isinstance(value[-1], Mapping):
+        return False
+    return value[-1].get("content") == messages[-1]["content"]
 
 
 def from_messages(row: Mapping) -> list[dict]:
@@ -272,10 +310,9 @@ def to_tools(row: Mapping) -> list[dict]:
     if tools is None or tools in ("", [], "[]"):
         return []
     if isinstance(tools, str):
-        try:
-            tools = json.loads(tools)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"tools is a text and no JSON ({error}); write a list") from None
+        tools, fault = JsonReader().read(tools)
+        if fault:
+            raise ValueError(f"tools is a text and no JSON: {fault}; write a list")
     return read_functions(tools, "tools")
 
 
@@ -305,6 +342,7 @@ def to_pair(row: object) -> dict[str, list[dict]]:
         raise ValueError("chosen and rejected say the same, so neither is better")
     for answer in (chosen, rejected):
         check_answer(answer)
+    refuse_other_formats(row, "preference pairs", [*prompt, *chosen])
     return {"prompt": with_system(prompt, row), "chosen": chosen, "rejected": rejected}
 
 

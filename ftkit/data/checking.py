@@ -19,13 +19,22 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import UserError, is_whole
 from ..core.parsing import shown
 from ..core.results import Result, Table, TableParts
-from .chat import MEANT, check_row, find_format, to_pair
+from .chat import MEANT, check_row, find_format
 from .duplicates import copies, near_copies, row_hash
 from .files import read_records
 from .messages import KEPT, name_key
 from .records import SPLITS, BadFile, Record
-from .rendering import Rendered, render
-from .sets import Parsed, find_file, parse, read, rows_of_split, state_splits, take_row, take_split
+from .rendering import Rendered, is_endless, render, special_tokens
+from .sets import (
+    Parsed,
+    find_file,
+    parse,
+    rows_of_split,
+    state_splits,
+    take_pair,
+    take_row,
+    whole,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -64,6 +73,8 @@ class Checked(Result):
     different_answers: int = 0
     left_out: list[str] = field(default_factory=list)  # columns and keys that nothing reads
     lost_bytes: int = 0  # rows with U+FFFD in them
+    marks: dict[str, int] = field(default_factory=dict)  # rows that say a special token, by token
+    endless: bool = False  # does the chat template write no end behind an answer?
     tokens: dict[str, Any] = field(default_factory=dict)  # lengths; empty without a tokenizer
 
     def json(self) -> dict[str, Any]:
@@ -84,6 +95,12 @@ class Checked(Result):
             rows.append(("pairs", f"{self.valid:,}", "`train` learns answers and refuses pairs"))
         if self.lost_bytes:
             rows.append(("damaged", f"{self.lost_bytes:,}", "rows have U+FFFD for a lost byte"))
+        for mark, count in self.marks.items():
+            rows.append(
+                ("marks", f"{count:,}", f"rows say {mark}, no word but a mark to the model")
+            )
+        if self.endless:
+            rows.append(("no end", "all", "the chat template writes no end behind an answer"))
         if self.left_out:
             rows.append(("left out", f"{len(self.left_out):,}", ", ".join(self.left_out)))
         rows += describe_lengths(self.tokens) if self.tokens else []
@@ -180,6 +197,7 @@ def check(
     if tokenizer is not None:
         parsed, chats = fit(parsed, tokenizer)
         found["tokens"] = count_lengths(parsed, chats, max_length, positions)
+        found |= {"marks": count_marks(parsed.rows, tokenizer), "endless": is_endless(tokenizer)}
     found |= {**find_copies(parsed), **count_answers(parsed.rows), **find_unread(parsed.records)}
     if others is not None:
         found["against"] = {str(against): count_copies(parsed.rows, others)}
@@ -190,9 +208,10 @@ def check(
 def read_either(file: Path, encoding: str | None) -> list[dict]:
     """The rows of a second file, in UTF-8 or, where it is none, in the first one's encoding."""
     try:
-        return read(file)
+        records = read_records(file)
     except BadFile:
-        return read(file, encoding)
+        records = read_records(file, encoding)
+    return whole(file, parse(records, take_any))
 
 
 def count_formats(records: Sequence[Record]) -> dict[str, Any]:
@@ -208,9 +227,9 @@ def take_any(stated: object) -> dict:
     stated = check_row(stated)
     if find_format(stated) != PAIRS:
         return take_row(stated)
-    pair = to_pair(stated)
-    row = {"split": take_split(stated["split"])} if "split" in stated else {}
-    return {**row, "messages": pair["prompt"] + pair["chosen"]}
+    pair = take_pair(stated)
+    del pair["rejected"]
+    return {**pair, "messages": pair.pop("prompt") + pair.pop("chosen")}
 
 
 def format_of(record: Record) -> str:
@@ -318,6 +337,7 @@ def find_unread(records: Sequence[Record]) -> dict[str, Any]:
     unread: dict[str, None] = {}
     for record in records:
         unread |= dict.fromkeys(name_key(key) for key in record.value if key not in MEANT)
+        unread |= dict.fromkeys(f"{name_key(key)} (of the file)" for key in record.around)
         turns = record.value.get("messages") or record.value.get("conversations") or []
         for turn in turns if isinstance(turns, list) else []:
             keys = turn if isinstance(turn, Mapping) else ()
@@ -330,6 +350,18 @@ def count_lost_bytes(rows: Sequence[Mapping]) -> int:
     """Rows in which another program wrote U+FFFD for a byte that it could not read."""
     chats = [row["messages"] for row in rows]
     return sum(any(LOST_BYTE in turn["content"] for turn in chat) for chat in chats)
+
+
+def count_marks(rows: Sequence[Mapping], tokenizer: "PreTrainedTokenizerBase") -> dict[str, int]:
+    """How many rows say a special token of the model, such as those of a template by hand."""
+    chats = [[turn["content"] for turn in row["messages"]] for row in rows]
+    found = Counter(
+        mark
+        for texts in chats
+        for mark in set(special_tokens(tokenizer))
+        if any(mark in text for text in texts)
+    )
+    return dict(sorted(found.items()))
 
 
 def to_html(checked: Checked) -> str:

@@ -29,7 +29,7 @@ SPEAKERS = {
     "human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant",
     "assistant": "assistant", "system": "system", "tool": "tool", "observation": "tool",
 }  # fmt: skip
-THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")  # where a message may keep them
 TEXTS = ("name", "tool_call_id", *THOUGHTS)
 DEEPEST = 100  # objects inside objects that are carried along
 KEYS_NAMED, KEY_SHOWN = 8, 60  # keys that an error names, and their characters

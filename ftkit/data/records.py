@@ -11,13 +11,12 @@ that is stated twice is such a fault, and so is NaN. What a row says is `chat.py
 
 import csv
 import io
-import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..core.errors import UserError
-from ..core.parsing import shown
+from ..core.parsing import JsonReader, skip_blank
 
 SPLITS = {
     "train": ("train", "training"),
@@ -26,8 +25,13 @@ SPLITS = {
 }
 SPLIT_NAMES = {name: split for split, names in SPLITS.items() for name in names}
 LISTS = ("messages", "conversations", "tools", "history")  # a table's cells of these hold JSON
-LISTS_OF_ROW = {*LISTS, "prompt", "completion", "chosen", "rejected"}
-BLANK = re.compile(r"[ \t\r\n]*")
+# An object with one of these sets of keys is a row, whatever lists it has.
+ROWS = (
+    {"messages"}, {"conversations"}, {"prompt", "completion"}, {"chosen", "rejected"},
+    {"instruction", "output"},
+)  # fmt: skip
+OF_TURN = {"role", "from"}  # a list of objects with one of these is a chat, not rows
+NO_ROWS = {*LISTS, "features"}  # lists that are never a file's rows
 FILE_OF_SPLIT = re.compile(r"([a-z]+)([-_.][0-9].*)?", re.IGNORECASE)
 
 
@@ -48,6 +52,7 @@ class Record(NamedTuple):
     fault: str = ""  # why it could not be read; "" if it could
     split: str | None = None  # by the name of its file or list
     file: str = ""  # in a folder
+    around: Mapping[str, Any] = {}  # of a file's first row, what the object says that holds them
 
 
 def find_split(word: str) -> str | None:
@@ -61,71 +66,23 @@ def split_of_file(name: str) -> str | None:
     return find_split(found[1]) if found else None
 
 
-class Reader:
-    """A JSON decoder that notes what Python takes without a word and JSON does not."""
-
-    def __init__(self) -> None:
-        self.fault = ""
-        self.decoder = json.JSONDecoder(
-            object_pairs_hook=self.take_object,
-            parse_constant=self.take_constant,
-            parse_float=self.take_float,
-        )
-
-    def take_object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        """An object; a key that it states twice is a fault."""
-        stated: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in stated:
-                both = f"as {shown(stated[key])} and as {shown(value)}"
-                self.fault = self.fault or f"{key!r} is stated twice, {both}; keep one"
-            stated[key] = value
-        return stated
-
-    def take_constant(self, word: str) -> None:
-        """NaN and Infinity, which are no JSON."""
-        self.fault = self.fault or f"{word} is no number in JSON; write null, or leave it out"
-
-    def take_float(self, digits: str) -> float:
-        """A number with a point or an exponent; one too large to hold is a fault."""
-        number = float(digits)
-        if number in (float("inf"), float("-inf")):
-            self.fault = self.fault or f"{digits} is too large a number; write it as text"
-        return number
-
-    def read(self, text: str, start: int = 0) -> tuple[Any, int, str]:
-        """The value that begins at `start`, where it ends, and what is wrong ("" if nothing)."""
-        self.fault = ""
-        try:
-            value, end = self.decoder.raw_decode(text, start)
-            return value, end, self.fault
-        except json.JSONDecodeError as error:
-            # the column in its line
-            column = error.pos - text.rfind("\n", 0, error.pos)
-            return None, -1, f"not JSON ({error.msg} at column {column})"
-        except RecursionError:
-            return None, -1, "nested too deeply to be read; flatten it"
-        except ValueError:  # Python's own limit
-            return None, -1, "a number of thousands of digits; write it as text"
-
-
 def read_json(text: str, name: str) -> list[Record]:
     """The rows of JSON Lines or of JSON, whichever it is.
 
     JSON is an array of rows, an object with one list of rows ({"data": [...]}), one with a list
     per split ({"train": [...], "test": [...]}), or a single row.
     """
-    start = BLANK.match(text).end()  # type: ignore  # it matches anything
+    start = skip_blank(text, 0)
     line, rest = text[start:].partition("\n")[::2]
     alone = not rest.strip()
 
     # a first line that is whole by itself, with others behind it: JSON Lines
-    if not alone and not Reader().read(line.strip())[2].startswith("not JSON"):
+    if not alone and not JsonReader().read(line)[1].startswith("not JSON"):
         return list(read_lines(text))
     if text.startswith("[", start):
         return list(read_array(text, start))
-    value, end, fault = Reader().read(text, start)
-    if isinstance(value, dict) and not fault and BLANK.fullmatch(text, end):
+    value, fault = JsonReader().read(text)
+    if isinstance(value, dict) and not fault:
         return list(read_object(value, name))
     return list(read_lines(text))
 
@@ -135,20 +92,16 @@ def read_lines(text: str) -> Iterator[Record]:
 
     Unicode has other line ends, and JSON allows them inside its strings.
     """
-    reader = Reader()
+    reader = JsonReader()
     for number, line in enumerate(text.split("\n"), 1):
         line = line.strip(" \t\r\ufeff")
-        if not line:
-            continue
-        value, end, fault = reader.read(line)
-        if not fault and end < len(line):
-            fault = f"not JSON (more than one value: the second begins at column {end + 1})"
-        yield Record(f"line {number}", number, value, fault)
+        if line:
+            yield Record(f"line {number}", number, *reader.read(line))
 
 
 def read_array(text: str, start: int) -> Iterator[Record]:
     """A JSON array, row by row; what is no JSON ends the reading."""
-    reader, number, line, counted = Reader(), 0, 1, 0
+    reader, number, line, counted = JsonReader(), 0, 1, 0
     place = skip_blank(text, start + 1)
     if text.startswith("]", place):
         return
@@ -156,7 +109,7 @@ def read_array(text: str, start: int) -> Iterator[Record]:
         # a row
         number += 1
         line, counted = line + text.count("\n", counted, place), place
-        value, end, fault = reader.read(text, place)
+        value, end, fault = reader.read_first(text, place)
         where = f"row {number}"
         if end < 0:
             fault = f"{fault}, in line {line}" if fault.startswith("not JSON") else fault
@@ -178,36 +131,35 @@ def read_array(text: str, start: int) -> Iterator[Record]:
         return
 
 
-def skip_blank(text: str, place: int) -> int:
-    """Where the next sign stands that is no white space."""
-    return BLANK.match(text, place).end()  # type: ignore  # it matches anything
-
-
 def read_object(stated: dict, name: str) -> Iterator[Record]:
     """The rows of an object: the object itself, its one list, or its lists by split."""
-    lists = {key: value for key, value in stated.items() if is_rows(value)}
+    lists = {key: value for key, value in stated.items() if is_rows(key, value)}
     splits = {key: find_split(key) for key in lists}
 
     # the object is a row, or it holds them
-    if not lists or lists.keys() & LISTS_OF_ROW:
+    if not lists or any(keys <= stated.keys() for keys in ROWS):
         yield Record("line 1", 1, stated)
-    elif None not in splits.values():
-        rows = [(key, row) for key, value in lists.items() for row in value]
-        for number, (key, row) in enumerate(rows, 1):
-            yield Record(f"row {number}", number, row, split=splits[key])
-    elif len(lists) == 1:
-        for number, row in enumerate(*lists.values(), start=1):
-            yield Record(f"row {number}", number, row)
-    else:
+        return
+    if len(lists) > 1 and None in splits.values():
         raise BadFile(
             f"{name} holds several lists ({', '.join(lists)}); leave the one with the rows, or "
             "name them train, validation and test."
         )
 
+    # what it says beside them goes with the first
+    around = {key: value for key, value in stated.items() if key not in lists}
+    rows = [(key, row) for key, value in lists.items() for row in value]
+    for number, (key, row) in enumerate(rows, 1):
+        split = splits[key]
+        yield Record(f"row {number}", number, row, split=split, around=around)
+        around = {}
 
-def is_rows(value: object) -> bool:
-    """Is it a list of objects? What else stands in it is a bad row."""
-    return isinstance(value, list) and any(isinstance(row, dict) for row in value)
+
+def is_rows(key: str, value: object) -> bool:
+    """Is it a list of objects that are no turns of a chat? What else stands in it is a bad row."""
+    objects = [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+    turns = any(OF_TURN & row.keys() for row in objects)
+    return bool(objects) and not turns and key not in NO_ROWS
 
 
 def read_csv(text: str, name: str) -> list[Record]:
@@ -271,10 +223,7 @@ def read_cell_row(heads: Sequence[str], cells: Sequence[str], line: int) -> Reco
     fault = ""
     for key in row.keys() & set(LISTS):
         if row[key].lstrip().startswith("["):
-            cell = row[key].strip()
-            row[key], end, bad = Reader().read(cell)
-            if not bad and end < len(cell):
-                bad = f"not JSON (more than one value: the second begins at column {end + 1})"
+            row[key], bad = JsonReader().read(row[key].strip())
             fault = f"{key}: {bad}" if bad else fault
     return Record(f"line {line}", line, row, fault)
 

@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 from ..core.errors import UserError
-from .template import Piece, Tools, Written, find_template, marks_answers, write
+from .template import (
+    Piece,
+    Tools,
+    Written,
+    find_template,
+    marks_answers,
+    with_arguments,
+    write,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -79,20 +87,22 @@ def render(
     learned_turns = [place for place in turns if messages[place].get("weight") != 0]
     refuse_dropped(whole, messages, where, learned_turns)
     refuse_dropped_tools(whole, tokenizer, where)
-    refuse_changed(whole, where, learned_turns)
+    refuse_changed(whole, tokenizer, where, learned_turns, last=turns[-1])
 
     # in characters, then in tokens
     spans = {turn: find_turn(turn, whole, tokenizer, where) for turn in turns}
     ids, places = tokenize(whole.text, tokenizer)
     covered = {turn: covered_tokens(span.start, span.end, places) for turn, span in spans.items()}
+    for turn in {*learned_turns, turns[-1]}:
+        refuse_unknown([(ids[t], places[t]) for t in covered[turn]], whole.text, tokenizer, where)
+    # which of them carry loss: all of a turn, or what the template marks
     learned = [False] * len(ids)
     marked = read_marks(whole, tokenizer)
     for turn in learned_turns:
         chosen: Sequence[int] = covered[turn]
         if marked is not None:
             ending = covered_tokens(spans[turn].mark, spans[turn].end, places)
-            others = {token for other in turns if other != turn for token in covered[other]}
-            others |= tokens_of_others(turn, whole, places)
+            others = tokens_of_others(turn, whole, places, covered)
             chosen = marked_tokens(covered[turn], ending, others, marked)
         refuse_unfound(chosen, turn, where)
         for token in chosen:
@@ -149,8 +159,18 @@ def refuse_dropped(
     )
 
 
-def refuse_changed(written: Written, where: str, learned_turns: Sequence[int]) -> None:
-    """Refuse a chat whose answers the template writes in other words than the row's."""
+def refuse_changed(
+    written: Written,
+    tokenizer: "PreTrainedTokenizerBase",
+    where: str,
+    learned_turns: Sequence[int],
+    last: int,
+) -> None:
+    """Refuse a chat whose answers would be others than the row's: in other words, or ended early.
+
+    last: the number of the last answer, which may be a gold and not learned.
+    """
+    refuse_ends_inside(written, tokenizer, where, [*learned_turns, last])
     for piece in written.pieces:
         text, said = written.text[piece.start : piece.end], piece.part.text
         if piece.part.message in learned_turns and piece.part.kind != "name" and text != said:
@@ -171,10 +191,30 @@ def refuse_unfound(tokens: Sequence[int], turn: int, where: str) -> None:
         )
 
 
+def refuse_unknown(
+    tokens: Sequence[tuple[int, Span]],
+    text: str,
+    tokenizer: "PreTrainedTokenizerBase",
+    where: str,
+) -> None:
+    """Refuse an answer with signs that the tokenizer does not know: any others would be as right.
+
+    tokens: the answer's, each with its place in the text.
+    """
+    for token, (start, end) in tokens:
+        sign = text[start:end].strip()
+        if token == tokenizer.unk_token_id and sign and sign != tokenizer.unk_token:
+            raise UserError(
+                f"the model's tokenizer has no token for {sign[:SHOWN]!r} in an answer of {where}, "
+                f"so {tokenizer.unk_token} would be learned; take a model that knows such signs."
+            )
+
+
 def refuse_dropped_tools(
     written: Written, tokenizer: "PreTrainedTokenizerBase", where: str
 ) -> None:
-    """Refuse a row whose tools the template does not show to the model."""
+    """Refuse a row whose tools, or a call's arguments, the template does not write."""
+    refuse_dropped_arguments(written, tokenizer, where)
     if not written.options["tools"]:
         return
     options = {**written.options, "tools": None}
@@ -184,6 +224,44 @@ def refuse_dropped_tools(
             f"the model's chat template leaves out the tools of {where}; take them out, or take a "
             "model whose template writes them."
         )
+
+
+def refuse_dropped_arguments(
+    written: Written, tokenizer: "PreTrainedTokenizerBase", where: str
+) -> None:
+    """Refuse a tool call of which the template writes the name and not the arguments."""
+    for number, message in enumerate(written.messages):
+        empty = with_arguments(message, lambda said: "{}" if isinstance(said, str) else {})
+        if empty == message:
+            continue
+        chat = [*written.messages[:number], empty, *written.messages[number + 1 :]]
+        try:
+            without = tokenizer.apply_chat_template(chat, tokenize=False, **written.options)
+        except Exception:  # it reads them, and in any way
+            continue
+        if without == written.text:
+            raise UserError(
+                f"the model's chat template leaves out the arguments of the tool call in {where}'s "
+                f"message {number + 1}; take a model whose template writes them."
+            )
+
+
+def refuse_ends_inside(
+    written: Written, tokenizer: "PreTrainedTokenizerBase", where: str, turns: Sequence[int]
+) -> None:
+    """Refuse an answer that holds what ends an answer: it would end there, and go on.
+
+    A gold would be cut off there too, and half of it be a right reply.
+    """
+    ends = {mark.strip() for mark in [*end_marks(tokenizer), tokenizer.eos_token or ""]} - {""}
+    for piece in written.pieces:
+        text = written.text[piece.start : piece.end]
+        found = next((mark for mark in sorted(ends) if mark in text), None)
+        if found and piece.part.message in turns and piece.part.kind in ("text", "thoughts"):
+            raise UserError(
+                f"message {piece.part.message + 1} of {where} (assistant) holds {found!r}, with "
+                "which the model ends an answer, and the chat template writes it; take it out."
+            )
 
 
 def find_turn(turn: int, whole: Written, tokenizer: "PreTrainedTokenizerBase", where: str) -> Turn:
@@ -260,6 +338,7 @@ class Around(NamedTuple):
     ends: list[str]  # behind them; some templates end the last answer otherwise than earlier ones
 
 
+NOTHING = Around("", "", [])
 known: "WeakKeyDictionary[PreTrainedTokenizerBase, dict[str, Around]]" = WeakKeyDictionary()
 
 
@@ -279,13 +358,22 @@ def around_answers(tokenizer: "PreTrainedTokenizerBase") -> Around:
                 list(dict.fromkeys(read_ends(asked, last, earlier, special_tokens(tokenizer)))),
             )
         except (UserError, IndexError):  # a template with rules of its own
-            by_template[template] = Around("", "", [])
+            by_template[template] = NOTHING
     return by_template[template]
 
 
 def end_marks(tokenizer: "PreTrainedTokenizerBase") -> list[str]:
     """What the chat template writes behind an answer, such as <|im_end|>; empty if nothing."""
     return around_answers(tokenizer).ends
+
+
+def is_endless(tokenizer: "PreTrainedTokenizerBase") -> bool:
+    """Whether the chat template writes nothing behind the last answer, so that no end is learned.
+
+    False for a template that no chat of one question fits.
+    """
+    around = around_answers(tokenizer)
+    return not around.ends and around != NOTHING
 
 
 def answer_head(tokenizer: "PreTrainedTokenizerBase") -> str:
@@ -371,10 +459,13 @@ def covered_tokens(start: int, end: int, places: Sequence[Span]) -> range:
     return range(inside[0], inside[-1] + 1) if inside else range(0)
 
 
-def tokens_of_others(turn: int, whole: Written, places: Sequence[Span]) -> set[int]:
-    """The tokens of all that other messages than number `turn` say."""
+def tokens_of_others(
+    turn: int, whole: Written, places: Sequence[Span], covered: Mapping[int, range]
+) -> set[int]:
+    """The tokens of all that other messages than number `turn` say; covered: of each answer."""
     others = (piece for piece in whole.pieces if piece.part.message != turn)
-    return {t for piece in others for t in covered_tokens(piece.start, piece.end, places)}
+    answers = {token for other in covered if other != turn for token in covered[other]}
+    return answers | {t for piece in others for t in covered_tokens(piece.start, piece.end, places)}
 
 
 def read_marks(whole: Written, tokenizer: "PreTrainedTokenizerBase") -> list[bool] | None:

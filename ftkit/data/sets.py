@@ -19,7 +19,7 @@ from .. import fetched
 from ..core.errors import UserError, nearest
 from ..core.files import data_path
 from ..core.parsing import shown
-from .chat import CARRIED, EXTRA_COLUMNS, check_row, to_messages, to_pair, to_tools
+from .chat import CARRIED, check_row, refuse_around, to_messages, to_pair, to_tools
 from .files import SUFFIXES, read_records
 from .messages import describe, read_text, to_json
 from .records import SPLIT_NAMES, SPLITS, Record, find_split
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
     from transformers import PreTrainedTokenizerBase
 
-TASKS = ("tickets", "general", "facts")
+TASKS = ("tickets", "general", "facts", "trays", "shipments", "greeted", "calls")
 KNOWN = (*TASKS, "reviews")  # data sets by name, fetched ones too
 NAMED = 3  # reasons, and rows for each, that an error names; the others it counts
 
@@ -50,6 +50,7 @@ def parse(records: Sequence[Record], take: Callable[[Any], dict]) -> Parsed:
             if record.fault:
                 raise ValueError(record.fault)
             row = take(record.value)
+            refuse_around(record.around)
             if record.split is not None:
                 row = {"split": record.split} | row
                 if row["split"] != record.split:
@@ -75,9 +76,10 @@ def read(path: str | Path, encoding: str | None = None) -> list[dict]:
 def read_pairs(path: str | Path, encoding: str | None = None) -> list[dict]:
     """The preference pairs of a file, each with prompt, chosen and rejected as messages.
 
-    Raises UserError as `read` does, and for rows that are no pairs.
+    And split and tools, where it states them. Raises UserError as `read` does, and for rows that
+    are no pairs.
     """
-    return whole(path, parse(read_records(path, encoding), to_pair))
+    return whole(path, parse(read_records(path, encoding), take_pair))
 
 
 def whole(path: str | Path, parsed: Parsed) -> list[dict]:
@@ -104,18 +106,24 @@ def take_row(stated: object) -> dict:
     """What stands in a file as a row; raises ValueError with the reason."""
     stated = check_row(stated)
     messages = to_messages(stated)
-    row = {name: stated[name] for name in EXTRA_COLUMNS if name in stated}
+    carried = {name: carry(stated[name], name) for name in CARRIED if name in stated}
+    return {**take_columns(stated), **carried, "messages": messages}
 
-    # the columns that mean something have their type; the others are carried as they are
-    if "split" in row:
-        row["split"] = take_split(row["split"])
-    if "tools" in row:
-        row["tools"] = to_tools(stated)
-        if not row["tools"]:
-            del row["tools"]
-    for name in set(CARRIED) & row.keys():
-        row[name] = carry(row[name], name)
-    return {**row, "messages": messages}
+
+def take_pair(stated: object) -> dict:
+    """What stands in a file as a preference pair; raises ValueError with the reason."""
+    stated = check_row(stated)
+    return {**to_pair(stated), **take_columns(stated)}
+
+
+def take_columns(stated: Mapping) -> dict:
+    """The columns beside a row's messages that mean something, each in its type."""
+    row: dict = {}
+    if "split" in stated:
+        row["split"] = take_split(stated["split"])
+    if tools := to_tools(stated):
+        row["tools"] = tools
+    return row
 
 
 def carry(value: object, name: str) -> object:

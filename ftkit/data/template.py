@@ -11,14 +11,16 @@ the row. Which of the tokens are an answer's is decided in `rendering.py`.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ..core.errors import UserError
+from ..core.parsing import JsonReader
+from .messages import THOUGHTS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 GENERATION = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
 TODAY = re.compile(r"strftime_now\(\s*(['\"])(.*?)\1\s*\)")
 REASON = 200  # characters of a template's own error that are shown
+TYPE = re.compile(r"""["']type["']: *["']text["']""")  # of a part that is written as it stands
 THINK = re.compile(r"(</?think>)")
-REASONING = ("reasoning_content", "reasoning", "thinking")  # where a message may keep its thoughts
 # Set around each piece of a message to see where the template puts it: no text holds them, because
 # Unicode gives these two code points to no character, ever.
 OPEN, CLOSE = "\ufdd0", "\ufdd1"
@@ -136,10 +138,9 @@ def write(
     names the row by `where`, for a tokenizer without a template and where the template refuses
     the messages; what it drops without a word is told in `dropped`.
     """
-    try:
-        shown = json.loads(tools) if isinstance(tools, str) else tools
-    except ValueError as error:
-        raise UserError(f"tools of {where} is a text and no JSON; give a list.") from error
+    shown, fault = JsonReader().read(tools) if isinstance(tools, str) else (tools, "")
+    if fault:
+        raise UserError(f"tools of {where} is a text and no JSON: {fault}.")
     if not isinstance(shown, list | tuple | None):
         raise UserError(f"tools of {where} is {str(shown)[:REASON]!r}; give a list of objects.")
     options = {
@@ -152,7 +153,9 @@ def write(
     found, refused = [], None
     for form in forms(messages):
         try:
-            found.append(locate(form, tokenizer, options))
+            written = locate(form, tokenizer, options)
+            refuse_structure(written)
+            found.append(written)
         except Exception as error:  # the templates raise jinja2's and their own errors
             refused = refused or error
         if found and not found[-1].dropped:
@@ -163,16 +166,31 @@ def write(
     return min(found, key=lambda written: len(written.dropped))
 
 
+def refuse_structure(written: Written) -> None:
+    """Refuse a text in which a template that knows no parts writes a list of them as it stands.
+
+    Any template says "[{'type': 'text', 'text': …}]" of one, and seems to leave nothing out.
+    """
+    said = [message.get("content") for message in written.messages]
+    if any(isinstance(content, list) for content in said):
+        own = sum(len(TYPE.findall(str(part.get("text")))) for c in said if c for part in c)
+        if len(TYPE.findall(written.text)) > own:
+            raise ValueError("the template writes no content that is a list of parts")
+
+
 def forms(messages: Sequence[Mapping]) -> Iterator[list[dict]]:
     """The same chat in the forms that templates want it in, the usual one first."""
     # a key whose value is None says nothing; the arguments of a tool call are an object
     plain = [{key: v for key, v in message.items() if v is not None} for message in messages]
-    usual = [with_arguments(message) for message in plain]
+    usual = [with_arguments(message, read_arguments) for message in plain]
     yield usual
 
-    # some templates want them as text, some each content as a list
-    if usual != plain:
-        yield plain
+    # some want the arguments as text (transformers 45419)
+    as_text = [with_arguments(message, write_arguments) for message in plain]
+    if as_text != usual:
+        yield as_text
+
+    # some want each content as a list of parts
     yield [
         {**message, "content": [{"type": "text", "text": message["content"]}]}
         if isinstance(message.get("content"), str)
@@ -181,18 +199,26 @@ def forms(messages: Sequence[Mapping]) -> Iterator[list[dict]]:
     ]
 
 
-def with_arguments(message: dict) -> dict:
-    """A message whose tool calls have their arguments as objects, as most templates want them."""
+def with_arguments(message: dict, change: Callable[[Any], Any]) -> dict:
+    """A message with the arguments of its tool calls changed."""
     calls = []
     for call in message.get("tool_calls") or []:
         function = call.get("function", call)
-        try:
-            arguments = json.loads(function["arguments"])
-        except (KeyError, TypeError, ValueError):  # an object already, or no JSON
-            return message
-        function = {**function, "arguments": arguments}
+        if "arguments" in function:
+            function = {**function, "arguments": change(function["arguments"])}
         calls.append({**call, "function": function} if "function" in call else function)
     return {**message, "tool_calls": calls} if calls else message
+
+
+def read_arguments(arguments: object) -> object:
+    """The arguments of a tool call as an object, as most templates want them."""
+    value, fault = JsonReader().read(arguments) if isinstance(arguments, str) else (None, "none")
+    return arguments if fault or not isinstance(value, dict) else value
+
+
+def write_arguments(arguments: object) -> object:
+    """The same as JSON text; what is text stays as it is."""
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
 def locate(messages: list[dict], tokenizer: "PreTrainedTokenizerBase", options: dict) -> Written:
@@ -248,7 +274,7 @@ class Marker:
     def message(self, message: dict, number: int) -> dict:
         """A message with marks around each of its texts."""
         marked, content = dict(message), message.get("content")
-        thoughts = next((key for key in REASONING if isinstance(message.get(key), str)), None)
+        thoughts = next((key for key in THOUGHTS if isinstance(message.get(key), str)), None)
         if thoughts:
             marked[thoughts] = self.mark(message[thoughts], number, "thoughts")
         if content:

@@ -12,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 
+from ..core.session import asserts_off
 from ..core.versions import PACKAGES, loaded_versions, version_of
 from . import gathering, judging
 from .finding import Finding, Findings
@@ -78,6 +79,7 @@ def examine_machine() -> list[Finding]:
         judging.check_disk(free),
         judging.check_threads(gathering.usable_cores(), threads, torch.threads),
         *writable,
+        judging.check_asserts(off=asserts_off()),
         judging.check_compiled(
             gathering.uncompiled_packages(PACKAGES), off=sys.dont_write_bytecode
         ),

@@ -283,6 +283,21 @@ def check_threads(cores: int, stated: Mapping[str, str], torch_threads: int | No
     )
 
 
+def check_asserts(*, off: bool) -> Finding:
+    """Are asserts tried?
+
+    With `python -O`, or PYTHONOPTIMIZE set, Python leaves them out: a cell that asserts what is
+    false goes through without a word.
+    """
+    if not off:
+        return Finding.fine("asserts", "are tried")
+    return Finding.wrong(
+        "asserts",
+        "python -O or PYTHONOPTIMIZE leaves them out, so a false one goes through without a word",
+        "unset PYTHONOPTIMIZE, and start Python or the kernel again without -O",
+    )
+
+
 def check_writable(name: str, folder: Path, variable: str, reason: str | None) -> Finding:
     """Can a file be made there? reason: why not; None where it can."""
     if reason is None:

@@ -67,10 +67,10 @@ def try_step(check: str, work: Callable[[], str]) -> Finding:
     try:
         message = work()
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0] or "no reason given"
         if isinstance(error, UserError):
-            return Finding.wrong(check, reason.rstrip("."), CURE)
-        return Finding.wrong(check, f"{type(error).__name__}: {reason}", CURE)
+            return Finding.wrong(check, str(error).rstrip("."), CURE)
+        kind, why = type(error).__name__, models.reason(error)
+        return Finding.wrong(check, kind if why == kind else f"{kind}: {why}", CURE)
     seconds = about(time.perf_counter() - began, 2, " s")
     return Finding.fine(check, f"{message}, {seconds}")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from .. import data
+from .. import data, models
 from ..core.session import progress
 
 if TYPE_CHECKING:
@@ -38,7 +38,10 @@ def option_nats(
     pairs = zip(prompts, options, strict=True)
     for prompt, replies in progress(pairs, "replies to choose from", len(prompts)):
         chats = [[*prompt, {"role": "assistant", "content": reply}] for reply in replies]
-        found.append(nats_of_replies(model, [data.render(chat, tokenizer) for chat in chats]))
+        rendered = [data.render(chat, tokenizer) for chat in chats]
+        longest = max(rendered, key=lambda chat: len(chat.ids))
+        models.check_readable(model, tokenizer, {f"prompt {len(found) + 1}": longest.ids})
+        found.append(nats_of_replies(model, rendered))
     return found
 
 
@@ -51,7 +54,7 @@ def nats_of_replies(model: "PreTrainedModel", replies: Sequence[data.Rendered]) 
     ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(model.device)
     lengths = torch.tensor([[len(row)] for row in rows], device=model.device)
     mask = (torch.arange(ids.shape[1], device=model.device) < lengths).long()
-    with torch.no_grad():
+    with models.asking(model):
         read = model(input_ids=ids[:1, :shared], use_cache=True, logits_to_keep=1)
         read[CACHE].batch_repeat_interleave(len(rows))
         behind = ids[:, shared:]

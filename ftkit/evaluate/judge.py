@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 from datasets import Dataset
 
 from .. import models
@@ -152,8 +151,11 @@ def by_asking(
         chats = [[{"role": "user", "content": ask(*one)}] for one in shown]
         margins = [0.0] * len(chats)
         for places, inputs in models.prompt_batches(tokenizer, chats, batch_size=batch_size):
-            # prompts are padded on the left: all end at the last position
-            with torch.no_grad():
+            # prompts are padded on the left: all end at the last position, and begin at the first
+            widest = inputs["input_ids"][0].tolist()
+            models.check_readable(model, tokenizer, {"the prompt of a pair": widest})
+            inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+            with models.asking(model):
                 logits = model(**inputs.to(model.device)).logits[:, -1, letters].float()
             for place, (a, b) in zip(places, logits.tolist(), strict=True):
                 margins[place] = a - b

@@ -22,6 +22,7 @@ import torch
 
 from .. import data, lora, models
 from ..core.results import Result, TableParts, about, percent
+from ..core.session import plain_torch
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -57,19 +58,24 @@ class AnswerBatch:
 
 
 def answer_batches(
+    model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     rows: "Dataset | Mapping",
-    device: torch.device,
     batch_size: int = 20,
 ) -> Iterator[AnswerBatch]:
-    """Chat rows by batch, shortest first; the last message is the answer, its end mark included."""
+    """Chat rows by batch, shortest first; the last message is the answer, its end mark included.
+
+    Raises UserError for a row that the template or the model can't read.
+    """
     chats = enumerate(zip(rows["messages"], data.tools_of(rows), strict=True), 1)
     rendered = [
         data.render(messages, tokenizer, tools=tools, where=f"row {number}")
         for number, (messages, tools) in chats
     ]
+    ids = {f"row {number}": chat.ids for number, chat in enumerate(rendered, 1)}
+    models.check_readable(model, tokenizer, ids)
     for places, inputs in models.chat_batches(tokenizer, rendered, batch_size=batch_size):
-        inputs = inputs.to(device)
+        inputs = inputs.to(model.device)
         is_answer = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
         for row, place in enumerate(places):
             answer = rendered[place].answer
@@ -79,11 +85,12 @@ def answer_batches(
 
 def predict(model: "PreTrainedModel", batch: AnswerBatch) -> torch.Tensor:
     """log p of every token at each place where an answer's token comes next: (n, vocabulary)."""
-    with torch.no_grad():
+    with models.asking(model):
         logits = model(**batch.inputs).logits
     return logits[:, :-1][batch.comes_next].float().log_softmax(-1)
 
 
+@plain_torch()
 def kl_from_base(
     base: "PreTrainedModel",
     tuned: "PreTrainedModel",
@@ -97,7 +104,7 @@ def kl_from_base(
     switched off; a `UserError` where it has none.
     """
     total, count = 0.0, 0
-    for batch in answer_batches(tokenizer, rows, tuned.device, batch_size):
+    for batch in answer_batches(tuned, tokenizer, rows, batch_size):
         with lora.using(tuned, None) if base is tuned else nullcontext():
             before = predict(base, batch)
         distances = kl(before, predict(tuned, batch))
@@ -120,6 +127,7 @@ class AnswerLogProbs:
         return [distances[self.rows == row].mean().item() for row in torch.unique(self.rows)]
 
 
+@plain_torch()
 def answer_log_probs(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
@@ -131,7 +139,7 @@ def answer_log_probs(
     The right answer is given, so every token is predicted from the right ones before it.
     """
     by_row: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-    for batch in answer_batches(tokenizer, rows, model.device, batch_size):
+    for batch in answer_batches(model, tokenizer, rows, batch_size):
         log_p = predict(model, batch).cpu().split(batch.counts)
         tokens = batch.tokens.cpu().split(batch.counts)
         by_row.update(zip(batch.places, zip(log_p, tokens, strict=True), strict=True))
@@ -188,12 +196,13 @@ def surprisals(
     return surprisals_of(model, tokenizer, {"messages": conversations})
 
 
+@plain_torch()
 def surprisals_of(
     model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", rows: "Dataset | Mapping"
 ) -> list[Surprisal]:
     """The same for chat rows, which may bring tools."""
     by_place: dict[int, Surprisal] = {}
-    for batch in answer_batches(tokenizer, rows, model.device):
+    for batch in answer_batches(model, tokenizer, rows):
         log_p = predict(model, batch).gather(-1, batch.tokens[:, None])[:, 0]
         for place, row in zip(batch.places, log_p.split(batch.counts), strict=True):
             by_place[place] = Surprisal(-row.sum().item(), len(row))

@@ -93,6 +93,7 @@ def time_token(
     with (
         lora.using(model, None) if off else nullcontext(),
         models.greedy(model, reader, **exactly) as config,
+        models.asking(model),
     ):
         began = clock()
         model.generate(  # type: ignore # a causal model can, its base class can't

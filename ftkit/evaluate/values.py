@@ -11,7 +11,6 @@ A gold that is neither an object nor a list has no format. A value that stands n
 up, or put in other words: `scoring.py` counts them. Notebook 09.
 """
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,37 +18,20 @@ from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import TypeVar, cast
 
-from ..data import Tools
+from ..core.parsing import JsonReader
+from ..data import THOUGHTS, UNSPACED, Tools
 
 Kind = TypeVar("Kind", bound=dict | list)
 Claim = str | int | float
 
 # Letters and digits, but for those of scripts that put no blanks between words.
-UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 WORDLY = rf"[^\W{UNSPACED}]"
 # A number in a text: its sign, groups of three digits, a decimal point or comma, an exponent.
 NUMBER = re.compile(r"(?<![\w.,])[-+−]?\d+(?:[.,'’]\d+)*(?:[eE][-+]?\d{1,3})?(?!\d)")
 SPACED = re.compile(r"(?<![\w.,])\d{1,3}(?: \d{3})+(?!\d)")  # 1 200 000
 SIGN = re.compile(r"(?<=[\w)])[-−](?=\d)")  # from 3-5: no sign
 GROUPS = re.compile(r"\d{1,3}(?:([.,'’])\d{3})(?:\1\d{3})*")
-SAID = ("content", "name", "reasoning_content", "reasoning", "thinking", "tool_calls")
-
-
-class NotStrict(ValueError):
-    """JSON that says what it means in no or in two ways."""
-
-
-def take_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """An object, each of whose keys stands there once."""
-    stated = dict(pairs)
-    if len(stated) < len(pairs):
-        raise NotStrict("a key stands there twice")
-    return stated
-
-
-def take_constant(word: str) -> object:
-    """NaN and the infinities, which are no JSON."""
-    raise NotStrict(f"{word} is no number in JSON")
+SAID = ("content", "name", *THOUGHTS, "tool_calls")
 
 
 def read_value(text: str) -> dict | list | None:
@@ -57,11 +39,8 @@ def read_value(text: str) -> dict | list | None:
 
     None too where an object has a key twice, and for NaN and Infinity, which are no JSON.
     """
-    try:
-        value = json.loads(text, object_pairs_hook=take_object, parse_constant=take_constant)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict | list) else None
+    value, fault = JsonReader().read(text)
+    return value if isinstance(value, dict | list) and not fault else None
 
 
 def parse(reply: str, gold: Kind, *, strict_order: bool = False) -> Kind | None:
@@ -121,7 +100,7 @@ class Source:
 
     def __init__(self, messages: Sequence[Mapping], tools: Tools = None) -> None:
         said = [message.get(key) for message in messages for key in SAID]
-        parts = [*said, json.loads(tools) if isinstance(tools, str) else tools]
+        parts = [*said, JsonReader().read(tools)[0] if isinstance(tools, str) else tools]
         self.text = "\n".join(clean(text) for part in parts for text in texts_in(part))
 
     @cached_property
@@ -156,17 +135,9 @@ def texts_in(value: object) -> Iterator[str]:
     elif isinstance(value, str):
         yield value
         if value.lstrip()[:1] in ("{", "["):
-            yield from texts_in(read_json(value))
+            yield from texts_in(read_value(value))
     elif value is not None and not isinstance(value, bool):
         yield str(value)
-
-
-def read_json(text: str) -> object:
-    """The value of a text that is JSON; None for any other."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def clean(text: str) -> str:

@@ -4,6 +4,7 @@ Taught in notebook 10, met in notebooks 00 to 03 and 09.
 
     skills(model, tokenizer)                  every probe of every suite             probing.py
     table(before, after)                      what was lost, by suite and in all     probing.py
+    fair_rows(tokenizer, n)                   right answers that are fair to a model probing.py
     choices(model, tokenizer)                 the same, chosen from replies          likelihoods.py
     text_loss(model, tokenizer)               loss on plain text, KL from base       likelihoods.py
     regressions(forgotten, model, tokenizer)  the prompts that broke                 what_broke.py

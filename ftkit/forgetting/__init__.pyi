@@ -11,6 +11,8 @@ from .plane import PlaneSetting as PlaneSetting
 from .probing import LONGEST_ANSWER as LONGEST_ANSWER
 from .probing import Forgetting as Forgetting
 from .probing import Skills as Skills
+from .probing import fair_rows as fair_rows
+from .probing import knows_world as knows_world
 from .probing import skills as skills
 from .probing import table as table
 from .what_broke import regressions as regressions

@@ -32,9 +32,21 @@ from ..show.svg import (
     ring,
     words,
 )
-from .plane import Curve, LiveRun, PlaneSetting, Spot, describe_run, frontier
+from .plane import (
+    Curve,
+    LiveRun,
+    PlaneSetting,
+    Spot,
+    describe_run,
+    frontier,
+    nearest_setting,
+    paths,
+)
 
+PATH = mix("#ffffff", FAINT, 0.6)  # one method over rising rates
+TIE = mix("#ffffff", PLAIN, 0.45)  # from a name to its dot
 TICKS = (0, 0.5, 0.75, 0.9, 0.96, 0.99, 1)  # of a stretched axis
+CORNER, CORNER_TICKS = 0.9, (0.9, 0.95, 0.98, 0.995, 1)  # of the plane when it is zoomed
 BYTES_FP32 = 4  # per parameter
 
 # Tiles above; left the plane and its key, right the losses and below them the skills as bars.
@@ -46,6 +58,8 @@ SKILLS = Area(left=470, top=290, width=290, height=122)  # its top is the foot o
 COLUMN, ROW = 146, 17.5  # from skill to skill, in two columns
 BAR_AT, BAR = 58, 46  # from a skill's name to its bar, and the bar's length at 100 %
 KEY_Y = 442
+NOTE_Y = 43  # of the sentence on a setting that was not run, between title and tiles
+NAME_LETTER, NAME_STEP, NAME_GAP = 5.4, 14, 12  # of the names beside the frontier
 
 
 def stretch(share: float) -> float:
@@ -58,15 +72,18 @@ def stretch(share: float) -> float:
 
 def stretched_ticks(bounds: tuple[float, float]) -> dict[float, str]:
     """The ticks of a stretched axis inside its bounds, in percent."""
-    ticks = {stretch(tick): f"{100 * tick:g}" for tick in TICKS}
+    shares = CORNER_TICKS if bounds[0] >= stretch(CORNER) else TICKS
+    ticks = {stretch(tick): f"{100 * tick:g}" for tick in shares}
     return {place: text for place, text in ticks.items() if place >= bounds[0]}
 
 
-def plane_frame(spots: Iterable[Spot], runs: Iterable[LiveRun]) -> Frame:
+def plane_frame(spots: Iterable[Spot], runs: Iterable[LiveRun], *, zoom: bool = False) -> Frame:
     """The plane's axes: skills to the right, task upwards, wide enough for all of them.
 
-    Both go from the tick below the lowest share to 100 %.
+    Both go from the tick below the lowest share to 100 %; zoomed, from CORNER.
     """
+    if zoom:
+        return PLANE.frame((stretch(CORNER), 0.0), (stretch(CORNER), 0.0))
     spots, runs = list(spots), list(runs)
     skills = [*(spot.skills.low for spot in spots), *(run.skills for run in runs)]
     task = [*(spot.task.low for spot in spots), *(run.task for run in runs)]
@@ -80,8 +97,13 @@ def tick_below(shares: Iterable[float | None]) -> float:
 
 
 def pixel(frame: Frame, skills: float, task: float) -> tuple[float, float]:
-    """Where a pair of shares stands on the plane."""
-    return frame.at(stretch(skills), stretch(task))
+    """Where a pair of shares stands on the plane; what lies below its axes stands on them."""
+    return frame.at(max(frame.x[0], stretch(skills)), max(frame.y[0], stretch(task)))
+
+
+def is_inside(frame: Frame, spot: Spot) -> bool:
+    """Whether a spot stands on this part of the plane."""
+    return stretch(spot.skills.value) >= frame.x[0] and stretch(spot.task.value) >= frame.y[0]
 
 
 def draw_plane(
@@ -92,12 +114,15 @@ def draw_plane(
     def at(spot: Spot) -> tuple[float, float]:
         return pixel(frame, spot.skills.value, spot.task.value)
 
-    # the frontier, and all spots: full dots are adapters, hollow ones full fine-tuning
-    edge = frontier(spots.values())
+    # faint paths over rising rates; the frontier; full dots are adapters, hollow ones are full
+    shown = {setting: spot for setting, spot in spots.items() if is_inside(frame, spot)}
+    edge = [spot for spot in frontier(spots.values()) if is_inside(frame, spot)]
     on_edge = {spot.setting for spot in edge}
     parts = [frame.axes(stretched_ticks(frame.x), stretched_ticks(frame.y), "task right, %")]
+    parts += [line(map(at, path), PATH, 1) for path in paths(shown.values())]
+    parts.append(name_frontier(edge, frame))
     parts.append(line([at(spot) for spot in edge], PLAIN, 1.6))
-    for setting, spot in spots.items():
+    for setting, spot in shown.items():
         colour = PLAIN if setting in on_edge else FAINT
         adapter, full = (3.4, colour), (2.9, "white", colour)
         parts.append(dot(*at(spot), *adapter) if setting.r else dot(*at(spot), *full))
@@ -107,16 +132,34 @@ def draw_plane(
     along = [pixel(frame, here.skills.value, share) for share in (here.task.low, here.task.high)]
     parts += [line(across, ACCENT, 2), line(along, ACCENT, 2), dot(*at(here), 5, ACCENT)]
 
-    # runs made here, each tied to what the grid foretold; the ring comes last, over all of them
-    for run in runs:
-        place = pixel(frame, run.skills, run.task)  # type: ignore # these were measured
-        if run.setting in spots:
-            parts.append(line([at(spots[run.setting]), place], INK, 1, "2 2"))
-        parts.append(dot(*place, 6, INK))
-        parts.append(
-            words(place[0], place[1] + 3, str(run.number), 8.5, "white", "middle", bold=True)
-        )
+    # runs made here; the ring comes last, over all of them
+    parts += [draw_run(run, spots.get(run.setting), frame) for run in runs]
     return "".join([*parts, ring(*at(here), 10, ACCENT)])
+
+
+def draw_run(run: LiveRun, foretold: Spot | None, frame: Frame) -> str:
+    """A run made here as its number, tied to what the grid foretold if that has such runs."""
+    place = pixel(frame, run.skills, run.task)  # type: ignore # these were measured
+    tie = ""
+    if foretold:
+        there = pixel(frame, foretold.skills.value, foretold.task.value)
+        tie = line([there, place], INK, 1, "2 2")
+    number = words(place[0], place[1] + 3, str(run.number), 8.5, "white", "middle", bold=True)
+    return tie + dot(*place, 6, INK) + number
+
+
+def name_frontier(edge: Sequence[Spot], frame: Frame) -> str:
+    """The frontier's settings in the empty corner below, from the highest, tied to their dots."""
+    places = [(pixel(frame, spot.skills.value, spot.task.value), spot) for spot in edge]
+    left, y = frame.left + NAME_GAP, frame.bottom - NAME_STEP * len(edge) + 4
+    longest = max((len(spot.setting.short) for spot in edge), default=0)
+    right = left + NAME_LETTER * longest
+    parts = []
+    for place, spot in sorted(places, key=lambda one: one[0][1]):
+        parts.append(line([(right, y - 4), place], TIE, 0.8))
+        parts.append(words(left, y, spot.setting.short, SMALL, PLAIN))
+        y += NAME_STEP
+    return "".join(parts)
 
 
 def loss_frame(here: Spot, curves: Sequence[Curve]) -> Frame:
@@ -199,7 +242,8 @@ def draw_key() -> str:
         (dot(88, y, 3.4, FAINT), "adapters", 96),
         (dot(158, y, 2.9, "white", FAINT), "full", 166),
         (line([(200, y), (216, y)], PLAIN, 1.6), "frontier", 221),
-        (dot(282, y, 5, INK), "run here; axes stretched near 100", 291),
+        (line([(272, y), (288, y)], PATH, 1.6), "rate rising", 293),
+        (dot(362, y, 5, INK), "run here", 371),
     ]
     return "".join(mark + words(x, KEY_Y, text, SMALL, GREY) for mark, text, x in marks)
 
@@ -210,18 +254,24 @@ def plane_view(
     base: Mapping[str, float] | None = None,
     runs: Sequence[LiveRun] = (),
     live: Curve = (),
+    *,
+    zoom: bool = False,
 ) -> Drawing:
     """One setting of a grid of runs: its loss, its task score, what it forgot, and the plane.
+
+    A setting that is not in the grid shows what comes nearest to it, and says so. zoom: only the
+    corner of the plane in which both are above 90 %.
 
     spots: see `plane.gather_spots`; shares are means over seeds, with their range. base: the base
     model's share by skill. runs: runs made here, each shown beside what the grid foretold. live:
     the loss of a run of this very setting that is being made.
     """
-    here = spots[chosen]
+    here = spots[chosen] if chosen in spots else spots[nearest_setting(chosen, spots)]
+    missing = "" if chosen in spots else f"{chosen} is not in the grid; nearest: {here.setting}"
     # a run that was stopped has a loss and no place on the plane
     curves = [*(run.curve for run in runs if run.setting == chosen), live]
     measured = [run for run in runs if run.task is not None]
-    frame = plane_frame(spots.values(), measured)
+    frame = plane_frame(spots.values(), measured, zoom=zoom)
     note = "mean and range" + ("; the upright mark is the base" if base else "")
     parts = [
         draw_tiles(here),
@@ -232,9 +282,11 @@ def plane_view(
         words(SKILLS.left, SKILLS.top - 22, "share right by skill, %"),
         draw_skills(here, base or {}),
         words(SKILLS.left, SKILLS.bottom + 10, note, SMALL, GREY),
+        words(MARGIN, NOTE_Y, missing, SMALL, ACCENT),
     ]
-    aside = f"{chosen.aside}; {here.seeds} seeds: mean and range"
-    return drawing(chosen.title, parts, describe_view(here, spots, runs), aside, HEIGHT)
+    text = f"{missing}; " * bool(missing) + describe_view(here, spots, runs)
+    aside = f"{here.setting.aside}; {here.seeds} seeds: mean and range"
+    return drawing(here.setting.title, parts, text, aside, HEIGHT)
 
 
 def describe_view(here: Spot, spots: Mapping[PlaneSetting, Spot], runs: Sequence[LiveRun]) -> str:

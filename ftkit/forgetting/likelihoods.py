@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .. import evaluate, lora
+from .. import evaluate, lora, models
 from ..core.errors import UserError
 from ..core.results import Result, TableParts, about
 from ..core.statistics import Interval, paired_difference
 from . import everyday
-from .probing import Skills
+from .probing import Skills, sign
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -50,7 +50,7 @@ def choices(
         right[name] = [
             of_probe[0] < min(of_probe[1:]) for of_probe in itertools.islice(nats, len(group))
         ]
-    return Skills(right)
+    return Skills(right, asked=sign("chosen", (probe.prompt for probe in probes)))
 
 
 @dataclass(frozen=True, repr=False)
@@ -124,6 +124,6 @@ def check_passages(passages: Sequence[str], tokenizer: "PreTrainedTokenizerBase"
 
 def predict(model: "PreTrainedModel", ids: torch.Tensor) -> torch.Tensor:
     """log p of every token at each place but the first: (tokens − 1, vocabulary)."""
-    with torch.no_grad():
+    with models.asking(model):
         logits = model(input_ids=ids).logits[0, :-1]
     return logits.float().log_softmax(-1)

@@ -2,15 +2,18 @@
 
     gather_spots(rows)          {setting: its `Spot`}, the mean and the range of its seeds
     frontier(spots)             the spots that no other one beats in task and skills
+    nearest_setting(one, known) what comes closest to a setting that was not run
+    paths(spots)                one method over rising learning rates, as often as there are such
     describe_run(run, spots)    a run made here in words, beside what the grid foretold
 
 Numbers only: `explorer.plane_view` draws them, and `lab` makes the grid, its rows and the runs.
 Notebook 10.
 """
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple, Protocol
 
 from ..core.results import percent
@@ -79,6 +82,14 @@ class PlaneSetting:
         """Method, rank and learning rate."""
         rank = f" r = {self.r}" if self.r else ""
         return f"{METHOD_NAMES[self.method]}{rank}, lr {self.lr:g}"
+
+    @property
+    def short(self) -> str:
+        """The same in few letters, for a name on the plane; what is usual is left out."""
+        rank = f" r {self.r}" if self.r else ""
+        name = METHOD_NAMES[self.method].removesuffix(" fine-tuning")
+        rest = self.aside.replace("epochs", "ep").replace("epoch", "ep")
+        return f"{name}{rank}, {self.lr:g}, {rest}"
 
     @property
     def aside(self) -> str:
@@ -178,6 +189,35 @@ def average_seeds(setting: PlaneSetting, runs: Sequence[GridRow]) -> Spot:
         by_skill={name: mean_and_range([run.skills[name] for run in runs]) for name in names},
         curve=curve,
     )
+
+
+def nearest_setting(one: PlaneSetting, known: Iterable[PlaneSetting]) -> PlaneSetting:
+    """What of `known` comes closest to a setting: the same method before all else.
+
+    Between settings of a method, a factor of two in rate, rank or epochs weighs as much as a
+    quarter of replay, and other targets twice as much.
+    """
+
+    def away(other: PlaneSetting) -> float:
+        far = 100.0 * (one.method != other.method) + 2 * (one.targets != other.targets)
+        far += 4 * abs(one.replay - other.replay) + 50 * (not other.offered)
+        for a, b in ((one.lr, other.lr), (one.r, other.r), (one.epochs, other.epochs)):
+            far += abs(math.log2(a / b)) if a and b else 0
+        return far
+
+    return min(known, key=away)
+
+
+def paths(spots: Iterable[Spot]) -> list[list[Spot]]:
+    """Spots that differ in their learning rate only, two or more, from the lowest on."""
+    groups: dict[PlaneSetting, list[Spot]] = {}
+    for spot in spots:
+        groups.setdefault(replace(spot.setting, lr=0.0), []).append(spot)
+    return [
+        sorted(group, key=lambda spot: spot.setting.lr)
+        for group in groups.values()
+        if len(group) > 1
+    ]
 
 
 def frontier(spots: Iterable[Spot]) -> list[Spot]:

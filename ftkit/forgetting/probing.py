@@ -2,28 +2,33 @@
 
     skills(model, tokenizer)    `Skills`: every probe of every suite, right or wrong
     table(before, after)        `Forgetting`: by suite, and the mean lost with its interval
+    fair_rows(tokenizer, n)     chat rows with right answers that are fair to a model
 
 The pocket model, and what was tuned from it, is asked the micro-world's suites (`world.skills`),
 any other model those of `everyday`. Which prompts broke is listed in `what_broke`; what was learned
-is scored by `evaluate`. Notebooks 00, 09 and 10.
+is scored by `evaluate`. Notebooks 00, 03, 09 and 10.
 """
 
 import functools
+import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .. import data
+from ..core.errors import UserError
 from ..core.files import data_path
 from ..core.results import Result, TableParts, percent, percent_in
 from ..core.statistics import Interval, Rate, paired_difference
-from ..models import answer, is_slow_here, verify_answers
+from ..models import affordable, verify_answers, write_replies
 from ..world import World
 from ..world import skills as suites
 from . import everyday
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 LONGEST_ANSWER = 48  # tokens
@@ -52,6 +57,8 @@ class Skills(Result):
     """The share of right answers by skill suite."""
 
     right: dict[str, list[bool]]  # every single answer, for paired comparisons
+    cut_off: int = 0  # replies in words that were judged at LONGEST_ANSWER tokens, unfinished
+    asked: str = ""  # which probes in which way, to tell whether two were asked the same
 
     @property
     def rates(self) -> dict[str, Rate]:
@@ -71,6 +78,8 @@ class Skills(Result):
             (name, rate, known[name].about) for name, rate in self.rates.items()
         ]
         rows.append(("mean", percent(self.mean), ""))
+        if self.cut_off:
+            rows.append(("replies cut off", f"{self.cut_off:,}", f"after {LONGEST_ANSWER} tokens"))
         return f"Skills, n = {n} each", ("skill", "right [95 % interval]", "what it asks"), rows
 
 
@@ -92,9 +101,25 @@ def draw_probes(
     return {name: everyday.draw_suite(name, n, seed) for name in names or everyday.SKILLS}
 
 
-def usual_n(model: "PreTrainedModel") -> int:
-    """How many probes of a suite are asked unless it is stated: fewer of a model that is slow."""
-    return FEW if is_slow_here(model) else USUAL
+def fair_rows(tokenizer: "PreTrainedTokenizerBase", n: int) -> "Dataset":
+    """The first `n` chat rows that are fair to a tokenizer's model, each with its right answer.
+
+    General rows for the pocket model and what was tuned from it, a probe of each suite in turn for
+    any other. Raises UserError where there are fewer.
+    """
+    if knows_world(tokenizer):
+        return data.first(data.load("general")["train"], n)
+    # one of every suite, then the next one of each; suites may run out
+    groups = draw_probes(tokenizer, max(1, n)).values()
+    turns = itertools.chain.from_iterable(itertools.zip_longest(*groups))
+    rows = [chat_row(probe.prompt, probe.options[0]) for probe in turns if probe is not None]
+    return data.first(data.to_dataset(rows), n)
+
+
+def chat_row(prompt: str, answer: str) -> dict:
+    """A question and its answer as a row of `messages`."""
+    turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+    return {"messages": turns}
 
 
 def skills(
@@ -105,27 +130,31 @@ def skills(
     names: Sequence[str] | None = None,
     world: World | None = None,
 ) -> Skills:
-    """Ask `n` probes of every skill, or of `names`, greedily; by default `usual_n`.
+    """Ask `n` probes of every skill, or of `names`, greedily; by default USUAL.
 
-    Right is what matches to the letter in the micro-world, and what passes the probe's own rule in
-    the real one. The same `seed` asks the same probes; a skill that does not exist is a
-    `UserError`.
+    A model that is slow here is asked FEW. Right is what matches to the letter in the micro-world,
+    and what passes the probe's own rule in the real one. The same `seed` asks the same probes; a
+    skill that does not exist is a `UserError`.
     """
-    n = usual_n(model) if n is None else n
+    n = affordable(model, USUAL, FEW) if n is None else n
     groups = draw_probes(tokenizer, n, seed, names, world)
     probes = [probe for group in groups.values() for probe in group]
     chats = [[{"role": "user", "content": probe.prompt}] for probe in probes]
+    cut_off = 0
     if world is not None or knows_world(tokenizer):
         answers = [probe.answer for probe in probes]
         right = verify_answers(model, tokenizer, chats, answers, LONGEST_ANSWER)
     else:
-        replies = answer(model, tokenizer, chats, LONGEST_ANSWER)
-        right = [probe.right(reply) for probe, reply in zip(probes, replies, strict=True)]
+        replies = write_replies(model, tokenizer, chats, LONGEST_ANSWER)
+        cut_off = sum(not reply.ended for reply in replies)
+        right = [probe.right(reply.text) for probe, reply in zip(probes, replies, strict=True)]
 
     # back into the groups, which were asked in one row
     marks = iter(right)
     return Skills(
-        {name: list(itertools.islice(marks, len(group))) for name, group in groups.items()}
+        {name: list(itertools.islice(marks, len(group))) for name, group in groups.items()},
+        cut_off,
+        sign("written", (probe.prompt for probe in probes)),
     )
 
 
@@ -165,6 +194,9 @@ class Forgetting(Result):
         mean, low, high = self.lost
         change = percent_in(-mean, -high, -low)
         rows.append(("mean", percent(self.before.mean), percent(self.after.mean), change))
+        cut = (self.before.cut_off, self.after.cut_off)
+        if any(cut):
+            rows.append(("replies cut off", *(f"{n:,}" for n in cut), ""))
         n = max(rate.n for rate in before.values())
         return (
             f"Skills before and after, n = {n} each",
@@ -173,6 +205,27 @@ class Forgetting(Result):
         )
 
 
+def in_words(suites: Mapping[str, int]) -> str:
+    """Suites by their number of probes, as a sentence names them."""
+    return ", ".join(f"{name} ({n})" for name, n in suites.items())
+
+
+def sign(way: str, prompts: Iterable[str]) -> str:
+    """The `asked` of `Skills`: the way, and the prompts as a hash."""
+    return f"{way} {hashlib.sha256(json.dumps(list(prompts)).encode()).hexdigest()[:12]}"
+
+
 def table(before: Skills, after: Skills) -> Forgetting:
-    """Before beside after; both must have asked the same probes."""
+    """Before beside after; `UserError` unless both have asked the same probes in the same way."""
+    names, others = ({k: len(v) for k, v in one.right.items()} for one in (before, after))
+    if names != others:
+        raise UserError(
+            f"before asked {in_words(names)}, and after {in_words(others)}; ask both the same "
+            "suites and the same n."
+        )
+    if before.asked and after.asked and before.asked != after.asked:
+        raise UserError(
+            "before and after were asked other probes, or in another way: give both the same seed, "
+            "and ask both by forgetting.skills or both by forgetting.choices."
+        )
     return Forgetting(before, after)

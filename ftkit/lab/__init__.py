@@ -12,6 +12,7 @@ Notebooks 01, 02, 07, 09 and 10 read the grids; 10 has the playground; 00 is the
     epochs.tune(point)            a long run on few rows, kept after every epoch     epochs.py
     real.measure(point)           a run of SmolLM2-135M on movie reviews             real.py
     make_grid(name)               make a grid's runs, or go on where one stopped     runner.py
+    carry_over(notebook)          what of the pocket model holds for SmolLM2, too    verdicts.py
 
 Inside, `measuring.py` trains one point and measures it. One run alone is `train.Experiment`; how it
 is scored is `evaluate` and `forgetting`.

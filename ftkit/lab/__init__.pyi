@@ -15,3 +15,4 @@ from .rows import RealRow as RealRow
 from .runner import make_grid as make_grid
 from .tour import Tour as Tour
 from .tour import run_tour as run_tour
+from .verdicts import carry_over as carry_over

@@ -42,7 +42,7 @@ class CurvePoint(NamedTuple):
 
 
 def read(name: str = "lora") -> list[Any]:
-    """The rows of a grid that ships with the kit: `LoraRow`, `PlaygroundRow` or `LongRow`.
+    """The rows of a grid that ships with the kit: `ROWS` names their kind.
 
     Raises UserError for a grid that is not there.
     """

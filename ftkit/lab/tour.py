@@ -168,7 +168,9 @@ def run_tour(out: str | Path | None = None, say: Say = lambda _: None) -> Tour:
     # the base, before anything is trained
     began = time.perf_counter()
     base, tokenizer = models.load(COOL.model)
-    size = SHORT if models.is_slow_here(base) else WHOLE
+    size = models.affordable(base, WHOLE, SHORT)
+    if out is not None:
+        train.check_place(size.cool, out)
     say(f"asking the base model for its skills, {size.probes} questions each")
     test = data.first(data.load("tickets")["test"], size.tested)
     before = ask(base, tokenizer, size)
@@ -218,8 +220,8 @@ def save(
     """Write the run folder: run.json, adapter/, merged/, tour.json and the figures."""
     train.save_run(tour.size.cool, tour.run, tokenizer, out, scores=tour.json())
     with whole_or_nothing(out) as new:
-        merged.save_pretrained(new / "merged")
-        tokenizer.save_pretrained(new / "merged")
+        merge.save(merged, tokenizer, new / "merged")
+        merge.write_record(new / "merged", tour.run.hashes["base"], tour.merged, out)
         for name, figure in figures(tour).items():
             figure.savefig(new / f"{name}.png")
         (new / "tour.json").write_text(json.dumps(tour.json(), indent=1) + "\n", encoding="utf-8")

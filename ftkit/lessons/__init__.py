@@ -1,13 +1,14 @@
-"""What a reader works with: exercises that answer back, and the guides held to the libraries.
+"""What a reader works with: predictions, exercises that answer back, and proofs one fold away.
 
-Every notebook ends in exercises; the guides' scripts are looked at in notebook 07.
+    predict("00.share")       a guess before the cell that answers it                  predicting.py
+    reveal("00.share", found) the answer, on a living page only after the guess        predicting.py
+    check("00.1", answer)     right, or the likely mistake by name, and a ladder         checking.py
+    score_card("00")          what a reader made of a notebook                             scores.py
+    claims({sentence: truth}) the proof of a sentence, one fold away                        proof.py
+    check_scripts()           which of the guides' arguments are still taken               guides.py
 
-    check(answer, right, mistakes)   right, or the likely mistake by name           exercise.py
-    check_lora(mine, base)           the same for a LoRA layer of the reader's own   exercise.py
-    check_scripts()                  which of the guides' arguments are still taken  guides.py
-
-It teaches nothing by itself, and a wrong answer raises nothing. What one of the guides' scripts
-trains beside the kit's own way is measured by `tools.bench`.
+Controls of a guess lie in guessing.py, what is shown late is drawn by displays.py, and what was
+answered is kept by journal.py. What is right stands in `answers`; a wrong answer raises nothing.
 """
 
 import lazy_loader

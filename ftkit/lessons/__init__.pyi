@@ -1,5 +1,12 @@
 from . import guides as guides
-from .exercise import Feedback as Feedback
-from .exercise import check as check
-from .exercise import check_lora as check_lora
+from .checking import check as check
+from .checking import hint as hint
+from .checking import solution as solution
 from .guides import check_scripts as check_scripts
+from .predicting import predict as predict
+from .predicting import reveal as reveal
+from .proof import Checked as Checked
+from .proof import ClaimError as ClaimError
+from .proof import claims as claims
+from .scores import ScoreCard as ScoreCard
+from .scores import score_card as score_card

@@ -6,13 +6,17 @@ from .by_hand import DoRALinear as DoRALinear
 from .by_hand import LoRALinear as LoRALinear
 from .by_hand import delta_w as delta_w
 from .by_peft import PeftModel as PeftModel
+from .by_peft import adapted_layers as adapted_layers
 from .by_peft import adapter_bytes as adapter_bytes
+from .by_peft import adapter_of as adapter_of
 from .by_peft import attach as attach
 from .by_peft import carry_over as carry_over
 from .by_peft import check_adapters as check_adapters
+from .by_peft import check_bare as check_bare
 from .by_peft import check_new_name as check_new_name
 from .by_peft import check_portable as check_portable
 from .by_peft import check_saved as check_saved
+from .by_peft import describe_start as describe_start
 from .by_peft import is_attached as is_attached
 from .by_peft import load as load
 from .by_peft import trainable as trainable
@@ -22,7 +26,9 @@ from .counting import count_all as count_all
 from .counting import count_and_check as count_and_check
 from .rank_explorer import explore_ranks as explore_ranks
 from .rank_explorer import rank_view as rank_view
+from .target_explorer import explore_paths as explore_paths
 from .target_explorer import explore_targets as explore_targets
+from .target_explorer import paths_view as paths_view
 from .target_explorer import target_view as target_view
 from .targets import PRESETS as PRESETS
 from .targets import check_rank as check_rank

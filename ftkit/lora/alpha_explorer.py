@@ -299,4 +299,5 @@ def explore_alphas(rows: Sequence[Any]) -> Panel:
         return alpha_view(grid, alpha, lr)
 
     middle = {"alpha": alphas[len(alphas) // 2], "lr": lrs[len(lrs) // 2]}
-    return Panel(alpha_lr, start=middle, alpha=alphas, lr=lrs)
+    title, call = "Alpha and the learning rate together", "lora.explore_alphas(rows)"
+    return Panel(alpha_lr, start=middle, title=title, call=call, alpha=alphas, lr=lrs)

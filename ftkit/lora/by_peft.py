@@ -29,11 +29,15 @@ from peft import (
     get_peft_model_state_dict,
     set_peft_model_state_dict,
 )
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import AuxiliaryTrainingWrapper
+from peft.utils.integrations import dequantize_module_weight
 from torch import nn
 
 from .. import models
-from ..core.errors import UserError, is_number, nearest
+from ..core.errors import UserError, is_number, is_whole, nearest
 from ..core.parsing import parse_json, read_text, shown
+from ..core.session import LAST_SEED, plain_torch
 from . import saved
 from .targets import check_rank, choose_layers, name_endings, narrowest_side
 
@@ -43,6 +47,9 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 TWIN = "twin"  # an adapter's name that stands in no file, so that none is taken for a tensor's
+PEFT_PARTS = (BaseTunerLayer, AuxiliaryTrainingWrapper)  # what an adapter puts into a base
+FRESH = "load the base again by models.load(), or take the adapter off: base = adapted.unload()"
+START = "ftkit_start"  # the attribute of a model that says what its adapters were when they came
 
 
 def attach(
@@ -51,6 +58,7 @@ def attach(
     alpha: float = 16,
     targets: str | list[str] = "all-linear",
     dropout: float = 0.0,
+    seed: int | None = None,
     **config: Any,
 ) -> PeftModel:
     """A `peft.PeftModel`: W x + (alpha/r) · B A x on every target (Hu et al. 2021, §4.1).
@@ -59,9 +67,12 @@ def attach(
     weights are frozen and stay inside the model that comes back.
 
     targets: "all-linear" (every linear layer but the head), "attention", "mlp", "q,v", or names
-    such as ["q_proj", "v_proj"]. dropout: the share of x that is dropped before A. More keywords
-    go to `peft.LoraConfig`. A rank, an alpha or a target that can't be is a `UserError`.
+    such as ["q_proj", "v_proj"]. dropout: the share of x that is dropped before A. seed: the same
+    one draws the same A and leaves torch's generator as it is; by default A is drawn from that
+    generator, so a cell that is run again draws another one. More keywords go to `peft.LoraConfig`.
+    A rank, an alpha or a target that can't be is a `UserError`, and so is a second adapter.
     """
+    check_bare(model, f"{FRESH}, then attach")
     # what is asked for, checked against the layers that it picks
     layers = models.linears(model)
     picked = {name: layers[name] for name in choose_layers(layers, targets)}
@@ -77,8 +88,66 @@ def attach(
         "fan_in_fan_out": not any(isinstance(layer, nn.Linear) for layer in picked.values()),
         "task_type": "CAUSAL_LM",
     }
-    with refused_by_peft(picked):
-        return get_peft_model(model, LoraConfig(**{**options, **config}))
+    check_dora(model, "this LoRA", config)
+    with refused_by_peft(picked), plain_torch(), drawn_from(seed):
+        adapted = cast(PeftModel, get_peft_model(model, LoraConfig(**{**options, **config})))
+    note_start(adapted, "untouched adapter")
+    return adapted
+
+
+@contextmanager
+def drawn_from(seed: int | None) -> Iterator[None]:
+    """What is random inside the block comes from `seed`; None: from torch's generator, as ever."""
+    if seed is None:
+        yield
+        return
+    if not is_whole(seed) or not 0 <= seed <= LAST_SEED:
+        raise UserError(f"seed is {shown(seed)}; give a whole number from 0 to {LAST_SEED:,}.")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def check_bare(model: nn.Module, cure: str) -> None:
+    """Refuse a model that carries an adapter, also one inside another peft model's base.
+
+    peft puts its layers into the base itself, so the variable that holds the base holds them too.
+    cure: the end of the sentence.
+    """
+    layers = [module for module in model.modules() if isinstance(module, PEFT_PARTS)]
+    names = sorted({name for layer in layers for name in layer.active_adapters})
+    if layers:
+        raise UserError(f"this model carries the adapter {', '.join(map(repr, names))}; {cure}.")
+
+
+def adapter_sums(model: PeftModel) -> dict[str, float]:
+    """{name: sum of sizes} of all adapters' parameters: equal where no number changed."""
+    # a model that is only shapes has no numbers that could change
+    named = [(n, p) for n, p in model.named_parameters() if adapter_of(n) and not p.is_meta]
+    return {n: p.detach().double().abs().sum().item() for n, p in named}
+
+
+def note_start(model: PeftModel, words: str) -> None:
+    """Note of the adapter that has just come what it is, for `describe_start`."""
+    vars(model).setdefault(START, {})[model.active_adapters[0]] = words, adapter_sums(model)
+
+
+def describe_start(model: PeftModel) -> str:
+    """What the adapter that is on was before anything trained it, in words."""
+    now = adapter_sums(model)
+    for name in model.active_adapters:
+        words, sums = vars(model).get(START, {}).get(name, ("", {}))
+        of_it = {label for label in now if adapter_of(label) == name}
+        if words and all(now[label] == sums.get(label) for label in of_it):
+            return words
+    # by peft itself: it changes nothing as long as B is 0
+    fresh = all(value == 0 for label, value in now.items() if is_b(label, model.active_adapters))
+    return "untouched adapter" if fresh else "an adapter that was changed outside train.sft"
+
+
+def is_b(label: str, names: Collection[str]) -> bool:
+    """Whether a parameter is the B of one of these adapters."""
+    return ".lora_" in label and "_B" in label and adapter_of(label) in names
 
 
 def check_dials(r: int, alpha: object, dropout: object) -> None:
@@ -103,13 +172,12 @@ def refused_by_peft(picked: Iterable[str]) -> Iterator[None]:
     try:
         yield
     except (ValueError, NotImplementedError) as error:
-        reason = str(error).strip().partition("\n")[0].rpartition("] ")[2].partition(". ")[0]
         ends = sorted({name.rpartition(".")[2] for name in picked})
         others = ",".join(end for end in ends if f"'{end}'" not in str(error))
         # it names layers that it can't adapt, or another argument is at fault
         named = others and others != ",".join(ends)
         cure = f"give targets={others!r}, or some of them" if named else "give another value"
-        raise UserError(f"peft: {reason.rstrip('.')}; {cure}.") from error
+        raise UserError(f"peft: {models.reason(error)}; {cure}.") from error
 
 
 def sides(layer: "nn.Linear | Conv1D") -> tuple[int, int]:
@@ -132,19 +200,49 @@ def load(
     folder: peft's own format, safetensors. An adapter that is damaged, or was trained on another
     base, is refused with a `UserError` before anything of the model changes.
     """
+    if not is_attached(model):
+        check_bare(model, f"{FRESH}, or give the model that carries it to add another adapter")
     # everything that can be wrong is found before the model is touched; a peft model hands its
     # base's names on, so for these questions it is as good as its base
     folder, base = Path(folder), cast("PreTrainedModel", model)
-    stated = check_saved(base, folder)
+    stated, promised = examine(base, folder)
     check_base(base, folder, stated)
     check_new_name(model, name)
 
     # a second adapter joins the first, which peft then switches off
-    if not is_attached(model):
-        return PeftModel.from_pretrained(model, folder, adapter_name=name)
-    model.load_adapter(folder, adapter_name=name)
-    model.set_adapter(name)
+    with plain_torch():
+        if is_attached(model):
+            join(model, folder, name, promised)
+            model.set_adapter(name)
+        else:
+            model = PeftModel.from_pretrained(model, str(folder), adapter_name=name)
+    note_start(model, f"the adapter saved in {folder}")
     return model
+
+
+def join(model: PeftModel, folder: Path, name: str, promised: Collection[str]) -> None:
+    """Add the adapter in `folder` to those that `model` carries, whole, or refuse it.
+
+    Some kinds peft can't put beside each other, such as trained tokens and none, and of some it
+    would lose a part. promised: the names of all that it saves of such an adapter.
+    """
+    before = {each: cast(LoraConfig, config) for each, config in model.peft_config.items()}
+    try:
+        model.load_adapter(str(folder), adapter_name=name)
+        loaded = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+        if missing := sorted(promised - loaded.keys()):
+            raise ValueError(f"it would lose {models.plain_name(missing[0])}")
+        added = cast(LoraConfig, model.peft_config[name])
+        if added.lora_bias and any(config.target_parameters for config in before.values()):
+            raise ValueError("it would lose the biases of its B")
+    except (ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+        # what failed half way is in some layers, and no longer among the configurations
+        model.peft_config.setdefault(name, LoraConfig())
+        model.delete_adapter(name)
+        raise UserError(
+            f"{folder} is of a kind that peft can't put beside {', '.join(before)} on one model "
+            f"({models.reason(error)}); load it on a base of its own, by models.load."
+        ) from error
 
 
 def check_saved(model: "PreTrainedModel", folder: str | Path) -> dict[str, Any]:
@@ -154,22 +252,41 @@ def check_saved(model: "PreTrainedModel", folder: str | Path) -> dict[str, Any]:
     peft would save of such an adapter has to be there, in its shape and finite, and no other.
     Raises UserError.
     """
-    folder = Path(folder)
+    return examine(model, Path(folder))[0]
+
+
+def examine(model: "PreTrainedModel", folder: Path) -> tuple[dict[str, Any], set[str]]:
+    """`check_saved`, and the names of all that peft saves of such an adapter."""
     file, weights = saved.find_files(folder)
     models.check_safetensors(weights)
-    stated = saved.read_config(file, [key.name for key in fields(LoraConfig)])
-    check_promise(model, folder, weights, stated)
+    stated = saved.read_config(file, {key.name: key.default for key in fields(LoraConfig)})
+    check_dora(model, file, stated)
+    promised = check_promise(model, folder, weights, stated)
     saved.check_finite(weights)
-    return stated
+    return stated, promised
+
+
+def check_dora(model: nn.Module, where: object, stated: Mapping[str, Any]) -> None:
+    """Refuse a DoRA on a base in eight bits that lies on the CPU.
+
+    peft unpacks each W for DoRA's lengths and loses the scales of its rows on the way back, so that
+    no later token can be read. where: what states use_dora.
+    """
+    packed = any(parameter.dtype == torch.int8 for parameter in model.parameters())
+    if stated.get("use_dora") and packed and next(model.parameters()).device.type == "cpu":
+        raise UserError(
+            f"{where} states use_dora, which peft can't run on a base in eight bits on a CPU; "
+            "load the base with quant='nf4', or without quant."
+        )
 
 
 def check_promise(
     model: "PreTrainedModel | PeftModel", folder: Path, weights: Path, stated: Mapping[str, Any]
-) -> None:
+) -> set[str]:
     """Refuse an adapter whose file is not what its configuration promises on this base.
 
-    The promise is peft's own: the tensors that it would save of such an adapter. It is made on a
-    twin of the base that has shapes and no memory.
+    The promise, which is handed back, is peft's own: the names of the tensors that it would save of
+    such an adapter. It is made on a twin of the base that has shapes and no memory.
     """
     twin = empty_twin(model, folder)
     promised = shapes_to_save(twin, embeddings=False)
@@ -178,9 +295,10 @@ def check_promise(
     check_places(model, folder / saved.CONFIG, stated)
 
     # bias = "all" trains the base's own biases, which stay when the adapter is switched off
-    if biases := [name for name in promised if name.endswith(".bias") and ".lora_" not in name]:
+    trained = stated.get("bias", "none")
+    if biases := own_biases(twin, promised) if trained != "none" else []:
         raise UserError(
-            f"{folder / saved.CONFIG} states bias = {stated['bias']!r}: it holds {len(biases)} "
+            f"{folder / saved.CONFIG} states bias = {trained!r}: it holds {len(biases)} "
             "biases of the base itself, which would stay when the adapter is switched off; merge "
             "it by peft: PeftModel.from_pretrained(model, folder).merge_and_unload()."
         )
@@ -192,6 +310,26 @@ def check_promise(
         if not peft_can_map(twin, folder):
             raise
     check_embeddings(model, weights, optional.keys() - promised.keys())
+    return set(promised)
+
+
+def own_biases(twin: PeftModel, promised: Iterable[str]) -> list[str]:
+    """Of what an adapter would save, the biases that are the base's own.
+
+    Not so a LoRA's, and those of modules that are saved whole: of them the base keeps its own.
+    """
+    whole = {
+        models.plain_name(name).partition(".modules_to_save")[0]
+        for name, _ in twin.named_parameters()
+        if ".modules_to_save." in name
+    }
+    return [
+        name
+        for name in promised
+        if name.endswith(".bias")
+        and ".lora_" not in name
+        and models.plain_name(name).rpartition(".")[0] not in whole
+    ]
 
 
 def check_embeddings(
@@ -266,7 +404,9 @@ def check_places(
             raise UserError(f"{file} states {key} = {shown(names)}, which is no list of names.")
         here = [f".{models.plain_name(name)}" for name, _ in named()]
         for name in names:
-            if not any(each.endswith(f".{name}") for each in here):
+            # of tied layers peft notes names of its own, which some families call otherwise
+            end = name.rpartition(".")[2] if stated.get("ensure_weight_tying") else name
+            if not any(each.endswith(f".{end}") for each in here):
                 endings = sorted({each.rpartition(".")[2] for each in here})
                 raise UserError(
                     f"{file} states {shown(name)} in its {key}, and this base has nothing of that "
@@ -356,6 +496,7 @@ def carry_over(model: PeftModel, base: "PreTrainedModel") -> PeftModel:
     `base` becomes the inside of the `peft.PeftModel` that comes back. One that the adapter does not
     fit is a `UserError`, and so are several that are on together.
     """
+    check_adapters(model)
     if len(model.active_adapters) > 1:
         raise UserError(
             f"the adapters {', '.join(model.active_adapters)} are on together; switch one on by "
@@ -370,10 +511,9 @@ def carry_over(model: PeftModel, base: "PreTrainedModel") -> PeftModel:
         values = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
         set_peft_model_state_dict(twin, values, adapter_name=name)
     except (RuntimeError, ValueError) as error:
-        # the last line of torch's complaint names the layer and both shapes
-        reason = str(error).strip().splitlines()[-1].strip()
         raise UserError(
-            f"the adapter does not fit this base ({reason}); give the base it was trained on."
+            f"the adapter does not fit this base ({models.reason(error)}); "
+            "give the base it was trained on."
         ) from error
     return twin.eval()
 
@@ -395,6 +535,11 @@ def check_adapters(model: nn.Module, names: Sequence[str] = ()) -> PeftModel:
         raise UserError(
             f"the model is a {type(model).__name__} without an adapter; "
             "load one with lora.load(model, folder, name)."
+        )
+    if not any(isinstance(module, PEFT_PARTS) for module in model.modules()):
+        raise UserError(
+            "this model's adapter is gone: it was merged into the base in place, or taken off; go "
+            "on with what that call gave back, or load the adapter again."
         )
     known = list(model.peft_config)
     for name in names:
@@ -426,6 +571,27 @@ def using(model: "PreTrainedModel | PeftModel", name: str | None) -> Iterator[Pe
         # the model outside takes one name alone, the one inside it several
         adapted.set_adapter(before[0])
         adapted.base_model.set_adapter(before)  # type: ignore # a tuner, of which torch knows none
+
+
+def adapted_layers(model: PeftModel, names: Collection[str]) -> Iterator[tuple[str, nn.Module]]:
+    """(name in the base, peft's layer) of all that one of the adapters `names` changes."""
+    for label, module in model.named_modules():
+        ranks = getattr(module, "r", None)  # {adapter: its rank here}, of LoRA's layers alone
+        if isinstance(ranks, dict) and not ranks.keys().isdisjoint(names):
+            yield models.plain_name(label), module
+
+
+def layer_update(layer: nn.Module, adapter: str) -> torch.Tensor:
+    """ΔW of one of peft's layers, in the shape of its W: what a merge would add to it.
+
+    (alpha/r) · B A, or of a kind that does more than add, such as DoRA, which sets the length of
+    every row, what it makes of W, minus W.
+    """
+    module = cast(Any, layer)
+    if adapter not in module.lora_variant:
+        return module.get_delta_weight(adapter).detach()
+    W = dequantize_module_weight(module.get_base_layer()).detach()
+    return (module.lora_variant[adapter].merge_safe(module, adapter, W.clone()) - W).detach()
 
 
 def adapter_bytes(model: "PreTrainedModel | PeftModel") -> dict[str, int]:

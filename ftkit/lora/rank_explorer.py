@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import UserError
 from ..core.results import about, decimal_bytes, percent, percent_in
+from ..show.controls import Matrices
 from ..show.labels import decades, tile
-from ..show.panel import Matrices, Panel
+from ..show.panel import Panel
 from ..show.svg import (
     ACCENT,
     END,
@@ -328,6 +329,8 @@ def explore_ranks(
     return Panel(
         rank,
         start={"r": 8},
+        title="What a matrix loses when it is cut to rank r",
+        call="lora.explore_ranks(…)",
         which=list(groups),
         layer=lambda which: matrices[which].layers(),
         matrix=lambda which, layer: matrices[which].of_layer(layer),

@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from packaging.version import InvalidVersion, Version
 from safetensors import safe_open
 
 from .. import models
@@ -60,12 +61,12 @@ def find_files(folder: Path) -> tuple[Path, Path]:
     )
 
 
-def read_config(file: Path, known: Collection[str]) -> dict[str, Any]:
+def read_config(file: Path, known: Mapping[str, object]) -> dict[str, Any]:
     """What an adapter_config.json states, if it is a LoRA that the kit can honour.
 
-    known: the keys that the installed peft has for a LoRA. What one of another version, or another
-    program, states beside them would be passed over, so it is refused unless it says nothing (null,
-    false, 0, empty).
+    known: the keys that the installed peft has for a LoRA, and what it takes where they are not
+    stated. What one of another version, or another program, states beside them would be passed
+    over, so it is refused unless it says nothing (null, false, 0, empty).
     """
     try:
         config = parse_json(read_text(file), file)
@@ -79,6 +80,8 @@ def read_config(file: Path, known: Collection[str]) -> dict[str, Any]:
     check_kind(file, config)
     check_parts(file, config)
     check_scale(file, config)
+    check_switches(file, config, known)
+    check_experts(file, config)
 
     # keys of a newer peft
     wrote = config.get("peft_version") or "another version or program"
@@ -132,6 +135,39 @@ def check_parts(file: Path, config: Mapping[str, Any]) -> None:
     for key, value in config.items():
         if key.endswith("_config") and not isinstance(value, dict | None):
             raise UserError(f"{file} states {key} = {shown(value)}, which is no table; {AGAIN}.")
+
+
+def check_switches(file: Path, config: Mapping[str, Any], known: Mapping[str, object]) -> None:
+    """Refuse a switch that is neither on nor off: to peft the text "false" is on."""
+    for key, value in config.items():
+        if isinstance(known.get(key), bool) and key != "init_lora_weights":
+            if not isinstance(value, bool | None):
+                raise UserError(
+                    f"{file} states {key} = {shown(value)}; it is true or false, without quotation "
+                    "marks."
+                )
+
+
+def check_experts(file: Path, config: Mapping[str, Any]) -> None:
+    """Refuse factors of experts from a peft that laid them out the other way round.
+
+    Since 0.19 A has the inputs of an expert's matrix and B its outputs (peft 2521); where the two
+    are equally many, the old ones would fit and mean something else.
+    """
+    wrote = str(config.get("peft_version") or "0").partition("@")[0]
+    names = config.get("target_parameters")
+    if not isinstance(names, list) or not any("expert" in str(name) for name in names):
+        return
+    try:
+        old = Version(wrote) < Version("0.19")
+    except InvalidVersion:
+        old = True
+    if old:
+        raise UserError(
+            f"{file} updates experts ({names[0]}) and was not written by peft 0.19 or later, which "
+            "lays out A and B the other way round; merge it by the peft that wrote it, or train "
+            "again."
+        )
 
 
 def is_begun_from_base(start: object) -> bool:

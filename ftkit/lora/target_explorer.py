@@ -2,6 +2,8 @@
 
     target_view(parts, targets, r, total)    one block to scale, with A and B at every target
     explore_targets(parts, total)            the view behind check boxes and a slider
+    paths_view(d_out, d_in, r, alpha)        one matrix: the frozen path, and LoRA's beside it
+    explore_paths(shapes)                    the same with a slider over r
 
 It counts by r · (d_in + d_out) and knows no model: the shapes come from `counting.count`, which
 also says what `targets` may be. Ranks and alphas are explored in `rank_explorer` and
@@ -13,8 +15,9 @@ from dataclasses import dataclass
 
 from ..core.errors import UserError, nearest
 from ..core.results import decimal_bytes
+from ..show.controls import Ticks
 from ..show.labels import tile
-from ..show.panel import Panel, Ticks
+from ..show.panel import Panel
 from ..show.svg import (
     ACCENT,
     END,
@@ -25,10 +28,12 @@ from ..show.svg import (
     SMALL,
     Area,
     Drawing,
+    arrow,
     box,
     drawing,
     line,
     mix,
+    ring,
     words,
 )
 
@@ -60,6 +65,14 @@ BAR_WIDTH, BAR_HEIGHT = 32, 10
 RULE = 232
 TILE_LEFTS, TILE_TOPS = (424, 620), (258, 304)
 NOTE = 319  # the foot of the line below everything
+
+
+# The two paths of one matrix: x enters at the left, what leaves is added up at the right.
+PATHS_HEIGHT = 372
+UPPER_LANE, LOWER_LANE, JOIN = 118, 246, 182  # the middle of W's path, of A's and B's, of x and y
+LONGEST = 112  # the longer side of W
+X_AT, W_AT, A_AT, B_AT, PLUS_AT, Y_AT = 44, 300, 170, 420, 600, 690
+PATHS_NOTE = 352
 
 
 def short_name(part: str) -> str:
@@ -282,4 +295,93 @@ def explore_targets(parts: Parts, total: int, r: Sequence[int] = RANKS) -> Panel
         return target_view(parts, targets, r, total)
 
     ticks = Ticks(dict.fromkeys(parts, True), presets)
-    return Panel(attached, start={"r": 8}, targets=ticks, r=possible)
+    title, call = "Where a LoRA sits, and what it trains", "lora.explore_targets(parts, total)"
+    return Panel(attached, start={"r": 8}, title=title, call=call, targets=ticks, r=possible)
+
+
+def paths_view(d_out: int, d_in: int, r: int, alpha: float = 16, name: str = "W") -> Drawing:
+    """A linear layer with LoRA as two paths from x to y, every matrix in proportion.
+
+    y = W x + (alpha/r) · B (A x). W (d_out × d_in) is frozen; A (r × d_in) and B (d_out × r) are
+    trained. Raises UserError for a rank below 1 or above the shorter side.
+    """
+    if not 1 <= r <= min(d_out, d_in):
+        raise UserError(f"r is {r!r}, and {d_out} × {d_in} has room for 1 to {min(d_out, d_in)}.")
+    # each matrix in the middle of its place; a thin one is drawn with two pixels at least
+    scale = LONGEST / max(d_out, d_in)
+    wide, high, thin = d_in * scale, d_out * scale, max(r * scale, THIN)
+    W = Area(W_AT - wide / 2, UPPER_LANE - high / 2, wide, high)
+    A = Area(A_AT - wide / 2, LOWER_LANE - thin / 2, wide, thin)
+    B = Area(B_AT - thin / 2, LOWER_LANE - high / 2, thin, high)
+
+    # the picture, and the same in a line
+    trained, frozen = r * (d_in + d_out), d_out * d_in
+    part = f"{trained:,} of {frozen:,} numbers ({100 * trained / frozen:.3g} %)"
+    title = (
+        f"LoRA adds a second path and trains only that: {100 * trained / frozen:.3g} % of {name}"
+    )
+    note = f"A and B: r · (d_in + d_out) = {trained:,} numbers beside {frozen:,} in W; to scale"
+    parts = [draw_ends(wide, high, d_in, d_out), draw_lanes(W, A, B, r, alpha)]
+    labels = [
+        (W, f"{name}, frozen: {d_out:,} × {d_in:,}", GREY),
+        (A, f"A: {r} × {d_in:,}", ACCENT),
+        (B, f"B: {d_out:,} × {r}", ACCENT),
+    ]
+    for area, text, colour in labels:
+        middle, _ = area.middle
+        parts.append(words(middle, area.top - 7, text, colour=colour, anchor="middle", bold=True))
+    parts.append(words(MARGIN, PATHS_NOTE, note, SMALL, GREY))
+    text = f"{name} ({d_out} × {d_in}) with LoRA at r = {r}, alpha = {alpha:g}: {part} are trained"
+    return drawing(title, parts, text, height=PATHS_HEIGHT)
+
+
+def draw_ends(wide: float, high: float, d_in: int, d_out: int) -> str:
+    """The vectors x and y as upright bars in W's scale, and the sum before y."""
+    parts = []
+    for x, long, label in ((X_AT, wide, f"x: {d_in:,}"), (Y_AT, high, f"y: {d_out:,}")):
+        parts.append(box(x - 4, JOIN - long / 2, 8, long, INK))
+        parts.append(words(x, JOIN - long / 2 - 7, label, anchor="middle", bold=True))
+    parts += [ring(PLUS_AT, JOIN, 11, INK, 1.4), words(PLUS_AT, JOIN + 5, "+", 15, INK, "middle")]
+    parts.append(arrow((PLUS_AT + 12, JOIN), (Y_AT - 10, JOIN), INK))
+    return "".join(parts)
+
+
+def draw_lanes(W: Area, A: Area, B: Area, r: int, alpha: float) -> str:
+    """The matrices and the arrows through them: above the frozen path, below the trained one."""
+    upper, lower = (W.middle[1], A.middle[1])
+    scale_at = (B.right + PLUS_AT) / 2
+    return "".join(
+        [
+            W.box(FAINT),
+            A.box(ACCENT),
+            B.box(ACCENT),
+            arrow((X_AT + 10, JOIN - 8), (W.left - 4, upper), GREY),
+            arrow((W.right + 4, upper), (PLUS_AT - 10, JOIN - 7), GREY),
+            arrow((X_AT + 10, JOIN + 8), (A.left - 4, lower), ACCENT),
+            arrow((A.right + 4, lower), (B.left - 4, lower), ACCENT),
+            words((A.right + B.left) / 2, lower + 15, f"{r} numbers", SMALL, GREY, "middle"),
+            arrow((B.right + 4, lower), (PLUS_AT - 10, JOIN + 7), ACCENT),
+            words(scale_at, lower + 15, f"× alpha / r = {alpha / r:g}", SMALL, ACCENT, "middle"),
+        ]
+    )
+
+
+def explore_paths(
+    shapes: Mapping[str, tuple[int, int]], alpha: float = 16, r: Sequence[int] = RANKS
+) -> Panel:
+    """Choose a matrix and r, and see `paths_view`.
+
+    shapes: {"q_proj": (d_out, d_in), …}. Ranks above a matrix's shorter side are left out.
+    """
+
+    def paths(matrix: str, r: int) -> Drawing:
+        return paths_view(*shapes[matrix], r, alpha, matrix)
+
+    return Panel(
+        paths,
+        start={"r": 8},
+        title="LoRA's two paths",
+        call="lora.explore_paths(shapes)",
+        matrix=list(shapes),
+        r=lambda matrix: [value for value in r if value <= min(shapes[matrix])],
+    )

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .. import models
 from ..core.errors import UserError, nearest
-from .by_peft import check_adapters, is_attached
+from .by_peft import check_adapters, is_attached, layer_update
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -123,11 +123,13 @@ def deltas(
 
     That shape is (d_out, d_in), or (d_in, d_out) in GPT-2's Conv1D.
 
-    tuned: a peft model, whose ΔW = (alpha/r) · B A; or a fully tuned one, whose ΔW = W − W of the
-    untouched `base`. adapter: whose ΔW, where there are several; None takes the one that is on.
+    tuned: a peft model, whose ΔW = (alpha/r) · B A, or of a DoRA what a merge adds; or a fully
+    tuned one, whose ΔW = W − W of the untouched `base`. adapter: whose ΔW, where there are several;
+    None takes the one that is on.
     """
     # a LoRA holds its ΔW itself
     if is_attached(tuned):
+        check_adapters(tuned)
         return adapter_deltas(tuned, adapter or tuned.active_adapters[0])
     if adapter is not None:
         check_adapters(tuned, [adapter])
@@ -146,10 +148,10 @@ def deltas(
 
 
 def adapter_deltas(model: "PeftModel", adapter: str) -> dict[str, Tensor]:
-    """{layer: ΔW = (alpha/r) · B A} of the layers that this adapter changes, by peft."""
+    """{layer: ΔW} of the linear layers that this adapter changes, by peft."""
     check_adapters(model, [adapter])
     return {
-        models.plain_name(name): module.get_delta_weight(adapter).detach()
+        models.plain_name(name): layer_update(module, adapter)
         for name, module in model.named_modules()
         if hasattr(module, "get_delta_weight") and adapter in module.lora_A
     }

@@ -2,6 +2,7 @@
 
     predict(source, **options)   by formula, at once, without torch           formula.py
     trace(source, **options)     a real step on fake tensors                  fake_step.py
+    trace_course(source, …)      the same, moment by moment                   fake_step.py
     measure(source, **options)   a real step                                  real_step.py
     make_step(source, …)         the options, checked: a Step                 step.py
     CHOICES, METHODS, PARTS      what options may be; the parts of a result   step.py
@@ -18,6 +19,7 @@
     explain_full_gpu(model, …)   what to shrink when it did not fit           gpus.py
     memory_view(ledger, …)       one step against one card, drawn             explorer.py
     steps_view(ledgers, title)   several steps on one axis                    explorer.py
+    course_view(moments, …)      one step from its first allocation on        explorer.py
     explore_fits(models, cards)  does it fit? with sliders                    explorer.py
 
 A `Ledger` is the result: bytes by part, at the peak. Inside, `sizes.py` reads an architecture;

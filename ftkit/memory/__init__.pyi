@@ -1,9 +1,13 @@
+from .explorer import course_view as course_view
+from .explorer import explore_courses as explore_courses
 from .explorer import explore_fits as explore_fits
 from .explorer import memory_view as memory_view
 from .explorer import steps_view as steps_view
+from .fake_step import Course as Course
 from .fake_step import compare_with_trace as compare_with_trace
 from .fake_step import make_optimizer as make_optimizer
 from .fake_step import trace as trace
+from .fake_step import trace_course as trace_course
 from .formula import bytes_kept as bytes_kept
 from .formula import predict as predict
 from .gpus import RESERVE as RESERVE

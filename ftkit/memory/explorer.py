@@ -3,13 +3,15 @@
     explore_fits(models, cards)        choose a step and a card, and see `memory_view`
     memory_view(ledger, card, limit)   the picture of one step
     steps_view(ledgers, title)         several steps as bars on one axis
+    course_view(moments, limits)       one step from its first allocation on; explore_courses
 
 The views draw numbers that are given to them: a `Ledger` of any view, and a limit in bytes. The
 controls ask `formula.predict` and `gpus.usable_bytes`. Notebook 04.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.results import GIB, gibibytes
 from ..show.panel import Panel
@@ -26,15 +28,20 @@ from ..show.svg import (
     Drawing,
     Frame,
     box,
+    dot,
     drawing,
     line,
+    polygon,
     words,
 )
 from .formula import predict
 from .gpus import RESERVE, usable_bytes
 from .gpus import cards as known_cards
 from .sizes import read_architecture
-from .step import CHOICES, Ledger
+from .step import CHOICES, PARTS, Ledger
+
+if TYPE_CHECKING:
+    from .fake_step import Course
 
 # The parts of a ledger in the order of a bar: what stands all the time first, then what tokens
 # cost.
@@ -65,6 +72,15 @@ BARS = Area(left=190, top=50, width=490, height=210)
 LEGEND_TOP = 303
 VISIBLE = 0.004  # of the axis: a part that is smaller everywhere is left out of the legend
 LETTER = 6.0  # about as wide as a letter of the legend
+
+# One step moment by moment: the areas, the phases below them, the colours below those.
+COURSE, COURSE_POINTS = Area(left=54, top=62, width=670, height=220), 260
+COURSE_LEGEND, COURSE_HEIGHT = 316, 340
+PHASE_NAMES = {  # where there is little room
+    "loss, forward": "loss", "loss, backward": "loss back", "backward, top layer": "top back",
+    "backward, middle layers": "layers back", "backward, bottom layer": "bottom",
+    "backward, end": "end",
+}  # fmt: skip
 
 
 def axis_end(size: float) -> float:
@@ -245,6 +261,8 @@ def explore_fits(models: Sequence[str], cards: Iterable[str] | None = None) -> P
     return Panel(
         view,
         start={"length": 2048, "method": "qlora", "rank": 16},
+        title="Does it fit?",
+        call="memory.explore_fits(models, cards)",
         model=list(models),
         length=lambda model: [n for n in LENGTHS if n <= positions[model]],
         batch=BATCHES,
@@ -255,3 +273,108 @@ def explore_fits(models: Sequence[str], cards: Iterable[str] | None = None) -> P
         loss=CHOICES["loss"],
         card=list(limits),
     )
+
+
+def course_view(
+    moments: Sequence[tuple[str, Sequence[int]]],
+    limits: Mapping[str, float],
+    title: str = "One step",
+) -> Drawing:
+    """One training step from its first allocation to its last, its parts as areas.
+
+    moments: (phase, bytes of each of PARTS) in order, as `trace_course` gives them; limits: {card:
+    bytes}, a line each. Across stands the order of the allocations and no time.
+    """
+    # what is drawn: of neighbouring moments the fullest
+    shown = thin_out(moments, COURSE_POINTS)
+    sums = [sum(parts) for _, parts in shown]
+    peak = max(range(len(shown)), key=sums.__getitem__)
+    end = axis_end(max([sums[peak], *limits.values()]))
+    frame = COURSE.frame((0, len(shown) - 1), (0, end))
+    parts = draw_areas(shown, frame)
+
+    # the phases below, the cards across, the peak as a dot
+    parts += draw_course_phases([phase for phase, _ in shown], frame)
+    for card, limit in limits.items():
+        y = frame.at(0, limit / GIB)[1]
+        parts.append(line([(frame.left, y), (frame.right, y)], INK, 1.4, "4 3"))
+        label = f"{card}: {gibibytes(limit, 2)} GiB"
+        parts.append(words(frame.right - 4, y - 5, label, SMALL, INK, "end"))
+    place = frame.at(peak, sums[peak] / GIB)
+    parts += [frame.axes({}, axis_ticks(end), "alive, GiB"), dot(*place, 5, ACCENT)]
+    phase = shown[peak][0]
+    aside = f"peak {gibibytes(sums[peak], 2)} GiB in '{phase}'"
+    parts.append(draw_course_legend(shown, end))
+    over = [card for card, limit in limits.items() if sums[peak] > limit]
+    fits = f"; more than {', '.join(over)}" if over else ""
+    text = f"{title}: {gibibytes(sums[peak])} GiB at the peak, in '{phase}'{fits}"
+    return drawing(title, parts, text, aside, COURSE_HEIGHT)
+
+
+def thin_out(
+    moments: Sequence[tuple[str, Sequence[int]]], most: int
+) -> list[tuple[str, Sequence[int]]]:
+    """At most so many moments, each the fullest of its neighbours, none over two phases."""
+    step = max(1, math.ceil(len(moments) / most))
+    kept, group = [], []
+    for moment in moments:
+        if group and (len(group) == step or group[0][0] != moment[0]):
+            kept.append(max(group, key=lambda one: sum(one[1])))
+            group = []
+        group.append(moment)
+    return [*kept, max(group, key=lambda one: sum(one[1]))]
+
+
+def draw_areas(shown: Sequence[tuple[str, Sequence[int]]], frame: Frame) -> list[str]:
+    """The parts as areas on top of each other, in the order of `COLOURS`."""
+    below = [0.0] * len(shown)
+    areas = []
+    for part, colour in COLOURS.items():
+        place = PARTS.index(part)
+        above = [low + parts[place] / GIB for low, (_, parts) in zip(below, shown, strict=True)]
+        if above != below:
+            upper = [frame.at(i, y) for i, y in enumerate(above)]
+            lower = [frame.at(i, y) for i, y in enumerate(below)]
+            areas.append(polygon([*upper, *lower[::-1]], colour))
+        below = above
+    return areas
+
+
+def draw_course_phases(phases: Sequence[str], frame: Frame) -> list[str]:
+    """A thin line where a phase begins, and its name below where there is room for it."""
+    parts, begins, busy = [], [0], 0.0
+    begins += [i for i in range(1, len(phases)) if phases[i] != phases[i - 1]]
+    for begin in begins:
+        x, _ = frame.at(begin, 0)
+        parts.append(line([(x, frame.top), (x, frame.bottom + 4)], FAINT, 0.8))
+        name = PHASE_NAMES.get(phases[begin], phases[begin])
+        if x >= busy:
+            parts.append(words(x + 2, frame.bottom + 15, name, SMALL, GREY))
+            busy = x + LETTER * len(name) + 8
+    return parts
+
+
+def draw_course_legend(shown: Sequence[tuple[str, Sequence[int]]], end: float) -> str:
+    """The colours of the parts that can be seen, in one line below the phases."""
+    parts, x = [], float(COURSE.left)
+    for part, colour in COLOURS.items():
+        place = PARTS.index(part)
+        if max(sizes[place] for _, sizes in shown) >= VISIBLE * end * GIB:
+            parts.append(box(x, COURSE_LEGEND, SWATCH, SWATCH, colour))
+            parts.append(words(x + 14, COURSE_LEGEND + 9, part_name(part), SMALL))
+            x += 26 + LETTER * len(part_name(part))
+    return "".join(parts)
+
+
+def explore_courses(courses: "Mapping[str, Course]", cards: Iterable[str]) -> Panel:
+    """Choose one of several traced steps, and see `course_view` with lines for the cards.
+
+    courses: {what it is: Course}, such as one with and one without checkpointing.
+    """
+    limits = {card: (1 - RESERVE) * usable_bytes(card) for card in cards}
+
+    def course(step: str) -> Drawing:
+        return course_view(courses[step].moments, limits, step)
+
+    title, call = "One training step, moment by moment", "memory.explore_courses(courses, cards)"
+    return Panel(course, title=title, call=call, step=list(courses))

@@ -1,6 +1,7 @@
 """Trace one real training step on tensors that have shapes and no memory.
 
     trace(source, **options)     the `Ledger` of a step that ran on fake tensors
+    trace_course(source, …)      the same moment by moment: a `Course`
     run_on_tape(model, …)        one step, with every storage that it makes on a `Tape`
     loss_of, make_optimizer      its parts, which the real step runs too
     compare_with_trace()         writes the table that holds the formula to the trace
@@ -15,6 +16,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -73,6 +75,29 @@ def trace(source: "Source | Step", *, every_layer: bool = False, **options: Any)
     tape = fake_tape(step)
     reserved = Allocator().run(tape.events) if step.device == "cuda" else None
     return make_ledger(step, "trace", tape.peaks, reserved)
+
+
+@dataclass(frozen=True)
+class Course:
+    """A step in the order of its allocations: (phase, bytes of each of PARTS) after every one."""
+
+    step: Step
+    moments: list[tuple[str, tuple[int, ...]]]
+
+    @property
+    def peak(self) -> int:
+        """Bytes at the fullest moment."""
+        return max(sum(parts) for _, parts in self.moments)
+
+
+def trace_course(source: "Source | Step", **options: Any) -> Course:
+    """One training step on fake tensors, moment by moment, with all of its layers.
+
+    source, options, errors: as for `trace`; the course's peak is that ledger's.
+    """
+    step = make_step(source, **options)
+    step.architecture.refuse_experts()
+    return Course(step, fake_tape(step).moments)
 
 
 def small_depths(step: Step) -> tuple[int, int]:
@@ -321,6 +346,7 @@ def run_on_tape(model: "PreTrainedModel | PeftModel", step: Step, tape: Tape) ->
         del loss, outputs
         tape.enter(OPTIMIZER)
         optimizer.step()
+        tape.over = True
 
 
 def make_optimizer(step: Step, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:

@@ -15,7 +15,8 @@ once is decided in `train/batches.py`. Notebook 04.
 
 import dataclasses
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from ..core.errors import UserError, is_number, nearest
 from ..core.files import data_path
 from ..core.results import GIB, Result, TableParts, gibibytes
 from .formula import predict
+from .sizes import NotModelled
 from .step import Step, make_step
 
 if TYPE_CHECKING:
@@ -185,12 +187,12 @@ def step_in_training(
     base: Any = model
     if lora.is_attached(model):
         base = model.get_base_model()
-        adapter: Any = model.peft_config[model.active_adapters[0]]
-        targets = adapter.target_modules
+        name = model.active_adapters[0]
+        layers: dict[str, Any] = dict(lora.adapted_layers(model, [name]))
         options = {
             "method": "qlora" if getattr(base, "is_loaded_in_4bit", False) else "lora",
-            "rank": adapter.r,
-            "targets": targets if isinstance(targets, str) else sorted(targets),
+            "rank": max(layer.r[name] for layer in layers.values()),
+            "targets": endings(layers),
             "dtype": plain_dtype(base.dtype),
             "adapter_dtype": trained_dtype,
         }
@@ -203,6 +205,21 @@ def step_in_training(
         loss="tiled",
         **options,
     )
+
+
+def endings(layers: Iterable[str]) -> list[str]:
+    """What the layers of an adapter are called at their ends: "q_proj".
+
+    peft's own targets may be a pattern, or the whole names of all. Raises NotModelled for a head or
+    an embedding, which lies in no block.
+    """
+    names = list(layers)
+    if outside := [name for name in names if not re.search(r"\.\d+\.", name)]:
+        raise NotModelled(
+            f"the formula knows a LoRA on the layers of the blocks, and this one is on {outside[0]}"
+            " too."
+        )
+    return sorted({name.rpartition(".")[2] for name in names})
 
 
 def plain_dtype(dtype: object) -> str:

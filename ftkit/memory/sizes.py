@@ -29,7 +29,7 @@ MIXED = ("smollm3",)
 
 
 class NotModelled(UserError):
-    """An architecture that the formula does not know and a trace does."""
+    """An architecture that the formula does not know; a trace does, but for mixtures of experts."""
 
 
 class Tensors(NamedTuple):
@@ -141,12 +141,12 @@ class Architecture:
         return dataclasses.replace(self, config=config)
 
     def refuse_experts(self) -> None:
-        """Raise UserError for a mixture of experts.
+        """Raise NotModelled for a mixture of experts.
 
         Which experts a token goes to decides its memory, and nothing here knows that.
         """
         if any(weight.kind == "expert" or ".experts." in weight.name for weight in self.weights):
-            raise UserError(
+            raise NotModelled(
                 f"{self.config['model_type']!r} is a mixture of experts, whose memory depends on "
                 "the routing; give a dense model."
             )

@@ -43,7 +43,7 @@ class Tape:
     """Every storage of a step, from its making to its end, by part.
 
     `.peaks` holds the parts at the fullest moment of every phase, `.highest` their sums, `.events`
-    all that was taken and given back.
+    all that was taken and given back, `.moments` (phase, bytes of each of PARTS) after each.
     """
 
     def __init__(self, device: str):
@@ -55,6 +55,8 @@ class Tape:
         self.highest: dict[str, int] = {}
         self.peaks: dict[str, dict[str, int]] = {}
         self.events: list[tuple[int, int]] = []  # (storage, bytes taken or, below 0, given back)
+        self.moments: list[tuple[str, tuple[int, ...]]] = []
+        self.over = False  # the step is: what goes from now on is no part of it
         self.embedding: tuple[int, ...] = ()  # the shape of the head's weight
 
     def enter(self, phase: str) -> None:
@@ -72,6 +74,7 @@ class Tape:
         """Begin anew from what is alive."""
         self.highest.clear()
         self.peaks.clear()
+        self.moments.clear()
 
     def put(self, tensor: torch.Tensor, part: str) -> None:
         """Count a tensor's storage as `part` until it goes; one that is known moves to `part`."""
@@ -99,6 +102,8 @@ class Tape:
         self.parts[part] += size
         self.total += size
         self.events.append((key, size))
+        if not self.over:
+            self.moments.append((self.phase, tuple(self.parts.values())))
 
     def take_briefly(self, size: int, part: str) -> None:
         """Count bytes that a kernel takes and gives back, and no tensor shows."""

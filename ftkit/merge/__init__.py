@@ -3,6 +3,7 @@
     merge(model)                                the merged model, and its proof    merging.py
     compare(tuned, merged)                      the proof of any other merge       merging.py
     write(tuned, tokenizer, out)                merged on disk, proven there       writing.py
+    run_of(folder)                              the run that was merged into it    writing.py
     independent_copy(model)                     a copy to try a merge on           merging.py
     compare_dtypes(model)                       run and merged in 32 and 16 bits   rounding.py
     round_update(W, delta, format)              what a format leaves of an update  rounding.py

@@ -4,7 +4,10 @@ from .combining import fold as fold
 from .combining import interference as interference
 from .explorer import FACTORS as FACTORS
 from .explorer import explore_rounding as explore_rounding
+from .explorer import explore_weight as explore_weight
 from .explorer import rounding_view as rounding_view
+from .explorer import routes_view as routes_view
+from .explorer import weight_view as weight_view
 from .merging import DTYPES as DTYPES
 from .merging import MergeReport as MergeReport
 from .merging import check_report as check_report
@@ -15,4 +18,7 @@ from .merging import merge as merge
 from .merging import probe_tokens as probe_tokens
 from .rounding import compare_dtypes as compare_dtypes
 from .rounding import round_update as round_update
+from .writing import run_of as run_of
+from .writing import save as save
 from .writing import write as write
+from .writing import write_record as write_record

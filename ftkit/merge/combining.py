@@ -10,16 +10,18 @@ Which adapter is on is chosen with `lora.using`; what an unmerged one costs in t
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from packaging.version import Version
 
 from .. import evaluate, lora, models
-from ..core.errors import UserError, nearest
+from ..core.errors import UserError, is_number, nearest
+from ..core.parsing import shown
 from ..core.results import Result, TableParts, percent
 from ..core.statistics import Interval, Rate, paired_difference
 from ..core.versions import version_of
@@ -88,18 +90,44 @@ def combine(
     average those that agree (Yadav et al. 2023). dare: drop at random and rescale (Yu et al. 2024).
     magnitude_prune: keep the largest `density` of each, and add.
 
-    An unknown way, fewer than two adapters, a name that is taken, and ranks that the way can't mix
-    are a `UserError`.
+    An unknown way, fewer than two adapters, weights that are no numbers, a name that is taken,
+    ranks that the way can't mix and adapters that train more than A and B are a `UserError`.
     """
     tuned = check_combination(model, weights, way)
     name = f"{way}: {' + '.join(weights)}" if name is None else name
     lora.check_new_name(tuned, name)
+    check_density(density)
     pruned = {"density": density} if way.startswith(PRUNING) else {}
     scaled = [weight / extra_scale(tuned, part, way) for part, weight in weights.items()]
-    tuned.add_weighted_adapter(
-        list(weights), scaled, name, combination_type=way, **pruned, **options
-    )
+    with plain_configs(tuned, list(weights)):
+        tuned.add_weighted_adapter(
+            list(weights), scaled, name, combination_type=way, **pruned, **options
+        )
     return name
+
+
+@contextmanager
+def plain_configs(model: "PeftModel", names: Sequence[str]) -> Iterator[None]:
+    """Inside the block, what peft hands on from the first adapter to a combination says nothing.
+
+    It would scale the sum once more (rsLoRA: peft 3449), change the base (PiSSA), and leave out the
+    layers that the first adapter lacks. The combination lies on the layers of all, by name.
+    """
+    before = {name: model.peft_config[name] for name in names}
+    layers = {name for name, _ in lora.adapted_layers(model, names)}
+    plain = {
+        "target_modules": layers,
+        "exclude_modules": None,
+        "layers_to_transform": None,
+        "layers_pattern": None,
+        "use_rslora": False,
+        "init_lora_weights": True,
+    }
+    model.peft_config.update({name: replace(each, **plain) for name, each in before.items()})
+    try:
+        yield
+    finally:
+        model.peft_config.update(before)
 
 
 def check_combination(
@@ -114,15 +142,56 @@ def check_combination(
             f"there are {len(weights)} adapters to combine; give two at least, such as "
             "{'a': 1.0, 'b': 1.0}."
         )
+    for name, weight in weights.items():
+        if not is_number(weight):
+            raise UserError(f"the weight of {name!r} is {shown(weight)}; give a number.")
+        check_factors(tuned, name)
     # peft mixes the factors of adapters as they are, which needs them of one shape
-    ranks = {name: tuned.peft_config[name].r for name in weights}  # type: ignore # LoRA's has r
+    ranks = {name: ranks_of(tuned, name) for name in weights}
     mixes_factors = way not in ("cat", "svd") and not way.endswith("_svd")
-    if mixes_factors and len(set(ranks.values())) > 1:
+    if mixes_factors and len(set().union(*ranks.values())) > 1:
+        told = {name: each[0] if len(each) == 1 else each for name, each in ranks.items()}
         raise UserError(
-            f"{way} mixes A and B apart, so all ranks have to be equal; they are {ranks}. Take "
+            f"{way} mixes A and B apart, so all ranks have to be equal; they are {told}. Take "
             "cat, svd or ties_svd."
         )
     return tuned
+
+
+def ranks_of(model: "PeftModel", name: str) -> list[int]:
+    """The ranks that an adapter has, which a rank_pattern may make several."""
+    return sorted({module.r[name] for _, module in lora.adapted_layers(model, [name])})  # type: ignore
+
+
+def check_factors(model: "PeftModel", name: str) -> None:
+    """Refuse an adapter that is more than A and B, which peft's combinations drop or mix up.
+
+    So are DoRA's lengths, biases, and what is trained whole (peft 3761).
+    """
+    config = model.peft_config[name]
+    more = [
+        models.plain_name(label)
+        for label, _ in model.named_parameters()
+        if lora.adapter_of(label) == name
+        and not re.search(r"\.lora_(embedding_)?[AB]\.[^.]+(\.weight)?$", label)
+    ]
+    if parameters := getattr(config, "target_parameters", None):
+        more += parameters
+    if more:
+        raise UserError(
+            f"the adapter {name!r} is more than A and B ({more[0]}, {len(more)} in all), which no "
+            "combination takes along; combine adapters that are plain LoRA, or merge this one for "
+            "itself."
+        )
+
+
+def check_density(density: object) -> None:
+    """Refuse a share to keep that is none."""
+    if not is_number(density) or not 0 < density <= 1:
+        raise UserError(
+            f"density is {shown(density)}; it is the share of the numbers that is kept, above 0 "
+            "and up to 1."
+        )
 
 
 def extra_scale(model: torch.nn.Module, name: str, way: str) -> float:

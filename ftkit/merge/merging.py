@@ -19,6 +19,7 @@ import torch
 from .. import evaluate, lora, models
 from ..core.errors import UserError
 from ..core.results import Result, TableParts, about, percent
+from ..core.session import plain_torch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -73,7 +74,10 @@ def independent_copy(model: Module) -> Module:
 
     TRL leaves a `forward` on the model it trains, which stays bound to the original when copied.
     """
-    twin = copy.deepcopy(model)
+    # tied adapters are noted in peft's layers as views, which can't be copied and nothing reads
+    notes = [getattr(module, "kwargs", None) or {} for module in model.modules()]
+    views = [view for note in notes for view in (note.get("tied_adapter") or {}).values()]
+    twin = copy.deepcopy(model, {id(view): view.detach() for view in views})
     for module in twin.modules():
         module.__dict__.pop("forward", None)
     return twin
@@ -84,8 +88,8 @@ def logits(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
 
     tokens: ids (rows, length).
     """
-    with torch.no_grad():
-        return model.eval()(tokens).logits.float()
+    with models.asking(model):
+        return model(tokens).logits.float()
 
 
 def reference_logits(
@@ -121,6 +125,7 @@ def compare_logits(
     )
 
 
+@plain_torch()
 def compare(
     tuned: "PreTrainedModel | PeftModel",
     merged: "PreTrainedModel",
@@ -136,6 +141,7 @@ def compare(
     return compare_logits(adapted, base, logits(merged, tokens), merged.dtype)
 
 
+@plain_torch()
 def merge(
     model: "PreTrainedModel | PeftModel",
     tokens: torch.Tensor | None = None,
@@ -182,14 +188,28 @@ def merge_weights(
 
 
 def fold_in(model: "PeftModel") -> "PreTrainedModel":
-    """peft's own merge, in the memory of `model`; `UserError` for an adapter that has none."""
+    """peft's own merge, in the memory of `model`; `UserError` for an adapter that has none.
+
+    Where the adapter updates the matrix that head and embedding share, each gets its own: merged
+    into one, both would have the update of both (peft 2018).
+    """
+    if updates_shared(model):
+        part_head(model)
     try:
-        return cast("PreTrainedModel", model.merge_and_unload(safe_merge=True))
+        return cast("PreTrainedModel", model.merge_and_unload(safe_merge=True).eval())
     except (RuntimeError, ValueError, NotImplementedError, TypeError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
         raise UserError(
-            f"peft can't merge this adapter ({reason}); use it beside its base, by lora.load."
+            f"peft can't merge this adapter ({models.reason(error)}); use it beside its base, by "
+            "lora.load."
         ) from error
+
+
+def part_head(model: "PeftModel") -> None:
+    """Give the head a matrix of its own, with the same numbers as the embedding's."""
+    head = cast("torch.nn.Module", model.get_output_embeddings())
+    layer = getattr(head, "base_layer", head)
+    layer.weight = torch.nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
+    model.config.tie_word_embeddings = False
 
 
 def likely_cause(model: "PreTrainedModel | PeftModel") -> str:
@@ -198,11 +218,6 @@ def likely_cause(model: "PreTrainedModel | PeftModel") -> str:
         return (
             "its base is quantized and computes with numbers that no dequantized matrix has; "
             "train on nf4 or without quant, or use the adapter beside its base"
-        )
-    if updates_shared(model):
-        return (
-            "the head and the embedding of this model share one matrix, which takes the update of "
-            "either; train an adapter on neither, or use this one beside its base"
         )
     return "merge in float32, or use the adapter beside its base"
 
@@ -243,7 +258,7 @@ def copy_to_merge(model: "PeftModel", into: "PreTrainedModel | None") -> "PeftMo
 def check_finite(model: torch.nn.Module) -> None:
     """Refuse an adapter with NaN or infinite values before anything is merged."""
     for name, parameter in model.named_parameters():
-        if ".lora_" in name and not parameter.isfinite().all():
+        if lora.adapter_of(name) and not parameter.isfinite().all():
             raise UserError(
                 f"the adapter's {models.plain_name(name)} holds NaN or infinite values; train "
                 "again at a lower learning rate."

@@ -21,6 +21,7 @@ from .merging import (
     DTYPES,
     MergeReport,
     compare_logits,
+    fold_in,
     independent_copy,
     logits,
     probe_tokens,
@@ -77,8 +78,8 @@ def compare_dtypes(
         cast = independent_copy(tuned).to(dtype)
         ways = {
             "adapter": cast,
-            "cast, merged": independent_copy(cast).merge_and_unload(safe_merge=True),
-            "merged, cast": independent_copy(tuned).merge_and_unload(safe_merge=True).to(dtype),
+            "cast, merged": fold_in(independent_copy(cast)),
+            "merged, cast": fold_in(independent_copy(tuned)).to(dtype),
         }
         reports[name] = {
             way: compare_logits(adapted, base, logits(twin, tokens), dtype)

@@ -1,6 +1,7 @@
 """A merged model on disk: written whole, read back, and proven there.
 
     write(tuned, tokenizer, out)    a model directory, and the `MergeReport` of what lies in it
+    run_of(folder)                  the run that a merged model comes from
     check_place(out, base)          refuses a folder with a model that no merge wrote
 
 What is compared with the adapter model is what another program will read, so that a dtype, tied
@@ -10,16 +11,14 @@ by `python -m ftkit merge`; notebook 13 does the same step by step.
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 
-from .. import data, lora, models
+from .. import data, lora, models, train
 from ..core.errors import UserError, nearest
 from ..core.files import whole_or_nothing
 from ..core.parsing import parse_json, read_text
@@ -51,12 +50,13 @@ def write(
     tokenizer: "PreTrainedTokenizerBase",
     out: str | Path,
     dtype: str | None = None,
+    run: str | Path | None = None,
 ) -> MergeReport:
     """Merge `tuned`, write it with its tokenizer into `out`, and prove what was written.
 
-    dtype: of the file; by default that of the base on disk. `tuned` is gone afterwards, unless its
-    base is quantized: its memory becomes the merged model's. The report holds the model that was
-    read back against the adapter model.
+    dtype: of the file; by default that of the base on disk. run: the folder of `tuned`'s run, for
+    `run_of`. `tuned` is gone afterwards, unless its base is quantized: its memory becomes the
+    merged model's. The report holds the model that was read back against the adapter model.
 
     Raises `UserError`, and leaves nothing behind, where `out` is the base or holds a model that no
     merge wrote, where it can't be written, and where the merged model is not the tuned one: an
@@ -73,25 +73,24 @@ def write(
     cause, computed = likely_cause(tuned), str(tuned.dtype).removeprefix("torch.")
     merged = merge_weights(tuned, in_place=not models.is_packed(tuned))
     check_report(compare_logits(adapted, plain, logits(merged, tokens), merged.dtype), cause)
-
+    check_range(merged, dtype)
     check_space(out, merged, dtype)
-    with explain_errors(out), whole_or_nothing(out) as new:
+    with train.explain_write_errors(out), whole_or_nothing(out) as new:
         save(merged.to(getattr(torch, dtype)), tokenizer, new)
         del merged
         again, _ = models.load(new, device=tokens.device.type, dtype=computed)
         report = compare_logits(adapted, plain, logits(again, tokens), getattr(torch, dtype))
         check_report(report, "its update is too small for that dtype: write float32 (--dtype)")
-        write_record(new, made_from, report)
-    # what an earlier merge had written, in more files than this one
-    for name in set(earlier) - set(read_record(out)["files"]):
-        remove_file(out / name)
+        write_record(new, made_from, report, run)
+    remove_others(out, earlier)
     return report
 
 
-def remove_file(file: Path) -> None:
-    """Remove a file, if it is one and is there."""
-    if file.is_file():
-        file.unlink()
+def remove_others(out: Path, earlier: Sequence[str]) -> None:
+    """Remove what an earlier merge had written, in more files than this one."""
+    for file in (out / name for name in set(earlier) - set(read_record(out)["files"])):
+        if file.is_file():
+            file.unlink()
 
 
 def check_attached(tuned: "PreTrainedModel | PeftModel") -> "PeftModel":
@@ -150,17 +149,16 @@ def check_space(out: Path, merged: torch.nn.Module, dtype: str) -> None:
         )
 
 
-@contextmanager
-def explain_errors(out: Path) -> Iterator[None]:
-    """Turn what goes wrong when writing into a `UserError`."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError(
-            f"could not write into {out} ({reason}): make room there, or give a folder that you "
-            "may write into."
-        ) from error
+def check_range(merged: torch.nn.Module, dtype: str) -> None:
+    """Refuse a dtype that ends below the largest number of the model, as float16 does at 65,504."""
+    most = torch.finfo(getattr(torch, dtype)).max
+    for name, parameter in merged.named_parameters():
+        largest = parameter.abs().max().item()
+        if largest > most:
+            raise UserError(
+                f"{name} of the merged model holds {largest:,.0f}, and {dtype} ends at "
+                f"{most:,.0f}; write bfloat16 or float32 (--dtype)."
+            )
 
 
 def save(merged: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
@@ -189,17 +187,24 @@ def untie(merged: "PreTrainedModel") -> None:
         merged.config.tie_word_embeddings = False
 
 
-def write_record(folder: Path, base: str, report: MergeReport) -> None:
+def write_record(folder: Path, base: str, report: MergeReport, run: str | Path | None) -> None:
     """State beside the weights which they are, what they were made from, and their proof."""
     files = sorted(file.name for file in folder.iterdir())
     record = {
         "base": base,
+        "run": None if run is None else str(Path(run).absolute()),
         "weights": models.hash_weights(folder),
         "report": asdict(report),
         "versions": recorded_versions(),
         "files": [*files, RECORD],
     }
     (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def run_of(folder: str | Path) -> Path | None:
+    """The run that a merged model comes from, where its folder names one."""
+    run = read_record(Path(folder)).get("run")
+    return Path(run) if isinstance(run, str) else None
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -11,10 +11,12 @@
     prompt_batches, chat_batches  chats as batches of token ids           batching.py
     linears(model)                {name: linear layer} of the blocks      layers.py
     trained_parameters(model)     the parameters that are trained         layers.py
+    sums(model)                   tell whether those have changed         layers.py
     count_numbers(model)          its numbers, packed ones unpacked       layers.py
     replace_weights(weights)      other numbers inside a with block       layers.py
     is_packed(model)              four or eight bits, by bitsandbytes?    layers.py
     is_slow_here(model)           many parameters, and no GPU?            layers.py
+    affordable(model, 200, 12)    the second of a model that is slow here layers.py
     plain_name(name)              without what peft puts around it        layers.py
     fingerprint(model)            which base this is                      files.py
     hash_weights(folder)          SHA-256 of a folder's safetensors       files.py

@@ -3,7 +3,9 @@ from .answering import answer as answer
 from .answering import verify_answers as verify_answers
 from .answering import write_replies as write_replies
 from .batching import chat_batches as chat_batches
+from .batching import check_readable as check_readable
 from .batching import check_tokens as check_tokens
+from .batching import last_position as last_position
 from .batching import prompt_batches as prompt_batches
 from .files import cached_config as cached_config
 from .files import check_safetensors as check_safetensors
@@ -14,12 +16,16 @@ from .files import read_tensor as read_tensor
 from .files import read_tensors as read_tensors
 from .files import stored_dtype as stored_dtype
 from .files import tensor_files as tensor_files
+from .layers import Sums as Sums
+from .layers import affordable as affordable
+from .layers import asking as asking
 from .layers import count_numbers as count_numbers
 from .layers import is_packed as is_packed
 from .layers import is_slow_here as is_slow_here
 from .layers import linears as linears
 from .layers import plain_name as plain_name
 from .layers import replace_weights as replace_weights
+from .layers import sums as sums
 from .layers import trained_parameters as trained_parameters
 from .loading import QUANTIZATIONS as QUANTIZATIONS
 from .loading import load as load

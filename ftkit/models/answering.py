@@ -10,7 +10,7 @@ well, to `evaluate` (notebook 09) and `forgetting` (notebook 10).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,13 +18,21 @@ from transformers import StoppingCriteria
 
 from .. import data
 from ..core.errors import UserError, is_whole
-from ..core.session import bar
-from .batching import check_tokens, pad, prompt_batches, render_prompts, shortest_first
+from ..core.session import bar, plain_torch
+from .batching import (
+    check_tokens,
+    last_position,
+    pad,
+    prompt_batches,
+    render_prompts,
+    shortest_first,
+)
+from .layers import asking
 from .replies import Reply, ReplyReader, greedy, is_same
 
 if TYPE_CHECKING:
     from tqdm.auto import tqdm
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def answer(
@@ -43,6 +51,7 @@ def answer(
     return [reply.text for reply in replies]
 
 
+@plain_torch()
 def write_replies(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
@@ -53,7 +62,8 @@ def write_replies(
 ) -> list[Reply]:
     """The `Reply` to each conversation, as `answer` gives its text.
 
-    tools: the functions that each of them may call. Raises UserError for a limit below 1.
+    tools: the functions that each of them may call. A reply is cut off at the model's last
+    position, too. Raises UserError for a limit below 1, and for a prompt that leaves no room.
     """
     if not is_whole(max_new_tokens) or max_new_tokens < 1:
         raise UserError(f"max_new_tokens is {max_new_tokens!r}; give a whole number from 1 on.")
@@ -66,19 +76,45 @@ def write_replies(
         greedy(model, reader, max_new_tokens=max_new_tokens) as config,
         bar(f"{len(conversations)} answers", steps, "token") as shown,
     ):
-        for number, (places, inputs) in enumerate(batches, 1):
-            check_tokens(model, tokenizer, {"a prompt": int(inputs["input_ids"].max())})
-            inputs = inputs.to(model.device)
-            options = {"tokenizer": tokenizer, "stopping_criteria": [Counter(shown)]}
-            with torch.no_grad():
-                output = model.generate(  # type: ignore # a causal model can, its base class can't
-                    **inputs, generation_config=config, **options
-                )
+        for number, (places, batch) in enumerate(batches, 1):
+            check_tokens(model, tokenizer, {"a prompt": int(batch["input_ids"].max())})
+            for part, inputs, room in in_reach(model, places, batch, max_new_tokens):
+                config.max_new_tokens = room
+                options = {"tokenizer": tokenizer, "stopping_criteria": [Counter(shown)]}
+                with asking(model):
+                    output = model.generate(  # type: ignore # a causal model can
+                        **inputs, generation_config=config, **options
+                    )
+                # generate returns prompt and reply, and all prompts of a batch are padded alike
+                written = output[:, inputs["input_ids"].shape[1] :].tolist()
+                replies.update(zip(part, map(reader.read, written), strict=True))
             shown.update(number * max_new_tokens - shown.n)
-            # generate returns prompt and reply, and all prompts of a batch are padded alike
-            written = output[:, inputs["input_ids"].shape[1] :].tolist()
-            replies.update(zip(places, map(reader.read, written), strict=True))
     return [replies[place] for place in range(len(conversations))]
+
+
+def in_reach(
+    model: "PreTrainedModel", places: Sequence[int], batch: "BatchEncoding", wanted: int
+) -> Iterator[tuple[Sequence[int], dict[str, torch.Tensor], int]]:
+    """(places, inputs, tokens to write): the batch as it is, if all positions are there.
+
+    Else its chats one by one, so that none is cut off earlier than by itself.
+    """
+    inputs = dict(batch.to(model.device))
+    last, length = last_position(model), inputs["input_ids"].shape[1]
+    if last is None or length + wanted <= last:
+        yield places, inputs, wanted
+        return
+    for row, place in enumerate(places):
+        begun = int(inputs["attention_mask"][row].argmax())  # behind the padding
+        room = last - (length - begun)
+        if room < 1:
+            raise UserError(
+                f"chat {place + 1} has {length - begun:,} tokens and the model knows {last:,} "
+                "positions, so there is no room for a reply; shorten it, or take a model that "
+                "reads more."
+            )
+        single = {name: values[row : row + 1, begun:] for name, values in inputs.items()}
+        yield [place], single, min(room, wanted)
 
 
 class Counter(StoppingCriteria):
@@ -93,6 +129,7 @@ class Counter(StoppingCriteria):
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
+@plain_torch()
 def verify_answers(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
@@ -162,14 +199,18 @@ def verify_tokens(
     texts = render_prompts(reader.tokenizer, prompts)
     ids = reader.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
     rows = [prompt + gold for prompt, gold in zip(ids, golds, strict=True)]
+    last = last_position(model) or math.inf
     for places in shortest_first([len(row) for row in rows], batch_size):
+        places = [place for place in places if len(rows[place]) <= last]
+        if not places:
+            continue
         # padded on the left, so that every gold ends at the last position
         inputs = pad(reader.tokenizer, [rows[place] for place in places], "left")
         inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
 
         # the logits from the prompt's last token on: they choose the gold's first token
         positions = 1 + max(len(golds[place]) for place in places)
-        with torch.no_grad():
+        with asking(model):
             logits = model(**inputs.to(model.device), logits_to_keep=positions).logits
         likeliest = logits.argmax(-1).tolist()  # (rows, positions)
         for place, chosen in zip(places, likeliest, strict=True):

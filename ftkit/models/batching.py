@@ -3,7 +3,9 @@
     prompt_batches(tokenizer, conversations)    chats to be answered, padded on the left
     chat_batches(tokenizer, rendered)           whole chats to be read, padded on the right
 
-    check_tokens(model, tokenizer, highest)     refuses tokens that the model has no embedding for
+    check_readable(model, tokenizer, rows)      refuses rows with a token or position it has not
+    check_tokens(model, tokenizer, highest)     the same of tokens alone
+    last_position(model)                        how many tokens it reads at most
 
 A model goes on from the last token of a prompt, hence the left. How a chat becomes text, and which
 of its tokens are an answer's, is decided in `data/rendering.py` (notebooks 07 and 09).
@@ -78,6 +80,34 @@ def chat_batches(
     """(places in `rendered`, inputs of shape (rows, length)) for each batch, shortest first."""
     for places in shortest_first([len(chat.text) for chat in rendered], batch_size):
         yield places, pad(tokenizer, [rendered[place].ids for place in places], "right")
+
+
+def last_position(model: "PreTrainedModel") -> int | None:
+    """How many positions the model knows, by its configuration; None where that states none.
+
+    Learned positions end there; turned ones go on, and nobody has seen the model there.
+    """
+    last = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return last if isinstance(last, int) and last > 0 else None
+
+
+def check_readable(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    rows: Mapping[str, Sequence[int]],
+) -> None:
+    """Refuse rows with tokens that the model has no embedding for, or beyond its last position.
+
+    rows: {what each is, such as "row 3": its token ids}.
+    """
+    check_tokens(model, tokenizer, {place: max(ids, default=0) for place, ids in rows.items()})
+    last = last_position(model)
+    for place, ids in rows.items():
+        if last is not None and len(ids) > last:
+            raise UserError(
+                f"{place} has {len(ids):,} tokens, and the model knows {last:,} positions "
+                "(max_position_embeddings); shorten it, or take a model that reads more."
+            )
 
 
 def check_tokens(

@@ -35,6 +35,7 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 GENERATION = "generation_config.json"
 STORED = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}  # as safetensors writes them
+WHOLE_NUMBERS = ("BOOL", "I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64")
 HASH_BLOCK = 1 << 22  # bytes that are read at a time, so that no file has to fit into memory
 
 
@@ -105,6 +106,7 @@ def check_weights(folder: Path) -> None:
         )
     for file in weights:
         check_safetensors(file)
+        check_kinds(file)
 
     # one file, or several by an index: that is where transformers looks
     names = {file.name for file in weights}
@@ -129,11 +131,46 @@ def check_index(file: Path, names: Collection[str]) -> None:
             f"{file} names {len(needed)} files, and {missing[0]} for one is not beside it; "
             "copy or download the rest of the model."
         )
+    # transformers reads every tensor of every file, and of two with one name the last
+    seen: dict[str, str] = {}
+    for part in sorted(needed):
+        for tensor in header(file.with_name(part)):
+            if (other := seen.setdefault(tensor, part)) != part:
+                raise UserError(
+                    f"{file.parent} holds {tensor} twice, in {other} and in {part}; "
+                    "copy or download the model again."
+                )
     if WHOLE in names and WHOLE not in needed:
         raise UserError(
             f"{file.parent} holds a model in one file ({WHOLE}) and another in {len(needed)} files "
             f"by its index, and only one can be meant; remove {INDEX} or {WHOLE}."
         )
+
+
+def check_kinds(file: Path) -> None:
+    """Refuse weights that are whole numbers without their scales, and an adapter's among them.
+
+    transformers would take the former for fractions, and pass over the latter.
+    """
+    for name, (dtype, _) in header(file).items():
+        if dtype in WHOLE_NUMBERS and name.endswith("weight"):
+            raise UserError(
+                f"{file} holds {name} as {dtype}, so the model is quantized already, and its "
+                "config.json does not say how; give the model before it was quantized."
+            )
+        if ".lora_" in name or ".base_layer." in name or ".modules_to_save." in name:
+            raise UserError(
+                f"{file} holds parts of an adapter beside the model ({name}); save the model "
+                "after a merge (peft's merge_and_unload), or the adapter for itself "
+                "(peft's save_pretrained)."
+            )
+
+
+def header(file: Path) -> dict[str, tuple[str, list[int]]]:
+    """{tensor: (its dtype, its shape)} of a safetensors file, as it names them."""
+    with safe_open(file, framework="pt") as opened:
+        slices = {name: opened.get_slice(name) for name in opened.keys()}
+        return {name: (each.get_dtype(), each.get_shape()) for name, each in slices.items()}
 
 
 def check_safetensors(file: Path) -> None:
@@ -149,16 +186,16 @@ def check_safetensors(file: Path) -> None:
         ) from error
 
 
-def download(hub_id: str) -> str:
+def download(hub_id: str, *, weights: bool = True) -> str:
     """The folder of a hub model in the hub client's cache: safetensors, configuration, tokenizer.
 
-    A connection that breaks is taken up again where it broke; what does not arrive whole is
-    refused, never loaded. Pickles are not fetched.
+    weights: False leaves them out. A connection that breaks is taken up again where it broke; what
+    does not arrive whole is refused, never loaded. Pickles are not fetched.
     """
-    folder = call_hub(
-        hub_id, "snapshot_download", allow_patterns=list(WANTED), ignore_patterns=["*/*"]
-    )
-    check_directory(Path(folder))
+    wanted = [pattern for pattern in WANTED if weights or pattern != "*.safetensors"]
+    folder = call_hub(hub_id, "snapshot_download", allow_patterns=wanted, ignore_patterns=["*/*"])
+    if weights:
+        check_directory(Path(folder))
     return folder
 
 
@@ -211,10 +248,8 @@ def stored_dtype(folder: Path) -> str | None:
     """The dtype that most numbers of a folder's safetensors have: "bfloat16"; None for others."""
     sizes: Counter[str] = Counter()
     for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as opened:
-            for name in opened.keys():
-                tensor = opened.get_slice(name)
-                sizes[tensor.get_dtype()] += math.prod(tensor.get_shape())
+        for dtype, shape in header(file).values():
+            sizes[dtype] += math.prod(shape)
     most = sizes.most_common(1)
     return STORED.get(most[0][0]) if most else None
 
@@ -228,8 +263,7 @@ def tensor_files(where: str) -> dict[str, str]:
         return call_hub(where, "get_safetensors_metadata").weight_map
     holder: dict[str, str] = {}
     for file in sorted(Path(where).glob("*.safetensors")):
-        with safe_open(file, framework="pt") as opened:
-            holder.update(dict.fromkeys(opened.keys(), file.name))
+        holder.update(dict.fromkeys(header(file), file.name))
     return holder
 
 

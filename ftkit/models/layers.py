@@ -2,10 +2,13 @@
 
     linears(model)              {name: layer}, what peft's "all-linear" means
     trained_parameters(model)   the parameters that gradients reach
+    sums(model)                 what tells whether they have changed
     count_numbers(model)        how many numbers it holds, packed ones unpacked
     replace_weights(weights)    inside a `with` block, other numbers in some parameters
+    asking(model)               inside a `with` block, it is asked: evaluation mode, no gradients
     is_packed(model)            does bitsandbytes hold it in four or eight bits?
     is_slow_here(model)         does a question take long, on this device?
+    affordable(model, a, b)     a, or b where it does
 
 Layers by shape alone, without a model, are `architecture.py`'s business; adapters are `lora`'s.
 Used from notebook 01 on, which cuts matrices down and puts them back.
@@ -14,14 +17,18 @@ Used from notebook 01 on, which cuts matrices down and puts them back.
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from transformers.pytorch_utils import Conv1D
 
+from ..core.session import plain_torch
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+Choice = TypeVar("Choice")
+Sums = dict[str, tuple[float, float]]  # see `sums`
 SLOW = 20_000_000  # parameters: a CPU takes seconds for an answer of a larger model
 
 
@@ -52,6 +59,24 @@ def replace_weights(weights: Mapping[torch.nn.Parameter, torch.Tensor]) -> Itera
         write_weights(originals)
 
 
+@contextmanager
+def asking(model: torch.nn.Module) -> Iterator[None]:
+    """The model in evaluation mode inside the block, without gradients, by torch's own defaults.
+
+    After it, each of its modules is in the mode that it was in. A model that a loop has left in
+    training mode would else answer through its dropout.
+    """
+    training = [module for module in model.modules() if module.training]
+    try:
+        for module in training:
+            module.training = False
+        with plain_torch(), torch.no_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 def write_weights(weights: Mapping[torch.nn.Parameter, torch.Tensor]) -> None:
     """Put values into parameters, in place and unseen by autograd."""
     with torch.no_grad():
@@ -70,6 +95,15 @@ def plain_name(name: str) -> str:
 def trained_parameters(model: torch.nn.Module) -> list[torch.nn.Parameter]:
     """The parameters that are trained."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def sums(model: torch.nn.Module) -> Sums:
+    """{name: (sum, sum of sizes)} of the trained parameters: equal where no number changed."""
+    return {
+        name: (p.detach().double().sum().item(), p.detach().double().abs().sum().item())
+        for name, p in model.named_parameters()
+        if p.requires_grad
+    }
 
 
 def count_numbers(model: torch.nn.Module) -> int:
@@ -96,3 +130,11 @@ def is_slow_here(model: torch.nn.Module) -> bool:
     """Whether questions take long: more than SLOW parameters, on a CPU."""
     parameter = next(model.parameters())
     return parameter.device.type == "cpu" and count_numbers(model) > SLOW
+
+
+def affordable(model: torch.nn.Module, usual: Choice, slow: Choice) -> Choice:
+    """`usual`, or `slow` where the model is slow here: a number of rows, say, or a way to ask.
+
+    affordable(model, 200, 12) is 12 for a model of a hundred million parameters on a CPU.
+    """
+    return slow if is_slow_here(model) else usual

@@ -23,13 +23,15 @@ from .. import fetched
 from ..core.errors import UserError, is_number, is_whole, nearest
 from ..core.files import data_path
 from ..core.parsing import shown
-from ..core.session import DTYPES, chosen_model, device_and_dtype
+from ..core.session import DTYPES, chosen_model, device_and_dtype, plain_torch
 from .files import check_directory, download
 from .meta_device import reason
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+# What a tokenizer is read from: its own file, SentencePiece's, or a vocabulary.
+TOKENIZERS = ("tokenizer.json", "*.model", "vocab.*", "*.tiktoken", "tekken.json")
 QUANTIZATIONS = ("nf4", "fp4", "int8")
 DEVICES = ("cuda", "cpu")
 SAMPLING = (  # what a generation config may state that greedy answers never read
@@ -97,6 +99,7 @@ def resolve(name: str | Path | None = None) -> str:
     return name
 
 
+@plain_torch()
 def load(
     name: str | Path | None = None,
     quant: str | None = None,
@@ -116,9 +119,7 @@ def load(
     there or not whole.
     """
     check_choice("quant", quant, QUANTIZATIONS)
-    where = resolve(name)
-    # by its whole path: the model is still known when the working directory is another one
-    where = str(Path(where).absolute()) if Path(where).is_dir() else download(where)
+    where = folder_of(name)
     device, dtype = choose_device_and_dtype(device, dtype)
 
     # bitsandbytes packs the weights while they are read, so it has to know the device by then
@@ -138,15 +139,38 @@ def load(
     return model.eval(), tokenizer
 
 
-def load_tokenizer(name: str | Path | None = None) -> "PreTrainedTokenizerBase":
-    """The tokenizer that `load` gives of a model directory, without the model."""
+def folder_of(name: str | Path | None, *, weights: bool = True) -> str:
+    """The folder of the model that `name` means, in the cache of a hub model.
+
+    By its whole path: the model is still known when the working directory is another one.
+    """
     where = resolve(name)
+    local = Path(where).is_dir()
+    return str(Path(where).absolute()) if local else download(where, weights=weights)
+
+
+def load_tokenizer(name: str | Path | None = None) -> "PreTrainedTokenizerBase":
+    """The tokenizer that `load` gives of a model, without the model.
+
+    Of a hub model everything but the weights is downloaded.
+    """
+    where = folder_of(name, weights=False)
+    check_tokenizer(where)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
     except Exception as error:  # its files may be wrong in any way, and fail in any
         raise UserError(f"could not load the tokenizer of {where!r} ({reason(error)}).") from error
     complete_tokenizer(tokenizer)
     return tokenizer
+
+
+def check_tokenizer(where: str) -> None:
+    """Refuse a folder in which no file is a tokenizer's."""
+    if not any(file for pattern in TOKENIZERS for file in Path(where).glob(pattern)):
+        raise UserError(
+            f"could not load {where!r} (it holds no tokenizer, such as a tokenizer.json); copy or "
+            "download it again, or save it there: tokenizer.save_pretrained(folder)."
+        )
 
 
 def from_folder(
@@ -157,6 +181,7 @@ def from_folder(
     Raises `UserError` for whatever transformers can't make a model of, and for one that it would
     make although tensors are missing, left over or of another shape.
     """
+    check_tokenizer(where)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
         # with output_loading_info a pair comes back
@@ -171,8 +196,6 @@ def from_folder(
         why = reason(error)
         if "custom code" in str(error):
             why = "it needs program code that it brings along, which is never run here"
-        elif "backend tokenizer" in why:
-            why = "it holds no tokenizer, such as a tokenizer.json"
         raise UserError(
             f"could not load {where!r} ({why}); copy or download it again, or give another model."
         ) from error

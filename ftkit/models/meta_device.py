@@ -70,13 +70,15 @@ def reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
-    # a validator's last line is the reason; elsewhere the lines behind the first explain it
-    line = lines[-1] if type(error).__name__.startswith("StrictDataclass") else lines[0]
+    # the last line is the reason of a validator, and where the first announces a list; elsewhere
+    # the lines behind the first explain it
+    listed = lines[0].endswith(":") or type(error).__name__.startswith("StrictDataclass")
+    line = lines[-1] if listed else lines[0]
     if isinstance(error, KeyError):
         line = f"there is no {line}"
     # in a user's words, not in Python's
     line = (
-        re.sub(r"^\w+Error: ", "", line)
+        re.sub(r"^(\[PEFT\S*\] |\w+Error: )", "", line)
         .replace("'NoneType' object", "null")
         .replace("NoneType", "null")
     )

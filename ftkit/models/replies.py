@@ -70,7 +70,8 @@ class ReplyReader:
 
         # what the template writes of itself is no part of the answer, and thoughts are none
         thoughts, closed, own = text.strip().removeprefix(self.head).partition(END)
-        if closed and (thoughts.lstrip().startswith(BEGIN) or BEGIN not in thoughts):
+        begun = thoughts.lstrip().startswith(BEGIN)
+        if (closed and (begun or BEGIN not in thoughts)) or (begun and not ended):
             thoughts = thoughts.strip().removeprefix(BEGIN)
         else:
             thoughts, own = "", thoughts + closed + own

@@ -3,6 +3,8 @@ from .blocks import in_format as in_format
 from .blocks import quantize as quantize
 from .blocks import rounding_error as rounding_error
 from .explorer import explore_formats as explore_formats
+from .explorer import explore_levels as explore_levels
+from .explorer import level_view as level_view
 from .explorer import quant_view as quant_view
 from .formats import BITS as BITS
 from .formats import levels as levels

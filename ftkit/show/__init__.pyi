@@ -1,5 +1,6 @@
 from .answers import answers_view as answers_view
 from .answers import explore_answers as explore_answers
+from .live import still_and_live as still_and_live
 from .panel import Panel as Panel
 from .plots import bars as bars
 from .plots import curves as curves
@@ -11,5 +12,6 @@ from .plots import new_figure as new_figure
 from .plots import skills as skills
 from .svg import ACCENT as ACCENT
 from .svg import FAINT as FAINT
+from .svg import METHOD_COLOURS as METHOD_COLOURS
 from .svg import PLAIN as PLAIN
 from .svg import Drawing as Drawing

@@ -1,168 +1,26 @@
 """Controls in front of a view: core ipywidgets only, which Jupyter, Colab, VS Code and Voilà show.
 
-    Panel(view, layer=[0, 1], r=[1, 2, 4])         a slider or menu for each argument of the view
-    Panel(view, **Matrices(names).controls, …)     a layer, and a matrix of it
-    Ticks({"q_proj": True, …}, presets)            check boxes, with buttons for usual choices
+    panel = Panel(view, layer=[0, 1], r=[1, 2, 4])   a slider or menu for each argument of the view
+    panel.choose(layer=1, r=4)                       set some of them
+    panel.save("ranks.html", layer=[0])              all positions as one page, without a kernel
 
 A view is a pure function of its choices that returns HTML or a `Drawing`. Moving a control calls
-the view and nothing else, so it is answered in a few milliseconds. Without a kernel, or where no
-widget can be shown, the first view stays visible as a plain picture. What a view draws with is in
-`svg` and `labels`; the views and the numbers behind them lie in the wings' explorers.
+the view and nothing else, so it is answered in a few milliseconds. Controls are made in `controls`,
+pages in `page`; without a kernel the first view stands there as a plain picture (`live`). What a
+view draws with is in `svg` and `labels`; the views themselves lie in the wings' explorers.
 """
 
+import html
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ..core.errors import UserError, nearest
-from .labels import layers_and_matrices
+from .controls import label_values, make_control, moved_with, stand_in, wrapping_row
+from .live import still_and_live
+from .page import Content, save_page
 from .svg import Drawing
-
-
-class Ticks:
-    """Check boxes with buttons for usual choices; a control as ipywidgets' own are.
-
-    `.value` is the list of ticked names, in the boxes' order, and can be set.
-    """
-
-    def __init__(
-        self, ticked: Mapping[str, bool], presets: Mapping[str, Sequence[str]] | None = None
-    ):
-        import ipywidgets
-
-        self.callbacks: list[Callable] = []
-        self.between = False  # between two values: only some of the boxes are set yet
-        layout = ipywidgets.Layout(width="auto", margin="0 16px 0 0")
-
-        # A check box for each name.
-        self.boxes = {}
-        for name, on in ticked.items():
-            box = ipywidgets.Checkbox(on, description=name, indent=False, layout=layout)
-            box.add_class(f"ft-{name}")
-            box.observe(self.call_back, "value")
-            self.boxes[name] = box
-
-        # A button for each preset.
-        self.presets = {}
-        for label, names in (presets or {}).items():
-            button = ipywidgets.Button(description=label, layout=layout)
-            button.on_click(lambda _, names=names: setattr(self, "value", names))
-            self.presets[label] = button
-
-        # The buttons in a row above the boxes.
-        rows = [list(self.presets.values()), list(self.boxes.values())]
-        self.box = ipywidgets.VBox([wrapping_row(row) for row in rows if row])
-
-    @property
-    def value(self) -> list[str]:
-        """The ticked names."""
-        return [name for name, box in self.boxes.items() if box.value]
-
-    @value.setter
-    def value(self, names: Sequence[str]) -> None:
-        """Tick these names and no others; whoever observes is called once.
-
-        Raises UserError for a name that has no box, and then changes nothing.
-        """
-        if unknown := [name for name in names if name not in self.boxes]:
-            name, known = unknown[0], list(self.boxes)
-            raise UserError(
-                f"there is no box {name!r} to tick; there are {', '.join(known)}."
-                f"{nearest(name, known)}"
-            )
-        self.between = True
-        try:
-            for name, box in self.boxes.items():
-                box.value = name in names
-        finally:
-            self.between = False
-        self.call_back()
-
-    def call_back(self, change: object = None) -> None:
-        """Call whoever observes: once for a whole preset, not once per box."""
-        if not self.between:
-            for callback in self.callbacks:
-                callback(change)
-
-    def observe(self, callback: Callable, _name: str) -> None:
-        """Call back when `.value` changes, as an ipywidget does."""
-        self.callbacks.append(callback)
-
-    def add_class(self, name: str) -> None:
-        """Give the whole group a class, as an ipywidget does."""
-        self.box.add_class(name)
-
-
-class Matrices:
-    """A model's matrices behind two controls: a layer, and a matrix of it."""
-
-    def __init__(self, names: Sequence[str]):
-        self.names = layers_and_matrices(names)
-
-    def layers(self) -> list[int]:
-        """The layers' numbers, −1 for what stands in no layer."""
-        return sorted({layer for layer, _ in self.names})
-
-    def of_layer(self, layer: int) -> list[str]:
-        """The matrices of one layer."""
-        return [matrix for at, matrix in self.names if at == layer]
-
-    def name(self, layer: int, matrix: str) -> str:
-        """The whole name of what is chosen."""
-        return self.names[layer, matrix]
-
-    @property
-    def controls(self) -> dict[str, Any]:
-        """The two choices of a `Panel`, to stand first in it: `Panel(view, **controls, …)`."""
-        return {"layer": self.layers(), "matrix": self.of_layer}
-
-
-def wrapping_row(widgets: Sequence) -> Any:
-    """Widgets side by side, in a new line where the page is too narrow."""
-    import ipywidgets
-
-    return ipywidgets.HBox(widgets, layout=ipywidgets.Layout(flex_flow="row wrap"))
-
-
-def label_values(values: Sequence) -> list[tuple[str, object]]:
-    """(what is written on the control, value) of each value."""
-    pairs = []
-    for value in values:
-        pairs.append((f"{value:g}" if isinstance(value, float) else str(value), value))
-    return pairs
-
-
-def make_control(name: str, choice: Any, start: object = None) -> Any:
-    """What chooses: an ipywidget, or `Ticks`.
-
-    choice: numbers get a slider, strings a menu, {name: bool} check boxes; a control that is given
-    is taken as it is. A slider or menu stands at `start` where that is among its values, else at
-    the first of them.
-    """
-    import ipywidgets
-
-    if hasattr(choice, "observe"):
-        return choice
-    if isinstance(choice, Mapping):
-        return Ticks(choice)
-    values = list(choice)
-    first = start if start in values else values[0]
-    if isinstance(first, str):
-        kind, width = ipywidgets.Dropdown, "320px"
-    else:
-        kind, width = ipywidgets.SelectionSlider, "420px"
-    layout = ipywidgets.Layout(width=width)
-    return kind(options=label_values(values), value=first, description=name, layout=layout)
-
-
-def stand_in(old: object, values: Sequence) -> object:
-    """What is chosen once `values` are left: `old`, else the next lower number, else the first."""
-    if old in values:
-        return old
-    if isinstance(old, str):
-        return values[0]
-    lower = [value for value in values if not isinstance(value, str) and value <= old]
-    return max(lower, default=values[0])
 
 
 class Panel:
@@ -171,21 +29,27 @@ class Panel:
     Panel(view, row=[0, 1, 2]) shows view(row=0) and a slider over the rows. Each choice is what
     `make_control` takes, or a function of the choices before it that gives the values which these
     leave, as in Panel(view, layer=[0, 1], r=lambda layer: ranks[layer]). start: where a control
-    stands at first, by name. `.controls` holds the controls by name, `.html` the current picture,
-    `.text` its line, `.box` the whole widget.
+    stands at first, by name. title, call: what is seen and the call that shows it, for a page.
+    `.controls` holds the controls by name, `.html` the current picture, `.text` its line, `.box`
+    the whole widget. A value that earlier choices take away is told in `.note`.
     """
 
     def __init__(
         self,
         view: Callable[..., str | Drawing],
         start: Mapping[str, object] | None = None,
+        *,
+        title: str = "",
+        call: str = "",
         **choices: Any,
     ):
         import ipywidgets
 
-        self.view = view
+        self.view, self.title, self.call = view, title, call
         self.lock = threading.RLock()  # a notebook may call back from another thread
         self.busy = False  # a redraw is under way
+
+        self.note = ""  # what moved besides, when a control was moved
 
         # The controls, from left to right, so that each may depend on those before it.
         self.controls: dict[str, Any] = {}
@@ -202,12 +66,14 @@ class Panel:
         self.shown = self.draw()
         self.picture = ipywidgets.HTML(self.html, layout=ipywidgets.Layout(width="100%"))
         self.picture.add_class("ft-view")
+        self.told = ipywidgets.HTML(layout=ipywidgets.Layout(display="none"))
+        self.told.add_class("ft-note")
         for control in self.controls.values():
             control.observe(self.redraw, "value")
 
         # The controls above the picture.
         widgets = [getattr(control, "box", control) for control in self.controls.values()]
-        self.box = ipywidgets.VBox([wrapping_row(widgets), self.picture])
+        self.box = ipywidgets.VBox([wrapping_row(widgets), self.told, self.picture])
 
     def values(self) -> dict[str, Any]:
         """The present choices by name."""
@@ -217,6 +83,41 @@ class Panel:
         """The view at the present choices."""
         return self.view(**self.values())
 
+    def choose(self, **values: object) -> None:
+        """Set some of the controls, from left to right, and draw once.
+
+        Raises UserError for a control that there is not and a value that is not offered; then
+        nothing is changed.
+        """
+        if unknown := [name for name in values if name not in self.controls]:
+            known = list(self.controls)
+            raise UserError(
+                f"there is no control {unknown[0]!r}; there are {', '.join(known)}."
+                f"{nearest(unknown[0], known)}"
+            )
+        with self.lock:
+            before, self.busy = self.values(), True
+            try:
+                self.set_in_order(values)
+            except UserError:
+                self.set_in_order(before)
+                raise
+            finally:
+                self.busy = False
+            others = [name for name in self.controls if name not in values]
+            after = self.values()
+            moved = [moved_with(n, before[n], after[n]) for n in others if before[n] != after[n]]
+            self.tell(" ".join(moved))
+            self.show()
+
+    def set_in_order(self, values: Mapping[str, object]) -> None:
+        """Set controls, each when those before it have said what is left for it."""
+        for name, control in self.controls.items():
+            self.narrow()
+            if name in values:
+                control.value = values[name]
+        self.narrow()
+
     def redraw(self, _change: object = None) -> None:
         """Show the view at the present choices, after a control has been moved."""
         with self.lock:
@@ -224,27 +125,56 @@ class Panel:
                 return  # moved by `narrow`, which is part of a redraw
             self.busy = True
             try:
-                self.narrow()
+                self.tell(self.narrow())
                 self.show()
             finally:
                 self.busy = False
 
     def show(self) -> None:
-        """Draw again: for a panel whose picture depends on more than its controls."""
+        """Draw again: for a panel whose picture depends on more than its controls.
+
+        A view that refuses what is chosen is shown with its sentence.
+        """
         with self.lock:
-            self.shown = self.draw()
+            try:
+                self.shown = self.draw()
+            except UserError as error:
+                self.shown = f"<p>{html.escape(str(error))}</p>"
             self.picture.value = self.html
 
-    def narrow(self) -> None:
-        """Give each control that depends on earlier ones the values that these leave it."""
-        before: dict[str, Any] = {}
+    def tell(self, note: str) -> None:
+        """Say between controls and picture what was moved besides; "" says nothing."""
+        self.note = note
+        self.told.value = html.escape(note)
+        self.told.layout.display = None if note else "none"
+
+    def narrow(self) -> str:
+        """Give each control that depends on earlier ones the values that these leave it.
+
+        The sentence on what had to move with them, "" where nothing had.
+        """
+        before, moved = {}, []
         for name, control in self.controls.items():
             if name in self.narrowing:
                 values, old = self.narrowing[name](**before), control.value
                 if label_values(values) != list(control.options):
                     control.options = label_values(values)
                     control.value = stand_in(old, values)
+                if old != control.value:
+                    moved.append(moved_with(name, old, control.value))
             before[name] = control.value
+        return " ".join(moved)
+
+    def save(self, path: str | Path, **only: object) -> Path:
+        """Write one page that holds every position of the controls; the path.
+
+        It needs no kernel and no network. only: values of a control to keep, as in layer=[0, 3] or
+        r=8. Raises UserError for more positions, or more bytes, than a page holds, with the choices
+        to make, and then writes nothing.
+        """
+        content = Content(self.view, self.controls, self.narrowing, self.title, self.call)
+        with self.lock:
+            return save_page(Path(path), content, only)
 
     @property
     def html(self) -> str:
@@ -262,12 +192,6 @@ class Panel:
     def __repr__(self) -> str:
         return self.text
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """The panel as a front end likes it best: a widget, else a picture, else a line."""
-        if isinstance(self.shown, Drawing):
-            static = {"text/html": self.shown._repr_html_(), "image/svg+xml": self.html}
-        else:
-            static = {"text/html": self.html}
-        widget = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
-        live = {"application/vnd.jupyter.widget-view+json": widget}
-        return {"text/plain": self.text, **static, **live}
+    def _ipython_display_(self) -> None:
+        """The widget where a kernel answers it, and its picture everywhere else."""
+        still_and_live(self.shown, self.text, self.box)

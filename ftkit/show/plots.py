@@ -1,16 +1,20 @@
-"""Figures: numbers in, a matplotlib `Figure` out, and no pyplot state.
+"""Figures: numbers in, a matplotlib `Figure` out (`Picture`), and no pyplot state.
 
     curves, skills, bars, intervals      a training run, skills, rates, changes
     lines, heat, histogram               any curves, a matrix, how values are spread
     new_figure(width, height)            an empty figure and its axes, for a plot of your own
+    figure.describe(title, alt)          what it shows, as a claim, and words for who can't see it
 
 One accent colour marks what the reader should look at. Nothing is computed here: means and
 intervals come from `core.statistics`, spectra from `lora`, curves from `train` and `lab`. Pictures
 that answer to a control are drawn as SVG (`svg`). Seen from notebook 00 on.
 """
 
+import base64
+import html
 import io
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,29 +22,80 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .svg import ACCENT, FAINT, PLAIN
+from ..core.errors import UserError
+from ..core.results import without_mark
+from .svg import ACCENT, FAINT, METHOD_COLOURS, PLAIN, method_of
 
 COLOURS = (ACCENT, PLAIN, "#8a8f98", "#edae49", "#00798c", "#6b4e71", "#2f4b26")
 ROW = 0.27  # inches that a row of words takes
 POINTS = "offset points"  # matplotlib's name for "so many points right and up of that place"
+LETTERS, LINE = 11, 0.2  # of a title: letters to an inch, and inches that a line takes
 LETTER = 17  # pixels from one label to the next, so that they do not lie on each other
 
 
 class Picture(Figure):
-    """A matplotlib Figure that any front end shows, whether or not pyplot was ever imported."""
+    """A matplotlib Figure that any front end shows, whether or not pyplot was ever imported.
 
-    def _repr_png_(self) -> bytes:
+    A described one (`describe`) is an HTML image with words for those who do not see it, because
+    JupyterLab and GitHub know no such words beside a plain PNG; any other one is a PNG.
+    """
+
+    title: str = ""
+    alt: str = ""
+
+    def describe(self, title: str, alt: str = "") -> "Picture":
+        """Give the picture a title, best what it shows as a claim, and words for what is drawn.
+
+        alt: what someone has to know who does not see it; by default what lies on its axes. The
+        title stands above the picture and begins those words, too. Returns the picture itself.
+        Raises UserError for an empty title.
+        """
+        if not title.strip():
+            raise UserError("the title of the picture is empty; say what it shows, as a claim.")
+        self.title = without_mark(title)
+        seen = without_mark(alt) or ". ".join(map(axes_in_words, self.axes))
+        self.alt = f"{self.title.rstrip('.')}. {seen}"
+        # as wide as the picture is, which grows by its height
+        first = not self.get_suptitle()
+        lines = textwrap.wrap(self.title, int(LETTERS * self.get_figwidth()))
+        if first:
+            self.set_figheight(self.get_figheight() + LINE * len(lines))
+        self.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=11, fontweight="bold")
+        return self
+
+    def __repr__(self) -> str:
+        return self.alt or super().__repr__()
+
+    def _repr_html_(self) -> str | None:  # type: ignore # matplotlib's own says nothing either
+        if not self.alt:
+            return None
+        data = base64.b64encode(self.png()).decode("ascii")
+        return f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{data}">'
+
+    def _repr_png_(self) -> bytes | None:
+        return None if self.alt else self.png()
+
+    def png(self) -> bytes:
+        """The picture as a PNG of 128 colours, which takes a third of the bytes of a full one."""
         from PIL import Image
 
         stream, small = io.BytesIO(), io.BytesIO()
         self.savefig(stream, format="png", metadata={"Software": None})
-        # With 128 colours a picture takes a third of the bytes in a notebook.
         few = Image.open(stream).convert("RGB").quantize(128)
         few.save(small, format="png", optimize=True)
         return small.getvalue()
 
 
-def new_figure(width: float = 7.0, height: float = 3.2) -> tuple[Figure, Axes]:
+def axes_in_words(ax: Axes) -> str:
+    """What is drawn in one pair of axes, without its numbers: "loss by step: training, kept"."""
+    what = " by ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel()))) or "a drawing"
+    _, named = ax.get_legend_handles_labels()
+    named += [text.get_text() for text in ax.texts]
+    names = dict.fromkeys(name for name in named if not any(map(str.isdigit, name)))
+    return f"{what}: {', '.join(names)}" if names else what
+
+
+def new_figure(width: float = 7.0, height: float = 3.2) -> tuple[Picture, Axes]:
     """A figure of this size in inches without pyplot, and its axes."""
     figure = Picture(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
@@ -53,7 +108,7 @@ def curves(
     losses: Sequence[tuple[int, float]],
     validation: Sequence[tuple[int, float]] = (),
     best: int | None = None,
-) -> Figure:
+) -> Picture:
     """Training and validation loss in nats per answer token, by step; `best`: the kept step."""
     figure, ax = new_figure()
 
@@ -91,7 +146,7 @@ def skills(
     before: Mapping[str, float],
     after: Mapping[str, Mapping[str, float]],
     order: Sequence[str] | None = None,
-) -> Figure:
+) -> Picture:
     """A dumbbell per skill: the share right before (grey) and after each named tuning.
 
     before: {skill: share from 0 to 1}; after: {tuning: the same}, two at most; order: the skills
@@ -113,13 +168,13 @@ def skills(
     # The skills' names stand at the left, what the colours mean above.
     ax.set_yticks(rows, names)
     ax.set(xlabel="right answers, %", xlim=(-3, 103))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=3, frameon=False)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
     return figure
 
 
 def bars(
     groups: Mapping[str, Mapping[str, tuple[float, float, float]]], ylabel: str = "share, %"
-) -> Figure:
+) -> Picture:
     """Grouped bars with their values and intervals.
 
     groups: {measure: {model: (value, low, high)}}, shares from 0 to 1, three models at most.
@@ -142,11 +197,11 @@ def bars(
     # The measures' names stand below, what the colours mean above.
     ax.set_xticks(range(len(groups)), list(groups))
     ax.set(ylabel=ylabel, ylim=(0, 108))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.18), ncols=len(models), frameon=False)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(models), frameon=False)
     return figure
 
 
-def intervals(changes: Mapping[str, tuple[float, float, float]], xlabel: str) -> Figure:
+def intervals(changes: Mapping[str, tuple[float, float, float]], xlabel: str) -> Picture:
     """A row per name: a value with its interval, in colour where the interval leaves zero out.
 
     changes: {name: (value, low, high)}, the first name on top.
@@ -172,7 +227,7 @@ def lines(
     ylog: bool = False,
     markers: bool = False,
     mark: float | None = None,
-) -> Figure:
+) -> Picture:
     """Named curves, labelled at their ends.
 
     series: {name: points}, seven at most; a point is (x, y), or (x, y, low, high) for a band.
@@ -181,9 +236,9 @@ def lines(
     # Each curve with its band, and where it ends.
     figure, ax = new_figure()
     ends = []
-    for (name, points), colour in zip(series.items(), COLOURS, strict=False):
+    for (name, points), (colour, dash) in zip(series.items(), line_looks(series), strict=False):
         x, y, *band = zip(*points, strict=True)
-        ax.plot(x, y, "o-" if markers else "-", color=colour, lw=1.4, ms=4)
+        ax.plot(x, y, dash, marker="o" if markers else None, color=colour, lw=1.4, ms=4)
         if band:
             low, high = band
             ax.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
@@ -199,6 +254,21 @@ def lines(
     ax.set(xlabel=xlabel, ylabel=ylabel)
     label_ends(ax, ends)
     return figure
+
+
+def line_looks(names: Iterable[str]) -> list[tuple[str, str]]:
+    """(colour, dash) of each curve: a method's own colour, and dashes for its skills.
+
+    Names that no method tells apart get the colours in turn.
+    """
+    names = list(names)
+    looks = []
+    for name in names:
+        dash = "--" if "skill" in name.lower() else "-"
+        looks.append((METHOD_COLOURS.get(method_of(name) or ""), dash))
+    if None in (colour for colour, _ in looks) or len(set(looks)) < len(looks):
+        return [(colour, "-") for colour in COLOURS[: len(names)]]
+    return looks
 
 
 def set_log_ticks(ax: Axes, values: Sequence[float]) -> None:
@@ -241,7 +311,7 @@ def heat(
     ylabel: str,
     title: str = "",
     top: float | None = None,
-) -> Figure:
+) -> Picture:
     """A matrix (rows, columns) as a heat map, rows from the top, both numbered from 1.
 
     Zero is white; `top` is the value of the darkest colour, by default the largest one.
@@ -257,7 +327,7 @@ def heat(
 
 def histogram(
     values: Sequence[float], marks: Mapping[str, Sequence[float]], xlabel: str, bins: int = 80
-) -> Figure:
+) -> Picture:
     """How values are spread, and under it a row of ticks for each named set of marks.
 
     marks: {name: places}, such as the levels of a format.

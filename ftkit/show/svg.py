@@ -1,10 +1,11 @@
 """Pictures for sliders: SVG written by hand, in a millisecond, beside one line that says it all.
 
     drawing(title, parts, text)          the whole picture, a `Drawing`
-    words, box, line, dot, ring, polygon the parts, each a piece of SVG as text
+    words, box, line, arrow, dot, ring…  the parts, each a piece of SVG as text
     Area, Frame                          rectangles with named edges; axes and where a value stands
     heat_map(area, values, limit)        a matrix as colours
     ACCENT, PLAIN, FAINT, INK, GREY      the colours of all pictures: ACCENT is the chosen thing
+    METHOD_COLOURS, method_of(name)      a method's own colour, wherever it is drawn
 
 A view joins parts and computes nothing (the wings do); `panel` puts controls in front of it, and
 figures that no control moves are drawn by `plots`. The ground is white, so that a picture reads the
@@ -16,10 +17,13 @@ import base64
 import html
 import io
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from ..core.results import without_mark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +31,12 @@ if TYPE_CHECKING:
 # One colour for what the reader should look at, one for the rest, one for what is only there.
 ACCENT, PLAIN, FAINT = "#d1495b", "#30638e", "#c3cdd6"
 INK, GREY = "#1f2933", "#66737f"  # words, and words that matter less
+
+# One colour for each method, in every picture of the kit: by it a curve is known again. What a
+# method learns is drawn solid, its skills dashed (`plots.lines`).
+METHOD_COLOURS = {
+    "base": GREY, "lora": ACCENT, "full": PLAIN, "qlora": "#b35c00", "dora": "#007a6e",
+}  # fmt: skip
 
 # A picture's own units: it is WIDTH of them wide, and its text keeps MARGIN from the edges.
 WIDTH, HEIGHT, MARGIN = 760, 330, 16
@@ -69,8 +79,17 @@ class Drawing:
         JupyterLab hides SVG in a notebook that it does not trust yet, such as one just cloned, but
         shows this.
         """
-        address = f"data:image/svg+xml,{quote(self.svg, safe=SAFE)}"
-        return f'<img alt="{html.escape(self.text)}" src="{address}">'
+        return as_image(self.svg, self.text)
+
+
+def plain(text: str) -> str:
+    """Words for a picture, in which a number needs no ≈ before it."""
+    return html.escape(without_mark(text))
+
+
+def as_image(svg: str, text: str) -> str:
+    """SVG as an HTML image, with `text` for those who do not see it."""
+    return f'<img alt="{plain(text)}" src="data:image/svg+xml,{quote(svg, safe=SAFE)}">'
 
 
 def drawing(
@@ -82,12 +101,12 @@ def drawing(
     page the picture shrinks, on a wide one it keeps its size.
     """
     gap = "&#160;" * 3
-    beside = f"<tspan fill='{GREY}' font-weight='normal'>{gap}{html.escape(aside)}</tspan>"
-    head = f"{html.escape(title)}{beside}"
+    beside = f"<tspan fill='{GREY}' font-weight='normal'>{gap}{plain(aside)}</tspan>"
+    head = f"{plain(title)}{beside}"
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
         'style="max-width:100%;height:auto;display:block" role="img" '
-        f'aria-label="{html.escape(text)}" font-family="{FONTS}">'
+        f'aria-label="{plain(text)}" font-family="{FONTS}">'
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>'
         f"<text x='{MARGIN}' y='25' font-size='15' font-weight='bold' fill='{INK}'>{head}</text>"
         f"{''.join(parts)}</svg>"
@@ -112,7 +131,7 @@ def words(
     weight = " font-weight='bold'" if bold else ""
     place = f"x='{x:.1f}' y='{y:.1f}'"
     look = f"font-size='{size}' fill='{colour}' text-anchor='{anchor}'{weight}"
-    return f"<text {place} {look}>{html.escape(text)}</text>"
+    return f"<text {place} {look}>{plain(text)}</text>"
 
 
 def monospace(parts: str) -> str:
@@ -147,6 +166,16 @@ def line(
     return f"<polyline points='{coordinates(points)}' {look}/>"
 
 
+def arrow(
+    begin: tuple[float, float], end: tuple[float, float], colour: str, thick: float = 1.4
+) -> str:
+    """A line from one place to another with a head at its end."""
+    (x, y), long = end, 7.0
+    turn = math.atan2(y - begin[1], x - begin[0])
+    wings = [(x - long * math.cos(turn + a), y - long * math.sin(turn + a)) for a in (0.45, -0.45)]
+    return line([begin, end], colour, thick) + polygon([end, *wings], colour)
+
+
 def polygon(points: Iterable[tuple[float, float]], fill: str) -> str:
     """A filled area with these corners, such as a band between two curves."""
     return f"<polygon points='{coordinates(points)}' fill='{fill}'/>"
@@ -167,6 +196,12 @@ def ring(x: float, y: float, radius: float, colour: str, thick: float = 2) -> st
     """A circle around (x, y) through which one sees."""
     look = f"fill='none' stroke='{colour}' stroke-width='{thick}'"
     return f"<circle cx='{x:.1f}' cy='{y:.1f}' r='{radius}' {look}/>"
+
+
+def method_of(name: str) -> str | None:
+    """The method that a name speaks of: "lora" of "LoRA r = 8, task"; None of any other name."""
+    found = [word for word in re.findall("[a-z]+", name.lower()) if word in METHOD_COLOURS]
+    return found[0] if found else None
 
 
 def mix(a: str, b: str, share: float) -> str:

@@ -210,14 +210,15 @@ def make_client(
 
 
 def environment() -> dict[str, str]:
-    """The kernel's environment: one thread unless OMP_NUM_THREADS says more, no bars.
+    """The kernel's environment: one thread unless OMP_NUM_THREADS says more, no bars, no journal.
 
     With PYTEST_CURRENT_TEST ipykernel captures output as it does under nbval.
     """
     # MPLBACKEND, where it is set, would hide the figures
     inherited = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     stated = {"FTKIT_PROGRESS": "0", "PYTEST_CURRENT_TEST": "python -m ftkit notebooks"}
-    return {"OMP_NUM_THREADS": "1"} | inherited | stated
+    # what somebody has answered in that folder before is no part of a notebook
+    return {"OMP_NUM_THREADS": "1"} | inherited | stated | {"FTKIT_JOURNAL": "0"}
 
 
 def first_line(message: str) -> str:

@@ -2,7 +2,8 @@
 
     difference(committed, new)   the first output that is not as committed, or None
     keep_equal(committed, new)   take over old outputs that differ in approximate numbers only
-    tidy(nb)                     fixed ids, counts 1..n, no times, no widget state
+    tidy(nb)                     fixed ids, counts 1..n, no times, no widgets, all marks of a fold
+    is_folded(cell)              whether its source is out of sight until a reader opens it
     count_claims(nb)             how the pocket model's claims came out, on another model
 
 The kernel that fills the cells is run in `notebooks`; `tests/sanitize.cfg` tells nbval the same.
@@ -13,23 +14,28 @@ import re
 from typing import TYPE_CHECKING
 
 from ..core.pocket_claims import OTHER, SAME, UNASKED
+from ..core.results import ABOUT
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
-IGNORED = "nbval-ignore-output"  # the tag, and as a comment, of a cell that is not compared
-IGNORED_COMMENT = "NBVAL_IGNORE_OUTPUT"
-NUMBER = r"[-+\u2212]?[0-9][0-9.,]*(?:e[-+]?[0-9]+)?"
+IGNORED = "nbval-ignore-output"  # the tag of a cell that is not compared
+FOLDED = "hide-input"  # the tag of a cell whose source is folded away
+# A still before its widget (`show.still_and_live`), by a name that is drawn anew each time.
+STILL, UNNAMED = r"ft-still(?: ft-still-[0-9a-f]+)?", "ft-still"
+IMAGE = r"<img [^>]*data:image/[^>]*>"  # a picture within HTML
 # What differs between machines, hidden on both sides before two outputs are compared.
 SANITIZE = (
-    # a drawing, whose digits differ; the line of text beside it is compared
-    (r"(?s)<svg\b.*?</svg>|<img [^>]*data:image/svg[^>]*>", "<svg>"),
-    # a number marked ≈, with its unit and interval
-    (rf"\u2248\s*{NUMBER}(?: ?%)?(?: \[[^\]\n]*\])?", "~N"),
-    # the columns beside it, which are as wide as it is
+    # a picture, whose digits differ; the line of text beside it is compared
+    (rf"(?s)<svg\b.*?</svg>|{IMAGE}", "<svg>"),
+    # a number marked ≈, with its unit and interval; in HTML it stands in a span instead
+    (rf"\u2248\s*{ABOUT}|<span class=.ft-near.>[^<]*</span>", "~N"),
+    # the columns beside such a number, which are as wide as it is
     (r"[ ]{2,}", "|"),
+    # the random name of a still, by which its widget hides it
+    (STILL, UNNAMED),
 )
 
 
@@ -71,12 +77,32 @@ def data_parts(data: "NotebookNode", *, pictures: bool) -> list[tuple[str, str]]
         elif kind != WIDGET:
             text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
             parts.append((kind, sanitize(text)))
+            parts += [(kind, image) for image in re.findall(IMAGE, text) if pictures]
     return parts
 
 
 def is_ignored(cell: "NotebookNode") -> bool:
-    """Whether a cell's tag or comment says that its outputs are not compared."""
-    return IGNORED in cell.metadata.get("tags", []) or IGNORED_COMMENT in cell.source
+    """Whether a cell's tag says that its outputs are not compared."""
+    return IGNORED in tags_of(cell)
+
+
+def tags_of(cell: "NotebookNode") -> list[str]:
+    """The tags of a cell."""
+    return cell.metadata.get("tags", [])
+
+
+def is_folded(cell: "NotebookNode") -> bool:
+    """Whether any front end is told to fold the source of a cell away."""
+    hidden = cell.metadata.get("jupyter", {}).get("source_hidden", False)
+    return hidden or FOLDED in tags_of(cell) or cell.metadata.get("cellView") == "form"
+
+
+def fold(cell: "NotebookNode") -> None:
+    """Fold the source of a cell away everywhere: each front end knows a mark of its own."""
+    cell.metadata["jupyter"] = {**cell.metadata.get("jupyter", {}), "source_hidden": True}
+    cell.metadata["cellView"] = "form"
+    if FOLDED not in tags_of(cell):
+        cell.metadata["tags"] = [*tags_of(cell), FOLDED]
 
 
 def difference(committed: "NotebookNode", new: "NotebookNode") -> str | None:
@@ -112,23 +138,31 @@ def keep_equal(committed: "NotebookNode", new: "NotebookNode") -> None:
 
 
 def tidy(nb: "NotebookNode") -> None:
-    """Replace all that is random or says when and where: ids, counts, times, widget state."""
+    """Replace all that is random or says when and where: ids, counts, times, widget state.
+
+    An output that is a widget and nothing else goes: without its kernel it shows nothing.
+    """
     # the notebook itself: which kernel ran it is nobody's business
     nb.nbformat, nb.nbformat_minor = 4, 5
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     nb.metadata.clear()
     nb.metadata["kernelspec"] = kernel
     nb.metadata["language_info"] = {"name": "python"}
-    # every cell: an id by its place, and for widgets one by the place of their output
+    # every cell: an id by its place, a fold with all of its marks, outputs without what is random
     for index, cell in enumerate(nb.cells):
         cell.id = f"c{index:02d}"
         cell.metadata.pop("execution", None)
-        if cell.cell_type == "code":
-            cell.execution_count = None
-        for position, output in enumerate(cell.get("outputs", [])):
+        if cell.cell_type != "code":
+            continue
+        cell.execution_count = None
+        if is_folded(cell):
+            fold(cell)
+        cell.outputs = [
+            output for output in cell.outputs if set(output.get("data", [0])) != {WIDGET}
+        ]
+        for position, output in enumerate(cell.outputs):
             output.pop("transient", None)
-            if view := output.get("data", {}).get(WIDGET):
-                view["model_id"] = f"{index:016x}{position:016x}"
+            tidy_data(output.get("data", {}), f"{index:016x}{position:016x}")
     # the cells that ran: counts from 1
     for count, cell in enumerate(code_cells(nb), 1):
         cell.execution_count = count
@@ -137,14 +171,22 @@ def tidy(nb: "NotebookNode") -> None:
                 output.execution_count = count
 
 
+def tidy_data(data: "NotebookNode | dict", number: str) -> None:
+    """One displayed value: a widget's id becomes this number, a still has no name of its own."""
+    if view := data.get(WIDGET):
+        view["model_id"] = number
+    if "text/html" in data:
+        data["text/html"] = re.sub(STILL, UNNAMED, data["text/html"])
+
+
 def count_claims(nb: "NotebookNode") -> dict[str, int]:
     """How the claims of the pocket model came out in an executed notebook: {"✓ …": so many, …}."""
     counts: dict[str, int] = dict.fromkeys((SAME, OTHER, UNASKED), 0)
     for cell in code_cells(nb):
         for output in cell.outputs:
-            if output.get("name") != "stdout":
-                continue
-            for line in output.text.splitlines():
+            said = output.text if output.get("name") == "stdout" else ""
+            said += output.get("data", {}).get("text/plain", "")
+            for line in said.splitlines():
                 for way in counts:
                     counts[way] += line.startswith(way)
     return counts

@@ -8,6 +8,7 @@ Notebook 07 writes the loop by hand and turns the dials; notebook 00 uses it.
 
     Experiment.read(path)                  a whole run as a file states it        experiment.py
     train_into(experiment, out)            that run in a folder, safe to kill     run_folder.py
+    claim_next(out)                        a new run-N there, for one caller      run_folder.py
     save_run(experiment, run, …, out)      run.json beside the adapter            run_folder.py
     read_record(out)                       the run.json of a folder               run_folder.py
     trained_rows(out)                      what it was trained on, hashed         run_folder.py
@@ -24,8 +25,10 @@ Notebook 07 writes the loop by hand and turns the dials; notebook 00 uses it.
     moments(optimizer)                     its state as tensors with names        checkpoint.py
     differences(was, now)                  what changed between two records       checkpoint.py
 
-    tokens_view(tokens, …)                 one row, token by token                explorer.py
-    explore_batches(orders)                batches and their padding              explorer.py
+    tokens_view, token_losses_view         one row, token by token                explorer.py
+    explore_batches, explore_masks         padding; who sees whom in a pack       explorer.py
+
+    under_way(), TokenLosses(…)            the training of this session, watched  watcher.py
 
 Inside, `watcher.py` draws the curves and the bar. It does not load models (`models`), make adapters
 (`lora`), mix rows (`data`) or judge what came of it (`evaluate`, `forgetting`).

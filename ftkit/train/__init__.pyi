@@ -17,11 +17,17 @@ from .checkpoint import write_checkpoint as write_checkpoint
 from .experiment import Experiment as Experiment
 from .explorer import count_padding as count_padding
 from .explorer import explore_batches as explore_batches
+from .explorer import explore_losses as explore_losses
+from .explorer import explore_masks as explore_masks
+from .explorer import mask_view as mask_view
+from .explorer import token_losses_view as token_losses_view
 from .explorer import tokens_view as tokens_view
 from .recipe import SCHEDULES as SCHEDULES
 from .recipe import Recipe as Recipe
 from .recipe import warn_of_rate as warn_of_rate
 from .resuming import train_or_resume as train_or_resume
+from .run_folder import check_place as check_place
+from .run_folder import claim_next as claim_next
 from .run_folder import read_record as read_record
 from .run_folder import reopen as reopen
 from .run_folder import save_run as save_run
@@ -35,5 +41,9 @@ from .supervised import sft as sft
 from .trainer import sft_config as sft_config
 from .watcher import Curve as Curve
 from .watcher import Stop as Stop
+from .watcher import TokenLosses as TokenLosses
+from .watcher import UnderWay as UnderWay
 from .watcher import Watch as Watch
+from .watcher import alone as alone
 from .watcher import tell_steps as tell_steps
+from .watcher import under_way as under_way

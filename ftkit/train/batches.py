@@ -206,5 +206,5 @@ def rows_at_once(model: "PreTrainedModel | PeftModel", rows: "Dataset", recipe: 
             autocast=None if dtype == "float32" else dtype,
         )
         return memory.rows_that_fit(step, room_for(model))
-    except UserError:  # the formula does not know the architecture
+    except memory.NotModelled:
         return recipe.batch_size

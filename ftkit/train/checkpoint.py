@@ -28,6 +28,7 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from .. import models
 from ..core.errors import UserError
 from ..core.parsing import parse_json, read_text
 
@@ -184,7 +185,7 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or models.reason(error)
         last = max(whole_checkpoints(folder), default=None)
         safe = f"; the checkpoint of step {last} is whole, and the same command goes on from it"
         raise UserError(

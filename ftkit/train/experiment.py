@@ -38,6 +38,10 @@ FOREIGN = (
     "the replayed rows tell of the pocket model's world, which another model would learn as facts; "
     "replayed: self replays the model's own answers instead."
 )
+LOST = (
+    "{lost} of {rows} rows are not replayed: the base's own reply is empty, or is not at its end "
+    "after 64 tokens, and half a reply would teach it to go on without an end."
+)
 # A number as text, of a length that nobody means as a word.
 NUMBER = re.compile(r"[-+]?([0-9]{1,99}\.?[0-9]{0,99}|\.[0-9]{1,99})([eE][-+]?[0-9]{1,9})?")
 
@@ -163,7 +167,11 @@ class Experiment:
                 "the replayed answers are the base's own, and writing them again takes the model."
             )
         questions = [chat[:-1] for chat in general["messages"]]
-        return data.replace_answers(general, models.answer(model, tokenizer, questions))
+        replies = models.write_replies(model, tokenizer, questions)
+        whole = [reply.text if reply.ended else "" for reply in replies]
+        if lost := whole.count(""):
+            warnings.warn(LOST.format(lost=lost, rows=len(whole)), stacklevel=2)
+        return data.replace_answers(general, whole)
 
     def prepare(
         self,

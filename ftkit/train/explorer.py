@@ -4,6 +4,8 @@
     explore_batches(orders)                     batches and their padding, with sliders
     batch_view(batches, step)                   the picture of one batch
     count_padding(rows, packed=…)               tokens that only fill
+    mask_view, explore_masks(packs)             who sees whom in a packed row
+    token_losses_view, explore_losses(…)        −log p of each token over the steps
 
 A row of a batch is given as the lengths of the examples in it: [(prompt, answer), …] in tokens. The
 rows themselves are made and put in order by `batches.py`. Notebook 07.
@@ -12,6 +14,7 @@ rows themselves are made and put in order by `batches.py`. Notebook 07.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..core.errors import UserError
 from ..core.results import about, percent
 from ..show.labels import tile_column
 from ..show.panel import Panel
@@ -31,6 +34,7 @@ from ..show.svg import (
     drawing,
     mix,
     monospace,
+    polygon,
     words,
 )
 
@@ -54,6 +58,12 @@ NUMBERS_LEFT, NUMBERS_TOP = 540, 76
 NOTE_FOOT, LEGEND_FOOT = 226, 300
 BATCH_HEIGHT = 316
 PADDING = "#f1f3f5"
+
+# The attention of a packed row: a square, and numbers to its right.
+MASK, MASK_HEIGHT = Area(left=MARGIN, top=62, width=300, height=300), 392
+# A row with losses: as above, with a number below each learned token.
+LOSS_LINE, LOSS_WIDTH = 36, 24
+DARKEST_LOSS = 3.0  # nats: a token of 5 % and less is as red as can be
 
 
 def visible(token: str) -> str:
@@ -212,4 +222,136 @@ def explore_batches(orders: Mapping[str, Sequence[Row]], sizes: Sequence[int] = 
     def steps(order: str, size: int) -> list[int]:
         return list(range(len(cut(order, size))))
 
-    return Panel(batch, {"size": 8}, order=list(orders), size=list(sizes), step=steps)
+    return Panel(
+        batch,
+        {"size": 8},
+        title="What a trainer feeds the model",
+        call="train.explore_batches(orders)",
+        order=list(orders),
+        size=list(sizes),
+        step=steps,
+    )
+
+
+def mask_view(lengths: Sequence[int], *, restarts: bool = True) -> Drawing:
+    """A packed row's attention: every token across, what it may look back to up and down.
+
+    lengths: tokens of each example in the row; restarts: whether the position ids begin anew with
+    each. Where they do not, every example also sees those before it.
+    """
+    total = sum(lengths)
+    scale = MASK.width / total
+    starts = [sum(lengths[:i]) for i in range(len(lengths))]
+    seen = sum(n * (n + 1) // 2 for n in lengths)
+    # of tokens that do not belong to it
+    foreign = 0 if restarts else total * (total + 1) // 2 - seen
+
+    def corner(row: float, column: float) -> tuple[float, float]:
+        return MASK.left + column * scale, MASK.top + row * scale
+
+    # below each example's square, all that came before it; in its square, what came before in it
+    parts = [MASK.box("none", (FAINT, 1))]
+    for start, n in zip(starts, lengths, strict=True):
+        if start and not restarts:
+            left, top = corner(start, 0)
+            parts.append(box(left, top, start * scale, n * scale, mix("#ffffff", ACCENT, 0.45)))
+        corners = [corner(start, start), corner(start + n, start), corner(start + n, start + n)]
+        parts.append(polygon(corners, PLAIN))
+    parts.append(words(MASK.left, MASK.top - 8, "columns: the token looked at", SMALL, GREY))
+    parts.append(
+        words(MASK.left, MASK.bottom + 15, "rows, downwards: the token that looks", SMALL, GREY)
+    )
+    tiles = [
+        (f"{total:,}", f"tokens, {len(lengths)} examples in one row", INK),
+        (f"{seen:,}", "pairs inside an example", PLAIN),
+        (f"{foreign:,}", "pairs across examples", ACCENT if foreign else GREY),
+    ]
+    parts.append(tile_column(MASK.right + 50, MASK.top + 24, tiles))
+    title = (
+        "Packed rows do not see each other"
+        if restarts
+        else "Without new positions, rows leak into rows"
+    )
+    how = "position ids begin anew with each" if restarts else "position ids count on"
+    text = f"{len(lengths)} examples of {', '.join(map(str, lengths))} tokens in one row, {how}: "
+    text += f"{seen:,} pairs inside an example, {foreign:,} across"
+    return drawing(title, parts, text, how, MASK_HEIGHT)
+
+
+def explore_masks(packs: Sequence[Sequence[int]]) -> Panel:
+    """Choose a packed row and whether its position ids begin anew, and see `mask_view`.
+
+    packs: the lengths of the examples in each row, such as `seq_lengths` of a packed data set.
+    """
+
+    def mask(pack: int, positions: str) -> Drawing:
+        return mask_view(packs[pack], restarts=positions == "begin anew")
+
+    return Panel(
+        mask,
+        title="Who sees whom in a packed row",
+        call="train.explore_masks(packs)",
+        pack=list(range(len(packs))),
+        positions=["begin anew", "count on"],
+    )
+
+
+def token_losses_view(
+    tokens: Sequence[str], losses: Sequence[float], learned: Sequence[bool], step: int = 0
+) -> Drawing:
+    """A row, every token in a box that is the redder, the less likely the model finds it.
+
+    losses: −log p of each token in nats, the first one's as 0; learned: which tokens carry loss.
+    Below those stand their losses. Raises UserError for lists of different lengths.
+    """
+    if not len(tokens) == len(losses) == len(learned):
+        raise UserError(
+            f"there are {len(tokens)} tokens, {len(losses)} losses and {len(learned)} marks "
+            "of what is learned; give one of each per token."
+        )
+    # box after box, in a new line where one does not fit
+    parts, x, y = [], float(MARGIN), float(FIRST_LINE)
+    for token, loss, own in zip(tokens, losses, learned, strict=True):
+        text = visible(token)
+        width = max(LETTER * len(text) + AROUND, LOSS_WIDTH if own else 0)
+        if x + width > END:
+            x, y = float(MARGIN), y + LOSS_LINE
+        area = Area(x, y, width, TOKEN_HEIGHT)
+        depth = min(1.0, loss / DARKEST_LOSS) * 0.75
+        ground = mix("#ffffff", ACCENT, depth)
+        parts.append(area.box(ground, (INK if own else FAINT, 1), radius=3))
+        middle = x + width / 2
+        parts.append(monospace(words(middle, y + TOKEN_FOOT, text, NORMAL, INK, "middle")))
+        if own:
+            parts.append(words(middle, y + TOKEN_HEIGHT + 10, f"{loss:.2f}", 8.5, GREY, "middle"))
+        x += width + GAP
+    # in numbers
+    answer = [loss for loss, own in zip(losses, learned, strict=True) if own]
+    mean = sum(answer) / len(answer) if answer else 0.0
+    worst = max(range(len(tokens)), key=lambda i: losses[i] if learned[i] else -1.0)
+    text = (
+        f"step {step}: {about(mean)} nats per answer token over {len(answer)} tokens; the dearest "
+        f"is {tokens[worst]!r} with {about(losses[worst])}"
+    )
+    title = f"Step {step}: {mean:.2f} nats per answer token, most for {visible(tokens[worst])}"
+    aside = "framed: carries loss, −log p below"
+    return drawing(title, parts, text, aside, round(y + BELOW + 14))
+
+
+def explore_losses(
+    tokens: Sequence[str], losses: Mapping[int, Sequence[float]], learned: Sequence[bool]
+) -> Panel:
+    """A slider over training steps, and `token_losses_view` at each.
+
+    losses: {step: −log p of every token}, as `TokenLosses` collects them.
+    """
+
+    def losses_at(step: int) -> Drawing:
+        return token_losses_view(tokens, losses[step], learned, step)
+
+    return Panel(
+        losses_at,
+        title="What each token costs while the model learns",
+        call="train.explore_losses(…)",
+        step=sorted(losses),
+    )

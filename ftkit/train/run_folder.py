@@ -1,6 +1,8 @@
 """A run in its folder: claimed, trained, saved, recorded, and opened again.
 
     train_into(experiment, out)              train and save, or go on after a kill
+    claim_next(out)                          a new run-N in it, for one caller alone
+    check_place(experiment, out)             refuses a place that can't take the run, beforehand
     save_run(experiment, run, tokenizer, out)    run.json beside adapter/ (or model/)
     read_record(out)                         the run.json, refused where it is none
     trained_rows(out)                        what it was trained on, by `data.row_hash`
@@ -15,8 +17,10 @@ whose they are; when it is done, run.json and the weights alone. What a checkpoi
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import shutil
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -243,6 +247,43 @@ def tidy(out: Path) -> None:
         checkpoints.rmdir()
 
 
+def claim_next(out: str | Path, first: int = 1) -> tuple[int, Path]:
+    """(N, the new and empty folder out/run-N), N from `first` on: nobody else is given it.
+
+    Two notebooks in one folder so get two, and each fills its own by `save_run`. Raises `UserError`
+    where nothing can be written, before anything is trained.
+    """
+    out = Path(out)
+    with explain_write_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(first):
+            # made in one move: who comes second finds it there
+            with contextlib.suppress(FileExistsError):
+                (out / f"run-{number}").mkdir()
+                break
+    return number, out / f"run-{number}"
+
+
+def check_place(experiment: Experiment, out: str | Path) -> None:
+    """Refuse a folder that holds another run, and one that can't be written into."""
+    out = Path(out)
+    if out.is_file():
+        raise UserError(f"{out} is a file; give a folder to write into.")
+    stated = stated_in(out)
+    theirs = stated[1]["experiment"] if stated else {}
+    ours = experiment.to_dict()
+    # no date stated takes the record's
+    theirs = {name: value for name, value in theirs.items() if name != "date" or name in ours}
+    if theirs and (other := differences(theirs, ours)):
+        raise UserError(
+            f"{out} holds another run ({'; '.join(other)}), which would be lost; give another "
+            "folder, or remove that one."
+        )
+    there = next(place for place in (out, *out.absolute().parents) if place.is_dir())
+    with explain_write_errors(out), tempfile.TemporaryFile(dir=there):
+        pass
+
+
 def save_run(
     experiment: Experiment,
     run: Run,
@@ -253,12 +294,14 @@ def save_run(
     """Write run.json, rows.json and adapter/ (or model/ after full fine-tuning); returns `out`.
 
     rows.json says what the run was trained on and validated with (see `trained_rows`). All of it
-    arrives in `out`, or nothing does. scores: what was measured of the run, for its record.
+    arrives in `out`, or nothing does. scores: what was measured of the run, for its record. Raises
+    `UserError` for a folder that holds another run.
     """
     out = Path(out)
+    check_place(experiment, out)
     experiment = dataclasses.replace(experiment, date=run.date or experiment.date)
     record = {"experiment": experiment.to_dict(), **run.json(), "scores": scores or {}}
-    with whole_or_nothing(out) as new:
+    with explain_write_errors(out), whole_or_nothing(out) as new:
         weights = new / ("adapter" if lora.is_attached(run.model) else "model")
         run.model.save_pretrained(str(weights))
         tokenizer.save_pretrained(weights)

@@ -26,12 +26,22 @@ from transformers import set_seed
 from .. import data, lora, models
 from ..core.errors import UserError
 from ..core.results import Result, TableParts, about
-from ..core.session import quiet
+from ..core.session import plain_torch, quiet
 from ..core.versions import recorded_versions
 from .recipe import Recipe, warn_of_rate
-from .resuming import build_trainer, tokenize, train_or_resume
+from .resuming import (
+    Training,
+    as_it_was,
+    begin,
+    build_trainer,
+    is_latest,
+    tokenize,
+    train_or_resume,
+    trained_whole,
+    undone_if_broken_off,
+)
 from .trainer import Keeper
-from .watcher import Curve, Stop, Watch, Watcher
+from .watcher import Curve, Stop, Watch, Watcher, alone
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -46,8 +56,8 @@ UNIT = "nats per answer token"
 class Run(Result):
     """What a training run did: the model, TRL's trainer, the curves and what it cost."""
 
-    model: "PreTrainedModel"  # or peft's model around it, which has the same calls
     trainer: Keeper
+    training: Training  # where it started from, and what of the model's it trained
     recipe: Recipe
     losses: Curve  # (step, nats per answer token)
     validation: Curve
@@ -58,9 +68,26 @@ class Run(Result):
     total: int
     hashes: dict[str, str] = field(default_factory=dict)
     stopped: str | None = None  # why it ended before its time, if it diverged
+    ended_early: bool = False  # somebody asked it to
     notes: list[str] = field(default_factory=list)  # what its numbers do not say, such as rows lost
     rows: dict[str, list[str]] = field(default_factory=dict)  # {split: what each row says, hashed}
     date: str | None = None  # what the chat template wrote, if it writes the date
+
+    @property
+    def model(self) -> "PreTrainedModel":
+        """The tuned model, or peft's model around it, which has the same calls.
+
+        Raises `UserError` where this run's weights are gone: a later run has trained the same
+        model, or its adapter was merged in place.
+        """
+        if not is_latest(self.trainer.tuned, self.training):
+            raise UserError(
+                "this run's weights are gone: a later run trained the same model. Give each run a "
+                "fresh one, lora.attach(models.load()[0]), or run the cell of this run again."
+            )
+        if lora.is_attached(self.trainer.tuned):
+            lora.check_adapters(self.trainer.tuned)
+        return self.trainer.tuned
 
     @property
     def loss(self) -> float:
@@ -68,12 +95,13 @@ class Run(Result):
         return self.losses[-1][1] if self.losses else math.nan
 
     def table(self) -> TableParts:
-        """The run in six lines, and one more for each note."""
+        """The run in seven lines, and one more for each note."""
         first = self.losses[0][1] if self.losses else math.nan
         best = min((loss for _, loss in self.validation), default=math.nan)
         unlooked = any("so nothing is validated" in note for note in self.notes)
         share = f"{self.trainable:,} of {self.total:,} ({self.trainable / self.total:.2%})"
         rows = [
+            ("starts from", self.training.start),
             ("trainable parameters", share),
             ("steps", f"{self.steps}, kept step ≈{self.best_step}"),
             ("learning rate", f"{self.recipe.lr:g}, {self.recipe.schedule}"),
@@ -96,6 +124,7 @@ class Run(Result):
         return {
             "seed": self.recipe.seed,
             "recipe": dataclasses.asdict(self.recipe),
+            "starts_from": self.training.start,
             "hashes": self.hashes,
             "versions": recorded_versions(),
             "steps": self.steps,
@@ -124,7 +153,11 @@ class Diverged(UserError):
 def hash_sources(model: "PreTrainedModel | PeftModel", rows: "Dataset") -> dict[str, str]:
     """What a run is made from: the fingerprint of its base and the hash of its training rows."""
     base = cast("PreTrainedModel", model)  # of a peft model too: its configuration is the base's
-    return {"base": models.fingerprint(base), "train": hash_rows(rows)}
+    print_of_base = models.fingerprint(base)
+    # trained itself before the adapter came, it is another one than its files
+    if lora.is_attached(model) and (since := trained_whole(model.get_base_model())):
+        print_of_base = f"unknown: {print_of_base[:12]}… after {since}"
+    return {"base": print_of_base, "train": hash_rows(rows)}
 
 
 def hash_rows(rows: "Dataset") -> str:
@@ -170,6 +203,20 @@ def warn(*sentences: str) -> None:
     """Warn who called `sft` of what these sentences say; "" says nothing."""
     for sentence in filter(None, sentences):
         warnings.warn(sentence, stacklevel=4)
+
+
+def warn_of_start(training: Training) -> None:
+    """Warn who called `sft` of a start that it may not expect: put back, or changed meanwhile."""
+    if training.changed:
+        warn(
+            f"the adapter was changed since a run had trained it ({training.changed}), by other "
+            "hands; this run starts from what it is now. Attach a fresh one for an untouched start."
+        )
+    if training.forgot:
+        warn(
+            f"the adapter was put back to its start: another run had trained it "
+            f"({training.forgot}). To go on from there, give that run: train.sft(run, …)."
+        )
 
 
 def explain_unmoved(trainer: Keeper, recipe: Recipe) -> str:
@@ -222,7 +269,7 @@ def checkpoint_folder(checkpoints: Path | None) -> Iterator[Path]:
 
 
 def finish_run(
-    trainer: Keeper, recipe: Recipe, watcher: Watcher, stopped: str | None, **made_from: Any
+    trainer: Keeper, training: Training, watcher: Watcher, stopped: str | None, **made_from: Any
 ) -> Run:
     """Make the `Run` of a trainer that is done, its model in evaluation mode.
 
@@ -231,16 +278,21 @@ def finish_run(
     """
     # else the model would go on computing under autocast
     trainer.accelerator.unwrap_model(trainer.tuned, keep_fp32_wrapper=False)
-    seconds, state = trainer.clock.seconds(), trainer.state
+    seconds, state, recipe = trainer.clock.seconds(), trainer.state, training.recipe
+    if early := 0 < watcher.stopped_at < state.max_steps:
+        at = f"ended early, as asked: step {watcher.stopped_at} of {state.max_steps}."
+        made_from["notes"].append(at)
     if not stopped and (unmoved := explain_unmoved(trainer, recipe)):
         warn(unmoved)
         made_from["notes"].append(unmoved)
 
     # what it made, and what it cost
+    trainer.tuned.eval()
+    training.after, training.steps = models.sums(trainer.tuned), state.global_step
     trainable, total = lora.trainable(trainer.tuned)
     return Run(
-        model=cast("PreTrainedModel", trainer.tuned.eval()),
         trainer=trainer,
+        training=training,
         recipe=recipe,
         losses=watcher.losses,
         validation=watcher.validation,
@@ -250,12 +302,13 @@ def finish_run(
         trainable=trainable,
         total=total,
         stopped=stopped,
+        ended_early=early,
         **made_from,
     )
 
 
 def sft(
-    model: "PreTrainedModel | PeftModel",
+    model: "PreTrainedModel | PeftModel | Run",
     tokenizer: "PreTrainedTokenizerBase",
     examples: "Mapping[str, Dataset] | DatasetDict | Dataset",
     recipe: Recipe | None = None,
@@ -265,30 +318,50 @@ def sft(
 ) -> Run:
     """Tune `model` in place on the assistant's tokens of chat examples; returns the `Run`.
 
-    model: a peft model, or a plain one for full fine-tuning. examples: {"train": rows} and, if
-    there is one, "validation", of which the best of `recipe.evaluations` checkpoints is kept; or
-    rows alone. stop: asked after every step, True ends the run. watch: told (step, of so many,
-    losses, validation) after every step. checkpoints: a folder; the same call goes on from the last
-    checkpoint there, on a CPU to the same bytes.
+    model: a peft model, or a plain one for full fine-tuning. The same call is the same run: an
+    adapter that was trained here before is put back to its start. A `Run` in its place goes on from
+    that run. examples: {"train": rows} and, if there is one, "validation", of which the best of
+    `recipe.evaluations` checkpoints is kept; or rows alone. stop: asked after every step, True ends
+    the run. watch: told (step, of so many, losses, validation) after every step. checkpoints: a
+    folder; the same call goes on from the last checkpoint there, on a CPU to the same bytes.
 
     Rows that `recipe.max_length` leaves without an answer are left out: that, and a run that
-    learned nothing, is a UserWarning and one of the run's `notes`. Raises `Diverged` at a loss that
-    is not finite, and `UserError` where there are no rows, where the model lacks a token or a
-    position of theirs, and where the GPU's memory runs out, with a setting that fits.
+    learned nothing, is a UserWarning and one of the run's `notes`. Interrupted, it leaves an
+    adapter as it was. Raises `Diverged` at a loss that is not finite, and `UserError` where there
+    are no rows, where the model lacks a token or a position of theirs, where another run goes on in
+    this session, and where the GPU's memory runs out, with a setting that fits.
     """
     recipe = recipe or Recipe()
     quiet()
-    tokenized, made_from = prepare(model, tokenizer, check_splits(examples), recipe)
-
-    # everything random from here on comes from the seed
-    set_seed(recipe.seed)
-    watcher, lasting = Watcher(stop, watch), checkpoints is not None
-    with checkpoint_folder(checkpoints) as folder:
-        trainer = build_trainer(
-            model, tokenizer, tokenized, recipe, folder, watcher, lasting=lasting
-        )
-        stopped = train_or_resume(trainer, watcher)
-    run = finish_run(trainer, recipe, watcher, stopped, **made_from)
+    since = model.training if isinstance(model, Run) else None
+    model = model.trainer.tuned if isinstance(model, Run) else model
+    with alone(f"train.sft at lr {recipe.lr:g}"), plain_torch(), as_it_was(model):
+        tokenized, made_from = prepare(model, tokenizer, check_splits(examples), recipe)
+        training = begin(model, recipe, made_from["hashes"]["rendered"], since)
+        warn_of_start(training)
+        with undone_if_broken_off(model, training):
+            watcher = Watcher(stop, watch)
+            trainer, stopped = train_once(model, tokenizer, tokenized, recipe, watcher, checkpoints)
+            run = finish_run(trainer, training, watcher, stopped, **made_from)
     if stopped:
         raise Diverged(run)
     return run
+
+
+def train_once(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    tokenized: "Mapping[str, Dataset]",
+    recipe: Recipe,
+    watcher: Watcher,
+    checkpoints: Path | None,
+) -> tuple[Keeper, str | None]:
+    """(the trainer when it is done, why it broke off or None) of a model that is ready."""
+    # everything random from here on comes from the seed
+    set_seed(recipe.seed)
+    lasting = checkpoints is not None
+    with checkpoint_folder(checkpoints) as folder, contextlib.closing(watcher):
+        trainer = build_trainer(
+            model, tokenizer, tokenized, recipe, folder, watcher, lasting=lasting
+        )
+        return trainer, train_or_resume(trainer, watcher)

@@ -21,9 +21,8 @@ from torch.nn import functional as F
 from transformers import TrainerState
 from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage] (trl is lazy)
 
-from .. import lora
+from .. import lora, models
 from ..core.session import device_and_dtype
-from ..models import trained_parameters
 from .batches import NO_LOSS, ShortFirst
 from .checkpoint import (
     Clock,
@@ -132,7 +131,7 @@ class Keeper(SFTTrainer):
         super().__init__(cast("PreTrainedModel", model), **options)
         self.lasting = lasting
         self.clock = Clock()
-        self.begun_with = sums(self.tuned)
+        self.begun_with = models.sums(self.tuned)
         self.nats, self.answer_tokens = 0.0, 0  # of the validation that is going on
         # (step, copies of the trained weights after it) of the last finite loss
         self.last_good: tuple[int, list[torch.Tensor]] | None = None
@@ -173,7 +172,7 @@ class Keeper(SFTTrainer):
 
     def keep_weights(self) -> None:
         """Copy the weights that gave a finite loss on all rows of a step, over the copy before."""
-        weights = trained_parameters(self.tuned)
+        weights = models.trained_parameters(self.tuned)
         if self.last_good is None:
             copies = [weight.detach().clone() for weight in weights]
         else:
@@ -198,7 +197,7 @@ class Keeper(SFTTrainer):
             return self.state.global_step
         step, copies = self.last_good
         with torch.no_grad():
-            for weight, copied in zip(trained_parameters(self.tuned), copies, strict=True):
+            for weight, copied in zip(models.trained_parameters(self.tuned), copies, strict=True):
                 weight.copy_(copied)
         return step
 
@@ -207,7 +206,7 @@ class Keeper(SFTTrainer):
 
         LoRA's A alone changes nothing: B is 0 until it has been moved.
         """
-        now = sums(self.tuned)
+        now = models.sums(self.tuned)
         changed = {name for name, value in now.items() if value != self.begun_with.get(name)}
         return any("lora_A" not in name for name in changed)
 
@@ -360,21 +359,12 @@ class NearBase(Keeper):
         return contextlib.nullcontext()
 
 
-def sums(model: torch.nn.Module) -> dict[str, tuple[float, float]]:
-    """{name: (sum, sum of sizes)} of the trained parameters: equal where no number changed."""
-    return {
-        name: (p.detach().double().sum().item(), p.detach().double().abs().sum().item())
-        for name, p in model.named_parameters()
-        if p.requires_grad
-    }
-
-
 def hold_in_float32(model: torch.nn.Module) -> None:
     """Put the trained weights into float32, which a loss scaler asks for.
 
     A full model comes in float16, and TRL makes a QLoRA's adapter bfloat16.
     """
-    for parameter in trained_parameters(model):
+    for parameter in models.trained_parameters(model):
         parameter.data = parameter.data.float()
 
 

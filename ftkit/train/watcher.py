@@ -1,25 +1,87 @@
-"""What can be seen of a run while it goes on: its two curves, and a bar with the time to go.
+"""What can be seen of a run while it goes on, how it is ended early, and that it goes on alone.
 
     Watcher(stop, watch)    a callback of the trainer; `.losses` and `.validation` are the curves
     tell_steps(say)         for where no bar can be drawn: a line at each quarter of a run
+    alone(what)             in a `with`: the one training of this session
+    under_way()             the training that goes on, with `.stop()`; None without one
+    TokenLosses(model, …)   a `watch` that notes what each token of a row costs on the way
 
 It changes nothing but when the run ends, and that only if it is asked to. What a finished run
 shows is `supervised.Run`. Used from notebook 00 on, wherever something is trained.
 """
 
+import datetime
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
+import torch
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from .. import data
+from ..core.errors import UserError
 from ..core.session import PATIENCE, progress_wanted
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Curve = list[tuple[int, float]]  # (step, nats per answer token)
 Stop = Callable[[], bool]  # asked after every step; True ends the run
 Watch = Callable[[int, int, Curve, Curve], object]  # step, of so many, losses, validation
 QUARTERS = 4  # parts of a run after which a line is told
+
+
+@dataclass(eq=False)
+class UnderWay:
+    """A training that goes on in this session; `stop()` ends it after its next step."""
+
+    what: str
+    since: str  # the time of day
+    step: int = 0
+    steps: int = 0  # 0 before the first one
+    halt: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        """Ask the run to end after its step; what it has trained by then is kept."""
+        self.halt.set()
+
+    def __str__(self) -> str:
+        far = f", step {self.step} of {self.steps}" if self.steps else ""
+        return f"{self.what}, begun at {self.since}{far}"
+
+
+# One at a time in a process: a run sets the random generators, and accelerate's state, for all.
+GATE = threading.Lock()
+current: list[UnderWay] = []  # the training that goes on, if there is one
+
+
+def under_way() -> UnderWay | None:
+    """The training that goes on in this session, in whichever cell or thread; None without one."""
+    return next(iter(current), None)
+
+
+@contextmanager
+def alone(what: str) -> Iterator[UnderWay]:
+    """The one training of this session inside the block; `UserError` where another one goes on.
+
+    what: which run it is, for the sentence that refuses another one meanwhile.
+    """
+    if not GATE.acquire(blocking=False):
+        raise UserError(
+            f"a run is under way in this session ({under_way() or 'it just began'}); wait until it "
+            "is done, or end it by train.under_way().stop() or its own Stop, then try again."
+        )
+    run = UnderWay(what, f"{datetime.datetime.now():%H:%M:%S}")
+    current.append(run)
+    try:
+        yield run
+    finally:
+        current.clear()
+        GATE.release()
 
 
 class Watcher(TrainerCallback):
@@ -33,6 +95,7 @@ class Watcher(TrainerCallback):
         self.losses: Curve = []
         self.validation: Curve = []
         self.stop, self.watch = stop, watch
+        self.stopped_at = 0  # the step after which it was asked to end; 0 where it was not
         self.bar = tqdm(disable=True)
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
@@ -73,15 +136,25 @@ class Watcher(TrainerCallback):
     ) -> None:
         """Move the bar, tell who watches, and stop if asked to."""
         self.bar.update()
+        run = under_way()
+        if run is not None:
+            run.step, run.steps = state.global_step, state.max_steps
         if self.watch is not None:
             self.watch(state.global_step, state.max_steps, self.losses, self.validation)
-        if self.stop is not None and self.stop():
+        # asked by who began it, or by somebody else in the session
+        asked = self.stop is not None and self.stop()
+        if asked or (run is not None and run.halt.is_set()):
+            self.stopped_at = state.global_step
             control.should_training_stop = True
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Close the bar."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the bar, also of a run that broke off."""
         self.bar.close()
 
 
@@ -100,3 +173,44 @@ def tell_steps(say: Callable[[str], object]) -> Watch | None:
             say(f"step {step} of {steps}{loss}, about {to_go:.0f} s to go")
 
     return watch
+
+
+class TokenLosses:
+    """−log p of every token of one row at some steps of a run: give it to `sft` as `watch`.
+
+    seen = TokenLosses(model, tokenizer, messages, at=(5, 10, 38)); sft(model, …, watch=seen);
+    then explore_losses(seen.tokens, seen.losses, seen.learned). `.losses` is {step: nats per
+    token}, 0 for the first token, which nothing foretells; step 0 is before the run. The run goes
+    on as without it: no random number is drawn, and the model is left in the mode it had.
+    """
+
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        messages: Sequence[Mapping],
+        at: Iterable[int] = (1, 5, 10, 20),
+    ) -> None:
+        row = data.render(messages, tokenizer)
+        self.model, self.ids, self.learned = model, row.ids, row.learned
+        self.tokens = [str(tokenizer.decode([token])) for token in row.ids]
+        self.at = set(at)
+        self.losses: dict[int, list[float]] = {0: self.measure()}
+
+    def __call__(self, step: int, steps: int, losses: Curve, validation: Curve) -> None:
+        """Note the losses, if it is one of the steps that were asked for, or the last."""
+        if step in self.at or step == steps:
+            self.losses[step] = self.measure()
+
+    def measure(self) -> list[float]:
+        """−log p of each token after those before it, now."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                ids = torch.tensor([self.ids], device=self.model.device)
+                logits = self.model(input_ids=ids).logits[0, :-1].float()
+            lost = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
+        finally:
+            self.model.train(training)
+        return [0.0, *lost.tolist()]

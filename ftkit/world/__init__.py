@@ -12,6 +12,7 @@
     corpus.documents(world, i, mix)    the training text of batch i                corpus.py
     corpus.digest(world)               the fingerprint of world and corpus         corpus.py
     BOS, END, PAD, SPECIALS            the marks in that text                      corpus.py
+    conventions.tray(rng, split) …     what only a company knows: four more tasks conventions.py
     tasks.write(folder, world)         the data sets of data/tasks                 tasks.py
     lexicon                            its words and sentence forms                lexicon.py
 

@@ -1,3 +1,4 @@
+from . import conventions as conventions
 from . import corpus as corpus
 from . import entities as entities
 from . import lexicon as lexicon

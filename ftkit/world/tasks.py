@@ -3,6 +3,8 @@
     tickets    support ticket → strict JSON; the test rows have held-out names, and every second
                one held-out wordings
     general    what the base can already do, as chat: rows to replay during tuning
+    trays, shipments, greeted, calls
+               a company's conventions (`conventions`): judged, labelled, said, called for
     facts      people whom the base has never heard of: every fact asked in one wording to learn
                it, and in another to test it
 
@@ -11,15 +13,17 @@ business, the pretraining text `corpus.py`'s.
 """
 
 import collections
+import functools
 import itertools
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.files import data_path
-from . import corpus, lexicon, turns
-from .entities import World, make_facts, new_name
+from . import conventions, corpus, lexicon, turns
+from .entities import Split, World, make_facts, new_name
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -54,32 +58,59 @@ def chat_row(turn: turns.Turn, **columns: object) -> dict:
     return {"messages": messages, **columns}
 
 
-def tickets(world: World, tokenizer: "PreTrainedTokenizerBase", least: int = 8) -> list[dict]:
-    """Tickets with the one JSON object that answers each.
+def taught(
+    name: str,
+    draw: Callable[[random.Random, Split, Split], turns.Turn],
+    teachable: Callable[[str], bool],
+    world: World,
+) -> list[dict]:
+    """Rows of a task in three splits of SIZES: unseen names or pairs in all test rows, unseen
+    wordings in every second one.
 
-    Its keys: name, city, item, issue (str), order (int), urgent (bool). A ticket is drawn again
-    when its answer holds a token that is a target fewer than `least` times in `target_counts`:
-    LoRA can't teach a token whose frozen embedding was hardly ever trained.
+    draw: a turn from a side of the names and a side of the wordings; a turn is drawn again while
+    its answer is not `teachable`, or its prompt was drawn before.
     """
-    counts = target_counts(world, tokenizer)
     rows: list[dict] = []
+    prompts: set[str] = set()
     for split, size in SIZES.items():
-        rng = random.Random(f"tickets {world.seed} {split}")
+        rng = random.Random(f"{name} {world.seed} {split}")
         first = len(rows)
         while len(rows) - first < size:
-            # unseen names in all test rows, unseen wordings in every second one
-            names = "test" if split == "test" else "train"
-            wordings = "test" if split == "test" and len(rows) % 2 else "train"
-            text, fields = turns.ticket(rng, names, wordings)
-            turn = turns.Turn(TICKET_PROMPT.format(text=text), json.dumps(fields))
-
-            # no token that the frozen embeddings hardly know
-            answer = tokenizer(turn.answer, add_special_tokens=False)["input_ids"]
-            if min(counts[token] for token in answer) < least:
+            names: Split = "test" if split == "test" else "train"
+            wordings: Split = "test" if split == "test" and len(rows) % 2 else "train"
+            turn = draw(rng, names, wordings)
+            # no token that the frozen embeddings hardly know, and nothing twice
+            if turn.prompt in prompts or not teachable(turn.answer):
                 continue
+            prompts.add(turn.prompt)
             kind = "unseen" if wordings == "test" else "trained"
             rows.append(chat_row(turn, split=split, wording=kind))
     return rows
+
+
+def teachable_answers(
+    world: World, tokenizer: "PreTrainedTokenizerBase", least: int = 8
+) -> Callable[[str], bool]:
+    """Whether every token of an answer is a target at least `least` times in `target_counts`.
+
+    LoRA can't teach a token whose frozen embedding was hardly ever trained.
+    """
+    counts = target_counts(world, tokenizer)
+
+    def is_teachable(answer: str) -> bool:
+        ids = tokenizer(answer, add_special_tokens=False)["input_ids"]
+        return min(counts[token] for token in ids) >= least
+
+    return is_teachable
+
+
+def draw_ticket(rng: random.Random, names: Split, wordings: Split) -> turns.Turn:
+    """A ticket with the one JSON object that answers it.
+
+    Its keys: name, city, item, issue (str), order (int), urgent (bool).
+    """
+    text, fields = turns.ticket(rng, names, wordings)
+    return turns.Turn(TICKET_PROMPT.format(text=text), json.dumps(fields))
 
 
 def general(world: World, n: int = 600) -> list[dict]:
@@ -123,8 +154,16 @@ def write(folder: Path, world: World) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(data_path("pocket"))
+    teachable = teachable_answers(world, tokenizer)
+    draws = {
+        "tickets": draw_ticket,
+        "trays": conventions.tray,
+        "shipments": conventions.shipment_label,
+        "greeted": functools.partial(conventions.greeted, world),
+        "calls": conventions.call,
+    }
     sets = {
-        "tickets": tickets(world, tokenizer),
+        **{name: taught(name, draw, teachable, world) for name, draw in draws.items()},
         "general": general(world),
         "facts": facts(world),
     }

@@ -9,7 +9,7 @@ from ftkit.cli import app as shared
 VERBS = [
     *("tour", "train", "evaluate", "merge", "check", "fetch"),
     *("count", "memory", "trace", "measure"),
-    *("doctor", "notebooks", "bench", "grid", "pretrain", "tasks"),
+    *("doctor", "notebooks", "explorers", "bench", "grid", "pretrain", "tasks"),
 ]
 HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "bitsandbytes", "matplotlib"}
 

@@ -2,11 +2,15 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from verbs import invoke, run_verb
 
+from ftkit import data as sets
+from ftkit import evaluate, forgetting
+from ftkit.cli import runs
 from ftkit.core.files import data_path
 
 KEYS = {"seconds", "trainable", "task", "format", "skills", "hallucination", "latency_ms", "merge"}
@@ -101,6 +105,71 @@ def test_merge_evaluate_and_train_read_the_run_folder(tour, tmp_path):
     )
     alone = invoke("evaluate", tmp_path / "merged", "--data", "tickets", "--json")
     assert json.loads(alone.stdout)["task"] == pytest.approx(found["task"]["tuned"], abs=0.011)
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    """A run on 20 rows of its own, whose template writes the date; its folder, data and base."""
+    folder = tmp_path_factory.mktemp("tuned")
+    rows = [{"prompt": f"Say word {n}.", "completion": f"w{n}"} for n in range(20)]
+    (folder / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shutil.copytree(data_path("pocket"), folder / "base")
+    template = folder / "base" / "chat_template.jinja"
+    template.write_text("{{ strftime_now('%Y') }}" + template.read_text())
+    (folder / "r.yaml").write_text(
+        f"model: {folder / 'base'}\ndata: {folder / 'd.jsonl'}\ndate: 1999-01-01\n"
+        "lora: {r: 2}\nrecipe: {epochs: 1, lr: 0.001, evaluations: 0, warmup: 0}\n"
+    )
+    done = invoke("train", folder / "r.yaml", "--out", folder / "run")
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The prompts of the rows that `evaluate` scores, and the year that each is asked in."""
+    found, plain = [], evaluate.score
+
+    def score(model, tokenizer, test, name):
+        for chat in test["messages"]:
+            text = sets.render_prompt(chat[:1], tokenizer)
+            found.append((chat[0]["content"], text[:4]))
+        return plain(model, tokenizer, test, name)
+
+    monkeypatch.setattr(runs.evaluation, "score", score)
+    monkeypatch.setattr(runs.forgetting, "skills", lambda *_: forgetting.Skills({"copy": [True]}))
+    return found
+
+
+def test_a_model_out_of_a_run_is_not_asked_what_it_was_trained_on(tuned, asked, monkeypatch):
+    """Merged, or its adapter alone: the file that it was trained on would flatter it."""
+    merged, file = tuned / "merged", tuned / "d.jsonl"
+    done = invoke("merge", tuned / "run", "--out", merged)
+    assert done.exit_code == 0, done.output
+    done = invoke("evaluate", merged, "--data", file, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["left_out"] == 18
+    # and by the record's date, as the run itself is
+    assert [year for _, year in asked] == ["1999"] * 2
+
+    # a run on top of the merged model has seen both runs' rows
+    (tuned / "r2.yaml").write_text(
+        f"model: {merged}\ndata: facts\nrows: 4\nlora: {{r: 2}}\n"
+        "recipe: {epochs: 1, lr: 0.001, evaluations: 0}\n"
+    )
+    done = invoke("train", tuned / "r2.yaml", "--out", tuned / "second")
+    assert done.exit_code == 0, done.output
+    compared = []
+    monkeypatch.setattr(runs, "compare_run", lambda *asked: compared.append(asked) or ("", {}))
+    done = invoke("evaluate", tuned / "second" / "adapter", "--data", file, "--json")
+    assert compared[0][0] == tuned / "second", "the adapter is the run"
+    assert json.loads(done.stdout)["left_out"] == 18, done.output
+
+    # without the run, what is not known is said
+    (tuned / "run").rename(tuned / "moved")
+    done = invoke("evaluate", merged, "--data", file, "--json")
+    (tuned / "moved").rename(tuned / "run")
+    assert "which is not there: rows that it was trained on" in json.loads(done.stdout)["notes"][0]
 
 
 def test_train_from_a_recipe_file(tmp_path):

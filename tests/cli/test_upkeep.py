@@ -41,6 +41,17 @@ def test_stamping_fails_only_where_a_check_finds_something(monkeypatch, words, s
     assert json.loads(done.stdout) == {"stamped": stamped, "unchanged": ["01_b"]}
 
 
+def test_students_get_their_edition_and_nothing_runs(monkeypatch, tmp_path):
+    monkeypatch.setattr(tools, "run_notebooks", None)
+    done = invoke("notebooks", "00", "--student", "--out", str(tmp_path / "class"), "--json")
+    assert done.exit_code == 0, done.output
+    assert list(json.loads(done.stdout)["kept_back"]) == ["00_start_here"]
+    assert [path.name for path in (tmp_path / "class").iterdir()] == ["00_start_here.ipynb"]
+    done = run_verb("notebooks", "--student", "--check")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "drop --check and --stamp" in done.stderr
+
+
 def test_a_notebook_that_is_not_there_is_one_sentence():
     done = run_verb("notebooks", "99_none", "--json")
     assert (done.returncode, done.stdout) == (1, "")

@@ -29,6 +29,30 @@ def test_a_result_reads_in_a_cell():
     assert (shown.count("<tr>"), shown.count("<th"), shown.count("<td")) == (3, 2, 4)
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("≈0.123", '<span class="ft-near">0.123</span>'),
+        ("≈98.7 %", '<span class="ft-near">98.7 %</span>'),
+        ("≈50.0 % [40.0, 60.0] of", '<span class="ft-near">50.0 % [40.0, 60.0]</span> of'),
+        ("≈−1.5e-05", '<span class="ft-near">−1.5e-05</span>'),
+        (
+            "≈2.1 → ≈0.3 nats",
+            '<span class="ft-near">2.1</span> → <span class="ft-near">0.3</span> nats',
+        ),
+        ("≈3,100 rows <b>", '<span class="ft-near">3,100</span> rows &lt;b&gt;'),
+        ("≈unknown", "unknown"),
+        ("W ≈ levels", "W ≈ levels"),
+        (0.5, "0.5"),
+    ],
+)
+def test_in_html_a_marked_number_needs_no_mark(text, shown):
+    assert results.html_text(text) == shown
+    table = Table(f"<{text}", (text,), [(text,)])
+    assert table._repr_html_().count(shown) == 3
+    assert str(text) in str(table), "a terminal keeps it"
+
+
 def test_a_table_is_shown_as_given():
     table = Table("Cards", ("card", "GiB"), [("T4 16", 13.5)])
     assert str(table).splitlines() == ["Cards", "card   GiB", "T4 16  13.5"]

@@ -2,6 +2,7 @@
 
 import os
 import random
+import subprocess
 import sys
 import warnings
 
@@ -30,6 +31,17 @@ def test_setup_turns_the_dial_for_the_whole_process(monkeypatch):
     assert env.model == os.environ["FTKIT_MODEL"] == "owner/name"
     assert "is tried on yours" in str(env)
     assert "is tried on yours" not in str(setup(model="pocket"))
+
+
+@pytest.mark.parametrize(("flags", "told"), [((), False), (("-O",), True)])
+def test_where_asserts_are_left_out_setup_says_so(flags, told):
+    code = (
+        "from ftkit.core import Environment\n"
+        "print(Environment(0, 'pocket', 'cpu', 'float32', 1, '3.11'))"
+    )
+    run = [sys.executable, *flags, "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert ("asserts  off, by python -O or PYTHONOPTIMIZE" in done.stdout) is told
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "0", None, True])

@@ -23,6 +23,10 @@ PAIR = {"prompt": "Hello!", "chosen": "Hi.", "rejected": "Go away."}
         # other columns, and messages that say again what stands beside them (HuggingFaceH4's sets)
         {"messages": MESSAGES, "prompt": "Hello!", "prompt_id": 7, "source": ["x"], "set": "b"},
         {"messages": MESSAGES, **PAIR, "score_chosen": 9.5},
+        {"messages": MESSAGES, "prompt": "Hello!", "chosen": MESSAGES, "rejected": MESSAGES[:1]},
+        # a cell of a table, and a label of something else
+        {"prompt": "Hello!", "completion": "Hi.", "weight": "1", "label": 1},
+        {"messages": MESSAGES, "label": 0},
         {"instruction": "Hello!", "output": "Hi.", "text": "### Instruction: Hello! …"},
     ],
 )
@@ -90,7 +94,19 @@ def test_answers_in_a_prompt_are_given_and_not_learned():
         ({"prompt": "x", "completion": "y", "Split": "test"}, "Did you mean 'split'"),
         ({"prompt": "x", "completion": "y", "set": "Test"}, "'set' is 'Test', and a split is read"),
         ({"prompt": "x", "completion": "y", "weight": 0.5}, "weight is 0.5, a number, for the who"),
-        ({"prompt": "x", "completion": "y", "label": False}, "label is false, so the completion"),
+        (
+            {"prompt": "x", "completion": "y", "label": False},
+            "label is False, so the answer is one",
+        ),
+        ({"prompt": "x", "completion": "y", "label": "false"}, "label is 'false', so the answer"),
+        ({"prompt": "x", "completion": "y", "label": 0}, "label is 0, so the answer is one not"),
+        ({"messages": MESSAGES, "kto_tag": False}, "kto_tag is False, so the answer is one not"),
+        ({"prompt": "x", "completion": "y", "reasoning": "z"}, "reasoning is stated beside the"),
+        # LLaMA-Factory's pairs: what both answer is the conversation
+        (
+            {"conversations": MESSAGES, "chosen": {"from": "gpt", "value": "Yes."}},
+            "states chosen beside it",
+        ),
         ({"messages": MESSAGES, "conversations": MESSAGES}, "states conversations beside it"),
         ({"messages": MESSAGES, "system": 5}, "system is 5, a number"),
         ({"messages": "Hi"}, "messages is 'Hi', a text; write a list"),
@@ -133,6 +149,7 @@ def test_every_kind_of_pair_becomes_the_same(pair):
     [
         ({**PAIR, "rejected": "Hi."}, "say the same"),
         ({**PAIR, "chosen": 3}, "chosen is 3, a number"),
+        ({**PAIR, "input": "and this"}, "preference pairs and states input beside it"),
         ({"chosen": "Hi.", "rejected": "No."}, "no prompt"),
         ({"prompt": "x", "completion": "y"}, "no preference pair"),
     ],

@@ -1,5 +1,6 @@
 """A file looked over: every fault by line, what stands there twice, what leaks, how long it is."""
 
+import copy
 import json
 
 import pytest
@@ -102,6 +103,31 @@ def test_pairs_are_checked_as_pairs(tmp_path):
     assert (checked.format, checked.valid) == ("preference pairs", 1)
     assert "say the same" in checked.errors[0]["reason"]
     assert "refuses pairs" in str(checked)
+
+
+def test_pairs_are_held_against_pairs(tmp_path):
+    pair = {"prompt": "a", "chosen": "b", "rejected": "c"}
+    other = write(tmp_path / "e.jsonl", pair, {**pair, "prompt": "z"})
+    checked = data.check(write(tmp_path / "d.jsonl", pair), against=other)
+    assert checked.against[str(other)]["duplicates"] == 1
+
+
+def test_what_stands_around_the_rows_is_told(tmp_path):
+    path = tmp_path / "d.json"
+    path.write_text(json.dumps({"license": "MIT", "data": [row("a"), row("b")]}))
+    assert data.check(path).left_out == ["license (of the file)"]
+
+
+def test_a_template_by_hand_and_one_without_an_end_are_told(tmp_path, tokenizer):
+    """Rows that are in a template already get a second one around them."""
+    path = write(tmp_path / "d.jsonl", row("<|user|>a"), row("b"))
+    checked = data.check(path, tokenizer)
+    assert (checked.marks, checked.endless) == ({"<|user|>": 1}, False)
+    assert "rows say <|user|>" in str(checked)
+    endless = copy.deepcopy(tokenizer)
+    endless.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    checked = data.check(path, endless)
+    assert checked.endless and "no end behind an answer" in str(checked)
 
 
 def test_what_nothing_reads_and_lost_bytes_are_told(tmp_path):

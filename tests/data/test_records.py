@@ -42,6 +42,27 @@ def test_an_object_may_be_one_row_or_hold_a_list_per_split():
         records.read_json(json.dumps({"one": [A], "two": [B]}), "f")
 
 
+def test_what_an_object_says_beside_its_rows_goes_with_the_first():
+    for rows in ({"data": [A, B]}, {"train": [A], "test": [B]}):
+        text = json.dumps({"version": 1, "features": [{"name": "a"}], **rows, "system": "s"})
+        first, second = records.read_json(text, "f")
+        assert first.around == {"version": 1, "features": [{"name": "a"}], "system": "s"}
+        assert (first.value, second.value, second.around) == (A, B, {})
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {**A, "citations": [{"title": "x"}]},
+        {"instruction": "a", "output": "b", "sources": [{"title": "x"}]},
+        {"dialogue": [{"role": "user", "content": "a"}]},
+        {"turns": [{"from": "human", "value": "a"}], "tools": [{"name": "f"}]},
+    ],
+)
+def test_a_file_of_one_row_is_that_row_whatever_lists_it_has(row):
+    assert values(records.read_json(json.dumps(row), "f")) == [row]
+
+
 @pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
 def test_a_line_ends_at_a_line_feed_alone(end):
     """Other line ends stand inside strings, raw or escaped (wbolster/jsonlines 53)."""
@@ -55,9 +76,10 @@ def test_a_line_ends_at_a_line_feed_alone(end):
     [
         ('{"prompt": ', "not JSON (Expecting value at column 11)"),
         ("{'prompt': 1}", "not JSON (Expecting property name"),
-        ('{"a": 1} {"a": 2}', "more than one value: the second begins at column 9"),
-        ('{"a": "b", "a": "c"}', "'a' is stated twice, as 'b' and as 'c'; keep one"),
-        ('{"a": {"b": 1, "b": 1}}', "'b' is stated twice, as 1 and as 1"),
+        ('{"prompt": "a"},', "not JSON (there is a comma behind it; leave that out)"),
+        ('{"a": 1} {"a": 2}', "more than one value: the second begins at column 10"),
+        ('{"a": "b", "a": "c"}', "states 'a' twice, as 'b' and as 'c'; keep one"),
+        ('{"a": {"b": 1, "b": 1}}', "states 'b' twice, as 1 and as 1"),
         ('{"a": NaN}', "NaN is no number in JSON"),
         ('{"a": -Infinity}', "-Infinity is no number in JSON"),
         ('{"a": 1e999}', "1e999 is too large a number"),
@@ -75,7 +97,7 @@ def test_a_fault_is_told_by_line_and_the_others_are_read(line, fault):
 @pytest.mark.parametrize(
     ("rest", "where", "fault"),
     [
-        ('{"a": 1, "a": 2}]', "row 2", "stated twice"),
+        ('{"a": 1, "a": 2}]', "row 2", "states 'a' twice"),
         ('{"a": }]', "row 2", "not JSON (Expecting value at column 7), in line 2"),
         ('{"a": 1}', "row 2", "the array breaks off"),
         ('{"a": 1} {"b": 1}]', "row 2", "not JSON behind it, in line 2"),
@@ -119,7 +141,7 @@ def test_a_cell_may_be_long_and_hold_a_list_and_an_empty_split_is_none():
         ("a,b\n1\n", "1 cells under 2 heads"),
         ('a,b\n"1,2\n', "not CSV (unexpected end of data"),
         ('a,b\n"1"2,3\n', "not CSV"),
-        ('messages,b\n"[{""a"": 1, ""a"": 2}]",x\n', "messages: 'a' is stated twice"),
+        ('messages,b\n"[{""a"": 1, ""a"": 2}]",x\n', "messages: states 'a' twice"),
     ],
 )
 def test_a_bad_line_of_a_table_is_told(text, fault):

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import families
 import pytest
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers.models import WordLevel
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from ftkit import UserError, data
 from ftkit.core.files import data_path
@@ -176,7 +178,7 @@ def test_a_prompt_ends_where_the_answer_begins():
             assert chat.text.startswith(prompt)
 
 
-@pytest.mark.parametrize("answer", ["5", "<b>bold</b>", "<think", "\n\nspaced ", "a<|im_end|>b"])
+@pytest.mark.parametrize("answer", ["5", "<b>bold</b>", "<think", "\n\nspaced ", "a<|im_start|>b"])
 def test_an_answer_may_begin_as_the_prompt_goes_on(answer):
     """A prompt that opens a think block: one token more or less, and perplexity is of other words.
 
@@ -283,6 +285,56 @@ def test_a_tool_call_behind_a_prompt_that_opens_a_think_block():
     assert last(chat, tokenizer) == "<tool_call>weather {}</tool_call><|im_end|>"
 
 
+def test_a_list_of_parts_is_never_written_as_it_stands():
+    """Any template writes "[{'type': 'text', …}]" of it, and seems to drop nothing then."""
+    dropped = "{% if '</think>' in c %}{% set c = c.split('</think>')[-1] %}{% endif %}"
+    tokenizer = with_template(
+        families.template(
+            "{% set c = m['content'] %}" + dropped + TURN + "{{ c }}<|im_end|>\n", BEGIN
+        )
+    )
+    messages = [ONE[0], {"role": "assistant", "content": "<think>hm</think>yes"}]
+    with pytest.raises(UserError, match="leaves out the thoughts 'hm'"):
+        data.render(messages, tokenizer)
+    said = [ONE[0], {"role": "assistant", "content": "[{'type': 'text', 'text': 'a'}]"}]
+    parts = with_template(SHAPES["parts"])
+    assert last(data.render(said, parts), parts) == said[1]["content"] + "<|im_end|>"
+
+
+def with_call(arguments):
+    call = {"type": "function", "function": {"name": "weather", "arguments": arguments}}
+    return [ONE[0], {"role": "assistant", "content": "", "tool_calls": [call]}]
+
+
+@pytest.mark.parametrize("arguments", [ROME, json.dumps(ROME)])
+def test_arguments_that_the_template_leaves_out_are_refused(arguments):
+    names = with_template(CALLS.replace(" {{ c['function']['arguments'] | tojson }}", ""))
+    with pytest.raises(UserError, match="leaves out the arguments of the tool call in row 7's"):
+        data.render(with_call(arguments), names, where="row 7")
+    assert data.render(with_call({}), names)
+
+
+@pytest.mark.parametrize("arguments", [ROME, json.dumps(ROME)])
+def test_a_template_that_wants_arguments_as_text_is_given_text(arguments):
+    """DeepSeek's join them to a text (transformers 45419)."""
+    template = CALLS.replace(
+        "{{ c['function']['arguments'] | tojson }}", "{{ '' + c['function']['arguments'] }}"
+    )
+    tokenizer = with_template(template)
+    chat = data.render(with_call(arguments), tokenizer)
+    assert last(chat, tokenizer).startswith('<tool_call>weather {"city": "Rome", "day": null}</')
+
+
+@pytest.mark.parametrize("answer", ["yes<|im_end|>", "a <|im_end|> b", "yes<|endoftext|>"])
+def test_an_answer_that_holds_its_own_end_is_refused(answer, plain):
+    """It would be cut off there as a gold, and half of it be right."""
+    plain.eos_token = "<|endoftext|>"
+    with pytest.raises(UserError, match=r"message 2 of row 7 .assistant. holds '<\|.*take it out"):
+        data.render([ONE[0], {"role": "assistant", "content": answer}], plain, where="row 7")
+    # what is only read may say so
+    assert data.render([{"role": "user", "content": answer}, ONE[1]], plain)
+
+
 def test_named_templates_no_template_and_no_answer(plain):
     named = with_template(CHATML)
     named.chat_template = {"default": CHATML, "tool_use": CALLS}
@@ -343,6 +395,12 @@ def test_a_tokenizer_without_offsets_gives_the_same_tokens(plain, monkeypatch):
     fast = data.render(TWO, plain)
     monkeypatch.setattr(type(plain), "is_fast", False)
     assert data.render(TWO, plain) == fast
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_whether_an_answer_has_an_end(shape):
+    assert rendering.is_endless(with_template(SHAPES[shape])) == (shape == "no end")
+    assert not rendering.is_endless(with_template("{{ raise_exception('no') }}"))
 
 
 def test_what_stands_around_an_answer():
@@ -419,3 +477,25 @@ def test_a_template_that_turns_the_messages_round_is_refused():
     tokenizer.chat_template = turned + tokenizer.chat_template
     with pytest.raises(UserError, match="so that the answer can't be found"):
         data.render(SHORT, tokenizer)
+
+
+def test_signs_that_the_tokenizer_does_not_know_are_refused_in_answers():
+    """Two answers in unknown signs are the same tokens, so that one would be as right."""
+    words = Tokenizer(WordLevel({"<unk>": 0, "<e>": 1, "One": 2, "?": 3, "yes": 4}, "<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        unk_token="<unk>",
+        eos_token="<e>",
+        chat_template=families.template("{{ m['content'] }} <e> ", " "),
+    )
+    assert last(
+        data.render([ONE[0], {"role": "assistant", "content": "yes"}], tokenizer), tokenizer
+    )
+    with pytest.raises(UserError, match="no token for 'Rome' in an answer of row 7"):
+        chat = [ONE[0], {"role": "assistant", "content": "yes Rome"}]
+        data.render(chat, tokenizer, where="row 7")
+    # what is only read may be unknown
+    assert data.render(
+        [{"role": "user", "content": "Rome"}, {"role": "assistant", "content": "yes"}], tokenizer
+    )

@@ -253,3 +253,20 @@ def test_rows_of_a_table_are_read_back(tmp_path_factory, pairs):
             csv.writer(file, delimiter=mark).writerows([("prompt", "completion"), *pairs])
         read = [tuple(m["content"] for m in row["messages"]) for row in sets.read(folder / name)]
         assert read == pairs
+
+
+@pytest.mark.parametrize("key", ["system", "instruction", "tools", "system_prompt", "split"])
+def test_what_an_object_says_once_for_all_its_rows_is_refused(tmp_path, key):
+    path = tmp_path / "d.json"
+    path.write_text(json.dumps({"version": 2, "license": "MIT", "data": [CHAT, CHAT]}))
+    assert len(sets.read(path)) == 2
+    path.write_text(json.dumps({key: "Be brief.", "data": [CHAT, CHAT]}))
+    with pytest.raises(UserError, match=f"row 1: {key} is stated once, beside the list of rows"):
+        sets.read(path)
+
+
+def test_pairs_keep_their_tools_and_their_split(tmp_path):
+    tools = [{"type": "function", "function": {"name": "weather"}}]
+    pair = {"prompt": "Hello!", "chosen": "Hi.", "rejected": "No.", "tools": tools, "split": "dev"}
+    read = data.read_pairs(write(tmp_path / "d.jsonl", pair))[0]
+    assert (read["tools"], read["split"]) == (tools, "validation")

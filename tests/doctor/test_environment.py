@@ -41,7 +41,7 @@ def test_the_healthy_environment_here_is_all_ok():
     assert done.returncode == 0
     assert all(f.keys() == {"check", "ok", "detail", "cure"} and f["detail"] for f in findings)
     checks = [f["check"] for f in findings]
-    assert len(set(checks)) == len(checks) == 20
+    assert len(set(checks)) == len(checks) == 21
     assert checks[-6:] == [f"self-test: {step}" for step in STEPS]
 
 

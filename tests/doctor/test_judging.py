@@ -123,6 +123,12 @@ def test_threads_above_the_cores_are_found():
     assert is_wrong(torch_alone, "torch uses 32 threads", "setup(threads=1)")
 
 
+def test_asserts_that_are_left_out_are_found():
+    assert judging.check_asserts(off=False).ok
+    found = judging.check_asserts(off=True)
+    assert is_wrong(found, "without a word", "unset PYTHONOPTIMIZE")
+
+
 def test_a_place_that_cannot_be_written_is_found():
     assert judging.check_writable("hub cache", Path("/x"), "HF_HOME", None).ok
     found = judging.check_writable("hub cache", Path("/x/hub"), "HF_HOME", "Read-only file system")

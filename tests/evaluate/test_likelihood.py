@@ -176,3 +176,18 @@ def test_a_prompt_that_opens_a_think_block_hides_no_token_of_the_answer(pocket, 
     nats = -log_p.gather(-1, ids["input_ids"][0, -tokens:, None]).sum().item()
     assert surprisal.nats == pytest.approx(nats, rel=1e-4)
     assert evaluate.perplexity(model, tokenizer, rows) == pytest.approx(math.exp(nats / tokens))
+
+
+@pytest.mark.parametrize("measure", [evaluate.perplexity, evaluate.answer_log_probs])
+def test_a_row_that_the_model_cannot_read_is_named(pocket, measure):
+    model, tokenizer = pocket
+    chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b " * 2000}]
+    rows = data.to_dataset([{"messages": [*chat[:1], {"role": "assistant", "content": "b"}]}])
+    long = data.to_dataset([*rows.to_list(), {"messages": chat}])
+    with pytest.raises(UserError, match=r"row 2 has \S+ tokens, and the model knows \S+ positions"):
+        measure(model, tokenizer, long)
+    grown = copy.deepcopy(tokenizer)
+    grown.add_tokens(["<new>"])
+    chat[1]["content"] = "<new>"
+    with pytest.raises(UserError, match="row 1 uses '<new>'"):
+        measure(model, grown, data.to_dataset([{"messages": chat}]))

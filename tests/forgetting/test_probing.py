@@ -2,8 +2,8 @@
 
 import pytest
 
-from ftkit import forgetting, models
-from ftkit.forgetting import probing
+from ftkit import UserError, data, forgetting, models
+from ftkit.forgetting import everyday, probing
 from ftkit.world import World
 from ftkit.world import skills as suites
 
@@ -23,6 +23,21 @@ def test_skills_ask_what_they_say_and_forgetting_pairs_them(pocket):
     assert low <= lost <= high
     assert forgetting.table(before, before).lost == (0.0, 0.0, 0.0)
     assert "copy" in forgetting.table(before, ruined)._repr_html_()
+
+
+def test_replies_that_are_judged_unfinished_are_counted(pocket, monkeypatch):
+    """A model that thinks for longer fails before and after, and has lost nothing."""
+    model, tokenizer = pocket
+
+    def write_replies(model, tokenizer, chats, limit):
+        return [models.Reply("", "hm", ended=n > 2) for n in range(len(chats))]
+
+    monkeypatch.setattr(probing, "write_replies", write_replies)
+    monkeypatch.setattr(probing, "knows_world", lambda tokenizer: False)
+    asked = forgetting.skills(model, tokenizer, n=4, names=["json"])
+    assert asked.cut_off == 3
+    assert "replies cut off" in str(asked)
+    assert "replies cut off" in str(forgetting.table(asked, asked))
 
 
 def test_skills_do_not_depend_on_how_they_are_batched(pocket):
@@ -71,3 +86,17 @@ def test_the_micro_world_is_asked_of_the_pocket_model_and_its_tunings_alone(pock
     assert not probing.knows_world(Vocabulary([*own, *strangers])), "a large model may hold them"
     drawn = probing.draw_probes(Vocabulary(["a"]), n=2, names=["facts"])
     assert [probe.right(probe.answer) for probe in drawn["facts"]] == [True, True]
+
+
+def test_fair_rows_are_the_kits_general_rows_or_everyday_ones_answered_right(pocket):
+    general = data.load("general")["train"]
+    assert forgetting.fair_rows(pocket[1], 5)["messages"] == general[:5]["messages"]
+    rows = forgetting.fair_rows(Vocabulary(["a"]), 16)["messages"]
+    drawn = {name: everyday.draw_suite(name, 16) for name in everyday.SKILLS}
+    # the suites in turn, each with a reply that passes its rule
+    for i, (name, probes) in enumerate([*drawn.items(), *drawn.items()]):
+        question, answer = rows[i]
+        assert question["content"] == probes[i // len(drawn)].prompt, name
+        assert probes[i // len(drawn)].right(answer["content"]), name
+    with pytest.raises(UserError, match="rows is 0"):
+        forgetting.fair_rows(Vocabulary(["a"]), 0)

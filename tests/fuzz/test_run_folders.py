@@ -1,7 +1,9 @@
 """Run folders that are wrong somewhere: `doctor`, `evaluate` and `merge` say what is."""
 
 import json
+import os
 import shutil
+from collections import Counter
 
 import pytest
 from families import write
@@ -14,6 +16,7 @@ ROWS = [
     {"messages": [{"role": "user", "content": f"Q {n}"}, {"role": "assistant", "content": f"A{n}"}]}
     for n in range(12)
 ]
+VERBS = ("doctor", "merge", "evaluate", "train")
 RECIPE = {"epochs": 1, "batch_size": 4, "evaluations": 1, "max_length": 64}
 
 
@@ -60,29 +63,34 @@ def draw_run(case, source):
     return folder
 
 
-def ask_run(case, source):
+def ask_run(case, source, answered):
     """A verb about a run: a report or a sentence."""
     folder, rng = draw_run(case, source), case.rng
-    verb = rng.choice(["doctor", "doctor", "merge", "evaluate", "train"])
+    verb = rng.choice(["doctor", *VERBS])
     if verb == "doctor":
-        case.verb("doctor", folder, "--json", told=True)
+        done = case.verb("doctor", folder, "--json", told=True)
+        answered[verb] += done.code == 0
     elif verb == "merge":
         out = case.folder / "out"
         done = case.verb("merge", folder, "--out", out, "--json", out=out)
+        answered[verb] += done.code == 0
         if done.code == 0:
             assert {"config.json", "merge.json"} <= {path.name for path in out.iterdir()}
     elif verb == "evaluate":
-        case.call(train.reopen, folder)
+        answered[verb] += case.call(train.reopen, folder) is not None
         case.call(train.trained_rows, folder)
     else:
-        case.call(train.Experiment.read, folder)
+        answered[verb] += case.call(train.Experiment.read, folder) is not None
 
 
 def test_a_wrong_run_folder_is_told(tmp_path, run):
-    run_cases("runs", 80, lambda case: ask_run(case, run), tmp_path)
+    answered = Counter()
+    run_cases("runs", 80, lambda case: ask_run(case, run, answered), tmp_path)
+    if not os.environ.get("FTKIT_FUZZ"):
+        assert [verb for verb in VERBS if not answered[verb]] == [], "every run was refused"
 
 
 def test_the_fuzz_finds_a_check_that_breaks_off(tmp_path, run, monkeypatch):
     monkeypatch.setattr(doctor.run_folder, "check_rate", lambda *given: given[0] / 0)
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
-        run_cases("runs", 20, lambda case: ask_run(case, run), tmp_path)
+        run_cases("runs", 20, lambda case: ask_run(case, run, Counter()), tmp_path)

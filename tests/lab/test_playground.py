@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import statistics
+import threading
 import xml.etree.ElementTree as ET
 from unittest.mock import Mock
 
@@ -13,14 +14,22 @@ import pytest
 import torch
 from pictures import TorchCalls, elements, every_position, options, texts
 
-from ftkit import UserError, data, forgetting, lab, lora, models
+from ftkit import UserError, data, forgetting, lab, lora, models, train
 from ftkit.core.files import data_path
 from ftkit.forgetting import LiveRun, PlaneSetting, explorer, plane
 from ftkit.lab import measuring, playground, points
 from ftkit.lab.rows import PlaygroundRow
-from ftkit.show import svg
+from ftkit.show import live, svg
 from ftkit.train import Experiment, reopen
 
+HOT = {
+    "method": "lora",
+    "r": 16,
+    "lr": 8e-3,
+    "epochs": 2,
+    "targets": "all-linear",
+    "replay": 0.0,
+}
 SKILLS = ("known", "copy", "sort", "write_json", "read_json")
 
 
@@ -143,6 +152,8 @@ def test_every_setting_is_drawn_inside_its_bounds_without_a_widget(found):
         assert shown.text.startswith(str(setting))
         # every setting, the chosen one with its ring, and the key
         assert len(elements(shown.svg, "circle")) == len(found) + 2 + 4
+        corner = forgetting.plane_view(found, setting, base, zoom=True)
+        assert shown.text == corner.text and texts(corner)
 
 
 def test_a_run_made_here_says_how_far_it_is_from_the_grid(found):
@@ -181,56 +192,122 @@ def test_every_position_of_the_controls_is_the_pure_view(panel, found, monkeypat
     seen = set()
     with TorchCalls() as calls:
         for chosen in every_position(panel, *playground.CONTROLS):
-            setting = PlaneSetting(**chosen)
+            setting = panel.setting(**chosen)
             shown = forgetting.plane_view(found, setting, panel.base)
             assert (panel.html, panel.text) == (shown.svg, shown.text)
+            assert (setting in found) == ("is not in the grid; nearest: " not in shown.text)
             seen.add(setting)
-    assert seen == {setting for setting in found if setting.offered}
+    assert seen > {setting for setting in found if setting.offered}
     assert not calls, calls.largest
 
 
-def test_a_move_that_narrows_other_controls_draws_once(panel, monkeypatch):
-    view = Mock(wraps=forgetting.plane_view)
-    monkeypatch.setattr(forgetting, "plane_view", view)
+def test_no_control_moves_another_one(panel):
+    assert panel.values() == {**HOT, "zoom": False}
+    offered = {name: options(panel.controls[name]) for name in playground.CONTROLS}
+    assert offered["r"] == [4, 16]
+    assert offered["lr"] == [2e-4, 5e-4, 8e-4, 2e-3, 8e-3]
+    assert offered["replay"] == [0.0, 0.2]
+    panel.controls["epochs"].value = 1
+    panel.controls["replay"].value = 0.2
     panel.controls["method"].value = "full"
-    view.assert_called_once()
+    assert panel.values() == {**HOT, "method": "full", "epochs": 1, "replay": 0.2, "zoom": False}
+    assert {name: options(panel.controls[name]) for name in playground.CONTROLS} == offered
+    assert panel.text.startswith(
+        "full fine-tuning, lr 0.008, 1 epoch, 20 % replay is not in the grid; "
+        "nearest: full fine-tuning, lr 0.0008, 2 epochs; "
+    )
+    assert any("is not in the grid; nearest" in said for said in texts(panel.shown))
 
 
-def test_controls_offer_what_the_grid_holds_for_the_choices_before(panel):
-    assert panel.values() == {
-        "method": "lora",
-        "r": 16,
-        "lr": 0.002,
-        "epochs": 2,
-        "targets": "all-linear",
-        "replay": 0.0,
+@pytest.mark.parametrize(
+    ("asked", "near"),
+    [
+        ({"r": 16, "lr": 2e-3, "epochs": 2}, {"r": 16, "lr": 2e-3, "epochs": 2}),
+        ({"r": 64, "lr": 8e-3, "epochs": 6}, {"r": 16, "lr": 8e-3, "epochs": 2}),
+        ({"method": "dora", "r": 16, "lr": 5e-4}, {"method": "dora", "r": 16, "lr": 2e-3}),
+        ({"lr": 2e-3, "targets": "q,v", "epochs": 1}, {"lr": 2e-3, "targets": "q,v", "epochs": 2}),
+        ({"lr": 3e-3, "replay": 0.1}, {"lr": 2e-3, "replay": 0.0}),
+    ],
+)
+def test_what_comes_nearest(found, asked, near):
+    assert plane.nearest_setting(PlaneSetting(**asked), found) == PlaneSetting(**near)
+
+
+def test_paths_join_one_method_over_rising_rates(found):
+    joined = {
+        tuple(spot.setting.lr for spot in path): path[0].setting
+        for path in plane.paths(found.values())
     }
-    assert options(panel.controls["replay"]) == [0.0, 0.2]
-    assert options(panel.controls["targets"]) == ["all-linear", "q,v"]
-    panel.controls["targets"].value = "q,v"
-    assert options(panel.controls["replay"]) == [0.0]
-    panel.controls["lr"].value = 8e-3
-    assert panel.controls["targets"].value == "all-linear"
-    panel.controls["method"].value = "full"
-    assert panel.values() == {
-        "method": "full",
-        "r": 0,
-        "lr": 8e-4,
-        "epochs": 2,
-        "targets": "all-linear",
-        "replay": 0.0,
-    }
+    assert set(joined) == {(5e-4, 2e-3, 8e-3), (2e-4, 8e-4)}
+    assert all(len(path) > 1 for path in plane.paths(found.values()))
+
+
+def test_the_corner_can_be_zoomed_and_names_the_frontier(panel, found):
+    whole = panel.html
+    panel.controls["zoom"].value = True
+    assert panel.html != whole
+    said = texts(panel.shown)
+    assert {"90", "95", "98", "99.5"} <= set(said) and "50" not in said
+    inside = [s for s in plane.frontier(found.values()) if min(s.task[0], s.skills[0]) >= 0.9]
+    assert {spot.setting.short for spot in inside} <= set(said)
+    panel.controls["zoom"].value = False
+    assert panel.html == whole
+    assert {s.setting.short for s in plane.frontier(found.values())} <= set(texts(panel.shown))
+
+
+def test_a_choice_that_the_grid_has_not_can_be_trained(panel):
+    point = panel.point_of(PlaneSetting(r=4, lr=8e-3, targets="q,v", replay=0.2))
+    assert (point.r, point.alpha, point.lr, point.replay) == (4, 16, 8e-3, 0.2)
+    assert (point.targets, point.rows, point.batch_size) == ("q,v", 8, 4)
+    full = panel.point_of(PlaneSetting("full", 0, 8e-3, 1))
+    assert (full.r, full.alpha, full.method) == (0, 0, "full")
+    assert panel.point_of(PlaneSetting("dora", 4)).method == "dora"
 
 
 def test_it_stands_in_a_page_that_shows_no_widget(panel):
-    bundle = panel._repr_mimebundle_()
-    assert {"text/plain", "text/html", "image/svg+xml"} <= set(bundle)
-    assert bundle["text/plain"] == repr(panel) == panel.text
-    ET.fromstring(bundle["image/svg+xml"])
+    shown = live.still_bundle(panel.shown, panel.text, "x")
+    assert {"text/plain", "text/html", "image/svg+xml"} == set(shown)
+    assert shown["text/plain"] == repr(panel) == panel.text
+    ET.fromstring(shown["image/svg+xml"])
+
+
+def test_a_panel_opened_during_a_run_takes_it_over(panel, rows, tmp_path, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(self, stop, watch):
+        begun.set()
+        while not stop():
+            go_on.wait(0.01)
+        raise UserError("it was stopped.")
+
+    monkeypatch.setattr(Experiment, "run", slow)
+    panel.train()
+    assert begun.wait(60)
+    newer = lab.open_playground(rows, tmp_path / "runs")
+    assert "goes on, begun before this panel was opened" in newer.status.value
+    assert newer.buttons["train"].disabled and not newer.buttons["stop"].disabled
+    newer.train()
+    assert "One run at a time" in newer.status.value
+    newer.buttons["stop"].click()
+    newer.wait(60)
+    assert "it was stopped" in newer.status.value
+    for each in (panel, newer):
+        assert not each.buttons["train"].disabled and each.buttons["stop"].disabled
+    assert playground.UNDER_WAY == []
+    newer.stop()
+    assert "no run to stop" in newer.status.value
+
+
+def test_a_run_of_a_cell_is_told_in_the_panel(panel):
+    with train.alone("the loop in cell 7"):
+        panel.train()
+        panel.wait(60)
+    assert "the loop in cell 7" in panel.status.value
+    assert not panel.buttons["train"].disabled
 
 
 def test_train_runs_here_saves_pins_and_measures_as_the_grid_does(panel, found):
-    panel.controls["epochs"].value = 1
+    panel.choose(epochs=1, lr=2e-3)
     setting, before = PlaneSetting(epochs=1), panel.html
     panel.train()
     panel.train()
@@ -303,10 +380,11 @@ def test_a_run_is_measured_as_the_grid_measures(panel, monkeypatch):
     monkeypatch.setattr(playground, "TESTED", 10)
     model, tokenizer = models.load("pocket")
     test = data.first(data.load("tickets")["test"], 10)
-    scores = panel.score(model, tokenizer, points.Point())
+    job = playground.Job(PlaneSetting(), panel)
+    scores = playground.score(model, tokenizer, points.Point(), job)
     assert scores == measuring.score_run(model, tokenizer, test)
-    panel.halt.set()
-    assert panel.score(model, tokenizer, points.Point()) is None
+    job.halt.set()
+    assert playground.score(model, tokenizer, points.Point(), job) is None
 
 
 def test_a_run_without_validation_is_the_same_run():
@@ -329,14 +407,7 @@ def test_a_run_without_validation_is_the_same_run():
 )
 def test_every_position_of_the_shipped_grid():
     panel = lab.open_playground()
-    assert panel.values() == {
-        "method": "lora",
-        "r": 16,
-        "lr": 0.002,
-        "epochs": 2,
-        "targets": "all-linear",
-        "replay": 0.0,
-    }
+    assert panel.values() == {**HOT, "zoom": False}
     for setting, spot in panel.spots.items():
         assert spot.seeds == 3, setting
         texts(forgetting.plane_view(panel.spots, setting, panel.base))

@@ -15,7 +15,7 @@ def slow():
     """A tour of the pocket model as if it were slow, and what was told."""
     patch, said = pytest.MonkeyPatch(), []
     with patch.context() as at:
-        at.setattr(tour.models, "is_slow_here", lambda model: True)
+        at.setattr("ftkit.models.layers.SLOW", 0)
         at.setattr(tour, "SHORT", tour.Size(tour.SHORT.cool, tested=4, probes=1, strangers=2))
         return tour.run_tour(say=said.append), said
 

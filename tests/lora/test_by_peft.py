@@ -168,3 +168,51 @@ def test_the_cure_of_a_refusal_by_peft_names_no_targets_for_another_argument():
     with pytest.raises(UserError) as refused:
         lora.attach(models.load("pocket")[0], r=2, bias="some")
     assert "targets=" not in str(refused.value)
+
+
+def test_the_same_seed_draws_the_same_a_and_leaves_the_generator_alone(model):
+    torch.manual_seed(5)
+    first = lora.attach(model, r=2, seed=3)
+    drawn = torch.rand(2)
+    torch.manual_seed(5)
+    assert torch.equal(torch.rand(2), drawn)
+    second = lora.attach(models.load("pocket")[0], r=2, seed=3)
+    other = lora.attach(models.load("pocket")[0], r=2, seed=4)
+    values = [dict(adapted.named_parameters()) for adapted in (first, second, other)]
+    A = next(name for name in values[0] if "lora_A" in name)
+    assert torch.equal(values[0][A], values[1][A])
+    assert not torch.equal(values[0][A], values[2][A])
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, True, "0"])
+def test_a_seed_that_is_none_is_refused(seed, model):
+    with pytest.raises(UserError, match=r"seed is .*give a whole number from 0 to 4,294,967,295"):
+        lora.attach(model, seed=seed)
+
+
+def test_a_second_adapter_on_the_same_base_is_refused_and_changes_nothing(model, tmp_path):
+    """peft would put a LoRA around the LoRA's own matrices, or load over what is there."""
+    adapted = with_effect(model)
+    adapted.save_pretrained(tmp_path)
+    before = adapted(IDS).logits
+    said = r"carries the adapter 'default'; load the base again by models\.load\(\)"
+    for again in (
+        lambda: lora.attach(model),
+        lambda: lora.attach(adapted),
+        lambda: lora.load(model, tmp_path),
+    ):
+        with pytest.raises(UserError, match=said):
+            again()
+    assert torch.equal(adapted(IDS).logits, before)
+    # the cure that the sentence names
+    fresh = lora.attach(adapted.unload(), r=2)
+    assert torch.equal(fresh(IDS).logits, models.load("pocket")[0](IDS).logits)
+
+
+def test_the_base_inside_an_adapter_can_be_had_without_a_dtype_or_device_left_on(model):
+    torch.set_default_dtype(torch.float64)
+    try:
+        adapted = lora.attach(model, r=2)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {parameter.dtype for parameter in adapted.parameters()} == {torch.float32}

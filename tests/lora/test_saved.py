@@ -138,6 +138,12 @@ def test_a_file_that_is_not_what_its_configuration_promises(change, parts, folde
         ({"init_lora_weights": "pissa_niter_4"}, ["'pissa_niter_4'"]),
         ({"init_lora_weights": "olora"}, ["'olora'"]),
         ({"layer_replication": [[0, 4], [2, 4]]}, ["layer_replication"]),
+        ({"use_rslora": "false"}, ["use_rslora = 'false'", "true or false"]),
+        ({"fan_in_fan_out": 1}, ["fan_in_fan_out = 1", "true or false"]),
+        (
+            {"target_parameters": ["mlp.experts.down_proj"], "peft_version": "0.18.0"},
+            ["updates experts (mlp.experts.down_proj)", "peft 0.19"],
+        ),
     ],
 )
 def test_a_configuration_that_does_not_speak_of_this_file_or_base(values, parts, folder, base):
@@ -248,6 +254,66 @@ SIZES = {
 def test_biases_of_the_base_itself_can_not_be_switched_off(tmp_path):
     make(tmp_path, small("qwen2", **SIZES), bias="all")
     refused(small("qwen2", **SIZES), tmp_path, "bias = 'all'", "6 biases", "merge_and_unload")
+
+
+def test_a_bias_of_a_module_that_is_saved_whole_is_the_adapters_own(tmp_path):
+    """A norm with a bias in modules_to_save was taken for bias = "all"."""
+    sizes = {"n_embd": 32, "n_layer": 1, "n_head": 4, "n_positions": 64, "vocab_size": 64}
+    options = {"target_modules": ["c_attn"], "fan_in_fan_out": True, "modules_to_save": ["ln_f"]}
+    want = make(tmp_path, small("gpt2", **sizes), **options)
+    base = small("gpt2", **sizes)
+    before = base(IDS).logits
+    loaded = lora.load(base, tmp_path).eval()
+    torch.testing.assert_close(loaded(IDS).logits, want)
+    with lora.using(loaded, None):
+        assert torch.equal(loaded(IDS).logits, before)
+
+
+KINDS = {
+    "plain": {},
+    "tokens": {"trainable_token_indices": [3]},
+    "lengths": {"use_dora": True, "target_modules": ["q_proj", "v_proj", "up_proj"]},
+    "biases": {"lora_bias": True, "target_modules": ["q_proj", "up_proj"]},
+    "parameter": {"target_parameters": ["up_proj.weight"]},
+    "embedding": {"target_modules": ["q_proj", "embed_tokens"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("tokens", "plain"),
+        ("tokens", "embedding"),
+        ("embedding", "tokens"),
+        ("parameter", "lengths"),
+        ("parameter", "biases"),
+    ],
+)
+def test_kinds_that_peft_can_not_put_beside_each_other_leave_the_first_alone(
+    first, second, tmp_path
+):
+    """peft breaks off half way, or, beside a parameter, drops the biases of B without a word."""
+    for kind in (first, second):
+        make(tmp_path / kind, small("llama", **SIZES), **KINDS[kind])
+    with warnings.catch_warnings(action="ignore"):
+        model = lora.load(small("llama", **SIZES), tmp_path / first, "a").eval()
+        want = model(IDS).logits
+        said = r"is of a kind that peft can't put beside a on one model \(.*\); load it on a base"
+        with pytest.raises(UserError, match=said):
+            lora.load(model, tmp_path / second, "b")
+    assert torch.equal(model(IDS).logits, want)
+    assert set(lora.adapter_bytes(model)) == {"a", "base"}
+
+
+def test_a_dora_on_eight_bits_and_a_cpu_is_refused_where_peft_can_not_run_it(tmp_path):
+    make(tmp_path, use_dora=True)
+    packed = models.load("pocket", quant="int8")[0]
+    if packed.device.type == "cpu":
+        refused(packed, tmp_path, "use_dora", "eight bits on a CPU", "quant='nf4'")
+        with pytest.raises(UserError, match="this LoRA states use_dora"):
+            lora.attach(packed, use_dora=True)
+    four = models.load("pocket", quant="nf4")[0]
+    assert lora.load(four, tmp_path).eval()(IDS.to(four.device)).logits.isfinite().all()
 
 
 def test_gpt2_stores_its_matrices_the_other_way_round(tmp_path):

@@ -3,7 +3,7 @@ shows against the formula, peft and the paper.
 """
 
 import pytest
-from pictures import TorchCalls, every_position, options, sweep, texts
+from pictures import TorchCalls, elements, every_position, numbers, options, sweep, texts
 
 from ftkit import UserError, lora, models
 
@@ -116,3 +116,34 @@ def test_it_is_drawn_without_torch():
             chosen.value = False
             assert list(every_position(targets, "r"))
     assert not calls, calls.largest
+
+
+def test_two_paths_are_drawn_in_proportion_and_counted():
+    shown = lora.paths_view(128, 512, 16, 32, "up_proj")
+    said = texts(shown)
+    for label in ("up_proj, frozen: 128 × 512", "A: 16 × 512", "B: 128 × 16", "× alpha / r = 2"):
+        assert label in said
+    assert any(f"{16 * (128 + 512):,} numbers beside {128 * 512:,}" in line for line in said)
+    sides = {tuple(numbers(box, "width", "height")) for box in elements(shown.svg, "rect")}
+    assert {(112.0, 28.0), (112.0, 3.5), (3.5, 28.0)} <= sides, "W, A and B, in one scale"
+    assert shown.text == (
+        "up_proj (128 × 512) with LoRA at r = 16, alpha = 32: 10,240 of 65,536 numbers (15.6 %) "
+        "are trained"
+    )
+
+
+@pytest.mark.parametrize("r", [0, 129, -1])
+def test_a_path_without_room_for_its_rank_is_refused(r):
+    with pytest.raises(UserError, match=f"r is {r}, and 128 × 512 has room for 1 to 128"):
+        lora.paths_view(128, 512, r)
+
+
+def test_every_position_of_the_paths():
+    panel = lora.explore_paths({"q_proj": (64, 64), "k_proj": (16, 64)})
+    seen = [
+        (chosen["matrix"], chosen["r"]) for chosen in every_position(panel) if texts(panel.shown)
+    ]
+    assert seen == [
+        *(("q_proj", r) for r in (1, 2, 4, 8, 16, 32, 64)),
+        *(("k_proj", r) for r in (1, 2, 4, 8, 16)),
+    ]

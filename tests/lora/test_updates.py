@@ -120,6 +120,27 @@ def test_the_update_is_what_peft_adds_and_what_full_tuning_changed():
     torch.testing.assert_close(full[name], changes[name], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("quant", [None, "nf4"])
+def test_of_a_dora_it_is_what_a_merge_adds(quant):
+    """Its lengths belong to the update, which B A alone is not."""
+    adapted = random_adapter(0, r=2, alpha=6, targets="q,v", use_dora=True)
+    name = "model.layers.2.self_attn.v_proj"
+    layer = adapted.get_submodule(f"base_model.model.{name}")
+    with torch.no_grad():
+        layer.lora_magnitude_vector["default"].weight.mul_(1.5)
+    base, _ = models.load("pocket", quant)
+    if quant:
+        adapted = lora.carry_over(adapted, base)
+        base = models.load("pocket", quant)[0].dequantize()
+        adapted_plain = lora.carry_over(adapted, models.load("pocket", quant)[0].dequantize())
+    else:
+        adapted_plain = adapted
+    changes = lora.deltas(adapted)
+    full = lora.deltas(adapted_plain.merge_and_unload(), base)
+    for each, change in changes.items():
+        torch.testing.assert_close(change, full[each], atol=1e-5, rtol=1e-4)
+
+
 def test_of_several_adapters_each_has_its_own_updates(tmp_path):
     """Also where they change other layers than the one that is on, "mlp", does."""
     both = models.load("pocket")[0]

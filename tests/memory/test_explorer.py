@@ -1,7 +1,7 @@
 """The memory explorer: what is drawn is what was computed, at every position, in bounds."""
 
 import pytest
-from pictures import TorchCalls, elements, numbers, options, sweep, texts
+from pictures import TorchCalls, elements, every_position, numbers, options, sweep, texts
 
 from ftkit import memory
 from ftkit.core.results import GIB
@@ -116,3 +116,34 @@ def test_stacks_share_one_axis():
 @pytest.mark.parametrize(("size", "end"), [(0.5, 1), (15.9, 24), (16, 24), (15, 16), (2000, 2200)])
 def test_the_axis_ends_beyond_what_it_shows(size, end):
     assert explorer.axis_end(size * GIB) == pytest.approx(end)
+
+
+def test_a_course_has_the_peak_of_the_trace_and_every_part_as_an_area():
+    options = {"method": "lora", "seq": 64, "checkpointing": False, "loss": "full"}
+    course = memory.trace_course("pocket", **options)
+    assert course.peak == memory.trace("pocket", every_layer=True, **options).peak
+    phases = list(dict.fromkeys(phase for phase, _ in course.moments))
+    assert phases[0] == "forward" and phases[-1] == "optimizer"
+    weights = [parts[PARTS.index("weights")] for _, parts in course.moments]
+    assert len(set(weights)) == 1, "what goes when the step is over is no part of it"
+    limits = {"half": 0.5 * course.peak, "twice": 2 * course.peak}
+    shown = memory.course_view(course.moments, limits, "Pocket")
+    colours = {area.get("fill") for area in elements(shown.svg, "polygon")}
+    assert {COLOURS[part] for part in ("weights", "activations", "logits")} <= colours
+    assert shown.text.endswith("; more than half")
+    assert any(said.startswith("twice: ") for said in texts(shown))
+
+
+def test_fewer_moments_keep_every_phase_and_the_peak():
+    moments = [("forward", (i % 7, 0)) for i in range(100)] + [("loss", (50, 1)), ("loss", (3, 3))]
+    kept = explorer.thin_out(moments, 20)
+    assert len(kept) <= 21
+    assert max(sum(parts) for _, parts in kept) == 51
+    assert list(dict.fromkeys(phase for phase, _ in kept)) == ["forward", "loss"]
+    assert explorer.thin_out(moments, 500) == moments
+
+
+def test_courses_are_chosen_by_name():
+    course = memory.trace_course("pocket", method="lora", seq=32)
+    panel = memory.explore_courses({"one": course, "two": course}, ["T4 16"])
+    assert [panel.text.split(":")[0] for _ in every_position(panel)] == ["one", "two"]

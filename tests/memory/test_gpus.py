@@ -143,6 +143,41 @@ def test_a_models_own_step_is_what_the_formula_is_asked_for(method):
         assert memory.predict(step).parts["adapter"] == pytest.approx(4 * trained, rel=0.02)
 
 
+def test_the_targets_of_a_step_are_the_layers_that_carry_the_adapter():
+    """peft may state the whole names of layers, or a pattern, and a rank for some alone."""
+    how = {"checkpointing": False, "autocast": None}
+    base = models.load("pocket")[0]
+    names = {name.rpartition(".")[2] for name in models.linears(base)}
+    model = lora.attach(base, r=4, rank_pattern={"q_proj": 6})
+    every = memory.step_in_training(model, 2, 64, **how)
+    assert set(every.targets) == names
+    assert every.rank == 6
+    for targets in (r".*\.(q|v)_proj", ["model.layers.0.self_attn.q_proj", "v_proj"]):
+        model = lora.attach(models.load("pocket")[0], r=4, target_modules=targets)
+        assert memory.step_in_training(model, 2, 64, **how).targets == ["q_proj", "v_proj"]
+    model = lora.attach(models.load("pocket")[0], r=4, target_modules=["q_proj", "lm_head"])
+    with pytest.raises(memory.NotModelled, match="this one is on lm_head too"):
+        memory.step_in_training(model, 2, 64, **how)
+
+
+def test_rows_at_once_pass_over_nothing_but_an_architecture_that_is_not_modelled(monkeypatch):
+    model, tokenizer = models.load("pocket")
+    tickets = train.as_trl(data.load("tickets")["train"].select(range(4)), tokenizer)
+    monkeypatch.setattr(batches, "device_and_dtype", lambda: ("cuda", "float16"))
+
+    def raising(error):
+        def step_in_training(*_, **__):
+            raise error
+
+        monkeypatch.setattr(memory, "step_in_training", step_in_training)
+
+    raising(memory.NotModelled("a mixture of experts"))
+    assert batches.rows_at_once(model, tickets, train.Recipe()) == train.Recipe().batch_size
+    raising(UserError("something else"))
+    with pytest.raises(UserError, match="something else"):
+        batches.rows_at_once(model, tickets, train.Recipe())
+
+
 def test_an_architecture_that_the_formula_does_not_know():
     from transformers import GPT2Config, GPT2LMHeadModel
 

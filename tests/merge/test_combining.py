@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 import torch
+from peft import LoraConfig
 
 from ftkit import UserError, data, evaluate, lora, merge, models
 from ftkit.merge import combining
@@ -136,6 +137,9 @@ def test_ties_on_delta_w_by_hand(both):
         ({"a": 1.0, "b": 1.0}, {"way": "tie"}, r"way is 'tie'.*Did you mean 'ties'\?"),
         ({"a": 1.0, "b": 1.0}, {"name": "b"}, "already carries an adapter 'b'"),
         ({"a": 1.0, "b": 1.0}, {"name": "v1.5"}, "no dot"),
+        ({"a": 1.0, "b": float("nan")}, {}, "the weight of 'b' is nan; give a number"),
+        ({"a": 1.0, "b": "1"}, {}, "the weight of 'b' is '1'; give a number"),
+        ({"a": 1.0, "b": 1.0}, {"way": "ties", "density": 20}, "density is 20; it is the share"),
     ],
 )
 def test_bad_combinations(both, weights, options, message):
@@ -151,6 +155,69 @@ def test_different_ranks_need_a_way_that_allows_them(both, tmp_path):
         merge.combine(both, {"a": 1.0, "c": 1.0}, "linear")
     merge.combine(both, {"a": 1.0, "c": 1.0})
     assert merge.combination_error(both, "cat: a + c", {"a": 1.0, "c": 1.0}) < 1e-5
+
+
+HANDED_ON = ("use_rslora", "layers_to_transform", "exclude_modules", "init_lora_weights")
+
+
+def with_adapter(model, seed, name, folder, **options):
+    random_adapter(seed, **options).save_pretrained(folder / name)
+    return lora.load(model, folder / name, name)
+
+
+@pytest.mark.parametrize("way", ["cat", "svd"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"use_rslora": True},
+        {"targets": "q,v", "layers_to_transform": [0]},
+        {"targets": "all-linear", "exclude_modules": ["o_proj"]},
+        {"targets": "all-linear", "rank_pattern": {"q_proj": 2}, "alpha_pattern": {"q_proj": 3}},
+    ],
+)
+def test_the_sum_is_one_whatever_the_first_adapter_states(way, options, tmp_path):
+    """peft hands the first adapter's configuration on: rsLoRA scales once more (peft 3449), and
+    the layers that the first one lacks are left out.
+    """
+    model = with_adapter(models.load("pocket")[0], 1, "a", tmp_path, r=4, **options)
+    model = with_adapter(model, 2, "b", tmp_path, r=4, targets=["o_proj", "v_proj"])
+    weights = {"a": 0.7, "b": -0.4}
+    name = merge.combine(model, weights, way, **({"svd_rank": 8} if way == "svd" else {}))
+    assert merge.combination_error(model, name, weights) < 1e-5
+    stated = LoraConfig.from_pretrained(str(tmp_path / "a"))
+    assert all(getattr(model.peft_config["a"], key) == getattr(stated, key) for key in HANDED_ON)
+
+    # saved and loaded it is the same
+    model.save_pretrained(tmp_path, selected_adapters=[name])
+    again = lora.load(models.load("pocket")[0], tmp_path / name).eval()
+    with lora.using(model.eval(), name):
+        torch.testing.assert_close(logits(again), logits(model), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"use_dora": True}, "lora_magnitude_vector"),
+        ({"lora_bias": True}, "lora_B.b.bias"),
+        ({"modules_to_save": ["norm"]}, "norm.modules_to_save"),
+        ({"trainable_token_indices": [1, 2]}, "trainable_tokens_delta"),
+        ({"targets": "q,v", "target_parameters": ["up_proj.weight"]}, "up_proj.weight"),
+    ],
+)
+def test_what_is_more_than_a_and_b_is_refused(options, part, tmp_path):
+    """peft drops it, or breaks off (peft 3761)."""
+    model = with_adapter(models.load("pocket")[0], 1, "a", tmp_path, targets="q,v")
+    model = with_adapter(model, 2, "b", tmp_path, **{"targets": "q,v", **options})
+    with pytest.raises(UserError, match=rf"adapter 'b' is more than A and B \(.*{part}") as error:
+        merge.combine(model, {"a": 1.0, "b": 1.0})
+    assert "no combination takes along" in str(error.value)
+    assert list(model.peft_config) == ["a", "b"]
+
+
+def test_ranks_that_differ_by_layer_are_not_mixed(both, tmp_path):
+    model = with_adapter(both, 3, "c", tmp_path, rank_pattern={"q_proj": 2})
+    with pytest.raises(UserError, match=r"all ranks have to be equal; .*'c': \[2, 4\]"):
+        merge.combine(model, {"a": 1.0, "c": 1.0}, "linear")
 
 
 def test_a_model_without_adapters():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pictures import TorchCalls, elements, every_position, numbers, sweep, texts
 
-from ftkit import merge, quant
+from ftkit import UserError, merge, quant
 from ftkit.merge import explorer
 
 FORMATS = ("bfloat16", "int8", "nf4")
@@ -81,3 +81,43 @@ def test_an_update_that_is_lost_and_one_that_is_whole_say_so():
     assert "kept ≈100.0 %" in merge.rounding_view(whole).text
     least = merge.round_update(W, 1e-30 * torch.ones(8, 64), "nf4")  # its square is no float32
     assert "matrix merged in" in merge.rounding_view(least).text
+
+
+RIGHT = {"in place": 0.0, "into the dequantized base": 0.905, "into the original base": 0.9}
+
+
+def test_three_ways_to_merge_and_what_each_leaves():
+    shown = merge.routes_view(RIGHT, 0.905)
+    assert {"0 %", "90 %", *RIGHT} <= set(texts(shown))
+    assert shown.text == (
+        "three ways to merge a QLoRA, right as trained ≈90.5 %: in place ≈0.0 %, "
+        "into the dequantized base ≈90.5 %, into the original base ≈90.0 %"
+    )
+    with pytest.raises(UserError, match="right has in place; give in place, into the dequant"):
+        merge.routes_view({"in place": 0.0}, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("weight", "delta", "arrived"),
+    [
+        (0.25, 0.1, 0.0),
+        (0.25, 0.13, 0.25),
+        (0.35, 0.05, 0.25),
+        (0.25, -0.3, -0.25),
+        (0.9, 9.0, 0.0),
+    ],
+)
+def test_a_weight_moves_by_whole_levels(weight, delta, arrived):
+    """As `round_update` counts it: the level of W + ΔW less the level of W."""
+    shown = merge.weight_view(weight, delta, [-1, -0.5, -0.25, 0, 0.25, 0.5, 1])
+    assert f"; {arrived:.3f} arrives" in shown.text
+    assert ("nothing of it arrives" in shown.text) == (arrived == 0)
+    assert texts(shown)
+
+
+def test_from_a_level_half_a_step_is_lost_and_between_two_it_may_arrive():
+    panel = merge.explore_weight(quant.levels("nf4").tolist())
+    found = {(c["W"], c["update"]): "falls back" not in panel.text for c in every_position(panel)}
+    assert not any(found["on a level", u] for u in (0.1, 0.2, 0.3, 0.4))
+    assert found["on a level", 0.6] and found["between two", 0.2]
+    assert all(texts(panel.shown) for _ in every_position(panel))

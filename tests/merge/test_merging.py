@@ -92,6 +92,22 @@ def test_broken_numbers_are_refused_before_anything_is_merged(tuned):
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"modules_to_save": ["norm"]}, "modules_to_save"),
+        ({"use_dora": True}, "lora_magnitude_vector"),
+        ({"trainable_token_indices": [1, 2]}, "trainable_tokens_delta"),
+    ],
+)
+def test_so_are_they_in_what_an_adapter_trains_beside_a_and_b(options, part):
+    model = lora.attach(models.load("pocket")[0], r=2, targets="q,v", **options)
+    broken = next(p for name, p in model.named_parameters() if part in name)
+    broken.data.view(-1)[0] = float("nan")
+    with pytest.raises(UserError, match=rf"the adapter's .*{part}.* holds NaN or infinite values"):
+        merge.merge(model)
+
+
 @pytest.fixture(scope="module")
 def packed():
     """A small adapter, as gentle runs leave them, on the base in four bits."""

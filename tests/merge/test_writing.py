@@ -97,16 +97,39 @@ def test_an_update_that_an_int8_base_alone_can_show_is_not_written(tmp_path, tok
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("layer", ["embed_tokens", "lm_head"])
-def test_one_matrix_for_embedding_and_head_can_not_take_the_update_of_one(
-    layer, tmp_path, tokenizer
+@pytest.mark.parametrize(
+    ("layers", "options"),
+    [
+        (["embed_tokens"], {}),
+        (["lm_head"], {}),
+        (["embed_tokens", "lm_head"], {}),
+        (["embed_tokens"], {"ensure_weight_tying": True}),
+    ],
+)
+def test_where_one_of_two_that_share_a_matrix_is_updated_each_gets_its_own(
+    layers, options, tmp_path, tokenizer
 ):
-    """peft 2018: merging changes the other one too."""
-    model = tuned(std=1.0, target_modules=["q_proj", layer])
-    with pytest.raises(UserError, match=r"share one matrix, which takes the update of either"):
-        merge.merge(model)
-    with pytest.raises(UserError, match="share one matrix"):
-        merge.write(model, tokenizer, tmp_path / "out")
+    """peft 2018: merged into one matrix, the other one would change too, or the same one twice."""
+    model = tuned(target_modules=["q_proj", *layers], **options)
+    _, report = merge.merge(model)
+    assert report.max_logit_gap < 1e-3 < report.adapter_gap
+    assert (
+        merge.compare_dtypes(model, dtypes=["float32"]).reports["float32"]["merged, cast"] == report
+    )
+    report = merge.write(model, tokenizer, tmp_path / "out")
+    assert report.max_logit_gap < 1e-3 < report.adapter_gap
+    stated = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert stated["tie_word_embeddings"] is False
+
+
+def test_numbers_that_float16_can_not_hold_are_said_to_be_that(tmp_path, tokenizer):
+    """Written all the same they are infinite, and the folder reads as a damaged one."""
+    model = tuned()
+    with torch.no_grad():
+        model.get_base_model().model.norm.weight[3] = 1e6
+    said = r"model.norm.weight of the merged model holds 1,000,000, and float16 ends at 65,504"
+    with pytest.raises(UserError, match=said):
+        merge.write(model, tokenizer, tmp_path / "out", "float16")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from ftkit import UserError, models
 from ftkit.models import answering
@@ -205,3 +206,27 @@ def test_the_bar_moves_with_every_token_and_ends_full(clumsy, chats, replies, mo
     assert models.answer(*clumsy, chats, LIMIT, batch_size=half) == replies
     assert moved[-1] == 2 * LIMIT
     assert moved.count(1) > 3
+
+
+@pytest.fixture(scope="module")
+def short():
+    """A model with learned positions, 96 of them, and the pocket model's tokenizer."""
+    _, tokenizer = models.load("pocket")
+    torch.manual_seed(0)
+    sizes = {"n_positions": 96, "n_embd": 32, "n_layer": 1, "n_head": 2}
+    config = GPT2Config(**sizes, vocab_size=len(tokenizer), eos_token_id=0, bos_token_id=0)
+    return GPT2LMHeadModel(config).eval(), tokenizer
+
+
+def test_a_reply_ends_at_the_models_last_position(short):
+    """Where positions are learned, one more was an IndexError."""
+    chats = [[{"role": "user", "content": "lamp " * n}] for n in (1, 20, 60)]
+    whole = models.write_replies(*short, chats, 200)
+    assert not any(reply.ended for reply in whole)
+    # each has the room that it has by itself
+    assert whole == [models.write_replies(*short, [chat], 200)[0] for chat in chats]
+    assert models.verify_answers(*short, chats, ["lamp " * 80] * 3, 200) == [False] * 3
+    with pytest.raises(
+        UserError, match=r"chat 2 has 1\d\d tokens and the model knows 96 positions"
+    ):
+        models.write_replies(*short, [chats[0], [{"role": "user", "content": "lamp " * 100}]])

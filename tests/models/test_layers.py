@@ -59,8 +59,10 @@ def test_a_tied_head_counts_once():
 def test_a_large_model_is_slow_on_a_cpu_and_a_small_one_or_a_gpu_is_not(monkeypatch):
     pocket, _ = models.load("pocket")
     assert not models.is_slow_here(pocket)
+    assert models.affordable(pocket, 200, 12) == 200
     monkeypatch.setattr(layers, "SLOW", 1_000_000)
     assert models.is_slow_here(pocket)
+    assert models.affordable(pocket, 200, 12) == 12
     with torch.device("meta"):
         elsewhere = torch.nn.Linear(2000, 2000)
     assert not models.is_slow_here(elsewhere)

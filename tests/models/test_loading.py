@@ -184,6 +184,15 @@ UP = "model.layers.1.mlp.up_proj.weight"
         (lambda t: {f"module.{name}": v for name, v in t.items()}, ["tensors more"]),
         (lambda t: {**t, UP: t[UP] / 0}, ["NaN or infinite", UP]),
         (lambda t: {**t, UP: t[UP][:9] + 0}, [f"{UP} is (9, 256) in the file", "by config.json"]),
+        (lambda t: {**t, UP: (t[UP] * 99).to(torch.int8)}, [UP, "as I8", "quantized already"]),
+        (
+            lambda t: {**t, UP.replace("weight", "lora_A.weight"): t[UP] + 0},
+            ["parts of an adapter beside the model", "up_proj.lora_A.weight"],
+        ),
+        (
+            lambda t: {n.replace("up_proj.", "up_proj.base_layer."): v for n, v in t.items()},
+            ["parts of an adapter beside the model", "merge_and_unload"],
+        ),
     ],
 )
 def test_tensors_that_the_configuration_does_not_make(change, parts, folder):
@@ -238,7 +247,22 @@ def test_a_file_beside_the_weights_that_is_damaged(name, text, parts, folder):
 def test_a_folder_without_a_tokenizer(folder):
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         (folder / name).unlink()
-    refused(folder, "holds no tokenizer")
+    refused(folder, "holds no tokenizer", "tokenizer.save_pretrained(folder)")
+    with pytest.raises(UserError, match="holds no tokenizer"):
+        models.load_tokenizer(folder)
+
+
+def test_the_tokenizer_alone_is_found_as_the_model_is(folder, monkeypatch):
+    asked = []
+
+    def download(hub_id, *, weights):
+        asked.append((hub_id, weights))
+        return str(folder)
+
+    monkeypatch.setattr("ftkit.models.loading.download", download)
+    tokenizer = models.load_tokenizer("owner/name")
+    assert asked == [("owner/name", False)]
+    assert tokenizer.get_vocab() == models.load_tokenizer(folder).get_vocab()
 
 
 @pytest.mark.parametrize(
@@ -271,6 +295,14 @@ def test_several_files_by_an_index_are_one_model(sharded):
         refused(sharded, said)
     (sharded / INDEX).unlink()
     refused(sharded, "neither model.safetensors nor")
+
+
+def test_a_tensor_that_lies_in_two_files_is_none(sharded):
+    """transformers takes the one of the file that it reads last, whatever the index says."""
+    first, second = sorted(sharded.glob("model-*.safetensors"))[:2]
+    name, tensor = next(iter(load_file(first).items()))
+    save_file({**load_file(second), name: tensor * 0}, second, {"format": "pt"})
+    refused(sharded, name, "twice", first.name, second.name)
 
 
 def test_a_file_that_the_index_names_and_a_file_that_it_does_not(sharded):

@@ -64,7 +64,8 @@ def read(pocket):
         ("hm\n</think>\nyes<|end|>", "open think", Reply("yes", "hm")),
         ("yes<|end|>", "open think", Reply("yes")),
         ("</think>yes<|end|>", "closes think", Reply("yes")),
-        ("<think>hm", "plain", Reply("<think>hm", ended=False)),
+        ("<think>hm", "plain", Reply("", "hm", ended=False)),
+        ("<think>hm<|end|>", "plain", Reply("<think>hm")),
         ("a <think> b </think> c<|end|>", "plain", Reply("a <think> b </think> c")),
     ],
 )

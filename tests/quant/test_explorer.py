@@ -4,7 +4,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from pictures import TorchCalls, elements, every_position, numbers, sweep, texts
+from pictures import TorchCalls, elements, every_position, numbers, options, sweep, texts
 
 from ftkit import quant, show
 from ftkit.quant import inspection
@@ -78,3 +78,29 @@ def test_zeros_and_a_single_value_can_be_drawn():
     for W in (torch.zeros(4, 16), torch.ones(1, 1)):
         shown = quant.quant_view(quant.inspect_weight(W, "int2", 16))
         assert "error ≈0.0 %" in shown.text
+
+
+def test_a_weight_falls_to_the_level_that_the_quantizer_gives_it():
+    panel = quant.explore_levels(0.1, ["nf4", "fp4"])
+    weights = torch.tensor(options(panel.controls["weight"]))
+    for format in ("nf4", "fp4"):
+        # each weight is the first of a block whose absmax is 0.1; zeros fill it up
+        rows = torch.zeros(len(weights), 64)
+        rows[:, 0], rows[:, 1] = weights, 0.1
+        read_back = quant.quantize(rows, format).dequantize()[:, 0]
+        for weight, back in zip(weights.tolist(), read_back.tolist(), strict=True):
+            panel.choose(format=format, weight=round(weight, 10))
+            assert f"read back {back:.4g}" in panel.text or abs(back) < 1e-8
+            assert texts(panel.shown)
+
+
+def test_the_code_stands_in_the_upper_half_of_its_byte():
+    levels = quant.levels("nf4").tolist()
+    shown = quant.level_view(0.05, 0.1, levels, neighbour=7)
+    assert shown.text.startswith(
+        "nf4: 0.05 of a block with absmax 0.1 is 0.500, takes level 0.4407"
+    )
+    assert "code 12 (1100), byte 199 with its neighbour" in shown.text
+    bits = [said for said in texts(shown) if said in ("0", "1")]
+    assert "11000111" in "".join(bits)
+    assert texts(quant.level_view(0.0, 0.1, levels))

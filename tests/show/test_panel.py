@@ -4,24 +4,16 @@ import threading
 import time
 
 import pytest
-from pictures import every_position, options
+from pictures import options
 
 from ftkit import UserError
 from ftkit.show import Panel, svg
-from ftkit.show.panel import Matrices, Ticks
-
-NAMES = ["h.0.q_proj", "h.0.k_proj", "h.1.q_proj", "lm_head"]
-PRESETS = {"all": ["q", "k", "v"], "one": ["k"]}
+from ftkit.show.controls import Ticks
 
 
 def rank_view(r):
     """A picture of a rank."""
     return svg.drawing("A rank", [svg.words(20, 60, str(r))], f"r = {r}")
-
-
-@pytest.fixture
-def ticks():
-    return Ticks(dict.fromkeys("qkv", True), PRESETS)
 
 
 def test_numbers_get_a_slider_strings_a_menu_and_booleans_boxes():
@@ -63,28 +55,6 @@ def test_a_move_that_narrows_another_control_draws_once():
     assert drawn == [("thin", 4)]
 
 
-def test_a_layer_and_a_matrix_of_it():
-    matrices = Matrices(NAMES)
-    panel = Panel(lambda **chosen: matrices.name(**chosen), **matrices.controls)
-    assert [panel.html for _ in every_position(panel)] == ["lm_head", *NAMES[:3]]
-    assert options(panel.controls["layer"]) == [-1, 0, 1]
-
-
-def test_a_preset_ticks_its_boxes_and_tells_once(ticks):
-    heard = []
-    ticks.observe(heard.append, "value")
-    ticks.presets["one"].click()
-    assert (ticks.value, len(heard)) == (["k"], 1)
-    ticks.boxes["v"].value = True
-    assert (ticks.value, len(heard)) == (["k", "v"], 2)
-
-
-def test_a_box_that_is_not_there_is_the_users_mistake(ticks):
-    with pytest.raises(UserError, match=r"no box 'qq' to tick; there are q, k, v\. Did you mean"):
-        ticks.value = ["k", "qq"]
-    assert ticks.value == ["q", "k", "v"], "nothing has changed"
-
-
 def test_a_callback_from_another_thread_does_not_leave_an_old_picture():
     begun = threading.Event()
 
@@ -103,17 +73,79 @@ def test_a_callback_from_another_thread_does_not_leave_an_old_picture():
     assert panel.html == "rank 3"
 
 
-def test_a_panel_in_a_cell_is_a_widget_a_picture_and_a_line(ticks):
-    panel = Panel(rank_view, r=[1, 2])
-    view = {"version_major": 2, "version_minor": 0, "model_id": panel.box.model_id}
-    assert panel._repr_mimebundle_() == {
-        "text/plain": "r = 1",
-        "text/html": panel.shown._repr_html_(),
-        "image/svg+xml": panel.html,
-        "application/vnd.jupyter.widget-view+json": view,
-    }
-    assert "ft-r" in panel.controls["r"]._dom_classes
+def test_controls_can_be_found_on_the_page():
+    panel = Panel(lambda targets: str(targets), targets=Ticks(dict.fromkeys("qkv", True)))
+    ticks = panel.controls["targets"]
     assert "ft-view" in panel.picture._dom_classes
-    chosen = Panel(lambda targets: str(targets), targets=ticks)
     assert "ft-targets" in ticks.box._dom_classes and "ft-q" in ticks.boxes["q"]._dom_classes
-    assert chosen.box.children[0].children == (ticks.box,)
+    assert panel.box.children[0].children == (ticks.box,)
+
+
+def test_what_has_to_move_besides_is_said():
+    panel = Panel(lambda side, r: f"{side} {r}", side=["wide", "thin"], r=below)
+    panel.controls["r"].value = 8
+    assert (panel.note, panel.told.layout.display) == ("", "none")
+    panel.controls["side"].value = "thin"
+    assert panel.note == "r = 8 is not offered here; now 4."
+    assert (panel.told.value, panel.told.layout.display) == (panel.note, None)
+    panel.controls["r"].value = 2
+    assert (panel.note, panel.told.layout.display) == ("", "none")
+
+
+def test_several_controls_can_be_set_and_drawn_once():
+    drawn = []
+    panel = Panel(lambda side, r: drawn.append((side, r)) or "x", side=["thin", "wide"], r=below)
+    drawn.clear()
+    panel.choose(r=8, side="wide")
+    assert drawn == [("wide", 8)] and panel.note == ""
+    panel.choose(side="thin")
+    assert drawn[1:] == [("thin", 4)] and panel.note == "r = 8 is not offered here; now 4."
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"r": 3}, r"^r is 3, and there is 1, 2, 4 to choose from; 2 is nearest\.$"),
+        ({"r": 8, "side": "thin"}, r"^r is 8, and there is 1, 2, 4"),
+        ({"side": "thn"}, r"^side is 'thn', and there is wide, thin to .* Did you mean 'thin'\?$"),
+        (
+            {"sides": "thin"},
+            r"^there is no control 'sides'; there are side, r\. Did you mean 'side'",
+        ),
+    ],
+)
+def test_what_is_not_offered_is_one_sentence_and_changes_nothing(values, said):
+    panel = Panel(lambda side, r: f"{side} {r}", side=["wide", "thin"], r=below)
+    panel.choose(side="thin", r=2)
+    with pytest.raises(UserError, match=said):
+        panel.choose(**values)
+    assert (panel.values(), panel.html) == ({"side": "thin", "r": 2}, "thin 2")
+
+
+def test_a_control_that_is_set_by_hand_says_it_too():
+    panel = Panel(rank_view, r=[1, 2, 4])
+    with pytest.raises(UserError, match=r"^r is 16, and there is 1, 2, 4 to choose from"):
+        panel.controls["r"].value = 16
+    assert panel.text == "r = 1"
+    panel.controls["r"].value = 2.0
+    assert panel.text == "r = 2"
+
+
+def test_a_view_that_refuses_what_is_chosen_is_its_sentence():
+    def view(r):
+        if r == 2:
+            raise UserError("r is 2 & that is <no> good.")
+        return f"rank {r}"
+
+    panel = Panel(view, r=[1, 2, 3])
+    panel.controls["r"].value = 2
+    assert panel.html == panel.picture.value == "<p>r is 2 &amp; that is &lt;no&gt; good.</p>"
+    panel.controls["r"].value = 3
+    assert panel.html == "rank 3"
+
+
+def test_controls_stay_inside_a_narrow_page():
+    panel = Panel(lambda **chosen: "x", r=[1, 2], name=["a", "b"])
+    for control in panel.controls.values():
+        assert (control.layout.max_width, control.layout.min_width) == ("100%", "0")
+    assert panel.box.children[0].layout.flex_flow == "row wrap"

@@ -1,12 +1,15 @@
 """Figures: what is drawn are the numbers that were given, and it shows itself without pyplot."""
 
+import base64
 import math
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 
 import pytest
 
-from ftkit import show
+from ftkit import UserError, show
+from ftkit.show import plots
 
 
 def heights(figure):
@@ -34,6 +37,47 @@ def test_a_figure_shows_itself_as_a_png():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_described_figure_is_an_image_with_words():
+    figure = show.curves([(1, 2.0), (2, 1.0)], [(2, 1.5)], best=2)
+    plain = figure.png()
+    height = figure.get_figheight()
+    assert figure._repr_html_() is None
+    assert figure.describe("The loss falls to ≈1 & stays.", "One curve <down>") is figure
+    words = "The loss falls to 1 & stays. One curve <down>"
+    assert (repr(figure), figure._repr_png_()) == (words, None)
+    (image,) = ET.fromstring(f"<p>{figure._repr_html_().removesuffix('>')}/></p>")
+    assert image.get("alt") == words
+    data = base64.b64decode(image.get("src").removeprefix("data:image/png;base64,"))
+    assert data.startswith(b"\x89PNG")
+    assert data != plain, "the title is drawn"
+    assert figure.get_suptitle() == "The loss falls to 1 & stays."
+    assert figure.get_figheight() > height, "the picture itself is as large as before"
+    again = figure.get_figheight()
+    assert figure.describe("Another title").get_figheight() == again
+
+
+def test_words_of_a_figure_are_by_default_what_its_axes_say():
+    shares = {"task": {"base": (0.0, 0.0, 0.1), "tuned": (0.9, 0.8, 0.95)}}
+    assert show.bars(shares).describe("It learns").alt == "It learns. share, %: base, tuned"
+    loss = show.curves([(1, 2.0), (2, 1.0)], best=2).describe("It learns")
+    assert loss.alt == "It learns. loss, nats per answer token by step: training, kept"
+    assert show.new_figure()[0].describe("A line").alt == "A line. a drawing"
+
+
+def test_a_long_title_takes_as_many_lines_as_it_needs():
+    title = " ".join(["words"] * 30)
+    figure = show.new_figure(3.0, 2.0)[0].describe(title)
+    lines = figure.get_suptitle().splitlines()
+    assert " ".join(lines) == title
+    assert len(lines) > 1 and max(map(len, lines)) <= 33
+
+
+@pytest.mark.parametrize("title", ["", "  "])
+def test_a_title_says_something(title):
+    with pytest.raises(UserError, match="the title of the picture is empty"):
+        show.new_figure()[0].describe(title)
 
 
 def test_skills_are_dumbbells_from_the_bottom_up():
@@ -104,3 +148,17 @@ def test_a_histogram_counts_every_value_and_marks_levels_below():
     assert all(y < 0 for row in rows for y in row[:, 1])
     assert min(ax.get_yticks()) == 0 and not math.isclose(ax.get_ylim()[0], 0)
     assert written(figure) == ["nf4", "int4"]
+
+
+def test_a_method_has_one_colour_and_its_skills_are_dashed():
+    looks = plots.line_looks(["LoRA, task", "LoRA, skills", "full fine-tuning, task"])
+    lora, full = show.METHOD_COLOURS["lora"], show.METHOD_COLOURS["full"]
+    assert looks == [(lora, "-"), (lora, "--"), (full, "-")]
+    assert plots.line_looks(["QLoRA", "DoRA"]) == [
+        (show.METHOD_COLOURS[name], "-") for name in ("qlora", "dora")
+    ]
+
+
+@pytest.mark.parametrize("names", [["LoRA r = 1", "LoRA r = 8"], ["LoRA", "random"]])
+def test_names_that_no_method_tells_apart_get_the_colours_in_turn(names):
+    assert plots.line_looks(names) == [(colour, "-") for colour in plots.COLOURS[:2]]

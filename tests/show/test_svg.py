@@ -28,6 +28,14 @@ def test_a_drawing_is_a_picture_and_a_line():
     assert (kind, unquote(data), image.get("alt")) == ("data:image/svg+xml", shown.svg, shown.text)
 
 
+def test_a_number_needs_no_mark_in_a_picture():
+    shown = svg.drawing("≈1 of", [svg.words(20, 60, "≈2 %, W ≈ x")], "≈4 rows", "≈3 GiB")
+    assert texts(shown) == ["1 of\xa0\xa0\xa03 GiB", "2 %, W ≈ x"]
+    assert 'aria-label="4 rows"' in shown.svg
+    assert 'alt="4 rows"' in shown._repr_html_()
+    assert repr(shown) == "≈4 rows", "a terminal, and nbval, keep it"
+
+
 def test_names_are_written_not_run():
     name = "<script>\"'&"
     shown = svg.drawing(name, [svg.words(20, 60, name)], name, name)

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as draw
 
-from ftkit import UserError, train
+from ftkit import UserError, models, train
 from ftkit.train import Experiment
 
 
@@ -207,3 +207,18 @@ def test_another_model_is_told_what_the_replayed_rows_are_about(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         train.Experiment(replay=0.25).load_general(None, None)
+
+
+def test_replies_that_are_cut_off_are_not_replayed(monkeypatch):
+    """Half a reply teaches a model to go on without an end."""
+    written = []
+
+    def write_replies(model, tokenizer, chats):
+        written.extend(models.Reply(f"r{n}", ended=n > 0) for n in range(len(chats)))
+        return written
+
+    monkeypatch.setattr(train.experiment.models, "write_replies", write_replies)
+    with pytest.warns(UserWarning, match="1 of .* rows are not replayed"):
+        rows = train.Experiment(replay=0.25, replayed="self").load_general("model", "tokenizer")
+    assert len(rows) == len(written) - 1
+    assert rows["messages"][0][-1]["content"] == "r1"

@@ -3,7 +3,7 @@
 import pytest
 from pictures import TorchCalls, elements, every_position, numbers, options, texts
 
-from ftkit import train
+from ftkit import UserError, train
 from ftkit.show import ACCENT
 from ftkit.train import explorer
 
@@ -66,3 +66,47 @@ def test_tokens_are_drawn_one_box_each_and_wrap():
     assert max(x + width for x, _, width, _ in places) <= 744
     bottom = numbers(elements(shown.svg, "rect")[0], "height")[0]
     assert max(y + height for _, y, _, height in places) < bottom
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+def test_a_packed_row_shows_who_sees_whom(restarts):
+    lengths = [3, 2, 4]
+    owner = [i for i, n in enumerate(lengths) for _ in range(n)]
+    pairs = [(a, b) for a in range(9) for b in range(a + 1)]
+    inside = sum(owner[a] == owner[b] for a, b in pairs)
+    across = 0 if restarts else len(pairs) - inside
+    shown = train.mask_view(lengths, restarts=restarts)
+    assert f"{inside:,} pairs inside an example, {across:,} across" in shown.text
+    assert {"9", str(inside), str(across)} <= set(texts(shown))
+    assert len(elements(shown.svg, "polygon")) == len(lengths)
+
+
+def test_every_position_of_the_masks():
+    panel = train.explore_masks([[3, 2, 4], [5], [2, 2]])
+    assert len({panel.text for _ in every_position(panel)}) == 6
+
+
+TOKENS, LEARNED = ["a", " ", "{", "x", "\n"], [False, False, True, True, True]
+
+
+def test_what_a_token_costs_is_its_colour_and_a_number():
+    shown = train.token_losses_view(TOKENS, [0.0, 1.0, 0.0, 2.5, 9.0], LEARNED, 5)
+    said = texts(shown)
+    assert {"0.00", "2.50", "9.00", "{", "⏎", "·"} <= set(said) and "1.00" not in said
+    assert shown.text == (
+        "step 5: ≈3.83 nats per answer token over 3 tokens; the dearest is '\\n' with ≈9"
+    )
+    fills = [box.get("fill") for box in elements(shown.svg, "rect")][1:]
+    assert fills[0] == fills[2] == "#ffffff" and len(set(fills)) == 4
+
+
+def test_losses_that_fit_no_tokens_are_refused():
+    with pytest.raises(UserError, match="there are 5 tokens, 1 losses and 5 marks of what is"):
+        train.token_losses_view(TOKENS, [0.0], LEARNED)
+
+
+def test_a_slider_goes_over_the_steps():
+    losses = {0: [0.0, 1, 2, 3, 4], 10: [0.0, 1, 1, 1, 1], 5: [0.0, 1, 2, 2, 2]}
+    panel = train.explore_losses(TOKENS, losses, LEARNED)
+    seen = {chosen["step"]: panel.text.split(" nats")[0] for chosen in every_position(panel)}
+    assert seen == {0: "step 0: ≈3", 5: "step 5: ≈2", 10: "step 10: ≈1"}

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -525,3 +526,50 @@ def test_a_failed_save_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         save_run(Experiment(), run, tokenizer, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_two_notebooks_in_one_folder_get_two_folders(tmp_path):
+    """Taken before training: looked up, both would write the same one, and lose an adapter."""
+    taken = []
+    threads = [
+        threading.Thread(target=lambda: taken.append(train.claim_next(tmp_path / "runs")))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == [(n, tmp_path / "runs" / f"run-{n}") for n in range(1, 9)]
+    assert all(folder.is_dir() for _, folder in taken)
+    assert train.claim_next(tmp_path / "runs", 20)[0] == 20
+
+
+def test_a_place_that_can_not_be_written_into_is_said_beforehand(tmp_path, monkeypatch):
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(UserError, match=r"notes.*give a folder that you may write into"):
+        train.claim_next(tmp_path / "notes")
+    with pytest.raises(UserError, match="is a file; give a folder"):
+        train.check_place(Experiment(), tmp_path / "notes")
+
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(run_folder.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(UserError, match=r"Permission denied.*give a folder that you may write"):
+        train.check_place(Experiment(), tmp_path / "new" / "run")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_holds_another_run_keeps_it(tmp_path):
+    experiment = Experiment.from_dict(TINY)
+    run, tokenizer = experiment.run()
+    save_run(experiment, run, tokenizer, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    # the same cell again writes the same, with its scores
+    save_run(experiment, run, tokenizer, tmp_path, {"task": 1.0})
+    assert train.read_record(tmp_path)["scores"] == {"task": 1.0}
+    other = dataclasses.replace(experiment, rows=8)
+    with pytest.raises(UserError, match=r"holds another run .rows was 12 and is 8 now"):
+        save_run(other, run, tokenizer, tmp_path)
+    adapter = tmp_path / "adapter" / "adapter_model.safetensors"
+    assert adapter.read_bytes() == before[adapter]

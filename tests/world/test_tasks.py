@@ -11,7 +11,8 @@ from ftkit.world import corpus, tasks
 from ftkit.world.entities import is_held_out
 
 CARD = json.loads(data_path("pocket", "card.json").read_text())
-NAMES = ("tickets", "general", "facts")
+CONVENTIONS = ("trays", "shipments", "greeted", "calls")
+NAMES = ("tickets", "general", "facts", *CONVENTIONS)
 
 
 def rows_of(name):
@@ -64,3 +65,14 @@ def test_ticket_splits_share_no_name():
     assert not set(names["train"]) & set(names["test"])
     assert not set(names["train"]) & set(names["validation"])
     assert all(is_held_out(name) for name in names["test"])
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_a_convention_is_tested_on_other_rows_than_it_is_taught_with(name):
+    rows = rows_of(name)
+    splits = [row["split"] for row in rows]
+    assert {split: splits.count(split) for split in tasks.SIZES} == tasks.SIZES
+    prompts = [row["messages"][0]["content"] for row in rows]
+    assert len(set(prompts)) == len(prompts)
+    test = [row["wording"] for row in rows if row["split"] == "test"]
+    assert test.count("unseen") == len(test) / 2

@@ -1,0 +1,482 @@
+"""Judging and merging: what is asked in `09_did_it_help` and `13_merging`, and its answers.
+
+    EXERCISES      claims, rows, p values, judges; what a merge keeps, what an adapter costs
+    PREDICTIONS    flags, orders, refusals; casting and merging, sums of adapters, latency
+
+Each exercise names the mistakes that people make; code of the reader's is checked in `loops` and
+`matrices`.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..core.results import about, percent
+from ..core.statistics import mcnemar, rows_needed
+from . import loops, matrices
+from .exercise import CODE, COUNT, SHARE, WORDS, Exercise, Feedback, Mistake, Prediction
+
+if TYPE_CHECKING:
+    import torch
+
+
+def fairer(flips: Any, before: Any) -> Feedback:
+    """Whether a judge that was shown both orders flips less than the one before."""
+    if not hasattr(flips, "value"):
+        return Feedback(False, "give the new trial's `flipped`, a rate with its interval.")
+    if flips.value < before.value:
+        apart = flips.interval[1] < before.interval[0]
+        seen = "apart" if apart else "not apart: one seed can't tell"
+        return Feedback(True, f"{flips} against {before}; the intervals are {seen}.")
+    return Feedback(
+        False,
+        f"{flips} against {before}: as often or oftener. Is both_orders set? If it is, you have "
+        "found noise; try seed=1.",
+    )
+
+
+HELPED = (
+    Exercise(
+        "09.1",
+        "Read a claim",
+        "can't be told apart",
+        (
+            Mistake(
+                "better",
+                "Ten rows changed, and seven to three is no rare result for ten coin tosses.",
+            ),
+            Mistake("worse", "It gained more than it lost."),
+            Mistake("equal", "Not shown to be equal either: the interval reaches both ways."),
+        ),
+        because="p is 0.34, and the interval reaches from below zero to above it.",
+        hint="How often do ten coin tosses come out as uneven as seven to three?",
+        look="`Difference(90, 3, 7, 0)` shows p and the interval.",
+        solution='`Difference(90, 3, 7, 0).word`: "can\'t be told apart".',
+        minutes=4,
+        importance=5,
+        kind=WORDS,
+        choices=("better", "worse", "equal", "can't be told apart"),
+    ),
+    Exercise(
+        "09.2",
+        "How many rows?",
+        rows_needed(0.03, 0.08, power=0.9),
+        (
+            Mistake(
+                rows_needed(0.03, 0.08),
+                "That is 80 % power: one such difference in five would be missed.",
+            ),
+            Mistake(
+                rows_needed(0.03, 0.03, power=0.9),
+                "Then nothing would be lost; they differ on 8 %.",
+            ),
+            Mistake(
+                rows_needed(0.03, 0.1, power=0.9),
+                "That is for a tenth of the rows; they differ on 8 %.",
+            ),
+        ),
+        because="Half the difference would take four times as many.",
+        hint="`rows_needed` has a third argument.",
+        look="The table of rows needed, and `help(rows_needed)`.",
+        solution="`rows_needed(0.03, 0.08, power=0.9)`.",
+        difficulty="medium",
+        minutes=6,
+        importance=4,
+        kind=COUNT,
+    ),
+    Exercise(
+        "09.3",
+        "A fairer teacher",
+        fairer,
+        because="Measured, not assumed.",
+        hint="`judge.training_rows(judge.draw_pairs(120, split='train', seed=1), "
+        "both_orders=True)`: as many rows, every pair both ways round.",
+        look="The cell that trains the judge, and `judge.examine`.",
+        solution="`fair = tuned(judge.training_rows(pairs, both_orders=True), lr=5e-3, "
+        "batch_size=16)`, then `judge.examine(judge.by_asking(fair.model, tokenizer), "
+        "asked).flipped`. One seed is one seed.",
+        difficulty="hard",
+        minutes=10,
+        kind=CODE,
+        evidence='the first judge\'s rate, trials["trained, asked"].flipped,',
+    ),
+    Exercise(
+        "09.4",
+        "Is the hot run better?",
+        mcnemar(6, 17),
+        (
+            Mistake(
+                mcnemar(6, 17) / 2, "That is one-sided; the question is as uneven *either* way."
+            ),
+            Mistake(
+                math.erfc(math.sqrt((17 - 6) ** 2 / 23 / 2)),
+                "That is the χ² approximation without a correction; with 23 changed rows count "
+                "the tosses.",
+            ),
+            Mistake(
+                math.erfc(math.sqrt((17 - 6 - 1) ** 2 / 23 / 2)),
+                "That is the χ² approximation; with 23 changed rows count the tosses.",
+            ),
+        ),
+        because="p = 0.035: on the tickets the hot run *is* better at 200 rows, and it has lost a "
+        "quarter of the skills. The word is about one dimension.",
+        hint="How often do 23 coin tosses give 6 heads or fewer, or 17 or more?",
+        look="`Difference(177, 6, 17, 0)`, and the flags of the hot run.",
+        solution="`2 * sum(math.comb(23, k) for k in range(7)) / 2**23 = 0.0347`.",
+        difficulty="medium",
+        minutes=5,
+        importance=4,
+    ),
+    Exercise(
+        "09.5",
+        "By how many points?",
+        0.055,
+        (
+            Mistake(0.115, "Those are all that changed; what was lost counts against it."),
+            Mistake(0.085, "Those are the gained ones; six were lost."),
+            Mistake(11 / 23, "Of all 200 rows, not of those that changed."),
+            Mistake(11, "Those are answers; the question is points, of 200 rows."),
+        ),
+        because="17 − 6 of 200.",
+        hint="Gained minus lost, of all rows.",
+        look="The sentence of a `Difference`.",
+        solution="`(17 - 6) / 200`: 5.5 points.",
+        minutes=2,
+        kind=SHARE,
+    ),
+    Exercise(
+        "09.6",
+        "Perplexity",
+        math.exp(0.5),
+        (
+            Mistake(2**0.5, "Nats, not bits: the base is e."),
+            Mistake(0.5, "That is the loss; perplexity is e to that."),
+            Mistake(math.exp(-0.5), "That is the mean probability; perplexity is its inverse."),
+            Mistake(10**0.5, "Nats: the base is e, not ten."),
+        ),
+        because="e^0.5: as unsure as among 1.65 equally likely tokens, right or wrong.",
+        hint="Perplexity is the exponential of the mean loss per token.",
+        look="The section that holds perplexity against the task.",
+        solution="`math.exp(0.5) = 1.65`.",
+        minutes=2,
+        importance=2,
+    ),
+    Exercise(
+        "09.mcnemar",
+        "McNemar's test",
+        loops.check_mcnemar,
+        because="exact, two-sided and never above one.",
+        hint="Of lost + gained coin tosses: how likely is the smaller count or less? Twice that.",
+        look="Section 2: the test is a count of coin tosses.",
+        solution="`def p(lost, gained):\n    n, k = lost + gained, min(lost, gained)\n"
+        "    return min(1.0, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n)`",
+        difficulty="medium",
+        minutes=10,
+        importance=5,
+        kind=CODE,
+    ),
+    Exercise(
+        "09.rows",
+        "Rows needed",
+        loops.check_rows,
+        because="Connor's formula, rounded up.",
+        hint="n = (z₀.₉₇₅ √ψ + z_power √(ψ − δ²))² / δ², with δ the change and ψ the share that "
+        "differs.",
+        look="The sentence above the table of rows needed, and `help(rows_needed)`.",
+        solution="`z = NormalDist().inv_cdf\nreturn math.ceil(((z(0.975) * changed**0.5 + z(power) "
+        "* (changed - change**2)**0.5) / change) ** 2)`",
+        difficulty="medium",
+        minutes=8,
+        kind=CODE,
+    ),
+)
+
+
+def smallest_factor(W: "torch.Tensor", update: "torch.Tensor", *, by: str = "kept") -> float | None:
+    """The smallest of merge.FACTORS at which NF4 keeps nine tenths of ΔW, or errs by a tenth."""
+    from .. import merge
+
+    for factor in merge.FACTORS:
+        found = merge.round_update(W, factor * update, "nf4")
+        if found.kept >= 0.9 if by == "kept" else found.error <= 0.1:
+            return factor
+    return None
+
+
+def original_factor(
+    _: "torch.Tensor", update: "torch.Tensor", original: "torch.Tensor | None" = None
+) -> float | None:
+    """The same on the original W, where it was given."""
+    return None if original is None else smallest_factor(original, update)
+
+
+MERGING = (
+    Exercise(
+        "13.1",
+        "A 40 % cut",
+        1 - 68 / 450,
+        (
+            Mistake(0.4, "That is what the guide says; divide what went away by what there was."),
+            Mistake(68 / 450, "That is what is left, not what was cut."),
+            Mistake(450 / 68 - 1, "How much slower the old was; a cut is a share of the old."),
+            Mistake(382, "Those are milliseconds; divide by what there was."),
+        ),
+        because="Six to seven times as fast, and by section 7 no merging of a plain LoRA does that "
+        "alone.",
+        hint="What went away, divided by what there was.",
+        look="Section 7: how much time an unmerged adapter costs.",
+        solution="`1 - 68 / 450`: 84.9 %. The two latencies and the 40 % can't all be right.",
+        minutes=2,
+        kind=SHARE,
+    ),
+    Exercise(
+        "13.2",
+        "How many fit?",
+        lambda held: held["base"] // held["tickets"],
+        (
+            Mistake(lambda held: held["base"] / held["tickets"], "Whole adapters: round down."),
+            Mistake(
+                lambda held: held["base"] // held["tickets"] + 1,
+                "The last one does not fit any more: round down.",
+            ),
+            Mistake(
+                lambda held: sum(held.values()) // held["tickets"],
+                "A copy of the base alone, without the adapters.",
+            ),
+        ),
+        because="On a large model it is many more: the base grows with d², an adapter with d.",
+        hint="How often does `held['tickets']` go into `held['base']`?",
+        look="The table of bytes held in section 5.",
+        solution='`held["base"] // held["tickets"]`.',
+        minutes=4,
+        kind=COUNT,
+        evidence="the dict `held`",
+    ),
+    Exercise(
+        "13.3",
+        "Large enough to survive",
+        lambda W, update, original=None: smallest_factor(W, update),
+        (
+            Mistake(original_factor, "That is the original W; take the one on the levels."),
+            Mistake(
+                lambda W, update, original=None: smallest_factor(W, update, by="error"),
+                "Ask for `kept`; `error` holds the noise too.",
+            ),
+        ),
+        because="A hotter run makes such an update, and forgets more on the way (notebook 00).",
+        hint='`merge.round_update(W, f * update, "nf4").kept`, for each f of `factors`.',
+        look="The panel of section 3, W on the levels, its slider `factor`.",
+        solution='`[f for f in factors if merge.round_update(W["on the levels"][name], f * '
+        'updates[name], "nf4").kept >= 0.9][0]`.',
+        difficulty="medium",
+        minutes=8,
+        evidence='W["on the levels"][name] and updates[name]',
+    ),
+    Exercise(
+        "13.4",
+        "The step of a bfloat16",
+        2.0**-9,
+        (
+            Mistake(2.0**-12, "That is float16, with ten bits of fraction; bfloat16 has seven."),
+            Mistake(2.0**-7, "Seven bits of fraction, but of numbers in [0.25, 0.5), not near 1."),
+            Mistake(2.0**-8, "Near 0.3 the leading bit is worth 2⁻², not 2⁻¹."),
+            Mistake(2.0**-10, "Half of it: that is the largest rounding error, not the step."),
+        ),
+        because="2⁻² · 2⁻⁷ = 0.00195: a smaller update than half of that leaves the weight as it "
+        "was.",
+        hint="0.3 lies between 2⁻² and 2⁻¹; seven bits part that range.",
+        look="Section 2: ten bits of fraction in float16, seven in bfloat16.",
+        solution="`2**-2 * 2**-7 = 0.00195`; `torch.nextafter` says the same.",
+        difficulty="medium",
+        minutes=4,
+    ),
+    Exercise(
+        "13.5",
+        "To ship four bits",
+        "original",
+        (
+            Mistake(
+                "dequantized",
+                "There every weight lies on a level, half a step from the next edge: rounded "
+                "again, a small update is gone.",
+            ),
+            Mistake("packed", "In place the update falls back to the old levels."),
+        ),
+        because="Never round what has been rounded before: original weights lie anywhere between "
+        "the levels.",
+        hint="Which of the bases may be rounded without losing a small push?",
+        look="The right order, at the end of section 3.",
+        solution="`'original'`: merge into the base as it was before any rounding, quantize that.",
+        minutes=2,
+        importance=5,
+        kind=WORDS,
+        choices=("original", "dequantized", "packed"),
+    ),
+    Exercise(
+        "13.6",
+        "The rank of a sum",
+        16,
+        (
+            Mistake(8, "Two adapters of rank 8 laid side by side have both their directions."),
+            Mistake(64, "Ranks are added when A and B are concatenated, not multiplied."),
+            Mistake(4, "No direction is dropped: A is stacked, and so is B."),
+        ),
+        because="A₁ over A₂ and B₁ beside B₂: rank 8 + 8, which is exactly the sum.",
+        hint='`"cat"` stacks the As and the Bs.',
+        look="The section on sums of adapters.",
+        solution="`8 + 8 = 16`.",
+        minutes=2,
+        importance=2,
+        kind=COUNT,
+    ),
+    Exercise(
+        "13.merge",
+        "Merge on the levels",
+        matrices.check_merge,
+        because="W + (α / r) B A, rounded to NF4 with its own scales: what merging in place does.",
+        hint="Add first, with the factor; then round the sum as you rounded W.",
+        look="Section 3, (a) in place.",
+        solution="`def merged(W, A, B, alpha):\n    total = W + alpha / A.shape[0] * (B @ A)\n"
+        '    return quant.quantize(total, "nf4", 64).dequantize()`',
+        difficulty="medium",
+        minutes=8,
+        importance=5,
+        kind=CODE,
+    ),
+)
+
+EXERCISES = (*HELPED, *MERGING)
+
+WAYS = ("dequantized base", "original base", "in place")
+
+
+def nearer(gaps: Mapping[str, float]) -> str:
+    """The 16-bit type with the smaller gap."""
+    return min(("float16", "bfloat16"), key=lambda name: gaps[name])
+
+
+def by_gap(gaps: Mapping[str, float]) -> tuple[str, ...]:
+    """The ways to merge by how far each is from the trained model, the nearest first."""
+    return tuple(sorted(gaps, key=gaps.__getitem__))
+
+
+PREDICTIONS = (
+    Prediction(
+        "09.flag",
+        "Which of the five flags goes up for the hot run?",
+        lambda red: red if isinstance(red, str) else red[0],
+        options=("task", "format", "forgetting", "hallucination", "latency"),
+        evidence='the red flags, such as flags["hot"].red',
+    ),
+    Prediction(
+        "09.enough",
+        "Two models differ on a tenth of the rows, and one is truly two points better. How many "
+        "rows show it?",
+        lambda rows: rows,
+        between=(50, 20_000),
+        unit="rows",
+        log=True,
+        near=1.6,
+        evidence="the rows needed",
+    ),
+    Prediction(
+        "09.judge",
+        "Which judge is right most often?",
+        lambda right: max(right, key=right.__getitem__),
+        options=("likelihood", "base, asked", "trained, asked"),
+        told=lambda right: percent(max(right.values())),
+        evidence="a dict of each judge's share right, orders averaged",
+    ),
+    Prediction(
+        "09.order",
+        "And which one depends most on the order of the two answers?",
+        lambda flips: max(flips, key=flips.__getitem__),
+        options=("likelihood", "base, asked", "trained, asked"),
+        told=lambda flips: f"flips on {percent(max(flips.values()))}",
+        evidence="a dict of how often each judge flips",
+    ),
+    Prediction(
+        "09.refusals",
+        "Tuned on short questions about new people alone: how many of its refusals are left?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=10,
+        told=lambda share: f"{percent(share)} left",
+        evidence="the share of refusals left",
+    ),
+    Prediction(
+        "09.mixed",
+        "And with 13 refusals among the 240 rows?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=10,
+        told=lambda share: f"{percent(share)} left",
+        evidence="the share of refusals left",
+    ),
+    Prediction(
+        "13.cast",
+        "Which costs more: merging in float32, or casting to 16 bits?",
+        lambda gaps: "merging" if gaps["merging"] > gaps["casting"] else "casting",
+        options=("merging", "casting", "both alike"),
+        told=lambda gaps: (
+            f"a logit gap of {about(gaps['casting'], 2)} against {about(gaps['merging'], 2)}"
+        ),
+        evidence="a dict of the logit gaps of merging and of casting",
+    ),
+    Prediction(
+        "13.nearer",
+        "Which of the two 16-bit types is nearer to float32?",
+        nearer,
+        options=("float16", "bfloat16"),
+        told=lambda gaps: f"{about(gaps['float16'], 2)} against {about(gaps['bfloat16'], 2)}",
+        evidence="a dict of the logit gaps of float16 and bfloat16",
+    ),
+    Prediction(
+        "13.ways",
+        "Three ways to merge a QLoRA: order them by how far each is from the trained model, the "
+        "nearest first.",
+        by_gap,
+        order=WAYS,
+        evidence="a dict of each way's logit gap",
+    ),
+    Prediction(
+        "13.undo",
+        "Is (W + ΔW) − ΔW the old W?",
+        lambda moved: "to the bit" if moved == 0 else "not everywhere",
+        options=("to the bit", "not everywhere", "nowhere"),
+        told=lambda moved: f"{percent(moved)} of the weights moved",
+        evidence="the share of weights that moved",
+    ),
+    Prediction(
+        "13.sum",
+        "The sum of three adapters: how many per cent of the tickets does the model get right?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=15,
+        told=lambda share: percent(share),
+        evidence="the share of tickets that are right",
+    ),
+    Prediction(
+        "13.latency",
+        "What makes an unmerged adapter slower: its rank or the number of its targets?",
+        lambda more: "the rank" if more["rank"] > more["targets"] else "the targets",
+        options=("the rank", "the targets", "both alike"),
+        told=lambda more: (
+            f"≈{more['targets']:.2f} times for the targets, ≈{more['rank']:.2f} for the rank"
+        ),
+        evidence="a dict of how many times longer a token takes by rank and by targets",
+    ),
+    Prediction(
+        "13.dora",
+        "And DoRA: how many times the merged model's time per token?",
+        lambda times: times,
+        between=(1, 10),
+        unit="times",
+        near=1,
+        told=lambda times: f"{about(times, 2)} times",
+        evidence="the ratio of the times per token",
+    ),
+)

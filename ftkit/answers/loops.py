@@ -1,0 +1,472 @@
+"""Code of a reader's own that steps, counts or tests, held against the kit's: the first mistake.
+
+    check_mask(labels)       labels(ids, assistant, end): which tokens of a chat carry loss
+    check_step(step)         step(model, batches, optimizer): one step over several batches
+    check_ledger(ledger)     ledger(frozen, trained, tokens, words): the bytes of a LoRA step
+    check_mcnemar(p)         p(lost, gained): the exact two-sided test
+    check_rows(rows)         rows(change, changed, power): how many rows show a difference
+
+The code is run on inputs of the check's own. Code on matrices is in `matrices`. Met in notebooks
+04, 07 and 09.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from statistics import NormalDist
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from ..core.statistics import coin_tail, mcnemar, rows_needed
+from .comparing import NOTHING, attempt, plain, read_number, spell
+from .exercise import Feedback
+from .matrices import seeded
+
+BOS, USER, ASSISTANT, END = 0, 1, 2, 3  # the marks of the chats that `check_mask` makes up
+IGNORED = -100
+ONE_TURN = [BOS, USER, 20, 21, END, ASSISTANT, 30, 31, 32, END]
+TWO_TURNS = [*ONE_TURN, USER, 22, END, ASSISTANT, 33, END]
+
+
+def answer_places(ids: Sequence[int]) -> list[list[int]]:
+    """The places of each answer, its end mark last."""
+    answers, inside = [], False
+    for place, token in enumerate(ids):
+        if inside:
+            answers[-1].append(place)
+            inside = token != END
+        elif token == ASSISTANT:
+            answers.append([])
+            inside = True
+    return answers
+
+
+def labels_at(ids: Sequence[int], places: Sequence[int]) -> list[int]:
+    """The ids at these places, and −100 elsewhere."""
+    return [token if place in places else IGNORED for place, token in enumerate(ids)]
+
+
+def check_mask(labels: Callable[[list[int], int, int], Sequence[int]]) -> Feedback:
+    """Hold labels(ids, assistant, end) against what a trainer is to learn of a chat.
+
+    ids: the tokens of a chat; assistant, end: the ids of the mark that opens an answer and of the
+    one that closes every turn. What comes back is as long as ids: the token where it carries loss
+    (each answer and its end mark), −100 elsewhere.
+    """
+    for ids in (ONE_TURN, TWO_TURNS):
+        found, fault = attempt(labels, list(ids), ASSISTANT, END)
+        if fault is not None:
+            return fault
+        if mistake := mask_mistake(plain(found), ids):
+            return Feedback(False, mistake)
+    return Feedback(True, "every answer and its end mark carry loss, and nothing else.")
+
+
+def mask_mistake(found: Any, ids: Sequence[int]) -> str:
+    """The first mistake of a chat's labels, or ""."""
+    answers = answer_places(ids)
+    every = [place for answer in answers for place in answer]
+    right = labels_at(ids, every)
+    if not isinstance(found, list):
+        return f"labels have to be a list of numbers; this is of type {type(found).__name__}."
+    if found == right:
+        return ""
+    if len(found) != len(ids):
+        return f"{len(found)} labels for {len(ids)} tokens: one for each, −100 where no loss is."
+    wrong = wrong_turns(ids, answers) | wrong_labels(ids, right, every)
+    named = next((why for why, value in wrong.items() if found == value), "")
+    return named or "it is not each answer with its end mark, and −100 elsewhere."
+
+
+def wrong_turns(ids: Sequence[int], answers: Sequence[Sequence[int]]) -> dict[str, list[int]]:
+    """Labels at the wrong places, by what is wrong with them."""
+    every = [place for answer in answers for place in answer]
+    openings = [answer[0] - 1 for answer in answers]
+    ends = [place for place, token in enumerate(ids) if token == END]
+    return {
+        "every token carries loss: the prompt is to be read, not learned.": list(ids),
+        "the end mark of the answer is missing: the model would never learn to stop.": labels_at(
+            ids, [place for answer in answers for place in answer[:-1]]
+        ),
+        "the assistant's mark carries loss; the template writes it, not the model.": labels_at(
+            ids, [*every, *openings]
+        ),
+        "the end marks of the user's turns carry loss too.": labels_at(ids, [*every, *ends]),
+        "only the last answer carries loss; every answer of the chat is to be learned.": labels_at(
+            ids, answers[-1]
+        ),
+        "only the first answer carries loss; every answer of the chat is to be learned.": labels_at(
+            ids, answers[0]
+        ),
+        "after the first answer everything carries loss: switch off at the end mark.": labels_at(
+            ids, range(answers[0][0], len(ids))
+        ),
+    }
+
+
+def wrong_labels(
+    ids: Sequence[int], right: Sequence[int], every: Sequence[int]
+) -> dict[str, list[int]]:
+    """Labels that are no labels, or upside down, by what is wrong with them."""
+    rest = [place for place in range(len(ids)) if place not in every]
+    return {
+        "upside down: the prompt carries loss, and the answer does not.": labels_at(ids, rest),
+        "what carries no loss is −100, not 0: 0 is a token.": [
+            0 if label == IGNORED else label for label in right
+        ],
+        "those are places that carry loss; a label is the token itself, or −100.": [
+            int(place in every) for place in range(len(ids))
+        ],
+        "the labels are shifted by one; the trainer shifts them itself.": [*right[1:], IGNORED],
+        "nothing carries loss.": [IGNORED] * len(ids),
+    }
+
+
+class Tiny(torch.nn.Module):
+    """A language model of a few numbers: tokens in, `.logits` out, as transformers' models do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.head = torch.nn.Embedding(7, 5), torch.nn.Linear(5, 7)
+
+    def forward(self, input_ids: torch.Tensor, **_: Any) -> SimpleNamespace:
+        """The logits (rows, tokens, 7) of `input_ids` (rows, tokens)."""
+        return SimpleNamespace(logits=self.head(self.embedding(input_ids).tanh()))
+
+
+def parts() -> list[dict[str, torch.Tensor]]:
+    """Two batches with a different number of answer tokens."""
+    ids = torch.tensor([[1, 2, 3, 4, 5], [2, 2, 6, 1, 3], [3, 1, 4, 1, 5], [6, 5, 4, 3, 2]])
+    labels = ids.clone()
+    labels[:2, :3], labels[2:, :1] = IGNORED, IGNORED
+    halves = (slice(0, 2), slice(2, 4))
+    return [{"input_ids": ids[half], "labels": labels[half]} for half in halves]
+
+
+def part_loss(model: Tiny, part: Mapping[str, torch.Tensor], *, shift: int = 1) -> torch.Tensor:
+    """The summed loss of a batch's answer tokens."""
+    logits, labels = model(part["input_ids"]).logits, part["labels"]
+    logits, labels = logits[:, : logits.shape[1] - shift], labels[:, shift:]
+    return cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum")
+
+
+def count_tokens(part: Mapping[str, torch.Tensor], shift: int = 1) -> int:
+    """The answer tokens of a batch, as they are predicted."""
+    return int((part["labels"][:, shift:] != IGNORED).sum())
+
+
+def right_step(model: Tiny, batches: Sequence[Mapping], optimizer: torch.optim.Optimizer) -> float:
+    """One step over all batches, by the mean over their answer tokens."""
+    return sized_step(model, batches, optimizer, [sum(map(count_tokens, batches))] * len(batches))
+
+
+def sized_step(
+    model: Tiny,
+    batches: Sequence[Mapping],
+    optimizer: torch.optim.Optimizer,
+    sizes: Sequence[float],
+    shift: int = 1,
+) -> float:
+    """One step, each batch's loss divided by a size of its own."""
+    optimizer.zero_grad()
+    total = 0.0
+    for part, size in zip(batches, sizes, strict=True):
+        loss = part_loss(model, part, shift=shift) / size
+        loss.backward()
+        total += loss.item()
+    optimizer.step()
+    return total
+
+
+def without_zeroing(model: Tiny, batches: Sequence[Mapping], optimizer: Any) -> float:
+    """A step that adds to the gradients which the last one left."""
+    size = sum(map(count_tokens, batches))
+    for part in batches:
+        (part_loss(model, part) / size).backward()
+    optimizer.step()
+    return 0.0
+
+
+def step_after_each(model: Tiny, batches: Sequence[Mapping], optimizer: Any) -> None:
+    """A step of the optimizer for every batch."""
+    for part in batches:
+        right_step(model, [part], optimizer)
+
+
+def step_unshifted(model: Tiny, batches: Sequence[Mapping], optimizer: Any) -> None:
+    """A step in which each token predicts itself."""
+    tokens = sum(count_tokens(part, 0) for part in batches)
+    sized_step(model, batches, optimizer, [tokens] * len(batches), 0)
+
+
+def step_on_all(model: Tiny, batches: Sequence[Mapping], optimizer: Any) -> None:
+    """A step in which the prompt carries loss too."""
+    right_step(model, [{**part, "labels": part["input_ids"]} for part in batches], optimizer)
+
+
+def divided_by(size: Callable[[Mapping, int], float]) -> Callable[..., Any]:
+    """A step that divides each batch's loss by a size of its own."""
+    return lambda model, batches, optimizer: sized_step(
+        model, batches, optimizer, [size(part, len(batches)) for part in batches]
+    )
+
+
+def on_some(which: slice) -> Callable[..., Any]:
+    """A step over some of the batches."""
+    return lambda model, batches, optimizer: right_step(model, batches[which], optimizer)
+
+
+# Steps that people write instead, by what is wrong with them.
+WRONG_STEPS: dict[str, Callable[..., Any]] = {
+    "the weights did not move: call optimizer.step() once, at the end.": lambda *_: None,
+    "the old gradients are still there in the second step: optimizer.zero_grad() belongs to every "
+    "step.": without_zeroing,
+    "a step was made after each batch: add up the gradients, and step once.": step_after_each,
+    "every batch counts alike: that is the mean of means. Divide by the tokens of *all* "
+    "batches.": divided_by(lambda part, n: n * count_tokens(part)),
+    "the batches' means are added up: divide by the tokens of all batches.": divided_by(
+        lambda part, n: count_tokens(part)
+    ),
+    "the losses are summed and not divided by the number of answer tokens.": divided_by(
+        lambda part, n: 1
+    ),
+    "each token is asked to predict itself: logits at i belong to the label at i + 1.": (
+        step_unshifted
+    ),
+    "the prompt carries loss too: labels of −100 are to be left out.": step_on_all,
+    "only the last batch counts.": on_some(slice(-1, None)),
+    "only the first batch counts.": on_some(slice(0, 1)),
+}
+
+
+def trained(step: Callable[..., Any]) -> tuple[list[torch.Tensor], Any]:
+    """The weights after two steps of plain gradient descent, and what the second one returned."""
+    model = seeded(Tiny())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    with torch.enable_grad():
+        step(model, parts(), optimizer)
+        returned = step(model, parts(), optimizer)
+    return [parameter.detach().clone() for parameter in model.parameters()], returned
+
+
+def are_close(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]) -> bool:
+    """Whether two lists of weights are the same up to rounding."""
+    pairs = zip(first, second, strict=True)
+    return all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in pairs)
+
+
+def check_step(step: Callable[..., Any]) -> Feedback:
+    """Hold step(model, batches, optimizer) against one step over all batches at once.
+
+    model(input_ids).logits is (rows, tokens, words); each batch has `input_ids` and `labels`, both
+    (rows, tokens), not shifted, −100 where no loss is. One step of the optimizer, by the mean over
+    the answer tokens of all batches; that mean is returned. The code is run twice in a row.
+    """
+    both, fault = attempt(trained, step) if callable(step) else attempt(step)
+    if fault is not None:
+        return fault
+    weights, said = both
+    wanted, loss = trained(right_step)
+    untouched = are_close(weights, list(seeded(Tiny()).parameters()))
+    if untouched and (said is None or said is ...):
+        return NOTHING
+    if not are_close(weights, wanted):
+        named = [why for why, wrong in WRONG_STEPS.items() if are_close(weights, trained(wrong)[0])]
+        other = "the weights are not those of one step by the mean over all answer tokens."
+        return Feedback(False, named[0] if named else other)
+    return check_returned(said, loss)
+
+
+def check_returned(said: Any, loss: float) -> Feedback:
+    """Whether a step whose weights are right returns its loss."""
+    number = read_number(plain(said))
+    if number is None:
+        return Feedback(False, "the weights are right; return the loss as a number too.")
+    if math.isclose(number.value, loss, rel_tol=1e-3):
+        return Feedback(True, "weights and loss are those of one batch that holds all rows.")
+    return Feedback(
+        False,
+        f"the weights are right; the loss is {spell(loss)}, the mean over the answer tokens of all "
+        f"batches, and not {spell(number.value)}.",
+    )
+
+
+PARTS = ("weights", "gradients", "moments", "logits")
+
+
+def check_ledger(ledger: Callable[[int, int, int, int], Mapping[str, float]]) -> Feedback:
+    """Hold ledger(frozen, trained, tokens, words) against the bytes of a LoRA step with AdamW.
+
+    A bfloat16 base with a float32 adapter: weights 2 · frozen + 4 · trained, gradients 4 · trained,
+    moments 8 · trained, logits and loss 12 · tokens · words; a dict with these four names.
+    """
+    for sizes in ((8_000_000, 40_000, 512, 1280), (500_000, 9_000, 64, 151)):
+        found, fault = attempt(ledger, *sizes)
+        if fault is not None:
+            return fault
+        if not isinstance(found, Mapping):
+            return Feedback(False, f"return a dict with the names {', '.join(PARTS)}.")
+        if missing := [name for name in PARTS if name not in found]:
+            return Feedback(False, f"the ledger has no {missing[0]!r}.")
+        for name, (right, wrong) in ledger_parts(*sizes).items():
+            if mistake := part_mistake(name, found[name], right, wrong):
+                return Feedback(False, mistake)
+    return Feedback(True, "weights, gradients, moments and logits, to the byte.")
+
+
+def part_mistake(name: str, found: Any, right: float, wrong: Mapping[str, float]) -> str:
+    """What is wrong with one line of the ledger, or ""."""
+    number = read_number(plain(found))
+    if number is None:
+        return f"{name}: {spell(found)} is no number of bytes."
+    if math.isclose(number.value, right, rel_tol=1e-6):
+        return ""
+    named = [why for why, value in wrong.items() if math.isclose(number.value, value, rel_tol=1e-6)]
+    return (
+        f"{name}: {named[0] if named else 'not the bytes of a LoRA step; look at what it holds.'}"
+    )
+
+
+def ledger_parts(
+    frozen: int, trained: int, tokens: int, words: int
+) -> dict[str, tuple[float, Mapping[str, float]]]:
+    """Each part's bytes, and what people write instead."""
+    both, table = frozen + trained, tokens * words
+    weights = {
+        "the adapter is float32: four bytes.": 2 * both,
+        "the base is bfloat16: two bytes.": 4 * both,
+        "the adapter is missing.": 2 * frozen,
+        "the base is missing: frozen weights lie in memory too.": 4 * trained,
+        "those are numbers, not bytes.": both,
+    }
+    gradients = {
+        "frozen weights have no gradients.": 4 * both,
+        "frozen weights have no gradients, nor would these be bfloat16.": 2 * both,
+        "the adapter's gradients are float32: four bytes.": 2 * trained,
+        "those are numbers, not bytes.": trained,
+        "what is trained has gradients.": 0,
+    }
+    moments = {
+        "AdamW has two moments.": 4 * trained,
+        "two float32 moments: eight bytes.": 2 * trained,
+        "frozen weights have no moments.": 8 * both,
+        "the gradients are a part of their own.": 12 * trained,
+    }
+    logits = {
+        "those are the 16-bit logits alone; the loss makes float32 of them.": 2 * table,
+        "three float32 tensors of that size are alive at once, not one.": 4 * table,
+        "three float32 tensors of that size are alive at once, not two.": 8 * table,
+        "one number for every token *and* every word.": 12 * tokens,
+    }
+    return {
+        "weights": (2 * frozen + 4 * trained, weights),
+        "gradients": (4 * trained, gradients),
+        "moments": (8 * trained, moments),
+        "logits": (12 * table, logits),
+    }
+
+
+CHANGED = ((2, 9), (5, 16), (12, 3), (0, 6), (5, 5), (0, 0))  # (lost, gained)
+
+
+def wrong_tests(lost: int, gained: int) -> dict[str, float]:
+    """What people compute instead of the exact two-sided p, by what it is."""
+    n, fewer = lost + gained, min(lost, gained)
+    if n == 0:
+        return {}
+    tail = coin_tail(n, fewer)
+    chi2 = math.erfc(math.sqrt((gained - lost) ** 2 / n / 2))
+    corrected = math.erfc(math.sqrt(max(abs(gained - lost) - 1, 0) ** 2 / n / 2))
+    return {
+        "that is one-sided: as uneven either way is twice as likely.": tail,
+        "that is the probability of exactly this outcome; add those that are more uneven.": (
+            math.comb(n, fewer) / 2**n
+        ),
+        "that counts the gained ones alone: take the smaller of the two.": min(
+            1.0, 2 * coin_tail(n, gained)
+        ),
+        "that counts the lost ones alone: take the smaller of the two.": min(
+            1.0, 2 * coin_tail(n, lost)
+        ),
+        "that is the χ² approximation; count the coin tosses.": chi2,
+        "that is the χ² approximation with a correction; count the coin tosses.": corrected,
+        "the smaller count itself belongs to the tail: sum up to and with it.": (
+            2 * coin_tail(n, fewer - 1)
+        ),
+    }
+
+
+def check_mcnemar(p: Callable[[int, int], float]) -> Feedback:
+    """Hold p(lost, gained) against McNemar's exact two-sided test (McNemar 1947)."""
+    for lost, gained in CHANGED:
+        found, fault = attempt(p, lost, gained)
+        if fault is not None and (lost, gained) == (0, 0) and fault.right is False:
+            return Feedback(False, f"{fault.text} Where nothing changed, p is 1.")
+        if fault is not None:
+            return fault
+        number, right = read_number(plain(found)), mcnemar(lost, gained)
+        if number is None:
+            return Feedback(False, f"p({lost}, {gained}) gives {spell(found)}: return a number.")
+        if math.isclose(number.value, right, rel_tol=1e-6):
+            continue
+        if number.value > 1:
+            return Feedback(False, f"p({lost}, {gained}) is above 1: the two tails meet, cap it.")
+        wrong = wrong_tests(lost, gained)
+        named = [w for w, value in wrong.items() if math.isclose(number.value, value, rel_tol=1e-6)]
+        rest = f"p({lost}, {gained}) is {spell(right)}, not {spell(number.value)}."
+        return Feedback(False, named[0] if named else rest)
+    return Feedback(True, "exact, two-sided, and 1 where nothing changed.")
+
+
+ASKED = ((0.04, 0.09, 0.9), (0.02, 0.1, 0.8), (0.05, 0.2, 0.8), (-0.02, 0.1, 0.8))
+
+
+def connor(change: float, changed: float, alpha: float, power: float, *, less: float = 1) -> float:
+    """The rows before rounding (Connor 1987); alpha: one side's error; less: on δ² in the root."""
+    z = NormalDist().inv_cdf
+    with_change = z(power) * math.sqrt(changed - less * change**2)
+    return ((z(1 - alpha) * math.sqrt(changed) + with_change) / change) ** 2
+
+
+def check_rows(rows: Callable[[float, float, float], int]) -> Feedback:
+    """Hold rows(change, changed, power) against Connor's count (Connor 1987), at 5 %, two-sided."""
+    for change, changed, power in ASKED:
+        found, fault = attempt(rows, change, changed, power)
+        if fault is not None:
+            return fault
+        number, right = read_number(plain(found)), rows_needed(change, changed, power)
+        if number is None:
+            return Feedback(False, f"{spell(found)} is no number of rows.")
+        if number.value == right:
+            continue
+        wrong = wrong_counts(change, changed, power)
+        named = [why for why, value in wrong.items() if abs(number.value - value) < 1e-3]
+        rest = f"rows({change}, {changed}, {power}) is {right:,}, not {spell(number.value)}."
+        return Feedback(False, named[0] if named else rest)
+    return Feedback(True, "Connor's count, rounded up.")
+
+
+def wrong_counts(change: float, changed: float, power: float) -> dict[str, float]:
+    """What people compute instead, by what is wrong with it."""
+    two_sided = connor(change, changed, 0.025, power)
+    return {
+        "rows are whole: round up.": two_sided,
+        "round up, or the power is a little too low.": math.floor(two_sided),
+        "a test at 5 % *two-sided* leaves 2.5 % on each side: z is 1.96.": math.ceil(
+            connor(change, changed, 0.05, power)
+        ),
+        "the power is left out: z_power stands in the second part.": math.ceil(
+            connor(change, changed, 0.025, 0.5)
+        ),
+        "that is for 80 % power: take the one that is asked for.": math.ceil(
+            connor(change, changed, 0.025, 0.8)
+        ),
+        "under the second root stands ψ − δ².": math.ceil(
+            connor(change, changed, 0.025, power, less=0)
+        ),
+        "the whole is squared and divided by δ²; one square is missing.": math.ceil(
+            math.sqrt(two_sided)
+        ),
+    }

@@ -1,0 +1,478 @@
+"""The mathematics of LoRA: what is asked in notebooks 01 and 02, and in their second parts.
+
+    EXERCISES      energy and error, thin matrices, counts, the factor α / r, a layer by hand
+    PREDICTIONS    spectra, cut updates, α against the rate, variants at the same rate
+
+Each exercise names the mistakes that people make; code of the reader's is checked in `matrices`.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ..core.results import about, percent
+from . import matrices
+from .exercise import CODE, COUNT, SHARE, WORDS, Exercise, Mistake, Prediction
+
+SIDES = ("higher", "lower")
+LLAMA = 32 * 2 * 8 * (4096 + 1024)  # r = 8 on keys and values of Llama-3.1-8B
+FILE = 2 * 41_943_040 / 1e6  # MB of r = 16 on all linear layers of it, in bfloat16
+TIMES = {1: "as large", 2: "twice as large", 4: "four times as large"}
+SHRUNK = {1: "no smaller", 4: "4 times smaller", 16: "16 times smaller"}
+
+LOW_RANK = (
+    Exercise(
+        "01.1",
+        "Energy is squared",
+        36 / 49,
+        (
+            Mistake(6 / 11, "Energy adds the squares of the singular values, not the values."),
+            Mistake(13 / 49, "That is what is lost, not what is kept."),
+            Mistake(36, "That is the energy kept; the question is its share of all, 49."),
+            Mistake(6 / 7, "That is the root of the share: energy adds squares and takes no root."),
+        ),
+        because="36 of 49: the squares count, so one large value weighs much.",
+        hint="Energy is the sum of σ². How much is it for all three values?",
+        look="The three words at the top of the notebook.",
+        solution="`36 / 49`. `spectrum.svd(torch.diag(torch.tensor([6.0, 3, 2])))` says the same.",
+        minutes=2,
+        importance=4,
+        kind=SHARE,
+    ),
+    Exercise(
+        "01.2",
+        "The error is a root",
+        math.sqrt(13 / 49),
+        (
+            Mistake(
+                13 / 49,
+                "That is the lost share of the energy, which is squared; the error is its root.",
+            ),
+            Mistake(5 / 11, "The norm is the root of the sum of squares, not the sum."),
+            Mistake(math.sqrt(5 / 11), "Right road, but the energy adds squares."),
+            Mistake(math.sqrt(13), "That is the norm of what is lost; divide it by that of W, 7."),
+            Mistake(math.sqrt(36 / 49), "That is the norm of what is kept, against that of W."),
+        ),
+        because="The root of 13/49: a matrix that keeps three quarters of its energy is still half "
+        "a matrix off.",
+        hint="‖W‖² is the sum of the σ². What is ‖W − W₁‖²?",
+        look="The sentence on Eckart and Young at the top.",
+        solution="`(13 / 49) ** 0.5`.",
+        minutes=2,
+        kind=SHARE,
+    ),
+    Exercise(
+        "01.3",
+        "When is thin no longer thin?",
+        171,
+        (
+            Mistake(256, "The largest rank the matrix can have; the factors outgrow it before."),
+            Mistake(128, "Half the side is right for a square matrix; this one is 512 × 256."),
+            Mistake(170, "At this r the factors are still no larger; one more."),
+            Mistake(512 * 256 / 768, "Nearly: r is whole, and the smallest r that is larger."),
+        ),
+        because="r · (512 + 256) > 512 · 256 for r > 170.67.",
+        hint="B and A have r · (512 + 256) numbers, ΔW has 512 · 256.",
+        look="The panel's line on how many numbers are stored.",
+        solution="`r * (512 + 256) > 512 * 256`, so r > 170.67: 171. Full rank would be 256.",
+        minutes=3,
+        kind=COUNT,
+    ),
+    Exercise(
+        "01.4",
+        "Which side is shared?",
+        lambda right, left: "higher" if float(right) > float(left) else "lower",
+        (
+            Mistake(
+                "higher", "Compute both medians. A starts random, and with another seed each run."
+            ),
+            Mistake("lower", "Compute both medians, of the right and of the left side."),
+        ),
+        because="A starts random and moves little; B starts at zero: the task alone decides it.",
+        hint="What does A start from in each run, and what does B?",
+        look="The cell that compares the output directions; `side='right'` is the input.",
+        solution="`'lower'`: the input directions stay near the random start of A, which differs "
+        "between seeds; the output directions come from the gradient alone.",
+        difficulty="medium",
+        minutes=6,
+        kind=WORDS,
+        choices=SIDES,
+        evidence="your two medians, right and left,",
+    ),
+    Exercise(
+        "01.5",
+        "How many directions?",
+        2,
+        (
+            Mistake(1, "One keeps 36 of 49, which is 73 %."),
+            Mistake(3, "Three keep all of it; fewer are enough for nine tenths."),
+        ),
+        because="36 + 9 of 49 is 91.8 %.",
+        hint="Add up the squares, the largest first, until nine tenths of 49 are reached.",
+        look="The table of ranks by energy, in section 1.",
+        solution="`(36 + 9) / 49 = 0.918`, so 2.",
+        minutes=2,
+        kind=COUNT,
+    ),
+    Exercise(
+        "01.6",
+        "Why did rank 1 do so well?",
+        "step",
+        (
+            Mistake("rank", "The rank is the same in both: it is 1. What else differs?"),
+            Mistake("seed", "Three seeds each; the curves lie far apart."),
+            Mistake("data", "Both were trained on the same tickets."),
+        ),
+        because="At r = 1, α = 16 means a factor of 16, α = 2r one of 2: eight times the step.",
+        hint="Compute α / r for both curves at r = 1.",
+        look="The figure of task score by rank, and the text below it.",
+        solution="`'step'`: with α fixed, α / r grows as r falls, and so does every step.",
+        difficulty="medium",
+        importance=4,
+        kind=WORDS,
+        choices=("rank", "step", "seed", "data"),
+    ),
+    Exercise(
+        "01.truncate",
+        "Cut an update and put it back",
+        matrices.check_truncate,
+        because="the best piece of that rank, added to W, in W's own shape.",
+        hint="`torch.linalg.svd(delta, full_matrices=False)` gives U, S and Vᵀ; keep the first r.",
+        look="The three words at the top: the sum of the first r terms σᵢ uᵢ vᵢᵀ.",
+        solution="`def cut(W, delta, r):\n    U, S, Vh = torch.linalg.svd(delta, "
+        "full_matrices=False)\n    return W + (U[:, :r] * S[:r]) @ Vh[:r]`",
+        difficulty="medium",
+        minutes=10,
+        importance=5,
+        kind=CODE,
+    ),
+)
+
+TWENTY_LINES = (
+    Exercise(
+        "02.lora",
+        "A LoRA layer of your own",
+        matrices.check_lora,
+        because="shapes, start, frozen W and scale are those of the paper.",
+        hint="Two parameters in `__init__`, W frozen, one line in `forward`. A row of x is a "
+        "token: `x @ A.T @ B.T`.",
+        look="The picture of the two paths: its formula, and the shapes of A and B.",
+        solution="`self.base = base.requires_grad_(False)\n"
+        "self.A = nn.Parameter(torch.randn(r, base.in_features) / r)\n"
+        "self.B = nn.Parameter(torch.zeros(base.out_features, r))\n"
+        "self.scale = alpha / r\n"
+        "forward: self.base(x) + self.scale * (x @ self.A.T @ self.B.T)`",
+        difficulty="medium",
+        minutes=12,
+        importance=5,
+        kind=CODE,
+    ),
+    Exercise(
+        "02.1",
+        "Carry a recipe over",
+        128,
+        (
+            Mistake(32, "With the same α the factor falls from 32/16 to 32/64: a quarter."),
+            Mistake(
+                64, "That keeps α / √r, which is rsLoRA's factor; the question is about α / r."
+            ),
+            Mistake(8, "Upside down: the factor is α / r, so α has to grow with r."),
+            Mistake(2, "That is the factor itself; α is the factor times r."),
+        ),
+        because="2 · 64: 'α = 2r' is the rule that keeps the factor, whatever else it does.",
+        hint="32 / 16 = 2. Which α gives 2 at r = 64?",
+        look="The beginning of section 5: twice the rank halves the factor.",
+        solution="`128`: 32/16 = 2 = 128/64. Whether the same factor is the *best* one at the new "
+        "rank is another question.",
+        minutes=3,
+        kind=COUNT,
+    ),
+    Exercise(
+        "02.2",
+        "The other zero",
+        "B",
+        (
+            Mistake("A", "∂L/∂A carries B, which is not zero here; ∂L/∂B carries A x, which is."),
+            Mistake("both", "Only if both start at zero, and then nothing would ever move."),
+            Mistake("neither", "∂L/∂B carries A x, and A is zero."),
+        ),
+        because="∂L/∂B carries A x = 0, so A moves first. It trains too; peft and the paper choose "
+        "B = 0.",
+        hint="Write the gradient of each: it is multiplied by the other one.",
+        look="The end of section 4, on why the two do not both start at zero.",
+        solution="`'B'`. Set A to zero and B to noise, call `backward`, and look.",
+        difficulty="medium",
+        minutes=6,
+        kind=WORDS,
+        choices=("A", "B", "both", "neither"),
+    ),
+    Exercise(
+        "02.3",
+        "The same run at another α",
+        1e-3,
+        (
+            Mistake(5e-4, "That keeps α · lr, which is the same first step and not the same run."),
+            Mistake(4e-3, "Upside down: a larger α wants a smaller rate."),
+            Mistake(2e-3, "That is the rate at α = 16; four times the α at it moves further."),
+            Mistake(8e-3, "Upside down, and √α counts, not α."),
+        ),
+        because="√64 · 1e-3 = √16 · 2e-3: what stays is √α · lr, over a whole run.",
+        hint="Which product stays along the red marks of the grid?",
+        look="The table of the two walks through the grid, in section 5.",
+        solution="`2e-3 * (16 / 64) ** 0.5 = 1e-3`.",
+        difficulty="medium",
+        minutes=4,
+        importance=4,
+    ),
+    Exercise(
+        "02.4",
+        "Mend an adapter that forgot / r",
+        128,
+        (
+            Mistake(16, "peft divides by r: at α = 16 it would add an eighth of what was trained."),
+            Mistake(2, "That is what peft multiplies by at α = 16; you need a factor of 16."),
+            Mistake(8, "α = 8 gives peft a factor of 1; the layer multiplied by 16."),
+            Mistake(1, "α = 1 gives peft a factor of 1/8; the layer multiplied by 16."),
+            Mistake(24, "The two are multiplied, not added: α / 8 has to be 16."),
+        ),
+        because="peft multiplies by α / 8, and 128 / 8 = 16. No weight has to change.",
+        hint="By what did the layer multiply B A, and by what does peft?",
+        look="`WithoutR`, in section 2.",
+        solution="`16 * 8 = 128`: write lora_alpha = 128 into adapter_config.json.",
+        minutes=4,
+        importance=4,
+        kind=COUNT,
+    ),
+)
+
+VARIANTS = (
+    Exercise(
+        "02b.dora",
+        "The weight of DoRA",
+        matrices.check_dora,
+        because="LoRA turns the rows, m sets their lengths, and the norm is held still backward.",
+        hint="V = W + (α / r) · B A first. Then one length for each row of V: `V.norm(dim=1)`, "
+        "and `[:, None]` makes a column of it.",
+        look="The formula of section 3, and the sentence on the backward pass.",
+        solution="`def weight(W, A, B, m, alpha):\n    V = W + alpha / A.shape[0] * (B @ A)\n"
+        "    return (m / V.norm(dim=1).detach())[:, None] * V`",
+        difficulty="medium",
+        minutes=10,
+        importance=4,
+        kind=CODE,
+    ),
+    Exercise(
+        "02b.1",
+        "Count on a large model",
+        LLAMA,
+        (
+            Mistake(32 * 2 * 8 * 8192, "k_proj and v_proj are not square: 4096 in, 1024 out."),
+            Mistake(2 * 8 * 5120, "That is one layer; there are 32."),
+            Mistake(32 * 8 * 5120, "That is one of the two projections."),
+            Mistake(32 * 2 * 5120, "That is r = 1."),
+            Mistake(32 * 2 * 4096 * 1024, "The two matrices themselves, not their adapters."),
+        ),
+        because="32 layers · 2 matrices · 8 · (4096 + 1024).",
+        hint="One k_proj is 4096 → 1024. What does r = 8 add to it?",
+        look="The table of `lora.count`, in section 4.",
+        solution="`32 * 2 * 8 * (4096 + 1024)`, or "
+        '`lora.count("llama-3.1-8b", r=8, targets="k_proj,v_proj").trainable`.',
+        minutes=4,
+        importance=4,
+        kind=COUNT,
+    ),
+    Exercise(
+        "02b.2",
+        "How large is the file?",
+        FILE,
+        (
+            Mistake(2 * FILE, "That is float32, four bytes per number."),
+            Mistake(FILE / 2, "That is one byte per number; a bfloat16 has two."),
+            Mistake(FILE * 1e6, "Right, but in bytes; the question is in MB."),
+            Mistake(FILE * 1e6 / 2**20, "Right, but in MiB of 2²⁰ bytes; an MB has 10⁶."),
+            Mistake(2 * 8072.204288, "That is the whole model; the file holds A and B alone."),
+        ),
+        because="41,943,040 numbers of two bytes.",
+        hint="A bfloat16 has 16 bits, two bytes; an MB has 10⁶ of them.",
+        look="The cell that knows a file's size to the byte, in section 4.",
+        solution="`2 * 41_943_040 / 1e6`: 83.9 MB, and a short header.",
+        minutes=2,
+    ),
+    Exercise(
+        "02b.3",
+        "What DoRA adds",
+        8 * (4096 + 1024) + 1024,
+        (
+            Mistake(8 * 5120, "That is plain LoRA; DoRA has one magnitude for every output too."),
+            Mistake(
+                8 * 5120 + 4096, "The magnitudes are one for each output, 1024, not each input."
+            ),
+            Mistake(8 * 5120 + 1, "Not one magnitude for the matrix: one for each output."),
+            Mistake(1024, "Those are the magnitudes alone; A and B are trained as well."),
+        ),
+        because="LoRA's 8 · (4096 + 1024), and 1024 magnitudes.",
+        hint="DoRA parts each row of W into a length and a direction. How many rows has W?",
+        look="The section on DoRA: the shape of m.",
+        solution="`8 * (4096 + 1024) + 1024 = 41984`.",
+        difficulty="medium",
+        minutes=4,
+        importance=2,
+        kind=COUNT,
+    ),
+    Exercise(
+        "02b.4",
+        "The control that is missing",
+        "plain LoRA, higher rate",
+        (
+            Mistake(
+                "more seeds",
+                "Good to have, but on every seed here all four were ahead, and still no better.",
+            ),
+            Mistake("a larger model", "There the same question would be as open as here."),
+            Mistake("more steps", "Good to have; but was it the direction, or the larger step?"),
+        ),
+        because="a variant that moves W further has to be held against LoRA that moves it as far.",
+        hint="What else, besides the variant, makes the loss fall faster?",
+        look="The figure of section 2: what stands on its horizontal axis?",
+        solution="`'plain LoRA, higher rate'`: until that was tried, a larger step explains it.",
+        minutes=3,
+        importance=5,
+        kind=WORDS,
+        choices=("more seeds", "plain LoRA, higher rate", "a larger model", "more steps"),
+    ),
+)
+
+EXERCISES = (*LOW_RANK, *TWENTY_LINES, *VARIANTS)
+
+
+def most(values: Mapping[str, Any]) -> str:
+    """The name whose number is the largest."""
+    return max(values, key=lambda name: float(values[name]))
+
+
+def nearest_key(sayings: Mapping[int, str], ratio: float) -> int:
+    """The factor, of those that can be said, to which a measured one comes nearest."""
+    return min(sayings, key=lambda factor: abs(math.log(float(ratio) / factor)))
+
+
+PREDICTIONS = (
+    Prediction(
+        "01.spectrum",
+        "A random matrix of the same size and norm: how does its spectrum differ?",
+        lambda trained_first: "a flatter head" if trained_first > 1.2 else "the same",
+        options=("a flatter head", "a steeper head", "the same"),
+        told=lambda ratio: f"the trained matrix's first value is {about(ratio, 2)} times as large",
+        evidence="W's first singular value over the random matrix's",
+    ),
+    Prediction(
+        "01.cut",
+        "The update was free to use all 256 directions. How many keep nine tenths of the task "
+        "score?",
+        lambda rank: rank,
+        between=(1, 256),
+        unit="directions",
+        log=True,
+        near=2.1,
+        evidence="the smallest rank that keeps nine tenths of the task score",
+    ),
+    Prediction(
+        "01.harm",
+        "And the forgetting: does cutting the update down bring the skills back?",
+        lambda early: "no, it comes first" if early > 0.5 else "yes, with the task",
+        options=("yes, with the task", "yes, before the task goes", "no, it comes first"),
+        told=lambda early: f"≈{100 * early:.0f} % of it is there at rank 2, where the task is not",
+        evidence="the share of the forgetting that is there at rank 2",
+    ),
+    Prediction(
+        "01.facts",
+        "Which rank will a LoRA need to store 240 facts?",
+        lambda rank: rank,
+        between=(1, 256),
+        unit="as rank",
+        log=True,
+        near=2.1,
+        evidence="the smallest rank that stores nearly all facts",
+    ),
+    Prediction(
+        "02.shapes",
+        "Three guides, three formulas. How many of them work on a matrix that is not square?",
+        lambda count: {0: "none", 1: "one", 2: "two", 3: "all three"}[int(count)],
+        options=("none", "one", "two", "all three"),
+        evidence="how many of the three run on a matrix that is not square",
+    ),
+    Prediction(
+        "02.zero",
+        "A starts with a standard deviation of about 0.04. Is a random B of that size harmful?",
+        lambda ratio: "no" if ratio < 2 else "a little" if ratio < 10 else "yes, much",
+        options=("no", "a little", "yes, much"),
+        told=lambda ratio: f"the loss is {about(ratio, 2)} times the base's",
+        evidence="the loss with the random B over the base's",
+    ),
+    Prediction(
+        "02.adam",
+        "Twice the α: how much larger is the first update of W under Adam?",
+        lambda ratio: TIMES[nearest_key(TIMES, ratio)],
+        options=tuple(TIMES.values()),
+        told=lambda ratio: f"{about(ratio, 3)} times",
+        evidence="‖ΔW‖ with twice the α over that with once",
+    ),
+    Prediction(
+        "02.sgd",
+        "And under plain gradient descent?",
+        lambda ratio: TIMES[nearest_key(TIMES, ratio)],
+        options=tuple(TIMES.values()),
+        told=lambda ratio: f"{about(ratio, 3)} times",
+        evidence="‖ΔW‖ with twice the α over that with once",
+    ),
+    Prediction(
+        "02.walk",
+        "Four times the rate or four times the α: which changes W more over a whole run?",
+        lambda ratio: "the rate" if ratio > 1.02 else "the α" if ratio < 0.98 else "both alike",
+        options=("the rate", "the α", "both alike"),
+        told=lambda ratio: f"the rate takes W at least {about(ratio, 3)} times as far",
+        evidence="the smallest ratio of the change by the rate to that by the α",
+    ),
+    Prediction(
+        "02.rule",
+        "Rank 1 with α = 2r = 2: how many of 100 new tickets come out exactly right?",
+        lambda share: "hardly any" if share < 0.1 else "half" if share < 0.7 else "nearly all",
+        options=("hardly any", "half", "nearly all"),
+        told=lambda share: percent(share),
+        evidence="the share of tickets that are right",
+    ),
+    Prediction(
+        "02b.slope",
+        "Sixteen times the rank, from 4 to 64: the gradient of B becomes …",
+        lambda ratio: SHRUNK[nearest_key(SHRUNK, ratio)],
+        options=tuple(SHRUNK.values()),
+        told=lambda ratio: f"{about(ratio, 2)} times smaller",
+    ),
+    Prediction(
+        "02b.variants",
+        "LoRA+, PiSSA, OLoRA and EVA: how many of the four beat plain LoRA at the same rate?",
+        lambda count: str(int(count)),
+        options=("0", "1", "2", "3", "4"),
+        evidence="how many of the four are faster at the same rate",
+    ),
+    Prediction(
+        "02b.fair",
+        "And how many beat plain LoRA at four times the rate?",
+        lambda count: str(int(count)),
+        options=("0", "1", "2", "3", "4"),
+        evidence="how many of the four are faster than LoRA at four times the rate",
+    ),
+    Prediction(
+        "02b.guide",
+        "6,553,600 trained numbers for r = 16 on Llama-3.1-8B's attention: is that right?",
+        lambda count: "yes" if count == 6_553_600 else "no, too few",
+        options=("yes", "no, too few", "no, too many"),
+        told=lambda count: f"{count:,}",
+        evidence="the count, lora.count(…).trainable",
+    ),
+    Prediction(
+        "02b.budget",
+        "As many trained numbers in four places: which place learns the task worst?",
+        lambda scores: min(scores, key=lambda place: float(scores[place])),
+        options=("queries and values", "attention", "the MLP", "everywhere, thinly"),
+    ),
+)

@@ -1,0 +1,520 @@
+"""Code of a reader's own that works on matrices, held against the kit's: the first mistake by name.
+
+    check_lora(mine)                          a LoRA layer: shapes, start, frozen W, scale
+    check_dora(weight)                        weight(W, A, B, m, alpha): DoRA's, and its gradients
+    check_truncate(cut)                       cut(W, delta, r): W and the best piece of delta
+    check_four_bits((quantize, dequantize))   sixteen levels, a scale per block, and back
+    check_merge(merged)                       merged(W, A, B, alpha): a merge in NF4, in place
+
+The code is run on matrices of the check's own, so nothing that stands in it is read: only what it
+does counts. Training steps and tests are in `loops`. Met in notebooks 01, 02, 03 and 13.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import torch
+
+from .comparing import attempt
+from .exercise import UNANSWERED, Feedback
+
+Module = TypeVar("Module", bound=torch.nn.Module)
+BLOCK = 64  # weights that share a scale
+
+
+def noise(shape: Sequence[int], seed: int = 0) -> torch.Tensor:
+    """Normal numbers, the same on every call."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def seeded(module: Module, seed: int = 7) -> Module:
+    """A module whose parameters are the same on every call, whatever was drawn before."""
+    with torch.no_grad():
+        for place, parameter in enumerate(module.parameters()):
+            parameter.copy_(0.3 * noise(parameter.shape, seed + place))
+    return module
+
+
+def is_close(out: Any, wanted: torch.Tensor) -> bool:
+    """Whether a tensor has this shape and, up to rounding, these numbers."""
+    if not isinstance(out, torch.Tensor) or out.shape != wanted.shape:
+        return False
+    return torch.allclose(out.to(wanted), wanted, rtol=1e-4, atol=1e-4)
+
+
+def first_match(out: Any, wrong: Mapping[str, torch.Tensor]) -> str:
+    """The first mistake whose result this is, or ""."""
+    return next((why for why, value in wrong.items() if is_close(out, value)), "")
+
+
+def shape_fault(out: Any, wanted: torch.Tensor, what: str) -> str:
+    """What is wrong with the kind or shape of a result, or ""."""
+    if not isinstance(out, torch.Tensor):
+        return f"{what} has to be a tensor; this is of type {type(out).__name__}."
+    if out.shape != wanted.shape:
+        return f"{what} is {tuple(out.shape)}; it has to be {tuple(wanted.shape)}."
+    return ""
+
+
+class LoRALayer(Protocol):
+    """What a reader's layer has: A (r, d_in), B (d_out, r), and x (…, d_in) in, (…, d_out) out."""
+
+    A: torch.nn.Parameter
+    B: torch.nn.Parameter
+
+    def __call__(self, x: torch.Tensor, /) -> torch.Tensor:
+        """W x + (alpha / r) · B A x."""
+        ...
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """All of them, as a torch module gives them."""
+        ...
+
+
+def check_lora(
+    mine: Callable[[torch.nn.Linear, int, float], LoRALayer],
+    base: torch.nn.Linear | None = None,
+    r: int = 8,
+    alpha: float = 32,
+) -> Feedback:
+    """Hold a LoRA layer that a reader wrote against the paper, and name the first mistake.
+
+    mine: called as mine(base, r, alpha), it gives a torch module with the parameters A (r, d_in)
+    and B (d_out, r), and W x + (alpha/r) · B A x (Hu et al. 2021, §4.1). base: W (d_out, d_in), a
+    linear layer, which is copied first; by default one that is not square and has a bias.
+    """
+    if base is None:
+        base = seeded(torch.nn.Linear(24, 16))
+    layer, fault = attempt(mine, copy.deepcopy(base), r, alpha)
+    if fault is not None:
+        return fault
+    # a layer that lacks a part, or does not run, is a wrong answer too
+    missing = [name for name in ("A", "B") if not hasattr(layer, name)]
+    if missing:
+        return Feedback(False, f"the layer has no `self.{missing[0]}`: keep A and B as attributes.")
+    if layer.A is ... or layer.B is ...:
+        return UNANSWERED
+    x = noise((5, base.in_features)).to(base.weight)
+    with torch.no_grad():
+        _, fault = attempt(layer, x)
+    if fault is not None and fault.right is None:
+        return fault
+    if mistake := start_mistake(layer, base, r):
+        return Feedback(False, mistake)
+    if fault is not None:
+        return fault
+    if mistake := run_mistake(layer, base, x, r, alpha):
+        return Feedback(False, mistake)
+    return Feedback(True, "shapes, start, frozen W and scale are those of the paper.")
+
+
+def start_mistake(layer: LoRALayer, base: torch.nn.Linear, r: int) -> str:
+    """What is wrong with a LoRA layer before its first step, or "".
+
+    The shapes come first: a wrong shape is what a square W hides.
+    """
+    A, B = layer.A, layer.B
+    d_out, d_in = base.weight.shape
+    if not (isinstance(A, torch.nn.Parameter) and isinstance(B, torch.nn.Parameter)):
+        return "A and B have to be torch.nn.Parameter, or no optimizer ever sees them."
+    if mistake := shape_mistake(tuple(A.shape), tuple(B.shape), d_out, d_in, r):
+        return mistake
+    # the start: B = 0 and A ≠ 0
+    if B.any():
+        return (
+            "B does not start at zero, so the layer does not start as the base: the first step "
+            "would begin from a damaged model."
+        )
+    if not A.any():
+        return (
+            "A starts at zero as B does: each one's gradient is multiplied by the other, so "
+            "neither would ever move."
+        )
+    # nothing but A and B is trained
+    trained = {id(parameter) for parameter in layer.parameters() if parameter.requires_grad}
+    if trained - {id(A), id(B)}:
+        return (
+            "W still learns: freeze the base layer with base.requires_grad_(False), or you tune "
+            "fully and pay for it."
+        )
+    return ""
+
+
+def shape_mistake(A: tuple[int, ...], B: tuple[int, ...], d_out: int, d_in: int, r: int) -> str:
+    """What is wrong with the shapes of A and B, which are (r, d_in) and (d_out, r), or ""."""
+    if (A, B) == ((r, d_in), (d_out, r)):
+        return ""
+    if (A, B) == ((d_out, r), (r, d_in)):
+        return "A and B are swapped: A (r, d_in) reads the input, B (d_out, r) writes the output."
+    if (A, B) == ((d_in, r), (r, d_out)):
+        return (
+            "A and B lie on their sides: that is Aᵀ and Bᵀ of peft's A (r, d_in) and B (d_out, r)."
+        )
+    # as if W were square, with one of its two sides for both
+    if (A, B) in (((r, d_in), (d_in, r)), ((r, d_out), (d_out, r))):
+        return (
+            f"this W is not square, it is {d_out} × {d_in}: A has d_in = {d_in} columns, B has "
+            f"d_out = {d_out} rows."
+        )
+    return (
+        f"A is {A} and B is {B}; for W {d_out} × {d_in} and r = {r} they are {(r, d_in)} and "
+        f"{(d_out, r)}."
+    )
+
+
+def run_mistake(
+    layer: LoRALayer, base: torch.nn.Linear, x: torch.Tensor, r: int, alpha: float
+) -> str:
+    """What is wrong with a LoRA layer's output on noise, or ""."""
+    with torch.no_grad():
+        # B starts at zero, where every scale gives the same
+        layer.B.copy_(noise(layer.B.shape, seed=1))
+        out, Wx = layer(x), base(x)
+        side = x @ layer.A.T @ layer.B.T
+        if base.bias is not None and is_close(out, Wx - base.bias + alpha / r * side):
+            return "the base layer's bias is lost: call the base layer itself, `self.base(x)`."
+        return output_mistake(out, Wx, side, alpha, r)
+
+
+def output_mistake(
+    out: torch.Tensor, Wx: torch.Tensor, BAx: torch.Tensor, alpha: float, r: int
+) -> str:
+    """What is wrong with `out`, which has to be Wx + (alpha/r) · BAx, or "".
+
+    All three are (rows, d_out).
+    """
+
+    scale, rank_scale = alpha / r, alpha / math.sqrt(r)
+    if is_close(out, Wx + scale * BAx):
+        return ""
+    # what people write instead, each with its name
+    mistakes = {
+        "W x is missing: the side path is added to the base layer's output.": scale * BAx,
+        "B A x is missing: this is the base layer alone.": Wx,
+        "alpha is used without / r: the scale is alpha / r, or every change of r changes the size "
+        "of the update too.": Wx + alpha * BAx,
+        "the scale alpha / r is missing.": Wx + BAx,
+        "that is alpha / √r, the scale of rsLoRA; the paper's is alpha / r.": Wx + rank_scale * BAx,
+        "the scale is upside down: it is alpha / r, not r / alpha.": Wx + r / alpha * BAx,
+        "W x is scaled too: alpha / r belongs to B A x alone.": scale * (Wx + BAx),
+    }
+    for mistake, wrong in mistakes.items():
+        if is_close(out, wrong):
+            return mistake
+    return "the output is not W x + (alpha / r) · B A x."
+
+
+def check_dora(weight: Callable[..., torch.Tensor]) -> Feedback:
+    """Hold weight(W, A, B, m, alpha) against m ⊙ (W + ΔW) / ‖W + ΔW‖, by rows, and its gradients.
+
+    W (d_out, d_in), A (r, d_in), B (d_out, r) and m (d_out,); ΔW = (alpha/r) · B A. Backward, the
+    norm counts as a constant (Liu et al. 2024, eq. 5 and §4.3).
+    """
+    W, A, B, m = noise((10, 6)), noise((2, 6), 1), noise((10, 2), 2), 1 + noise((10,), 3).abs()
+    A.requires_grad_()
+    out, fault = attempt(weight, W.clone(), A, B, m, 8)
+    if fault is not None:
+        return fault
+    wanted = dora_weight(W, A, B, m, 8)
+    if mistake := dora_mistake(out, W, A, B, m):
+        return Feedback(False, mistake)
+
+    # the same numbers, and the same way back
+    pull = noise(wanted.shape, 4)
+    if not out.requires_grad:
+        return Feedback(False, "the numbers are right, but nothing flows back to A: no no_grad().")
+    ways = [torch.autograd.grad((w * pull).sum(), A)[0] for w in (out, wanted)]
+    if is_close(ways[0], ways[1]):
+        return Feedback(True, "weight and gradients are those of the paper.")
+    return Feedback(
+        False,
+        "the numbers are right, the gradients are not the paper's: the norm counts as a constant, "
+        "so `.detach()` it.",
+    )
+
+
+def dora_weight(
+    W: torch.Tensor, A: torch.Tensor, B: torch.Tensor, m: torch.Tensor, alpha: float
+) -> torch.Tensor:
+    """DoRA's weight, (d_out, d_in)."""
+    V = W + alpha / A.shape[0] * (B @ A)
+    return (m / V.norm(dim=1).detach())[:, None] * V
+
+
+def dora_mistake(
+    out: Any, W: torch.Tensor, A: torch.Tensor, B: torch.Tensor, m: torch.Tensor
+) -> str:
+    """The first mistake of DoRA's weight at alpha = 8, or ""."""
+    with torch.no_grad():
+        if mistake := shape_fault(out, W, "the weight"):
+            return mistake
+        side, scale, column = B @ A, 8 / A.shape[0], m[:, None]
+        V = W + scale * side
+        rows = V.norm(dim=1, keepdim=True)
+        if is_close(out, column / rows * V):
+            return ""
+        # what people write instead
+        wrong = {
+            "m is missing: the rows have length 1.": V / rows,
+            "the length is not taken out: divide W + ΔW by its norm first.": column * V,
+            "that is LoRA's W + ΔW: DoRA sets the length of each row besides.": V,
+            "that is W with m for its lengths: ΔW is missing.": (
+                column * W / W.norm(dim=1, keepdim=True)
+            ),
+            "the norm is that of W; it has to be that of W + ΔW.": (
+                column * V / W.norm(dim=1, keepdim=True)
+            ),
+            "one norm for the whole matrix: each row has its own, `V.norm(dim=1)`.": (
+                column * V / V.norm()
+            ),
+            "that is the norm of each column, `dim=0`; torch keeps an output in a row, `dim=1`.": (
+                column * V / V.norm(dim=0)
+            ),
+            "the norm is squared: it is the root of the sum of squares.": column * V / rows**2,
+        }
+        wrong |= wrong_scales(W, side, column, scale)
+    return first_match(out, wrong) or "it is not m ⊙ (W + ΔW) / ‖W + ΔW‖, row by row."
+
+
+def wrong_scales(
+    W: torch.Tensor, side: torch.Tensor, column: torch.Tensor, scale: float
+) -> dict[str, torch.Tensor]:
+    """DoRA's weight with B A multiplied by something else, by what is wrong with it."""
+    factors = {
+        "the scale alpha / r is missing.": 1.0,
+        "alpha is used without / r.": 8.0,
+        "the scale is upside down: it is alpha / r.": 1 / scale,
+    }
+    made = {}
+    for why, factor in factors.items():
+        V = W + factor * side
+        made[why] = column * V / V.norm(dim=1, keepdim=True)
+    return made
+
+
+def best_piece(delta: torch.Tensor, r: int) -> torch.Tensor:
+    """The best approximation of rank r (Eckart and Young 1936)."""
+    U, S, Vh = torch.linalg.svd(delta, full_matrices=False)
+    return (U[:, :r] * S[:r]) @ Vh[:r]
+
+
+def check_truncate(cut: Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]) -> Feedback:
+    """Hold cut(W, delta, r) against W and the best piece of delta of rank r.
+
+    W and delta are (d_out, d_in), and so is what comes back; W is left as it was.
+    """
+    W, delta, r = noise((12, 8)), noise((12, 8), seed=1), 3
+    W_in, delta_in = W.clone(), delta.clone()
+    out, fault = attempt(cut, W_in, delta_in, r)
+    if fault is not None:
+        return fault
+    if not torch.equal(W_in, W) or not torch.equal(delta_in, delta):
+        return Feedback(False, "W or delta itself was changed: make a new matrix and return it.")
+    wanted = W + best_piece(delta, r)
+    if is_close(out, wanted):
+        return Feedback(True, "the best piece of that rank, added to W.")
+    return Feedback(False, truncate_mistake(out, W, delta, r))
+
+
+def truncate_mistake(out: Any, W: torch.Tensor, delta: torch.Tensor, r: int) -> str:
+    """The first mistake of a cut update."""
+    piece = best_piece(delta, r)
+    if mistake := shape_fault(out, W, "what comes back"):
+        return mistake
+    # what people write instead
+    U, S, Vh = torch.linalg.svd(delta, full_matrices=False)
+    tilted = (U[:, :r] * S[:r]) @ Vh.T[:r]
+    wrong = {
+        "that is the piece alone: add it to W, or the old matrix is gone.": piece,
+        "that is W + ΔW uncut: keep the first r directions only.": W + delta,
+        "that is W: the update is lost.": W,
+        "the whole sum was cut; cut the update alone, W is not low-rank.": best_piece(W + delta, r),
+        "W was cut and the update added whole: it is the other way round.": best_piece(W, r)
+        + delta,
+        "those are the *last* r directions: singular values come largest first.": (
+            W + delta - best_piece(delta, len(S) - r)
+        ),
+        "one direction too many: the first r are `[:r]`.": W + best_piece(delta, r + 1),
+        "one direction too few: the first r are `[:r]`.": W + best_piece(delta, r - 1),
+        "the singular values are missing: each direction is multiplied by its σ.": (
+            W + U[:, :r] @ Vh[:r]
+        ),
+        "the singular values are in it twice.": W + (U[:, :r] * S[:r] ** 2) @ Vh[:r],
+        "torch.linalg.svd gives Vᵀ already: do not transpose it again.": W + tilted,
+        "that is the rest: what the cut leaves out.": W + delta - piece,
+    }
+    return first_match(out, wrong) or "it is not W plus the first r terms σᵢ uᵢ vᵢᵀ of ΔW."
+
+
+Quantize = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+Dequantize = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def check_four_bits(pair: tuple[Quantize, Dequantize]) -> Feedback:
+    """Hold quantize(blocks, levels) and dequantize(codes, absmax, levels) against NF4 by blocks.
+
+    blocks: (n, 64); codes: (n, 64), places in the table from 0; absmax: (n,). What comes back from
+    the second is (n, 64) again.
+    """
+    from .. import quant
+
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        return Feedback(False, "give both: check('03.nf4', (quantize, dequantize)).")
+    levels = quant.levels("nf4").float()
+    blocks = noise((6, BLOCK)) * torch.tensor([0.1, 0.5, 1.0, 2.0, 0.3, 4.0])[:, None]
+    blocks[1, 3] = -3.0  # the largest of its block is below zero
+    absmax = blocks.abs().amax(1)
+    codes = nearest_codes(blocks / absmax[:, None], levels)
+    found, fault = attempt(pair[0], blocks.clone(), levels.clone())
+    if fault is not None:
+        return fault
+    if mistake := quantize_mistake(found, blocks, levels):
+        return Feedback(False, mistake)
+
+    # the way back, from codes and scales that are right
+    back, fault = attempt(pair[1], codes, absmax, levels.clone())
+    if fault is not None:
+        return fault
+    if mistake := dequantize_mistake(back, codes, absmax, levels):
+        return Feedback(False, mistake)
+    return Feedback(True, "codes, scales and what comes back are those of NF4.")
+
+
+def nearest_codes(scaled: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+    """The place of the nearest level of each number."""
+    return (scaled[..., None] - levels).abs().argmin(-1)
+
+
+def quantize_mistake(found: Any, blocks: torch.Tensor, levels: torch.Tensor) -> str:
+    """The first mistake of codes and scales, or ""."""
+    if not isinstance(found, list | tuple) or len(found) != 2:
+        return "quantize has to return two things: the codes and absmax."
+    codes, scales = found
+    absmax = blocks.abs().amax(1)
+    if not isinstance(codes, torch.Tensor) or not isinstance(scales, torch.Tensor):
+        return "codes and absmax have to be tensors."
+    if codes.shape == absmax.shape and scales.shape == blocks.shape:
+        return "the two are swapped: return the codes first, then absmax."
+    if mistake := scale_mistake(scales, blocks):
+        return mistake
+    if mistake := shape_fault(codes, blocks, "codes"):
+        return mistake
+    return code_mistake(codes, blocks, levels)
+
+
+def scale_mistake(scales: torch.Tensor, blocks: torch.Tensor) -> str:
+    """The first mistake of the scales, or ""."""
+    absmax = blocks.abs().amax(1)
+    flat = scales.flatten()
+    if scales.numel() == 1:
+        return "one scale for all: every block has its own, or one outlier spoils the rest."
+    if flat.shape != absmax.shape:
+        return f"absmax has {flat.numel()} numbers; there are {len(blocks)} blocks, one for each."
+    wrong = {
+        "that is the largest value, with its sign: take the largest *absolute* one.": (
+            blocks.amax(1)
+        ),
+        "that is the standard deviation: some weights would lie beyond ±1.": blocks.std(1),
+        "that is the mean of the absolute values, not the largest.": blocks.abs().mean(1),
+        "one scale for all blocks: every block has its own.": absmax.max().expand(len(blocks)),
+        "the scale is upside down.": 1 / absmax,
+    }
+    if is_close(flat, absmax):
+        return ""
+    return first_match(flat, wrong) or "absmax is not the largest absolute value of each block."
+
+
+def code_mistake(codes: torch.Tensor, blocks: torch.Tensor, levels: torch.Tensor) -> str:
+    """The first mistake of the codes, or ""."""
+    scaled = blocks / blocks.abs().amax(1)[:, None]
+    wanted = nearest_codes(scaled, levels)
+    if is_close(codes, levels[wanted]):
+        return "those are levels; a code is the level's place in the table, from 0 to 15."
+    if is_close(codes.float(), wanted.float()):
+        return "" if not codes.is_floating_point() else "codes are places: whole numbers."
+    below = (torch.searchsorted(levels, scaled, right=True) - 1).clamp(min=0)
+    wrong = {
+        "each weight went to the next level *below*; take the nearest.": below,
+        "each weight went to the next level *above*; take the nearest.": (
+            torch.searchsorted(levels, scaled).clamp(max=15)
+        ),
+        "the weights were not divided by their block's absmax.": nearest_codes(blocks, levels),
+        "those are equal steps; NF4's levels are not.": ((scaled + 1) * 7.5).round().long(),
+        "the places count from 1: the first level is 0.": wanted + 1,
+        "all were divided by one scale: divide by each block's own.": nearest_codes(
+            blocks / blocks.abs().max(), levels
+        ),
+    }
+    wrong = {why: value.float() for why, value in wrong.items()}
+    return first_match(codes.float(), wrong) or "the codes are not those of the nearest levels."
+
+
+def dequantize_mistake(
+    back: Any, codes: torch.Tensor, absmax: torch.Tensor, levels: torch.Tensor
+) -> str:
+    """The first mistake of the way back, or ""."""
+    wanted = levels[codes] * absmax[:, None]
+    if is_close(back, wanted):
+        return ""
+    if mistake := shape_fault(back, wanted, "what comes back"):
+        return mistake
+    wrong = {
+        "the levels were looked up and not multiplied: times each block's absmax.": levels[codes],
+        "the levels were divided by absmax: quantizing divides, coming back multiplies.": (
+            levels[codes] / absmax[:, None]
+        ),
+        "the codes themselves were multiplied: look up `levels[codes]` first.": (
+            codes * absmax[:, None]
+        ),
+        "one scale for all blocks: each has its own.": levels[codes] * absmax.max(),
+    }
+    return first_match(back, wrong) or "it is not level times the block's absmax."
+
+
+Merge = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
+
+
+def check_merge(merged: Merge) -> Feedback:
+    """Hold merged(W, A, B, alpha) against a merge in place: W + (alpha/r) B A, rounded to NF4.
+
+    W: (d_out, d_in), on NF4's levels at blocks of 64; A: (r, d_in); B: (d_out, r). What comes back
+    is the rounded matrix in full precision.
+    """
+    W = rounded(0.1 * noise((16, 128)))
+    A, B, alpha = 0.1 * noise((4, 128), seed=1), 0.2 * noise((16, 4), seed=2), 8.0
+    out, fault = attempt(merged, W.clone(), A.clone(), B.clone(), alpha)
+    if fault is not None:
+        return fault
+    total = W + alpha / 4 * (B @ A)
+    if is_close(out, rounded(total)):
+        return Feedback(True, "W + (α / r) B A, rounded to NF4 with scales of its own.")
+    if mistake := shape_fault(out, W, "what comes back"):
+        return Feedback(False, mistake)
+
+    # what people write instead
+    wrong = {
+        "that is the sum, not rounded: in place it has to go back into four bits.": total,
+        "B A was added without α / r, and rounded.": rounded(W + B @ A),
+        "B A was added with α, without / r.": rounded(W + alpha * (B @ A)),
+        "the factor is upside down: α / r, not r / α.": rounded(W + 4 / alpha * (B @ A)),
+        "the update was rounded by itself and added: the sum then lies on no level.": (
+            W + rounded(alpha / 4 * (B @ A))
+        ),
+        "that is W: the update is lost.": W,
+        "that is the update alone, rounded: add it to W first.": rounded(alpha / 4 * (B @ A)),
+        "the sum was rounded in int4; W lies on NF4's levels.": rounded(total, "int4"),
+        "one scale for the whole matrix: NF4 has one per 64 weights.": rounded(
+            total, block=1 << 20
+        ),
+    }
+    why = first_match(out, wrong) or "it is not W + (α / r) B A rounded to NF4 at blocks of 64."
+    return Feedback(False, why)
+
+
+def rounded(W: torch.Tensor, name: str = "nf4", block: int = BLOCK) -> torch.Tensor:
+    """A matrix after one way into four bits and back."""
+    from .. import quant
+
+    return quant.quantize(W, name, block).dequantize()

@@ -1,0 +1,432 @@
+"""Bits and bytes: what is asked in `03_four_bits` and `04_where_the_bytes_go`, and its answers.
+
+    EXERCISES      levels, bits per weight, rounding by hand; what a training step holds
+    PREDICTIONS    which levels, how many bits, what four bits save, what checkpointing costs
+
+Each exercise names the mistakes that people make; code of the reader's is checked in `matrices`
+and `loops`. Sizes are given in bytes unless the question names another unit.
+"""
+
+import math
+from collections.abc import Mapping
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+from ..core.results import GIB, about, percent
+from . import loops, matrices
+from .exercise import CODE, COUNT, NUMBERS, WORDS, Exercise, Mistake, Prediction
+
+if TYPE_CHECKING:
+    import torch
+
+END = 0.9677083  # the outermost quantile of NormalFloat, before it is divided to 1
+WHOLE = 1 << 20  # a block that holds a whole matrix
+LINEAR_16 = 41_943_040  # numbers of r = 16 on all linear layers of Llama 3.1 8B
+LLAMA_8B = 8_030_261_248
+QWEN_WORDS = 151_936
+
+
+def quantiles(above: int, below: int, zero: tuple[float, ...] = (0.0,)) -> list[float]:
+    """NormalFloat with so many levels on each side, in rising order, divided to 1."""
+    up = [NormalDist().inv_cdf(END + (0.5 - END) * i / above) for i in range(above)]
+    down = [-NormalDist().inv_cdf(END + (0.5 - END) * i / below) for i in range(below)]
+    return [value / max(up) for value in sorted([*down, *zero, *up])]
+
+
+def rounded_whole(W: "torch.Tensor", levels: str = "nf4", block: int = WHOLE) -> float:
+    """The relative error of a matrix in this format, at this block."""
+    from .. import quant
+
+    return quant.rounding_error(W, levels, block).relative
+
+
+EVEN = [-1 + 2 * i / 7 for i in range(8)]
+NO_ZERO = [
+    NormalDist().inv_cdf(1 - END + (2 * END - 1) * i / 7) / NormalDist().inv_cdf(END)
+    for i in range(8)
+]
+
+FOUR_BITS = (
+    Exercise(
+        "03.1",
+        "Three bits, NormalFloat",
+        quantiles(4, 3),
+        (
+            Mistake(EVEN, "Equal steps; the levels must lie closer where the weights are."),
+            Mistake(NO_ZERO, "Zero is no level here, so a weight of zero would come back changed."),
+            Mistake(
+                quantiles(4, 4), "Four on each side and zero make nine; three bits hold eight."
+            ),
+            Mistake(quantiles(3, 4), "Right idea, other side: the extra level is above zero."),
+            Mistake(quantiles(4, 4, ()), "There is no zero among these, and it must be a level."),
+            Mistake(quantiles(4, 3)[::-1], "Right levels; give them in rising order."),
+        ),
+        because="four above, three below, and zero, divided by the largest.",
+        hint="`NormalDist().inv_cdf` at equal steps from 0.9677 down to one half, on each side.",
+        look="The cell that makes NF4: eight steps above one half, seven below.",
+        solution="`above` from `torch.linspace(end, 0.5, 5)[:-1]`, `below` from "
+        "`torch.linspace(end, 0.5, 4)[:-1]`, a zero, all divided by the largest.",
+        difficulty="medium",
+        minutes=8,
+        kind=NUMBERS,
+    ),
+    Exercise(
+        "03.2",
+        "Bits per weight",
+        4 + 8 / 128 + 32 / (128 * 256),
+        (
+            Mistake(4 + 8 / 128 + 32 / 256, "The second scale serves 256 blocks, not 256 weights."),
+            Mistake(4 + 32 / 128, "That is without double quantization."),
+            Mistake(4 + 8 / 128, "Nearly: the 8-bit scales have a 32-bit scale of their own."),
+            Mistake(4 + 8 / 64 + 32 / (64 * 256), "That is for blocks of 64."),
+            Mistake(4, "Those are the codes alone; the scales have to be stored too."),
+        ),
+        because="Half as many scales as with blocks of 64, and a little more error.",
+        hint="Codes, then an 8-bit scale per block, then a 32-bit one per 256 blocks.",
+        look="The sum under *The scales are quantized too*, for blocks of 64.",
+        solution="`4 + 8 / 128 + 32 / (128 * 256)`, a little under 4.064.",
+        minutes=4,
+        importance=4,
+    ),
+    Exercise(
+        "03.3",
+        "One scale for all",
+        rounded_whole,
+        (
+            Mistake(
+                lambda W: rounded_whole(W, "nf4", 64),
+                "That is with a scale for every 64 weights, not one for all.",
+            ),
+            Mistake(
+                lambda W: rounded_whole(W, "int4"),
+                "The levels of int4 are in there; take NF4's.",
+            ),
+            Mistake(
+                lambda W: rounded_whole(W) ** 2, "The error is a ratio of norms, not of squares."
+            ),
+        ),
+        because="One outlier now sets the steps of the whole matrix.",
+        hint="Divide by the largest absolute value of all, go to the nearest level, and back.",
+        look="Section 3, with one scale in place of one per block.",
+        solution='`quant.rounding_error(W, "nf4", block=1 << 20).relative`; by hand: '
+        "`s = W.abs().max()`, `Q = levels[torch.bucketize(W / s, halfway)] * s`, "
+        "`((W - Q).norm() / W.norm()).item()`.",
+        difficulty="medium",
+        minutes=5,
+        evidence="the matrix W",
+    ),
+    Exercise(
+        "03.4",
+        "Bytes of a matrix",
+        4096 * 4096 // 2 + 4 * 4096 * 4096 // 64,
+        (
+            Mistake(4096 * 4096 // 2, "Those are the codes; every 64 weights have a scale too."),
+            Mistake(4096 * 4096, "Two codes share a byte."),
+            Mistake(4096 * 4096 // 2 + 4096 * 4096 // 64, "A float32 scale takes four bytes."),
+            Mistake(
+                4096 * 4096 // 2 + 4 * 4096, "One scale per block of 64, not one for each row."
+            ),
+            Mistake(8 * (4096 * 4096 // 2 + 4 * 4096 * 4096 // 64), "Those are bits."),
+        ),
+        because="8.39 MB of codes and 1.05 MB of scales: 4.5 bits per weight.",
+        hint="How many bytes of codes? How many blocks of 64, and bytes per scale?",
+        look="The line that says how many bytes of codes and of scales one matrix became.",
+        solution="`4096**2 // 2 + 4 * (4096**2 // 64) = 9437184`.",
+        minutes=3,
+    ),
+    Exercise(
+        "03.5",
+        "One weight by hand",
+        -0.5250730514526367 * 0.4,
+        (
+            Mistake(-0.5250730514526367, "That is the level; multiply by the block's 0.4."),
+            Mistake(0.5250730514526367 * 0.4, "The sign is lost: −0.6 goes to a level below zero."),
+            Mistake(-0.6961928009986877 * 0.4, "−0.696 is further from −0.6 than −0.525 is."),
+            Mistake(-4 / 7 * 0.4, "That is int4's level; NF4 has others."),
+            Mistake(-0.24, "That is the weight itself; in four bits it falls to a level."),
+            Mistake(-0.2, "Look for the level nearest to −0.24 / 0.4, not to −0.24."),
+        ),
+        because="−0.24 / 0.4 = −0.6, the nearest level is −0.5251, and back: −0.21.",
+        hint="Divide by absmax first: which of the sixteen levels is nearest to −0.6?",
+        look="The table of NF4's levels.",
+        solution="`-0.5251 * 0.4 = -0.21`.",
+        minutes=3,
+        importance=4,
+    ),
+    Exercise(
+        "03.6",
+        "How much smaller?",
+        16 / 4.126953125,
+        (
+            Mistake(4, "The scales are missing: 4.127 bits per weight, not 4."),
+            Mistake(16 / 4.5, "That is without double quantization."),
+            Mistake(4.126953125 / 16, "Upside down: 16 bits are how many times as many?"),
+            Mistake(32 / 4.126953125, "That is against float32; the question is 16 bits."),
+        ),
+        because="3.88 times, and that for the linear layers only.",
+        hint="16 bits per weight against 4.127.",
+        look="The text below the double quantization.",
+        solution="`16 / 4.126953125`.",
+        minutes=2,
+    ),
+    Exercise(
+        "03.nf4",
+        "Quantize and dequantize",
+        matrices.check_four_bits,
+        because="codes, scales and what comes back are the kit's, on blocks that you had not seen.",
+        hint="One scale per block: `W.abs().amax(1)`. The nearest level: "
+        "`(scaled[..., None] - levels).abs().argmin(-1)`.",
+        look="Section 3: divide, look up, multiply.",
+        solution="`def quantize(blocks, levels):\n    absmax = blocks.abs().amax(1)\n"
+        "    scaled = blocks / absmax[:, None]\n"
+        "    return (scaled[..., None] - levels).abs().argmin(-1), absmax\n"
+        "def dequantize(codes, absmax, levels):\n    return levels[codes] * absmax[:, None]`",
+        difficulty="medium",
+        minutes=12,
+        importance=5,
+        kind=CODE,
+    ),
+)
+
+BYTES = (
+    Exercise(
+        "04.1",
+        "The price of the adapter",
+        4 * LINEAR_16 * 16,
+        (
+            Mistake(4 * LINEAR_16 * 12, "One is missing: adapter, gradient, and *two* moments."),
+            Mistake(4 * LINEAR_16 * 4, "A quarter of it: the adapter alone, or all at r = 16."),
+            Mistake(
+                4 * LINEAR_16 * 8, "Those would be 16-bit numbers; peft makes adapters float32."
+            ),
+            Mistake(
+                LLAMA_8B * 16,
+                "That is full fine-tuning: a frozen base has no gradients or moments.",
+            ),
+            Mistake(4 * LINEAR_16 * 16 / GIB, "Right, but in GiB; the question is in bytes."),
+            Mistake(4 * LINEAR_16 * 16 / 1e9, "Right, but in GB; the question is in bytes."),
+        ),
+        because="4 × 41,943,040 numbers, four bytes each, four of each.",
+        hint="Four times the count of r = 16; four bytes; adapter, gradient and two moments.",
+        look="Section 2, `trained` at r = 16, and the two 4s at the top.",
+        solution="`4 * trained * 4 * 4`. Even at r = 64 it is a fraction of the 16-bit weights.",
+        minutes=5,
+        importance=4,
+    ),
+    Exercise(
+        "04.2",
+        "The logit tax",
+        12 * QWEN_WORDS * 2 * 4096,
+        (
+            Mistake(
+                2 * QWEN_WORDS * 2 * 4096,
+                "Those are the 16-bit logits alone; the loss makes float32 of them, and more.",
+            ),
+            Mistake(4 * QWEN_WORDS * 2 * 4096, "Three float32 tensors of that size are alive."),
+            Mistake(12 * QWEN_WORDS * 4096, "There are two rows."),
+            Mistake(12 * QWEN_WORDS * 2 * 4096 / 1e9, "Right, but in GB; give bytes."),
+            Mistake(12 * QWEN_WORDS * 2 * 4096 / GIB, "Right, but in GiB; give bytes."),
+        ),
+        because="Many times what the weights of this model take.",
+        hint="One number for every token and every word; twelve bytes of each at the peak.",
+        look="Section 2, on logits and loss.",
+        solution="`12 * 151936 * 2 * 4096`, for a model of half a billion parameters. With the "
+        "tiled loss next to nothing.",
+        minutes=5,
+        importance=4,
+    ),
+    Exercise(
+        "04.3",
+        "One change",
+        "loss",
+        (
+            Mistake("rank", "The adapter and all it drags along is a third of a GiB: little."),
+            Mistake("optimizer", "8-bit Adam saves on what is trained: with LoRA next to nothing."),
+            Mistake(
+                "attention",
+                "torch's sdpa already runs a flash kernel: neither keeps a table of tokens × "
+                "tokens.",
+            ),
+        ),
+        because="12 bytes for every token and every word of the vocabulary are gone.",
+        hint="Which part grows with the tokens *and* with the vocabulary?",
+        look='`memory.predict("llama-3.1-8b", method="qlora", seq=8192, loss="tiled")`, and each '
+        "of the others.",
+        solution="`'loss'`: it saves fifty times as much as any of the others.",
+        difficulty="medium",
+        minutes=8,
+        importance=5,
+        kind=WORDS,
+        choices=("rank", "optimizer", "attention", "loss"),
+    ),
+    Exercise(
+        "04.4",
+        "GB and GiB",
+        112e9 / GIB,
+        (
+            Mistake(112, "A GiB is 2³⁰ bytes, seven per cent more than a GB."),
+            Mistake(112 * GIB / 1e9, "Upside down: a GiB is larger, so there are fewer of them."),
+            Mistake(112e9 / 2**20, "That is MiB; a GiB has 2³⁰ bytes."),
+        ),
+        because="10⁹ against 2³⁰: seven per cent.",
+        hint="112 · 10⁹ bytes; a GiB has 2³⁰.",
+        look="The paragraph that begins 'Mind the unit'.",
+        solution="`112e9 / 2**30 = 104.3`.",
+        minutes=2,
+    ),
+    Exercise(
+        "04.5",
+        "Bytes per trained parameter",
+        12,
+        (
+            Mistake(16, "That is all in float32; weight and gradient have two bytes here."),
+            Mistake(8, "That is all in bfloat16; the two moments have four bytes each here."),
+            Mistake(10, "Adam has two moments, of four bytes each, and there is a gradient too."),
+            Mistake(4, "Weight and gradient; Adam's two moments come on top."),
+        ),
+        because="2 + 2 + 4 + 4: weight, gradient, two moments.",
+        hint="Weight, gradient, first moment, second moment: two or four bytes each.",
+        look="The table of three ways at the top.",
+        solution="`2 + 2 + 4 + 4 = 12`.",
+        minutes=2,
+        importance=4,
+        kind=COUNT,
+    ),
+    Exercise(
+        "04.6",
+        "The price of checkpointing",
+        1.5,
+        (
+            Mistake(4 / 3, "That is full fine-tuning, whose backward pass costs two forwards."),
+            Mistake(2, "One forward pass is added to a forward and a backward one."),
+            Mistake(1, "The forward pass is run a second time."),
+            Mistake(0.5, "That is what is added; the step takes 1 + that."),
+        ),
+        because="(1 + 1 + 1) / (1 + 1): without gradients of frozen weights the backward pass "
+        "costs about one forward.",
+        hint="Forward 1, backward 1, and the forward again, against forward and backward.",
+        look="The prediction on checkpointing, and the text below its measurement.",
+        solution="`(1 + 1 + 1) / (1 + 1) = 1.5`.",
+        difficulty="medium",
+        minutes=3,
+    ),
+    Exercise(
+        "04.ledger",
+        "A ledger of one step",
+        loops.check_ledger,
+        because="weights, gradients, moments and logits, for models that you had not seen.",
+        hint="What has a gradient? What has moments? And three float32 tensors of tokens × words.",
+        look="Section 2, part by part.",
+        solution="`def ledger(frozen, trained, tokens, words):\n    return {'weights': 2 * frozen "
+        "+ 4 * trained,\n        'gradients': 4 * trained,\n        'moments': 8 * trained,\n"
+        "        'logits': 12 * tokens * words}`",
+        difficulty="medium",
+        minutes=10,
+        importance=5,
+        kind=CODE,
+    ),
+)
+
+EXERCISES = (*FOUR_BITS, *BYTES)
+
+
+def by_ratio(value: float, options: Mapping[str, float]) -> str:
+    """The option whose number lies nearest, as a ratio."""
+    return min(options, key=lambda name: abs(math.log(float(value) / options[name])))
+
+
+def cliff(worse: Mapping[str, Any]) -> str:
+    """Which format is the first in which skills are visibly worse."""
+    found = [name for name in ("nf4", "int3", "int2") if worse[name] > 0]
+    return {"nf4": "in four", "int3": "in three", "int2": "in two"}[found[0]] if found else "never"
+
+
+MARGINS = {"a tenth to a quarter": 1.16, "half": 1.5, "a factor of two": 2.0}
+
+PREDICTIONS = (
+    Prediction(
+        "03.levels",
+        "Scaled weights pile up in the middle. Where would you put the sixteen levels closer "
+        "together?",
+        lambda widths: "in the middle" if min(widths) < min(widths[0], widths[-1]) else "nowhere",
+        options=("in the middle", "at the ends", "nowhere"),
+        told=lambda widths: f"steps of {min(widths):.3f} there, of {max(widths):.3f} at the ends",
+        evidence="the widths of the fifteen steps, from below",
+    ),
+    Prediction(
+        "03.bits",
+        "NF4 with blocks of 64 and double quantization: how many bits per weight are left?",
+        lambda bits: bits,
+        between=(4, 6),
+        unit="bits",
+        near=0.1,
+        evidence="the bits per weight",
+    ),
+    Prediction(
+        "03.margin",
+        "By how much is NF4's error smaller than int4's, at blocks of 64?",
+        lambda ratio: by_ratio(ratio, MARGINS),
+        options=tuple(MARGINS),
+        told=lambda ratio: f"int4 errs {about(ratio, 3)} times as much",
+        evidence="int4's error over NF4's",
+    ),
+    Prediction(
+        "03.skills",
+        "Of 14 skills, some are visibly worse with fewer bits. From how many bits on?",
+        cliff,
+        options=("in four", "in three", "in two", "never"),
+        told=lambda worse: (
+            f"in two bits {worse['int2']} skills are worse, in three {worse['int3']}"
+        ),
+        evidence="a dict of how many skills are worse in nf4, int3 and int2",
+    ),
+    Prediction(
+        "04.sixteen",
+        "7 billion parameters need 112 GB if weight, gradient and two moments are float32. And in "
+        "16 bits?",
+        lambda gigabytes: gigabytes,
+        between=(0, 120),
+        unit="GB",
+        near=3,
+        evidence="the gigabytes by hand",
+    ),
+    Prediction(
+        "04.formula",
+        "The formula against a real step on the CPU: how far will it be off, at most?",
+        lambda error: by_ratio(error, FAR_OFF),
+        options=("by a tenth", "by a hundredth", "by a thousandth"),
+        told=lambda error: f"by {percent(error)}",
+        evidence="the largest error of the formula, as a share",
+    ),
+    Prediction(
+        "04.checkpointing",
+        "Checkpointing adds a forward pass. Is that a larger or a smaller share of the time for "
+        "LoRA than for full fine-tuning?",
+        lambda slower: "larger" if slower[0] > slower[1] else "smaller",
+        options=("larger", "smaller"),
+        told=lambda slower: (
+            f"LoRA {about(slower[0], 2)} times the time, full {about(slower[1], 2)} times"
+        ),
+        evidence="(LoRA's, full fine-tuning's) time with over without it",
+    ),
+    Prediction(
+        "04.short",
+        "By which factor is QLoRA's peak smaller than LoRA's, on 8B with one row of 128 tokens?",
+        lambda factor: factor,
+        between=(1, 4),
+        unit="times",
+        near=0.4,
+        evidence="the ratio of the two peaks",
+    ),
+    Prediction(
+        "04.long",
+        "And with one row of 32,768 tokens?",
+        lambda factor: factor,
+        between=(1, 4),
+        unit="times",
+        near=0.25,
+        evidence="the ratio of the two peaks",
+    ),
+)
+
+FAR_OFF = {"by a tenth": 0.1, "by a hundredth": 0.01, "by a thousandth": 0.001}

@@ -1,0 +1,492 @@
+"""Training and its price: what is asked in `07_supervised_fine_tuning` and `10_what_was_forgotten`.
+
+    EXERCISES      steps and means, padding, rates; what a mean hides, cures at equal score
+    PREDICTIONS    which tokens are taught, valleys and spikes; what goes first, what foretells it
+
+Each exercise names the mistakes that people make; code of the reader's is checked in `loops`.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..core.results import about, percent
+from ..lab import grids
+from . import loops
+from .exercise import CODE, COUNT, SHARE, THING, WORDS, Exercise, Mistake, Prediction
+
+LENGTHS = (60, 80, 120, 140)  # tokens of the four rows of 07.4 and 07.5
+
+
+def learned_rates(rows: Sequence[Any]) -> list[float]:
+    """The rates whose mean task score is at least 90 %."""
+    return [rate for rate, mean, _, _ in grids.curve(rows, "task", "lr") if mean >= 0.9]
+
+
+def skills_by_rate(rows: Sequence[Any]) -> dict[float, float]:
+    """The mean over skills at each rate."""
+    return {rate: mean for rate, mean, _, _ in grids.curve(rows, grids.skill, "lr")}
+
+
+def gentlest(rows: Sequence[Any]) -> float:
+    """Of the rates that learn the task, the one that keeps the most skills."""
+    kept = skills_by_rate(rows)
+    return max(learned_rates(rows), key=kept.__getitem__)
+
+
+def lowest_loss(rows: Sequence[Any]) -> float:
+    """The rate with the lowest validation loss at the end."""
+    points = grids.curve(rows, lambda row: row.validation[-1][1], "lr")
+    return min(points, key=lambda point: point[1])[0]
+
+
+TEACHING = (
+    Exercise(
+        "07.1",
+        "Count the steps",
+        57,
+        (
+            Mistake(225, "That counts every batch; only every fourth one ends in a step."),
+            Mistake(54, "The last batches of an epoch, fewer than four, make a step too."),
+            Mistake(56, "Round up in each epoch: the count starts anew there."),
+            Mistake(56.25, "Steps are whole; round up in each epoch."),
+            Mistake(19, "That is one epoch."),
+            Mistake(900, "That is every row; a batch holds four of them."),
+        ),
+        because="19 steps per epoch: 75 batches by 4, rounded up.",
+        hint="Batches in an epoch first, then steps in an epoch, rounded up.",
+        look="The run of section 2: rows, batch, steps.",
+        solution="300 / 4 = 75 batches, 75 / 4 = 18.75, and what is left at the end of an epoch "
+        "still makes a step: 19, three times.",
+        importance=4,
+        kind=COUNT,
+    ),
+    Exercise(
+        "07.2",
+        "Whose mean?",
+        0.4,
+        (
+            Mistake(0.6, "The mean of the rows' means; the trainer divides by all tokens."),
+            Mistake(16.0, "That is the sum; divide by the answer tokens."),
+            Mistake(1.2, "That is the sum of the means."),
+            Mistake(0.8, "The long row's loss is 0.2 per token: 30 · 0.2 = 6."),
+        ),
+        because="Long answers weigh more, token by token.",
+        hint="How much loss is there in all, and on how many tokens?",
+        look="The loop's loss, which divides by the batch's answer tokens.",
+        solution="`(10 * 1.0 + 30 * 0.2) / 40 = 0.4`. With accumulated batches it is the same, "
+        "over all their tokens.",
+        difficulty="medium",
+        minutes=5,
+        importance=4,
+    ),
+    Exercise(
+        "07.3",
+        "Choose a rate",
+        gentlest,
+        (
+            Mistake(
+                lambda rows: min(skills_by_rate(rows)),
+                "It keeps the most skills of all, and has not learned the task.",
+            ),
+            Mistake(lowest_loss, "That has the lowest validation loss; look at its skills."),
+            Mistake(
+                lambda rows: max(learned_rates(rows)),
+                "The highest of them; skills fall with the rate.",
+            ),
+        ),
+        because="The lowest rate that learns the task. Validation loss on the task can't see what "
+        "it costs elsewhere, so it points to a higher one.",
+        hint='`grids.curve(every["LoRA"], "task", "lr")` gives (rate, mean, lowest, highest).',
+        look="The figure of task and skills by rate.",
+        solution="Of the rates whose mean task score is at least 0.9, the one whose "
+        "`grids.skill` is highest: the lowest of them.",
+        difficulty="medium",
+        minutes=8,
+        importance=4,
+        evidence='the LoRA runs (every["LoRA"])',
+    ),
+    Exercise(
+        "07.4",
+        "Padding",
+        1 - sum(LENGTHS) / (4 * 140),
+        (
+            Mistake(sum(LENGTHS) / 560, "That is what is not padding."),
+            Mistake(160 / 400, "Padding against tokens; the question is its share of the batch."),
+            Mistake(160, "Those are the padding tokens; the question is their share."),
+            Mistake(0.25, "Each row is filled up to the longest, 140."),
+        ),
+        because="160 of 560 places are padding; packing or rows sorted by length would save them.",
+        hint="Every row is as long as the longest one.",
+        look="The batch panel: what an epoch computes for nothing.",
+        solution="`(4 * 140 - 400) / (4 * 140)`: 28.6 %.",
+        kind=SHARE,
+    ),
+    Exercise(
+        "07.5",
+        "Packing",
+        2,
+        (
+            Mistake(4, "One row each: that is no packing. 140 + 80 fit into 256."),
+            Mistake(3, "140 + 80 and 120 + 60 fit: two are enough."),
+            Mistake(1, "400 tokens do not fit into 256, and a row is not cut."),
+            Mistake(400 / 256, "Sequences are whole, and rows are not cut."),
+        ),
+        because="140 + 80 and 120 + 60, with position ids that start again in each row.",
+        hint="Which rows fit beside the longest one?",
+        look="The packs of section 1, and the lengths of the rows in the first.",
+        solution="`[140, 80]` and `[120, 60]`: two sequences.",
+        minutes=2,
+        importance=2,
+        kind=COUNT,
+    ),
+    Exercise(
+        "07.6",
+        "Another α",
+        math.sqrt(2),
+        (
+            Mistake(2, "That is the first step; over a run √α · lr stays, not α · lr."),
+            Mistake(4, "Squared where a root is meant: √α · lr stays."),
+            Mistake(1, "A larger α is a larger step: the best rate goes down."),
+            Mistake(1 / math.sqrt(2), "Upside down: the rate is divided by more than one."),
+        ),
+        because="Twice the α, the same √α · lr: the rate is divided by √2, not halved.",
+        hint="α = 2r at r = 16 is twice the α of 16. What stayed the same along the red marks?",
+        look="Notebook 02, section 5: the walk along √α · lr.",
+        solution="`2 ** 0.5`: notebook 02 measured that √α · lr stays over a whole run.",
+        difficulty="medium",
+        minutes=3,
+    ),
+    Exercise(
+        "07.mask",
+        "The labels of a chat",
+        loops.check_mask,
+        because="every answer and its end mark carry loss, and nothing else.",
+        hint="Answers lie between `<|assistant|>` and the end mark, which belongs to them.",
+        look="The token view: which tokens are marked, and the last one of them.",
+        solution="Go through the ids with a switch: on after the assistant's mark, and off after "
+        "the end mark that closes the answer; what is off becomes −100.",
+        difficulty="medium",
+        minutes=12,
+        importance=5,
+        kind=CODE,
+    ),
+    Exercise(
+        "07.loop",
+        "One step of the loop",
+        loops.check_step,
+        because="the weights after your step are those of one batch that holds all rows.",
+        hint="`cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), "
+        'reduction="sum")`, and the tokens of all parts.',
+        look="The loop of section 2, and exercise 2 on whose mean it is.",
+        solution="`optimizer.zero_grad()\ntokens = sum((b['labels'][:, 1:] != -100).sum() for b in "
+        "batches)\nfor b in batches:\n    logits = model(b['input_ids']).logits[:, :-1]\n"
+        "    loss = cross_entropy(logits.flatten(0, 1), b['labels'][:, 1:].flatten(), "
+        "reduction='sum') / tokens\n    loss.backward(); total += loss.item()\n"
+        "optimizer.step()\nreturn total`",
+        difficulty="hard",
+        minutes=15,
+        importance=5,
+        kind=CODE,
+    ),
+)
+
+
+def cost(change: Mapping[str, Any], name: str, which: int) -> float:
+    """What a cure does to the task (0) or to the skills (1), in points."""
+    return 100 * change[name][which][0]
+
+
+def able(spots: Mapping[Any, Any]) -> list[Any]:
+    """The settings that reach 95 % of the tickets in at most two epochs."""
+    return [s for s in spots.values() if s.setting.epochs <= 2 and s.task[0] >= 0.95]
+
+
+def best_kept(spots: Iterable[Any]) -> Any:
+    """The setting that keeps the most skills."""
+    return max(spots, key=lambda s: s.skills[0]).setting
+
+
+def is_plain(s: Any) -> bool:
+    """Whether a setting is no cure: every linear layer, and no replay."""
+    return s.offered and not s.replay and s.targets == "all-linear"
+
+
+STRONG, MILD = "KL to the base, 1", "KL to the base, 0.1"
+
+FORGETTING = (
+    Exercise(
+        "10.1",
+        "The mean hides",
+        100 / 14,
+        (
+            Mistake(100, "That is the one suite; the mean is over fourteen."),
+            Mistake(1 / 14, "In points of a hundred, please."),
+            Mistake(100 / 13, "Fourteen suites with the broken one."),
+            Mistake(1300 / 14, "That is the mean itself; the question is how far it falls."),
+        ),
+        because="About seven points, and whoever needs that one skill has nothing. Read the table.",
+        hint="A hundred points are spread over how many suites?",
+        look="The table of skills before and after, its last line.",
+        solution="`100 / 14`: 7.14 points.",
+        importance=4,
+        decimals=1,
+    ),
+    Exercise(
+        "10.2",
+        "Two questions for a cure",
+        lambda change: -cost(change, STRONG, 0),
+        (
+            Mistake(
+                lambda change: cost(change, STRONG, 1),
+                "Those are the skills it keeps; `[0]` is the task.",
+            ),
+            Mistake(lambda change: cost(change, STRONG, 0), "As a positive number."),
+            Mistake(lambda change: -cost(change, MILD, 0), "That is the penalty of 0.1."),
+        ),
+        because="A model that learned nothing has forgotten nothing. Never read one axis alone.",
+        hint='`change["KL to the base, 1"][0]` is (mean, lowest, highest) of the task, as shares.',
+        look="The table of changes against the hot run, its column `task`.",
+        solution='`-100 * change["KL to the base, 1"][0][0]`: it does not learn the task at all.',
+        difficulty="medium",
+        minutes=6,
+        importance=5,
+        evidence="the dict `change`",
+        decimals=0,
+    ),
+    Exercise(
+        "10.3",
+        "Your budget",
+        lambda spots: best_kept(able(spots)),
+        (
+            Mistake(
+                lambda spots: best_kept(spots.values()),
+                "It keeps everything, for it learned little, or it takes more than two epochs.",
+            ),
+            Mistake(
+                lambda spots: max(able(spots), key=lambda s: s.task[0]).setting,
+                "That one learned most; you were asked for what is kept.",
+            ),
+            Mistake(
+                lambda spots: best_kept(s for s in able(spots) if is_plain(s.setting)),
+                "Cures are allowed.",
+            ),
+        ),
+        because="Half replay at the mild rate. It costs time too: half of its rows are no tickets.",
+        hint="First the settings that qualify, then the most skills among them.",
+        look="`spots.values()`: each has `.setting`, `.task` and `.skills`, mean first.",
+        solution="`max((s for s in spots.values() if s.setting.epochs <= 2 and s.task[0] >= 0.95), "
+        "key=lambda s: s.skills[0]).setting`",
+        difficulty="medium",
+        minutes=8,
+        kind=THING,
+        evidence="the dict `spots`",
+    ),
+    Exercise(
+        "10.4",
+        "What λ wins back",
+        (95.7 - 90.4) / (99.9 - 90.4),
+        (
+            Mistake(5.3, "Those are points; the question is the share of what was lost."),
+            Mistake(0.053, "Those are points; the question is the share of what was lost."),
+            Mistake(95.7 / 99.9, "Of what was *lost*: 99.9 − 90.4 points."),
+            Mistake((99.9 - 95.7) / (99.9 - 90.4), "That is what stays lost."),
+        ),
+        because="5.3 of 9.5 points, for no training and no task score.",
+        hint="Lost were 99.9 − 90.4 points; 95.7 are there at λ = 0.4.",
+        look="The table of λ, and the skills before any training.",
+        solution="`(95.7 - 90.4) / (99.9 - 90.4)`: 56 %.",
+        kind=SHARE,
+    ),
+    Exercise(
+        "10.5",
+        "Off the frontier",
+        "C",
+        (
+            Mistake("D", "D has the highest task score of all: nothing beats it on both axes."),
+            Mistake("A", "A keeps the most skills: nothing beats it on both axes."),
+            Mistake("B", "B is better than A on the task and than D on the skills."),
+        ),
+        because="A has both a higher task score and more skills than C.",
+        hint="A setting is off the frontier if another one is better on both axes.",
+        look="The plane: which marks have another one above and to the right of them?",
+        solution="`'C'`: (96, 98) lies below and left of A (97, 99).",
+        minutes=2,
+        importance=4,
+        kind=WORDS,
+        choices=("A", "B", "C", "D"),
+    ),
+    Exercise(
+        "10.6",
+        "Who forgets less?",
+        "can't say",
+        (
+            Mistake("LoRA", "It also learned less: 90 against 97 %. Ask at one task score."),
+            Mistake("full", "It keeps fewer skills here, and learned more: ask at one task score."),
+        ),
+        because="Neither is better on both axes: more rates of each are needed, at one score.",
+        hint="Does one of the two win on both axes?",
+        look="Section 4, the most that is kept at a score.",
+        solution='`"can\'t say"`: a method that learned less has forgotten less, of course.',
+        difficulty="medium",
+        importance=5,
+        kind=WORDS,
+        choices=("LoRA", "full", "can't say"),
+    ),
+)
+
+EXERCISES = (*TEACHING, *FORGETTING)
+
+KNOWN = (
+    "KL on general rows",
+    "KL on the task's rows",
+    "‖ΔW‖ / ‖W‖",
+    "training loss",
+    "task score",
+)
+MENDS = ("a tenth of the rate", "warm-up", "four times the batch", "clipping")
+
+
+def sorted_names(values: Mapping[str, float]) -> tuple[str, ...]:
+    """The names by their numbers, the largest first."""
+    return tuple(sorted(values, key=values.__getitem__, reverse=True))
+
+
+PREDICTIONS = (
+    Prediction(
+        "07.taught",
+        "Of the tokens of one ticket and its answer, what share is the model taught to write?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=10,
+        evidence="the share of tokens that carry loss",
+    ),
+    Prediction(
+        "07.packed",
+        "Is a packed row's output exactly that of the row alone, nearly, or different?",
+        lambda gap: "exactly" if gap == 0 else "nearly" if gap < 1e-2 else "different",
+        options=("exactly", "nearly", "different"),
+        told=lambda gap: f"the largest logit gap is {about(gap, 2)}",
+        evidence="the largest logit gap",
+    ),
+    Prediction(
+        "07.positions",
+        "And if somebody forgets the position ids?",
+        lambda gap: "exactly" if gap == 0 else "nearly" if gap < 1e-2 else "different",
+        options=("exactly", "nearly", "different"),
+        told=lambda gap: f"the largest logit gap is {about(gap, 2)}",
+        evidence="the largest logit gap",
+    ),
+    Prediction(
+        "07.scripts",
+        "How many of the guides' three scripts run as printed?",
+        lambda count: str(int(count)),
+        options=("0", "1", "2", "3"),
+        evidence="how many run",
+    ),
+    Prediction(
+        "07.valleys",
+        "The best rate of LoRA against that of full fine-tuning: how many times as high?",
+        lambda factor: factor,
+        between=(0.1, 100),
+        unit="times",
+        log=True,
+        near=2.5,
+        evidence="LoRA's best rate over full fine-tuning's",
+    ),
+    Prediction(
+        "07.wider",
+        "Which of the two valleys is wider: the range of rates near the lowest loss?",
+        lambda widths: (
+            "both alike"
+            if math.isclose(widths["LoRA"], widths["full"], rel_tol=0.2)
+            else max(widths, key=widths.__getitem__)
+        ),
+        options=("LoRA", "full", "both alike"),
+        told=lambda widths: f"LoRA a factor of {widths['LoRA']:.3g}, full of {widths['full']:.3g}",
+        evidence="a dict of the factor between the ends of each valley, of LoRA and full",
+    ),
+    Prediction(
+        "07.overfit",
+        "Ten epochs on clean rows, and on rows of which a quarter is wrong: which over-fits?",
+        lambda rises: (
+            "both"
+            if rises["clean"] and rises["wrong"]
+            else "clean"
+            if rises["clean"]
+            else "a quarter wrong"
+            if rises["wrong"]
+            else "neither"
+        ),
+        options=("clean", "a quarter wrong", "both", "neither"),
+        evidence="a dict: whether validation loss rises on clean and on wrong rows",
+    ),
+    Prediction(
+        "07.mends",
+        "Four mends for a run that spikes: put them in order, the best first.",
+        lambda spikes: sorted_names({name: -value for name, value in spikes.items()}),
+        order=MENDS,
+        evidence="a dict of each mend's spike",
+    ),
+    Prediction(
+        "10.near",
+        "Which skills suffer more: those that are like the task, or those that are nothing like "
+        "it?",
+        lambda lost: "like the task" if lost["near"] > lost["far"] else "nothing like it",
+        options=("like the task", "nothing like it", "all alike"),
+        told=lambda lost: f"{percent(lost['near'])} of the near ones, {percent(lost['far'])} far",
+        evidence="a dict of the share lost of near and far skills",
+    ),
+    Prediction(
+        "10.method",
+        "At the same task score, which keeps more skills: LoRA or full fine-tuning?",
+        lambda gaps: (
+            "neither by much"
+            if max(map(abs, gaps)) < 0.015
+            else "LoRA"
+            if sum(gaps) > 0
+            else "full fine-tuning"
+        ),
+        options=("LoRA", "full fine-tuning", "neither by much"),
+        told=lambda gaps: f"at most {about(100 * max(map(abs, gaps)), 2)} points apart",
+        evidence="the gaps, LoRA − full, at every bar",
+    ),
+    Prediction(
+        "10.nothing",
+        "Which of these cures does nothing to the hot run's forgetting?",
+        lambda kept: min(CURES, key=lambda name: abs(kept[name])),
+        options=(
+            "half the rate",
+            "half the epochs",
+            "weight decay 0.1",
+            "50% replay",
+            "KL to the base, 0.1",
+        ),
+        told=lambda kept: f"≈{kept['weight decay 0.1']:+.1f} points",
+        evidence="a dict of what each cure keeps, in points",
+    ),
+    Prediction(
+        "10.foretells",
+        "Order the five by how well they foretell the skills lost, the best first.",
+        sorted_names,
+        order=KNOWN,
+        evidence="a dict of how well each one foretells, such as |Spearman's ρ|",
+    ),
+    Prediction(
+        "10.half",
+        "The hot update times λ = 0.5: how much of the task is gone?",
+        lambda gone: "half of it" if gone > 0.25 else "a little" if gone > 0.05 else "nothing",
+        options=("nothing", "a little", "half of it"),
+        told=lambda gone: f"{percent(gone)}",
+        evidence="the share of the task that is gone",
+    ),
+)
+
+CURES = (
+    "half the rate",
+    "half the epochs",
+    "weight decay 0.1",
+    "50% replay",
+    "KL to the base, 0.1",
+)

@@ -1,0 +1,341 @@
+"""Every exercise and prediction: what is right is taken however it is written, what is wrong is
+named, and everything that a reader is told is there.
+"""
+
+import math
+import re
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from ftkit import UserError, answers
+from ftkit.answers import exercise as nouns
+from ftkit.answers.comparing import is_right, worth
+from ftkit.core.statistics import Rate
+
+EXERCISES, PREDICTIONS = answers.all_exercises(), answers.all_predictions()
+NOTEBOOKS = ("ten", "00", "01", "02", "02b", "03", "04", "07", "09", "10", "13")
+
+
+def skills(**rates):
+    return SimpleNamespace(rates={name: Rate(round(50 * r), 50) for name, r in rates.items()})
+
+
+def run(lr, task, skill, loss):
+    """A run of notebook 07's grid."""
+    return SimpleNamespace(lr=lr, task=task, skills={"copy": skill}, validation=[(1, loss)])
+
+
+def spot(name, epochs, task, kept, **more):
+    """A setting of notebook 10's plane."""
+    plain = {"offered": True, "replay": 0.0, "targets": "all-linear"} | more
+    setting = SimpleNamespace(name=name, epochs=epochs, **plain)
+    return name, SimpleNamespace(setting=setting, task=(task, 0, 0), skills=(kept, 0, 0))
+
+
+def noise(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+FORGOTTEN = SimpleNamespace(
+    before=skills(a=1.0, b=0.9, c=0.3, d=1.0, e=1.0),
+    after=skills(a=0.04, b=0.5, c=0.02, d=1.0, e=0.4),
+)
+RUNS = [
+    run(1e-4, 0.2, 0.99, 1.0),
+    run(1e-3, 0.95, 0.97, 0.02),
+    run(2e-3, 0.97, 0.95, 0.01),
+    run(4e-3, 0.98, 0.8, 0.05),
+]
+CHANGE = {
+    "KL to the base, 1": [(-0.973, -1, -0.9), (0.0904, 0.08, 0.1)],
+    "KL to the base, 0.1": [(-0.012, 0, 0), (0.03, 0, 0)],
+}
+SPOTS = dict(
+    [
+        spot("right", 2, 0.96, 0.995, replay=0.5),
+        spot("plain", 2, 0.97, 0.95),
+        spot("learned", 1, 0.99, 0.9, replay=0.2),
+        spot("idle", 2, 0.1, 1.0),
+    ]
+)
+W = noise(16, 128)
+EVIDENCE = {
+    "00.1": (torch.nn.Linear(256, 128),),
+    "00.3": (FORGOTTEN,),
+    "01.4": (0.5, 0.8),
+    "03.3": (W,),
+    "07.3": (RUNS,),
+    "10.2": (CHANGE,),
+    "10.3": (SPOTS,),
+    "13.2": ({"base": 10_757, "tickets": 531, "brief": 531, "facts": 531},),
+}
+CODE = [name for name, asked in EXERCISES.items() if asked.kind == nouns.CODE]
+TOLD = [name for name in EXERCISES if name not in (*CODE, "13.3")]
+
+
+@pytest.fixture(scope="module")
+def merged_evidence():
+    """W on NF4's levels, an update, and the original W (13.3)."""
+    from ftkit import quant
+
+    original = noise(16, 128)
+    W = quant.quantize(original, "nf4", 64).dequantize()
+    return W, 0.2 * torch.randn(16, 128, generator=torch.Generator().manual_seed(1)), original
+
+
+def spellings(asked, right):
+    """An answer as people write it, in at least three ways."""
+    if asked.kind == nouns.WORDS:
+        curly = str(right).replace("'", "’").replace(" ", "_")
+        return [right, f"  {str(right).upper()}. ", curly, f"'{right}'"]
+    if asked.kind == nouns.THING:
+        return [right, str(right), f" {right} "]
+    if asked.kind == nouns.NUMBERS:
+        three = [round(value, 3) for value in right]
+        return [right, tuple(right), three, torch.tensor(right), [f"{v:.4f}" for v in right]]
+    ways = [right, torch.tensor(right), f"≈{right}", str(right)]
+    if asked.kind == nouns.COUNT:
+        return [*ways, f"{right:,}", f"{right:_}", float(right)]
+    ways += [float(f"{right:.3g}"), f"{right:.4g}"]
+    if asked.kind == nouns.SHARE:
+        ways += [100 * right, f"{100 * right:.1f} %", f"{100 * right:.2f}%"]
+    return ways
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_a_right_answer_is_right_however_it_is_written(name):
+    asked, evidence = EXERCISES[name], EVIDENCE.get(name, ())
+    for way in spellings(asked, worth(asked.right, evidence)):
+        found = answers.judge(asked, way, *evidence)
+        assert found.right is True, (way, found)
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_each_mistake_is_named(name):
+    asked, evidence = EXERCISES[name], EVIDENCE.get(name, ())
+    right = worth(asked.right, evidence)
+    told = set()
+    for mistake in asked.mistakes:
+        wrong = worth(mistake.wrong, evidence)
+        if wrong is None or wrong == right:
+            continue  # another measurement would make it wrong
+        for way in (wrong, str(wrong) if not isinstance(wrong, list) else wrong):
+            found = answers.judge(asked, way, *evidence)
+            assert (found.right, found.text) == (False, mistake.why), way
+        told.add(mistake.why)
+    assert len(told) >= len({mistake.why for mistake in asked.mistakes}) - 1
+
+
+def test_the_smallest_factor_is_found_and_its_mistakes(merged_evidence):
+    asked, (W, update, original) = EXERCISES["13.3"], merged_evidence
+    right = worth(asked.right, (W, update))
+    assert answers.judge(asked, right, W, update).right is True
+    for mistake in asked.mistakes:
+        wrong = worth(mistake.wrong, (W, update, original))
+        assert wrong is not None and wrong != right
+        found = answers.judge(asked, wrong, W, update, original)
+        assert (found.right, found.text) == (False, mistake.why)
+    assert "None of" not in answers.judge(asked, 3, W, update).text
+
+
+@pytest.mark.parametrize(("flips", "right"), [(Rate(40, 120), True), (Rate(90, 120), False)])
+def test_a_judge_that_flips_less_is_fairer(flips, right):
+    found = answers.judge(EXERCISES["09.3"], flips, Rate(84, 120))
+    assert found.right is right
+    assert answers.judge(EXERCISES["09.3"], 0.4, Rate(84, 120)).right is False
+
+
+@pytest.mark.parametrize("name", [name for name, asked in EXERCISES.items() if asked.evidence])
+def test_missing_evidence_is_asked_for_by_name(name):
+    asked = EXERCISES[name]
+    with pytest.raises(UserError, match=r"is measured: give .* behind your answer"):
+        answers.judge(asked, "x")
+    assert answers.judge(asked, ...).right is None
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_an_exercise_has_all_that_a_reader_is_told(name):
+    asked = EXERCISES[name]
+    assert asked.id == name and asked.title and asked.because
+    assert asked.hint and asked.look and asked.solution
+    assert asked.difficulty in nouns.DIFFICULTIES and asked.kind in nouns.KINDS
+    assert 1 <= asked.minutes <= 15 and 1 <= asked.importance <= 5
+    assert asked.mistakes or asked.kind == nouns.CODE
+    assert all(len(mistake.why) > 5 for mistake in asked.mistakes)
+    if asked.kind == nouns.WORDS and asked.choices:
+        assert len(set(map(answers.as_words, asked.choices))) == len(asked.choices) >= 2
+    assert answers.judge(asked, ...).right is None
+
+
+def test_every_notebook_has_enough_of_both():
+    assert len(EXERCISES) >= 60 and not EXERCISES.keys() & PREDICTIONS.keys()
+    for notebook in NOTEBOOKS:
+        assert len(answers.exercises(notebook)) >= 5, notebook
+        assert len(answers.predictions(notebook)) >= 3, notebook
+
+
+# What each prediction's notebook measures, and what is then true.
+TRUTHS = {
+    "ten.start": (0.0, "not at all"),
+    "ten.rank": (8, 8),
+    "ten.alpha": (2.0, "twice as long"),
+    "ten.cost": (0.379, "a third is gone"),
+    "00.share": (0.0465, "a twentieth"),
+    "00.task": (0.02, "the same"),
+    "00.cost": (0.379, 37.9),
+    "01.spectrum": (2.1, "a flatter head"),
+    "01.cut": (8, 8),
+    "01.harm": (0.85, "no, it comes first"),
+    "01.facts": (64, 64),
+    "02.shapes": (1, "one"),
+    "02.zero": (1.17, "no"),
+    "02.adam": (2.0, "twice as large"),
+    "02.sgd": (3.99, "four times as large"),
+    "02.walk": (1.13, "the rate"),
+    "02.rule": (0.0, "hardly any"),
+    "02b.slope": (3.9, "4 times smaller"),
+    "02b.variants": (4, "4"),
+    "02b.fair": (0, "0"),
+    "02b.guide": (13_631_488, "no, too few"),
+    "02b.budget": (
+        {
+            "queries and values": 0.61,
+            "attention": 0.893,
+            "the MLP": 0.892,
+            "everywhere, thinly": 0.915,
+        },
+        "queries and values",
+    ),
+    "03.levels": ([0.3, 0.17, 0.08, 0.09, 0.28], "in the middle"),
+    "03.bits": (4.127, 4.127),
+    "03.margin": (1.16, "a tenth to a quarter"),
+    "03.skills": ({"nf4": 0, "int3": 0, "int2": 13}, "in two"),
+    "04.sixteen": (53.9, 53.9),
+    "04.formula": (0.0012, "by a thousandth"),
+    "04.checkpointing": ((1.5, 4 / 3), "larger"),
+    "04.short": (2.7, 2.7),
+    "04.long": (1.17, 1.17),
+    "07.taught": (0.495, 49.5),
+    "07.packed": (1.2e-5, "nearly"),
+    "07.positions": (19.0, "different"),
+    "07.scripts": (0, "0"),
+    "07.valleys": (8, 8),
+    "07.wider": ({"LoRA": 4.0, "full": 4.1}, "both alike"),
+    "07.overfit": ({"clean": False, "wrong": True}, "a quarter wrong"),
+    "07.mends": (
+        {
+            "clipping": 2.27,
+            "four times the batch": 2.12,
+            "warm-up": 1.05,
+            "a tenth of the rate": 0.44,
+        },
+        ("a tenth of the rate", "warm-up", "four times the batch", "clipping"),
+    ),
+    "10.near": ({"near": 0.3, "far": 0.0}, "like the task"),
+    "10.method": ([-0.003, 0.012], "neither by much"),
+    "10.nothing": (
+        {
+            "half the rate": 2.8,
+            "half the epochs": 2.0,
+            "weight decay 0.1": 0.0,
+            "50% replay": 7.0,
+            "KL to the base, 0.1": 3.0,
+        },
+        "weight decay 0.1",
+    ),
+    "10.foretells": (
+        {
+            "KL on general rows": 0.98,
+            "KL on the task's rows": 0.88,
+            "‖ΔW‖ / ‖W‖": 0.79,
+            "training loss": 0.45,
+            "task score": 0.54,
+        },
+        (
+            "KL on general rows",
+            "KL on the task's rows",
+            "‖ΔW‖ / ‖W‖",
+            "task score",
+            "training loss",
+        ),
+    ),
+    "10.half": (0.0, "nothing"),
+    "09.flag": (["forgetting"], "forgetting"),
+    "09.enough": (1960, 1960),
+    "09.judge": ({"likelihood": 1.0, "base, asked": 0.46, "trained, asked": 0.77}, "likelihood"),
+    "09.order": ({"likelihood": 0, "base, asked": 0.88, "trained, asked": 0.7}, "base, asked"),
+    "09.refusals": (0.0, 0),
+    "09.mixed": (1.0, 100),
+    "13.cast": ({"merging": 2e-5, "casting": 0.33}, "casting"),
+    "13.nearer": ({"float16": 0.045, "bfloat16": 0.33}, "float16"),
+    "13.ways": (
+        {"in place": 11.0, "dequantized base": 0.013, "original base": 5.4},
+        ("dequantized base", "original base", "in place"),
+    ),
+    "13.undo": (0.039, "not everywhere"),
+    "13.sum": (0.0, 0),
+    "13.latency": ({"rank": 1.14, "targets": 1.2}, "the targets"),
+    "13.dora": (4.7, 4.7),
+}
+
+
+def test_every_prediction_is_tried():
+    assert list(TRUTHS) == sorted(TRUTHS, key=list(PREDICTIONS).index)
+    assert TRUTHS.keys() == PREDICTIONS.keys()
+
+
+@pytest.mark.parametrize("name", PREDICTIONS)
+def test_a_prediction_knows_its_truth_and_a_wrong_guess(name):
+    asked, (evidence, truth) = PREDICTIONS[name], TRUTHS[name]
+    found = answers.outcome(asked, answers.check_guess(asked, truth), evidence)
+    same = (
+        found.truth == truth if isinstance(truth, str | tuple) else math.isclose(found.truth, truth)
+    )
+    assert same and found.right is True and found.sentence.startswith("You said ")
+
+    # every other guess is wrong, and told what came out
+    if asked.options:
+        others = [option for option in asked.options if option != truth]
+    elif asked.order:
+        others = [tuple(reversed(truth))]
+    else:
+        low, high = asked.between
+        others = [end for end in (low, high) if not is_right(asked, end, found.truth)]
+    assert others
+    for other in others:
+        wrong = answers.outcome(asked, answers.check_guess(asked, other), evidence)
+        assert wrong.right is False and "; it is " in wrong.sentence
+    assert answers.outcome(asked, None, evidence).sentence.startswith("It is ")
+
+
+@pytest.mark.parametrize("name", PREDICTIONS)
+def test_a_prediction_asks_in_one_way(name):
+    asked = PREDICTIONS[name]
+    ways = [bool(asked.options), asked.between is not None, bool(asked.order)]
+    assert sum(ways) == 1 and asked.question.endswith((".", "?", "…"))
+    assert asked.between is None or asked.near > 0
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: answers.find_exercise("00.11"), r"there is no exercise '00.11'.*'00\.1'"),
+        (lambda: answers.find_exercise("00.share"), "is a prediction: predict"),
+        (lambda: answers.find_prediction("00.1"), "is an exercise: check"),
+        (lambda: answers.find_prediction("00.shares"), r"Did you mean '00\.share'"),
+        (lambda: answers.find_exercise(7), "there is no exercise 7"),
+        (lambda: answers.exercises("0"), "no notebook '0' has exercises"),
+    ],
+)
+def test_an_unknown_id_is_told_the_nearest(call, said):
+    with pytest.raises(UserError, match=said):
+        call()
+
+
+@pytest.mark.parametrize("name", PREDICTIONS)
+@pytest.mark.parametrize("evidence", ["nothing", None, {}])
+def test_what_does_not_answer_a_prediction_is_refused_by_name(name, evidence):
+    with pytest.raises(UserError, match=rf"{re.escape(name)} is answered by"):
+        answers.outcome(PREDICTIONS[name], None, evidence)

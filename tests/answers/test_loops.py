@@ -1,0 +1,297 @@
+"""Code that steps, counts or tests: what is right is taken, and each mistake is named."""
+
+import math
+import re
+from statistics import NormalDist
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from ftkit import answers
+from ftkit.core.statistics import coin_tail, mcnemar
+
+
+def judge(name, code):
+    return answers.judge(answers.find_exercise(name), code)
+
+
+def mask(ids, assistant, end):
+    labels, inside = [], False
+    for token in ids:
+        labels.append(token if inside else -100)
+        inside = token == assistant or (inside and token != end)
+    return labels
+
+
+def at(keep):
+    """Labels where keep(place, token, right label) is true."""
+
+    def labels(ids, assistant, end):
+        right = mask(ids, assistant, end)
+        return [t if keep(i, t, right[i]) else -100 for i, t in enumerate(ids)]
+
+    return labels
+
+
+def first_answer_only(ids, assistant, end):
+    right, after = mask(ids, assistant, end), len(ids)
+    for place, token in enumerate(ids):
+        if token == end and right[place] != -100:
+            after = min(after, place)
+    return [label if place <= after else -100 for place, label in enumerate(right)]
+
+
+def last_answer_only(ids, assistant, end):
+    right, last = mask(ids, assistant, end), max(i for i, t in enumerate(ids) if t == assistant)
+    return [label if place > last else -100 for place, label in enumerate(right)]
+
+
+def from_first_answer(ids, assistant, end):
+    first = ids.index(assistant)
+    return [token if place > first else -100 for place, token in enumerate(ids)]
+
+
+MASKS = {
+    "every token carries loss": lambda ids, assistant, end: list(ids),
+    "never learn to stop": at(lambda i, t, right: right not in (-100, 3)),
+    "the assistant's mark carries loss": at(lambda i, t, right: right != -100 or t == 2),
+    "the user's turns carry loss": at(lambda i, t, right: right != -100 or t == 3),
+    "only the last answer": last_answer_only,
+    "only the first answer": first_answer_only,
+    "after the first answer everything": from_first_answer,
+    "upside down": at(lambda i, t, right: right == -100),
+    "0 is a token": lambda *chat: [0 if label == -100 else label for label in mask(*chat)],
+    "those are places": lambda *chat: [label != -100 for label in mask(*chat)],
+    "shifted by one": lambda *chat: [*mask(*chat)[1:], -100],
+    "nothing carries loss": lambda ids, assistant, end: [-100] * len(ids),
+    "9 labels for 10 tokens": lambda *chat: mask(*chat)[1:],
+    "a list of numbers": lambda *chat: "mask",
+    "not each answer": lambda ids, assistant, end: [7] * len(ids),
+    "does not run: KeyError": lambda ids, assistant, end: {}[end],
+}
+
+
+@pytest.mark.parametrize("why", MASKS)
+def test_each_mistake_of_a_mask_is_named(why):
+    found = judge("07.mask", MASKS[why])
+    assert found.right is False and re.search(why, found.text), found
+
+
+def test_a_right_mask_is_right():
+    assert judge("07.mask", mask).right is True
+    assert judge("07.mask", lambda *chat: torch.tensor(mask(*chat))).right is True
+    assert judge("07.mask", lambda *chat: ...).right is None
+
+
+def loss_of(model, batch, reduction="sum", shift=1):
+    logits = model(batch["input_ids"]).logits
+    logits, labels = logits[:, : logits.shape[1] - shift], batch["labels"][:, shift:]
+    return cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction=reduction)
+
+
+def tokens_of(batches, shift=1):
+    return sum(int((batch["labels"][:, shift:] != -100).sum()) for batch in batches)
+
+
+def step(model, batches, optimizer, divide=None, zero=True, each=False, shift=1):
+    """A right step, or one with a thing done differently."""
+    divide = divide or (lambda loss, batch, batches: loss / tokens_of(batches, shift))
+    if zero:
+        optimizer.zero_grad()
+    total = 0.0
+    for batch in batches:
+        loss = divide(loss_of(model, batch, shift=shift), batch, batches)
+        loss.backward()
+        total += loss.item()
+        if each:
+            optimizer.step()
+            optimizer.zero_grad()
+    if not each:
+        optimizer.step()
+    return total
+
+
+def with_(**changes):
+    return lambda model, batches, optimizer: step(model, batches, optimizer, **changes)
+
+
+def on(choose):
+    return lambda model, batches, optimizer: step(model, choose(batches), optimizer)
+
+
+def zero_at_the_end(model, batches, optimizer):
+    tokens = tokens_of(batches)
+    loss = sum(loss_of(model, batch) for batch in batches) / tokens
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss
+
+
+def no_step(model, batches, optimizer):
+    return 0.5
+
+
+def mean_of(loss, batch):
+    return loss / tokens_of([batch])
+
+
+STEPS = {
+    "the weights did not move": no_step,
+    "zero_grad": with_(zero=False),
+    "a step was made after each batch": with_(each=True, divide=lambda x, b, all: mean_of(x, b)),
+    "mean of means": with_(divide=lambda x, b, all: mean_of(x, b) / len(all)),
+    "the batches' means are added up": with_(divide=lambda x, b, all: mean_of(x, b)),
+    "summed and not divided": with_(divide=lambda x, b, all: x),
+    "predict itself": with_(shift=0),
+    "the prompt carries loss too": on(
+        lambda batches: [{**b, "labels": b["input_ids"]} for b in batches]
+    ),
+    "only the last batch counts": on(lambda batches: batches[-1:]),
+    "only the first batch counts": on(lambda batches: batches[:1]),
+    "return the loss": lambda *given: step(*given) and None,
+    "the weights are right; the loss is": lambda *given: 7 * step(*given),
+    "not those of one step": with_(divide=lambda x, b, all: x / 100),
+    "does not run: AttributeError": lambda model, batches, optimizer: model.loss,
+    "give the function itself": 3,
+}
+
+
+@pytest.mark.parametrize("why", STEPS)
+def test_each_mistake_of_a_step_is_named(why):
+    found = judge("07.loop", STEPS[why])
+    assert found.right is False and re.search(why, found.text), found
+
+
+@pytest.mark.parametrize("mine", [step, zero_at_the_end])
+def test_a_right_step_is_right_with_gradients_off_as_well(mine):
+    with torch.no_grad():
+        assert judge("07.loop", mine).right is True
+    assert judge("07.loop", mine).right is True
+    assert judge("07.loop", lambda *given: ...).right is None
+
+
+def ledger(frozen, trained, tokens, words, **changes):
+    sizes = {"F": frozen, "T": trained, "N": tokens * words, "n": tokens}
+    parts = {"weights": "2*F+4*T", "gradients": "4*T", "moments": "8*T", "logits": "12*N"}
+    return {name: eval(formula, {}, sizes) for name, formula in (parts | changes).items()}
+
+
+LEDGERS = {
+    "weights: the adapter is float32": {"weights": "2*(F+T)"},
+    "weights: the base is bfloat16": {"weights": "4*(F+T)"},
+    "weights: the adapter is missing": {"weights": "2*F"},
+    "weights: the base is missing": {"weights": "4*T"},
+    "weights: those are numbers": {"weights": "F+T"},
+    "gradients: frozen weights have no gradients\\.": {"gradients": "4*(F+T)"},
+    "nor would these be bfloat16": {"gradients": "2*(F+T)"},
+    "the adapter's gradients are float32": {"gradients": "2*T"},
+    "gradients: those are numbers": {"gradients": "T"},
+    "what is trained has gradients": {"gradients": "0"},
+    "AdamW has two moments": {"moments": "4*T"},
+    "two float32 moments": {"moments": "2*T"},
+    "frozen weights have no moments": {"moments": "8*(F+T)"},
+    "a part of their own": {"moments": "12*T"},
+    "16-bit logits alone": {"logits": "2*N"},
+    "not one": {"logits": "4*N"},
+    "not two": {"logits": "8*N"},
+    "every word": {"logits": "12*n"},
+    "logits: not the bytes": {"logits": "N"},
+    "logits: 'much' is no number": {"logits": "'much'"},
+}
+
+
+@pytest.mark.parametrize("why", LEDGERS)
+def test_each_mistake_of_a_ledger_is_named(why):
+    found = judge("04.ledger", lambda *sizes: ledger(*sizes, **LEDGERS[why]))
+    assert found.right is False and re.search(why, found.text), found
+
+
+def test_a_right_ledger_is_right_and_one_without_a_part_is_told():
+    assert judge("04.ledger", ledger).right is True
+    assert "return a dict" in judge("04.ledger", lambda *sizes: 3).text
+    short = judge("04.ledger", lambda *sizes: {"weights": 1, "gradients": 2})
+    assert "no 'moments'" in short.text
+    assert judge("04.ledger", lambda *sizes: None).right is None
+
+
+def chi2(lost, gained, correction=0):
+    z2 = max(abs(lost - gained) - correction, 0) ** 2 / (lost + gained)
+    return math.erfc(math.sqrt(z2 / 2))
+
+
+def coin(lost, gained):
+    n, k = lost + gained, min(lost, gained)
+    return sum(math.comb(n, i) for i in range(k + 1)) / 2**n
+
+
+def two_tails(lost, gained, most):
+    return 2 * coin_tail(lost + gained, most)
+
+
+TESTS = {
+    "one-sided": coin,
+    "exactly this outcome": lambda lost, gained: (
+        math.comb(lost + gained, lost) / 2 ** (lost + gained)
+    ),
+    "counts the gained ones alone": lambda lost, gained: min(1, two_tails(lost, gained, gained)),
+    "counts the lost ones alone": lambda lost, gained: min(1, two_tails(lost, gained, lost)),
+    r"χ² approximation;": chi2,
+    "with a correction": lambda lost, gained: chi2(lost, gained, 1),
+    "sum up to and with it": lambda lost, gained: two_tails(lost, gained, min(lost, gained) - 1),
+    "is above 1": lambda lost, gained: 2 * coin(lost, gained),
+    r"p\(2, 9\) is 0.0654297, not 0.1": lambda lost, gained: 0.1,
+    "return a number": lambda lost, gained: "small",
+    "Where nothing changed, p is 1": lambda lost, gained: (
+        mcnemar(lost, gained) * (lost + gained) / (lost + gained)
+    ),
+}
+
+
+@pytest.mark.parametrize("why", TESTS)
+def test_each_mistake_of_a_test_is_named(why):
+    found = judge("09.mcnemar", TESTS[why])
+    assert found.right is False and re.search(why, found.text), found
+
+
+def test_a_right_test_is_right():
+    from scipy.stats import binomtest
+
+    def exact(lost, gained):
+        return binomtest(lost, lost + gained).pvalue if lost + gained else 1.0
+
+    assert judge("09.mcnemar", exact).right is True
+    assert judge("09.mcnemar", lambda lost, gained: min(1.0, 2 * coin(lost, gained))).right is True
+    assert judge("09.mcnemar", lambda *given: ...).right is None
+
+
+def rows(change, changed, power, alpha=0.025, less=1, whole=math.ceil):
+    z = NormalDist().inv_cdf
+    second = z(power) * math.sqrt(changed - less * change**2)
+    return whole(((z(1 - alpha) * math.sqrt(changed) + second) / change) ** 2)
+
+
+COUNTS = {
+    "rows are whole": lambda *a: rows(*a, whole=float),
+    "power is a little too low": lambda *a: rows(*a, whole=math.floor),
+    "leaves 2.5 % on each side": lambda *a: rows(*a, alpha=0.05),
+    "the power is left out": lambda change, changed, power: rows(change, changed, 0.5),
+    "that is for 80 % power": lambda change, changed, power: rows(change, changed, 0.8),
+    "under the second root": lambda *a: rows(*a, less=0),
+    "one square is missing": lambda *a: math.ceil(math.sqrt(rows(*a, whole=float))),
+    r"rows\(0.04, 0.09, 0.9\) is 587": lambda *a: 17,
+    "is no number of rows": lambda *a: "many",
+    "does not run: ValueError": lambda *a: rows(abs(a[0]), 0, a[2]),
+}
+
+
+@pytest.mark.parametrize("why", COUNTS)
+def test_each_mistake_of_a_count_is_named(why):
+    found = judge("09.rows", COUNTS[why])
+    assert found.right is False and re.search(why, found.text), found
+
+
+def test_a_right_count_is_right():
+    assert judge("09.rows", rows).right is True
+    assert judge("09.rows", lambda *a: None).right is None

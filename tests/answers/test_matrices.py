@@ -1,0 +1,357 @@
+"""Code of a reader's own on matrices: what is right is taken, and each mistake is named."""
+
+import math
+import re
+
+import pytest
+import torch
+
+from ftkit import answers, lora, quant
+from ftkit.answers import check_lora
+
+BASE = torch.nn.Linear(24, 16)
+
+
+def layer(
+    A=lambda r, i, o: (r, i),
+    B=lambda r, i, o: (o, r),
+    frozen=True,
+    scale=lambda a, r: a / r,
+    wrap=torch.nn.Parameter,
+    **start,
+):
+    """A LoRA layer with one thing done differently."""
+
+    class Layer(torch.nn.Module):
+        def __init__(self, base, r, alpha):
+            super().__init__()
+            self.base = base.requires_grad_(not frozen)
+            sides = r, base.in_features, base.out_features
+            self.A = wrap(torch.randn(*A(*sides)) * start.get("a", 1.0))
+            self.B = wrap(torch.randn(*B(*sides)) * start.get("b", 0.0))
+            self.scale = scale(alpha, r)
+
+        def forward(self, x):
+            update = x @ self.A.T @ self.B.T
+            return start.get("out", lambda Wx, BAx, s: Wx + s * BAx)(
+                self.base(x), update, self.scale
+            )
+
+    return Layer
+
+
+WRONG = {
+    "no optimizer ever sees them": layer(wrap=lambda t: t),
+    "A and B are swapped": layer(A=lambda r, i, o: (o, r), B=lambda r, i, o: (r, i)),
+    "lie on their sides": layer(A=lambda r, i, o: (i, r), B=lambda r, i, o: (r, o)),
+    "this W is not square, it is 16 × 24": layer(B=lambda r, i, o: (i, r)),
+    r"A is \(8, 8\) and B is \(16, 8\)": layer(A=lambda r, i, o: (r, r)),
+    "B does not start at zero": layer(b=0.1),
+    "neither would ever move": layer(a=0.0),
+    "W still learns": layer(frozen=False),
+    "W x is missing": layer(out=lambda Wx, BAx, s: s * BAx),
+    "the base layer alone": layer(out=lambda Wx, BAx, s: Wx),
+    "alpha is used without / r": layer(scale=lambda a, r: a),
+    "the scale alpha / r is missing": layer(scale=lambda a, r: 1),
+    "the scale of rsLoRA": layer(scale=lambda a, r: a / math.sqrt(r)),
+    "upside down": layer(scale=lambda a, r: r / a),
+    "W x is scaled too": layer(out=lambda Wx, BAx, s: s * (Wx + BAx)),
+    r"the output is not W x \+": layer(scale=lambda a, r: a / r + 1),
+    "it does not run: RuntimeError": layer(out=lambda Wx, BAx, s: Wx + BAx[:, :3]),
+    "give the function itself": 5,
+}
+
+
+@pytest.mark.parametrize("mine", [lora.LoRALinear, layer()])
+def test_a_right_layer_is_right_and_the_base_is_left_alone(mine):
+    before = BASE.weight.detach().clone()
+    assert check_lora(mine, BASE).right is True
+    assert BASE.weight.requires_grad and torch.equal(BASE.weight, before)
+
+
+@pytest.mark.parametrize("why", WRONG)
+def test_each_mistake_is_named(why):
+    verdict = check_lora(WRONG[why], BASE)
+    assert verdict.right is False
+    assert re.search(why, verdict.text)
+
+
+@pytest.mark.parametrize("out", [lambda Wx, BAx, s: ..., None])
+def test_three_dots_are_no_answer(out):
+    class Empty(torch.nn.Module):
+        def __init__(self, base, r, alpha):
+            super().__init__()
+            self.A, self.B = ..., ...
+
+    assert check_lora(layer(out=out) if out else Empty, BASE).right is None
+
+
+def test_a_square_w_is_no_mistake():
+    square = torch.nn.Linear(16, 16, bias=False)
+    assert check_lora(lora.LoRALinear, square, r=4).right
+
+
+def test_a_bias_that_is_lost_is_named():
+    class Biasless(torch.nn.Module):
+        def __init__(self, base, r, alpha):
+            super().__init__()
+            self.base, self.s = base.requires_grad_(False), alpha / r
+            self.A = torch.nn.Parameter(torch.randn(r, base.in_features))
+            self.B = torch.nn.Parameter(torch.zeros(base.out_features, r))
+
+        def forward(self, x):
+            return x @ (self.base.weight + self.s * self.B @ self.A).T
+
+    assert "the base layer's bias is lost" in check_lora(Biasless).text
+
+
+def test_columns_in_place_of_rows_are_told_how_rows_are_written():
+    class Columns(layer()):
+        def forward(self, x):
+            return self.base(x) + self.scale * (self.B @ self.A @ x)
+
+    assert "x @ A.T @ B.T" in check_lora(Columns).text
+
+
+def test_a_forward_still_to_be_written_comes_before_what_else_is_missing():
+    class Unwritten(layer(frozen=False)):
+        def forward(self, x):
+            return ...
+
+    assert check_lora(Unwritten).right is None
+
+
+def judge(name, code):
+    return answers.judge(answers.find_exercise(name), code)
+
+
+def svd(delta):
+    return torch.linalg.svd(delta, full_matrices=False)
+
+
+def piece(delta, r):
+    U, S, Vh = svd(delta)
+    return (U[:, :r] * S[:r]) @ Vh[:r]
+
+
+def in_place(W, delta, r):
+    W += piece(delta, r)
+    return W
+
+
+CUTS = {
+    "the piece alone": lambda W, delta, r: piece(delta, r),
+    "ΔW uncut": lambda W, delta, r: W + delta,
+    "the update is lost": lambda W, delta, r: W.clone(),
+    "the whole sum was cut": lambda W, delta, r: piece(W + delta, r),
+    "the other way round": lambda W, delta, r: piece(W, r) + delta,
+    r"the \*last\* r directions": lambda W, delta, r: (
+        W + (svd(delta)[0][:, -r:] * svd(delta)[1][-r:]) @ svd(delta)[2][-r:]
+    ),
+    "one direction too many": lambda W, delta, r: W + piece(delta, r + 1),
+    "one direction too few": lambda W, delta, r: W + piece(delta, r - 1),
+    "the singular values are missing": lambda W, delta, r: (
+        W + svd(delta)[0][:, :r] @ svd(delta)[2][:r]
+    ),
+    "in it twice": lambda W, delta, r: (
+        W + (svd(delta)[0][:, :r] * svd(delta)[1][:r] ** 2) @ svd(delta)[2][:r]
+    ),
+    "gives Vᵀ already": lambda W, delta, r: (
+        W + (svd(delta)[0][:, :r] * svd(delta)[1][:r]) @ svd(delta)[2].T[:r]
+    ),
+    "that is the rest": lambda W, delta, r: W + delta - piece(delta, r),
+    "was changed: make a new matrix": in_place,
+    "it has to be \\(12, 8\\)": lambda W, delta, r: piece(delta, r).T,
+    "has to be a tensor": lambda W, delta, r: 3,
+    "it is not W plus": lambda W, delta, r: W + 2 * piece(delta, r),
+    "it does not run: NameError.*import it": lambda W, delta, r: nowhere(W),  # noqa: F821
+}
+
+
+@pytest.mark.parametrize("why", CUTS)
+def test_each_mistake_of_a_cut_is_named(why):
+    found = judge("01.truncate", CUTS[why])
+    assert found.right is False and re.search(why, found.text), found
+
+
+def low_rank(W, delta, r):
+    U, S, V = torch.svd_lowrank(delta, q=8, niter=20)
+    return W + U[:, :r] @ torch.diag(S[:r]) @ V[:, :r].T
+
+
+@pytest.mark.parametrize("cut", [lambda W, delta, r: W + piece(delta, r), low_rank])
+def test_a_right_cut_is_right(cut):
+    assert judge("01.truncate", cut).right is True
+    assert judge("01.truncate", lambda *_: ...).right is None
+
+
+def quantize(blocks, levels, scale=lambda b: b.abs().amax(1), code=None):
+    absmax = scale(blocks)
+    scaled = blocks / absmax.reshape(-1, 1)
+    nearest = (scaled[..., None] - levels).abs().argmin(-1)
+    return nearest if code is None else code(scaled, nearest, levels, blocks), absmax
+
+
+def dequantize(codes, absmax, levels):
+    return levels[codes] * absmax[:, None]
+
+
+def scaled_by(scale):
+    return lambda blocks, levels: quantize(blocks, levels, scale)
+
+
+def coded_by(code):
+    return lambda blocks, levels: quantize(blocks, levels, code=code)
+
+
+FOUR_BITS = {
+    "one scale for all: every block": (scaled_by(lambda b: b.abs().max()), dequantize),
+    "one scale for all blocks: every": (
+        scaled_by(lambda b: b.abs().max().expand(len(b))),
+        dequantize,
+    ),
+    "the largest value, with its sign": (scaled_by(lambda b: b.amax(1)), dequantize),
+    "standard deviation": (scaled_by(lambda b: b.std(1)), dequantize),
+    "the mean of the absolute values": (scaled_by(lambda b: b.abs().mean(1)), dequantize),
+    "upside down": (scaled_by(lambda b: 1 / b.abs().amax(1)), dequantize),
+    "is not the largest absolute": (scaled_by(lambda b: 2 * b.abs().amax(1)), dequantize),
+    "there are 6 blocks": (lambda b, levels: (quantize(b, levels)[0], b.abs().amax(0)), dequantize),
+    "those are levels": (coded_by(lambda s, n, levels, b: levels[n]), dequantize),
+    "whole numbers": (coded_by(lambda s, n, levels, b: n.float()), dequantize),
+    r"next level \*below\*": (
+        coded_by(lambda s, n, levels, b: (torch.bucketize(s, levels, right=True) - 1).clamp(0)),
+        dequantize,
+    ),
+    r"next level \*above\*": (
+        coded_by(lambda s, n, levels, b: torch.bucketize(s, levels).clamp(max=15)),
+        dequantize,
+    ),
+    "not divided by their block's": (
+        coded_by(lambda s, n, levels, b: (b[..., None] - levels).abs().argmin(-1)),
+        dequantize,
+    ),
+    "equal steps": (coded_by(lambda s, n, levels, b: ((s + 1) * 7.5).round().long()), dequantize),
+    "count from 1": (coded_by(lambda s, n, levels, b: n + 1), dequantize),
+    "divided by one scale": (
+        coded_by(
+            lambda s, n, levels, b: ((b / b.abs().max())[..., None] - levels).abs().argmin(-1)
+        ),
+        dequantize,
+    ),
+    "not those of the nearest": (coded_by(lambda s, n, levels, b: 15 - n), dequantize),
+    "the two are swapped": (lambda b, levels: quantize(b, levels)[::-1], dequantize),
+    "return two things": (lambda b, levels: quantize(b, levels)[0], dequantize),
+    "not multiplied": (quantize, lambda c, a, levels: levels[c]),
+    "divided by absmax": (quantize, lambda c, a, levels: levels[c] / a[:, None]),
+    "codes themselves": (quantize, lambda c, a, levels: c * a[:, None]),
+    "one scale for all blocks: each": (quantize, lambda c, a, levels: levels[c] * a.max()),
+    "it is not level times": (quantize, lambda c, a, levels: -levels[c] * a[:, None]),
+    "it does not run": (quantize, lambda c, a, levels: levels[c] * a),
+    "give both": quantize,
+}
+
+
+@pytest.mark.parametrize("why", FOUR_BITS)
+def test_each_mistake_of_four_bits_is_named(why):
+    found = judge("03.nf4", FOUR_BITS[why])
+    assert found.right is False and re.search(why, found.text), found
+
+
+def test_right_four_bits_are_right():
+    def columns(blocks, levels):
+        codes, absmax = quantize(blocks, levels)
+        return codes.to(torch.uint8), absmax[:, None]
+
+    assert judge("03.nf4", (quantize, dequantize)).right is True
+    assert judge("03.nf4", [columns, dequantize]).right is True
+    assert judge("03.nf4", (quantize, ...)).right is None
+    assert judge("03.nf4", (quantize, lambda *_: None)).right is None
+
+
+def nf4(W, name="nf4", block=64):
+    return quant.quantize(W, name, block).dequantize()
+
+
+MERGES = {
+    "that is the sum, not rounded": lambda W, A, B, alpha: W + alpha / len(A) * B @ A,
+    "B A was added without": lambda W, A, B, alpha: nf4(W + B @ A),
+    "with α, without / r": lambda W, A, B, alpha: nf4(W + alpha * B @ A),
+    "the factor is upside down": lambda W, A, B, alpha: nf4(W + len(A) / alpha * B @ A),
+    "rounded by itself and added": lambda W, A, B, alpha: W + nf4(alpha / len(A) * B @ A),
+    "that is W: the update": lambda W, A, B, alpha: W,
+    "the update alone": lambda W, A, B, alpha: nf4(alpha / len(A) * B @ A),
+    "rounded in int4": lambda W, A, B, alpha: nf4(W + alpha / len(A) * B @ A, "int4"),
+    "one scale for the whole": lambda W, A, B, alpha: nf4(
+        W + alpha / len(A) * B @ A, block=1 << 20
+    ),
+    "it is not W \\+": lambda W, A, B, alpha: nf4(W - alpha / len(A) * B @ A),
+    "has to be a tensor": lambda W, A, B, alpha: quant.quantize(W, "nf4", 64),
+    "it does not run": lambda W, A, B, alpha: W + A @ B,
+}
+
+
+@pytest.mark.parametrize("why", MERGES)
+def test_each_mistake_of_a_merge_is_named(why):
+    found = judge("13.merge", MERGES[why])
+    assert found.right is False and re.search(why, found.text), found
+
+
+def test_a_right_merge_is_right():
+    right = judge("13.merge", lambda W, A, B, alpha: nf4(W + alpha / len(A) * B @ A))
+    assert right.right is True
+    assert judge("13.merge", lambda *_: None).right is None
+
+
+def dora(W, A, B, m, alpha):
+    V = W + alpha / len(A) * (B @ A)
+    return (m / V.norm(dim=1).detach())[:, None] * V
+
+
+def scaled(factor):
+    """DoRA's weight with another factor before B A, a function of alpha and r."""
+
+    def weight(W, A, B, m, alpha):
+        V = W + factor(alpha, len(A)) * B @ A
+        return m[:, None] * V / V.norm(dim=1, keepdim=True)
+
+    return weight
+
+
+def of(form):
+    """A weight made of W, V = W + ΔW and m as a column."""
+    return lambda W, A, B, m, alpha: form(W, W + alpha / len(A) * B @ A, m[:, None])
+
+
+DORA = {
+    "m is missing": of(lambda W, V, m: V / V.norm(dim=1, keepdim=True)),
+    "length is not taken out": of(lambda W, V, m: m * V),
+    "that is LoRA's": of(lambda W, V, m: V),
+    "ΔW is missing": of(lambda W, V, m: m * W / W.norm(dim=1, keepdim=True)),
+    "the norm is that of W;": of(lambda W, V, m: m * V / W.norm(dim=1, keepdim=True)),
+    "one norm for the whole": of(lambda W, V, m: m * V / V.norm()),
+    "the norm of each column": of(lambda W, V, m: m * V / V.norm(dim=0)),
+    "the norm is squared": of(lambda W, V, m: m * V / V.square().sum(1, keepdim=True)),
+    "alpha / r is missing": scaled(lambda alpha, r: 1),
+    "alpha is used without": scaled(lambda alpha, r: alpha),
+    "upside down": scaled(lambda alpha, r: r / alpha),
+    "is not m ⊙": of(lambda W, V, m: m * V + 1),
+    "(10, 6)": lambda W, A, B, m, alpha: dora(W, A, B, m, alpha).T,
+    "`.detach()` it": of(lambda W, V, m: m * V / V.norm(dim=1, keepdim=True)),
+    "no no_grad": lambda *given: dora(*given).detach(),
+    "it does not run": lambda W, A, B, m, alpha: W + A @ B,
+}
+
+
+@pytest.mark.parametrize("why", DORA)
+def test_each_mistake_of_dora_is_named(why):
+    found = judge("02b.dora", DORA[why])
+    assert found.right is False and why in found.text, found
+
+
+def test_a_right_weight_of_dora_is_right_and_nothing_is_no_answer():
+    assert judge("02b.dora", dora).right is True
+    assert judge("02b.dora", lambda *given: ...).right is None
+    layer = lora.DoRALinear(torch.nn.Linear(6, 10, bias=False), r=2, alpha=8)
+    torch.nn.init.normal_(layer.B)
+    given = layer.base.weight, layer.A, layer.B, layer.m
+    torch.testing.assert_close(dora(*given, 8), layer.weight())
