@@ -340,7 +340,8 @@ def move(lab, name, index):
     """Put one control of a saved page at a position, as a reader does; whether it is there."""
     return lab.evaluate(
         """([name, index]) => {
-            const label = [...document.querySelectorAll(".row label")].find(l => l.textContent === name)
+            const labels = [...document.querySelectorAll(".row label")]
+            const label = labels.find(one => one.textContent === name)
             if (!label) return false
             const control = document.getElementById(label.htmlFor)
             if (control.type === "checkbox") { if (control.checked != index) control.click() }

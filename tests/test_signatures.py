@@ -68,7 +68,8 @@ ARGUMENTS = {
     """,
     "peft.LoraConfig": """
         r lora_alpha target_modules lora_dropout task_type fan_in_fan_out init_lora_weights
-        use_dora
+        use_dora use_rslora exclude_modules layers_to_transform layers_pattern ensure_weight_tying
+        lora_bias target_parameters
     """,
     "peft.get_peft_model": "adapter_name",
     "peft.get_peft_model_state_dict": "adapter_name save_embedding_layers",
@@ -136,13 +137,17 @@ MEMBERS = {
         LoraConfig PeftModel get_peft_model get_peft_model_state_dict set_peft_model_state_dict
     """,
     "peft.PeftModel": """
-        active_adapters disable_adapter get_base_model load_adapter peft_config set_adapter
+        active_adapters delete_adapter disable_adapter get_base_model load_adapter peft_config
+        set_adapter
     """,
     "peft.tuners.lora.LoraModel": """
         add_weighted_adapter merge_adapter merge_and_unload unload unmerge_adapter
         targeted_module_names targeted_parameter_names
     """,
-    "peft.tuners.lora.Linear": "base_layer get_delta_weight lora_A",
+    "peft.tuners.lora.Linear": "base_layer get_base_layer get_delta_weight lora_A lora_variant r",
+    "peft.tuners.tuners_utils": "BaseTunerLayer",
+    "peft.utils": "AuxiliaryTrainingWrapper",
+    "peft.utils.integrations": "dequantize_module_weight",
     "bitsandbytes": "cextension functional",
     "bitsandbytes.cextension": """
         ErrorHandlerMockBNBNativeLibrary get_available_cuda_binary_versions lib

@@ -264,9 +264,9 @@ MERGING = (
             ),
         ),
         because="A hotter run makes such an update, and forgets more on the way (notebook 00).",
-        hint='`merge.round_update(W, f * update, "nf4").kept`, for each f of `factors`.',
-        look="The panel of section 3, W on the levels, its slider `factor`.",
-        solution='`[f for f in factors if merge.round_update(W["on the levels"][name], f * '
+        hint='`merge.round_update(W, f * update, "nf4").kept`, for each f of `merge.FACTORS`.',
+        look="The panel of the dots in section 3, W on the levels, its slider `factor`.",
+        solution='`[f for f in merge.FACTORS if merge.round_update(W["on the levels"][name], f * '
         'updates[name], "nf4").kept >= 0.9][0]`.',
         difficulty="medium",
         minutes=8,
@@ -335,7 +335,7 @@ MERGING = (
         matrices.check_merge,
         because="W + (α / r) B A, rounded to NF4 with its own scales: what merging in place does.",
         hint="Add first, with the factor; then round the sum as you rounded W.",
-        look="Section 3, (a) in place.",
+        look="Section 3, the table of the three ways: in place.",
         solution="`def merged(W, A, B, alpha):\n    total = W + alpha / A.shape[0] * (B @ A)\n"
         '    return quant.quantize(total, "nf4", 64).dequantize()`',
         difficulty="medium",
@@ -347,12 +347,7 @@ MERGING = (
 
 EXERCISES = (*HELPED, *MERGING)
 
-WAYS = ("dequantized base", "original base", "in place")
-
-
-def nearer(gaps: Mapping[str, float]) -> str:
-    """The 16-bit type with the smaller gap."""
-    return min(("float16", "bfloat16"), key=lambda name: gaps[name])
+WAYS = ("in place", "into the dequantized base", "into the original base")
 
 
 def by_gap(gaps: Mapping[str, float]) -> tuple[str, ...]:
@@ -364,8 +359,8 @@ PREDICTIONS = (
     Prediction(
         "09.flag",
         "Which of the five flags goes up for the hot run?",
-        lambda red: red if isinstance(red, str) else red[0],
-        options=("task", "format", "forgetting", "hallucination", "latency"),
+        lambda red: red[0] if red else "none of them",
+        options=("task", "format", "forgetting", "hallucination", "latency", "none of them"),
         evidence='the red flags, such as flags["hot"].red',
     ),
     Prediction(
@@ -426,14 +421,6 @@ PREDICTIONS = (
         evidence="a dict of the logit gaps of merging and of casting",
     ),
     Prediction(
-        "13.nearer",
-        "Which of the two 16-bit types is nearer to float32?",
-        nearer,
-        options=("float16", "bfloat16"),
-        told=lambda gaps: f"{about(gaps['float16'], 2)} against {about(gaps['bfloat16'], 2)}",
-        evidence="a dict of the logit gaps of float16 and bfloat16",
-    ),
-    Prediction(
         "13.ways",
         "Three ways to merge a QLoRA: order them by how far each is from the trained model, the "
         "nearest first.",
@@ -461,21 +448,12 @@ PREDICTIONS = (
     ),
     Prediction(
         "13.latency",
-        "What makes an unmerged adapter slower: its rank or the number of its targets?",
-        lambda more: "the rank" if more["rank"] > more["targets"] else "the targets",
-        options=("the rank", "the targets", "both alike"),
-        told=lambda more: (
-            f"≈{more['targets']:.2f} times for the targets, ≈{more['rank']:.2f} for the rank"
-        ),
-        evidence="a dict of how many times longer a token takes by rank and by targets",
-    ),
-    Prediction(
-        "13.dora",
-        "And DoRA: how many times the merged model's time per token?",
+        "With a plain LoRA on all layers, not merged: how many times the merged model's time does "
+        "a token take?",
         lambda times: times,
-        between=(1, 10),
+        between=(1, 6),
         unit="times",
-        near=1,
+        near=0.3,
         told=lambda times: f"{about(times, 2)} times",
         evidence="the ratio of the times per token",
     ),

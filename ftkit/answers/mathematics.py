@@ -15,6 +15,13 @@ from . import matrices
 from .exercise import CODE, COUNT, SHARE, WORDS, Exercise, Mistake, Prediction
 
 SIDES = ("higher", "lower")
+HARM = (
+    "while the task is still whole",
+    "as fast as the task goes",
+    "not before the task is gone",
+)
+SHARED = ("next to nothing", "about a third", "most of it")
+LOUD = ("as little as by chance", "a little more than by chance", "as much as in its best")
 LLAMA = 32 * 2 * 8 * (4096 + 1024)  # r = 8 on keys and values of Llama-3.1-8B
 FILE = 2 * 41_943_040 / 1e6  # MB of r = 16 on all linear layers of it, in bfloat16
 TIMES = {1: "as large", 2: "twice as large", 4: "four times as large"}
@@ -33,7 +40,7 @@ LOW_RANK = (
         ),
         because="36 of 49: the squares count, so one large value weighs much.",
         hint="Energy is the sum of σ². How much is it for all three values?",
-        look="The three words at the top of the notebook.",
+        look="The text below the picture of section 1.",
         solution="`36 / 49`. `spectrum.svd(torch.diag(torch.tensor([6.0, 3, 2])))` says the same.",
         minutes=2,
         importance=4,
@@ -41,28 +48,53 @@ LOW_RANK = (
     ),
     Exercise(
         "01.2",
-        "The error is a root",
-        math.sqrt(13 / 49),
+        "How many directions?",
+        2,
         (
-            Mistake(
-                13 / 49,
-                "That is the lost share of the energy, which is squared; the error is its root.",
-            ),
-            Mistake(5 / 11, "The norm is the root of the sum of squares, not the sum."),
-            Mistake(math.sqrt(5 / 11), "Right road, but the energy adds squares."),
-            Mistake(math.sqrt(13), "That is the norm of what is lost; divide it by that of W, 7."),
-            Mistake(math.sqrt(36 / 49), "That is the norm of what is kept, against that of W."),
+            Mistake(1, "One keeps 36 of 49, which is 73 %."),
+            Mistake(3, "Three keep all of it; fewer are enough for nine tenths."),
         ),
-        because="The root of 13/49: a matrix that keeps three quarters of its energy is still half "
-        "a matrix off.",
-        hint="‖W‖² is the sum of the σ². What is ‖W − W₁‖²?",
-        look="The sentence on Eckart and Young at the top.",
-        solution="`(13 / 49) ** 0.5`.",
+        because="36 + 9 of 49 is 91.8 %.",
+        hint="Add up the squares, the largest first, until nine tenths of 49 are reached.",
+        look="The text below the picture of section 1.",
+        solution="`(36 + 9) / 49 = 0.918`, so 2.",
         minutes=2,
-        kind=SHARE,
+        kind=COUNT,
+    ),
+    Exercise(
+        "01.truncate",
+        "Cut an update and put it back",
+        matrices.check_truncate,
+        because="the best piece of that rank, added to W, in W's own shape.",
+        hint="`torch.linalg.svd(delta, full_matrices=False)` gives U, S and Vᵀ; keep the first r.",
+        look="Section 1: the sum of the first r pieces σᵢ uᵢ vᵢᵀ.",
+        solution="`def cut(W, delta, r):\n    U, S, Vh = torch.linalg.svd(delta, "
+        "full_matrices=False)\n    return W + (U[:, :r] * S[:r]) @ Vh[:r]`",
+        difficulty="medium",
+        minutes=10,
+        importance=5,
+        kind=CODE,
     ),
     Exercise(
         "01.3",
+        "Why did rank 1 do so well?",
+        "step",
+        (
+            Mistake("rank", "The rank is the same in both: it is 1. What else differs?"),
+            Mistake("seed", "Three seeds each; the curves lie far apart."),
+            Mistake("data", "Both were trained on the same tickets."),
+        ),
+        because="At r = 1, α = 16 means a factor of 16, α = 2r one of 2: eight times the step.",
+        hint="Compute α / r for both curves at r = 1.",
+        look="The figure of section 5, at its left end.",
+        solution="`'step'`: with α fixed, α / r grows as r falls, and so does every step.",
+        difficulty="medium",
+        importance=4,
+        kind=WORDS,
+        choices=("rank", "step", "seed", "data"),
+    ),
+    Exercise(
+        "01.4",
         "When is thin no longer thin?",
         171,
         (
@@ -79,7 +111,46 @@ LOW_RANK = (
         kind=COUNT,
     ),
     Exercise(
-        "01.4",
+        "01.5",
+        "The error is a root",
+        math.sqrt(13 / 49),
+        (
+            Mistake(
+                13 / 49,
+                "That is the lost share of the energy, which is squared; the error is its root.",
+            ),
+            Mistake(5 / 11, "The norm is the root of the sum of squares, not the sum."),
+            Mistake(math.sqrt(5 / 11), "Right road, but the energy adds squares."),
+            Mistake(math.sqrt(13), "That is the norm of what is lost; divide it by that of W, 7."),
+            Mistake(math.sqrt(36 / 49), "That is the norm of what is kept, against that of W."),
+        ),
+        because="The root of 13/49: a matrix that keeps three quarters of its energy is still half "
+        "a matrix off.",
+        hint="‖W‖² is the sum of the σ². What is ‖W − W₁‖²?",
+        look="The sentence on Eckart and Young, in section 1.",
+        solution="`(13 / 49) ** 0.5`.",
+        minutes=2,
+        kind=SHARE,
+    ),
+)
+
+DIRECTIONS = (
+    Exercise(
+        "01b.overlap",
+        "How much of one space lies in another",
+        matrices.check_overlap,
+        because="all cosines squared and added, as a share of the most that they can be.",
+        hint="`a[:, :i].T @ b[:, :j]` holds the cosines of every pair.",
+        look="The formula above the exercise: squares, and the smaller of the two counts.",
+        solution="`def phi(a, b, i, j):\n    cosines = a[:, :i].T @ b[:, :j]\n"
+        "    return (cosines**2).sum() / min(i, j)`",
+        difficulty="medium",
+        minutes=10,
+        importance=4,
+        kind=CODE,
+    ),
+    Exercise(
+        "01b.1",
         "Which side is shared?",
         lambda right, left: "higher" if float(right) > float(left) else "lower",
         (
@@ -100,51 +171,64 @@ LOW_RANK = (
         evidence="your two medians, right and left,",
     ),
     Exercise(
-        "01.5",
-        "How many directions?",
-        2,
+        "01b.2",
+        "What chance gives",
+        32 / 256,
         (
-            Mistake(1, "One keeps 36 of 49, which is 73 %."),
-            Mistake(3, "Three keep all of it; fewer are enough for nine tenths."),
+            Mistake(1 / 256, "That is one direction against one; here are 32 and 32."),
+            Mistake(32 * 32 / 256, "That is the sum over all pairs: divide by min(32, 32)."),
+            Mistake(1 / 32, "The number of dimensions, 256, has to be in it."),
+            Mistake(0, "Random directions are nearly at right angles, but not quite."),
         ),
-        because="36 + 9 of 49 is 91.8 %.",
-        hint="Add up the squares, the largest first, until nine tenths of 49 are reached.",
-        look="The table of ranks by energy, in section 1.",
-        solution="`(36 + 9) / 49 = 0.918`, so 2.",
-        minutes=2,
-        kind=COUNT,
+        because="32 · 32 pairs, 1/256 each on average, divided by 32.",
+        hint="A random direction's squared cosine with a fixed one is 1/256 on average. How many "
+        "pairs are there?",
+        look="The formula of φ, at the beginning of section 1.",
+        solution="`32 * 32 / 256 / 32 = 0.125`.",
+        minutes=3,
+        kind=SHARE,
     ),
     Exercise(
-        "01.6",
-        "Why did rank 1 do so well?",
-        "step",
+        "01b.3",
+        "Is it an intruder?",
+        "yes",
         (
-            Mistake("rank", "The rank is the same in both: it is 1. What else differs?"),
-            Mistake("seed", "Three seeds each; the curves lie far apart."),
-            Mistake("data", "Both were trained on the same tickets."),
+            Mistake(
+                "no",
+                "It lies within four old directions together; but its cosine with each is 0.5, and "
+                "the definition looks at one at a time.",
+            ),
         ),
-        because="At r = 1, α = 16 means a factor of 16, α = 2r one of 2: eight times the step.",
-        hint="Compute α / r for both curves at r = 1.",
-        look="The figure of task score by rank, and the text below it.",
-        solution="`'step'`: with α fixed, α / r grows as r falls, and so does every step.",
+        because="its cosine with each of the four is 0.5, below 0.6. 'New' means unlike any single "
+        "old direction, not outside all that W could do.",
+        hint="What is its cosine with u₁? And with u₅?",
+        look="The definition at the beginning of section 3.",
+        solution="`'yes'`: the cosines are 0.5, 0.5, 0.5, 0.5 and then 0, so the largest is below "
+        "0.6.",
         difficulty="medium",
-        importance=4,
+        minutes=4,
         kind=WORDS,
-        choices=("rank", "step", "seed", "data"),
+        choices=("yes", "no"),
     ),
     Exercise(
-        "01.truncate",
-        "Cut an update and put it back",
-        matrices.check_truncate,
-        because="the best piece of that rank, added to W, in W's own shape.",
-        hint="`torch.linalg.svd(delta, full_matrices=False)` gives U, S and Vᵀ; keep the first r.",
-        look="The three words at the top: the sum of the first r terms σᵢ uᵢ vᵢᵀ.",
-        solution="`def cut(W, delta, r):\n    U, S, Vh = torch.linalg.svd(delta, "
-        "full_matrices=False)\n    return W + (U[:, :r] * S[:r]) @ Vh[:r]`",
-        difficulty="medium",
-        minutes=10,
+        "01b.4",
+        "Grown together",
+        "the size of the update",
+        (
+            Mistake("too few seeds", "Three seeds agree; more of them would show the same curve."),
+            Mistake("the skills", "The same skills are asked at every rank."),
+            Mistake("the facts", "The same 240 facts are trained at every rank."),
+        ),
+        because="a larger update makes more intruders and forgets more; a cause has to be tried by "
+        "changing it alone.",
+        hint="What else becomes larger from rank 1 to rank 64?",
+        look="The text between the figure and the test, in section 3.",
+        solution="`'the size of the update'`: it grows with the rank as well, and could be behind "
+        "both.",
+        minutes=3,
         importance=5,
-        kind=CODE,
+        kind=WORDS,
+        choices=("too few seeds", "the size of the update", "the skills", "the facts"),
     ),
 )
 
@@ -169,6 +253,25 @@ TWENTY_LINES = (
     ),
     Exercise(
         "02.1",
+        "The other zero",
+        "B",
+        (
+            Mistake("A", "∂L/∂A carries B, which is not zero here; ∂L/∂B carries A x, which is."),
+            Mistake("both", "Only if both start at zero, and then nothing would ever move."),
+            Mistake("neither", "∂L/∂B carries A x, and A is zero."),
+        ),
+        because="∂L/∂B carries A x = 0, so A moves first. It trains too; peft and the paper choose "
+        "B = 0.",
+        hint="Write the gradient of each: it is multiplied by the other one.",
+        look="The end of section 4, on why the two do not both start at zero.",
+        solution="`'B'`. Set A to zero and B to noise, call `backward`, and look.",
+        difficulty="medium",
+        minutes=6,
+        kind=WORDS,
+        choices=("A", "B", "both", "neither"),
+    ),
+    Exercise(
+        "02.2",
         "Carry a recipe over",
         128,
         (
@@ -186,25 +289,6 @@ TWENTY_LINES = (
         "rank is another question.",
         minutes=3,
         kind=COUNT,
-    ),
-    Exercise(
-        "02.2",
-        "The other zero",
-        "B",
-        (
-            Mistake("A", "∂L/∂A carries B, which is not zero here; ∂L/∂B carries A x, which is."),
-            Mistake("both", "Only if both start at zero, and then nothing would ever move."),
-            Mistake("neither", "∂L/∂B carries A x, and A is zero."),
-        ),
-        because="∂L/∂B carries A x = 0, so A moves first. It trains too; peft and the paper choose "
-        "B = 0.",
-        hint="Write the gradient of each: it is multiplied by the other one.",
-        look="The end of section 4, on why the two do not both start at zero.",
-        solution="`'B'`. Set A to zero and B to noise, call `backward`, and look.",
-        difficulty="medium",
-        minutes=6,
-        kind=WORDS,
-        choices=("A", "B", "both", "neither"),
     ),
     Exercise(
         "02.3",
@@ -342,12 +426,19 @@ VARIANTS = (
     ),
 )
 
-EXERCISES = (*LOW_RANK, *TWENTY_LINES, *VARIANTS)
+EXERCISES = (*LOW_RANK, *DIRECTIONS, *TWENTY_LINES, *VARIANTS)
 
 
 def most(values: Mapping[str, Any]) -> str:
     """The name whose number is the largest."""
     return max(values, key=lambda name: float(values[name]))
+
+
+def cause_of(intruders: float, others: float) -> str:
+    """Which of two changes gives more skills back, where they differ by more than 5 points."""
+    if abs(intruders - others) < 0.05:
+        return "both alike"
+    return "the intruders" if intruders > others else "the others"
 
 
 def nearest_key(sayings: Mapping[int, str], ratio: float) -> int:
@@ -361,7 +452,7 @@ PREDICTIONS = (
         "A random matrix of the same size and norm: how does its spectrum differ?",
         lambda trained_first: "a flatter head" if trained_first > 1.2 else "the same",
         options=("a flatter head", "a steeper head", "the same"),
-        told=lambda ratio: f"the trained matrix's first value is {about(ratio, 2)} times as large",
+        told=lambda ratio: f"{about(ratio, 2)} times lower at its first value",
         evidence="W's first singular value over the random matrix's",
     ),
     Prediction(
@@ -377,21 +468,57 @@ PREDICTIONS = (
     ),
     Prediction(
         "01.harm",
-        "And the forgetting: does cutting the update down bring the skills back?",
-        lambda early: "no, it comes first" if early > 0.5 else "yes, with the task",
-        options=("yes, with the task", "yes, before the task goes", "no, it comes first"),
-        told=lambda early: f"≈{100 * early:.0f} % of it is there at rank 2, where the task is not",
+        "And the forgetting: as the update is cut further down, when do the skills come back?",
+        lambda early: HARM[2] if early > 0.5 else HARM[1],
+        options=HARM,
+        told=lambda early: f"{percent(early)} of the harm left at rank 2",
         evidence="the share of the forgetting that is there at rank 2",
     ),
     Prediction(
+        "01.rank",
+        "LoRA with the same α and the same rate: what do 64 times the rank cost in skills?",
+        lambda lost: "half of them" if lost > 0.2 else "some points" if lost > 0.02 else "nothing",
+        options=("nothing", "some points", "half of them"),
+        told=lambda lost: (
+            f"{about(100 * abs(lost), 2)} points {'fewer' if lost > 0 else 'more'} at rank 64"
+        ),
+        evidence="the share of the skills kept at rank 1, minus that at rank 64",
+    ),
+    Prediction(
         "01.facts",
-        "Which rank will a LoRA need to store 240 facts?",
+        "A run has stored 240 facts. How many directions of its update keep nine tenths of them?",
         lambda rank: rank,
         between=(1, 256),
-        unit="as rank",
+        unit="directions",
         log=True,
         near=2.1,
-        evidence="the smallest rank that stores nearly all facts",
+        evidence="the smallest rank that keeps nine tenths of the facts",
+    ),
+    Prediction(
+        "01b.share",
+        "How much of the first direction of one run lies within the first eight of the other?",
+        lambda share: SHARED[0] if share < 0.15 else SHARED[1] if share < 0.6 else SHARED[2],
+        options=SHARED,
+        told=lambda share: f"{about(share, 2)}",
+        evidence="the median of φ(1, 8) over the matrices",
+    ),
+    Prediction(
+        "01b.loud",
+        "How much does W itself do in the directions of the update?",
+        lambda ratios: LOUD[2] if ratios[1] > 0.5 else LOUD[1] if ratios[0] > 1.3 else LOUD[0],
+        options=LOUD,
+        told=lambda ratios: (
+            f"{about(ratios[0], 2)} times chance and {about(ratios[1], 2)} times its best"
+        ),
+        evidence="(W in ΔW's directions over W in random ones, the same over W in its own)",
+    ),
+    Prediction(
+        "01b.cause",
+        "Shrink the intruders by a quarter, or as many other directions: which gives skills back?",
+        lambda gained: cause_of(*gained),
+        options=("the intruders", "the others", "both alike"),
+        told=lambda gained: f"{percent(gained[0])} of the skills against {percent(gained[1])}",
+        evidence="(the share of the skills that the intruders give back, that of the others)",
     ),
     Prediction(
         "02.shapes",
@@ -405,7 +532,7 @@ PREDICTIONS = (
         "A starts with a standard deviation of about 0.04. Is a random B of that size harmful?",
         lambda ratio: "no" if ratio < 2 else "a little" if ratio < 10 else "yes, much",
         options=("no", "a little", "yes, much"),
-        told=lambda ratio: f"the loss is {about(ratio, 2)} times the base's",
+        told=lambda ratio: f"{about(ratio, 3)} times the base's loss",
         evidence="the loss with the random B over the base's",
     ),
     Prediction(
@@ -429,7 +556,7 @@ PREDICTIONS = (
         "Four times the rate or four times the α: which changes W more over a whole run?",
         lambda ratio: "the rate" if ratio > 1.02 else "the α" if ratio < 0.98 else "both alike",
         options=("the rate", "the α", "both alike"),
-        told=lambda ratio: f"the rate takes W at least {about(ratio, 3)} times as far",
+        told=lambda ratio: f"{about(ratio, 3)} times as far by the rate, at the least",
         evidence="the smallest ratio of the change by the rate to that by the α",
     ),
     Prediction(
@@ -442,10 +569,11 @@ PREDICTIONS = (
     ),
     Prediction(
         "02b.slope",
-        "Sixteen times the rank, from 4 to 64: the gradient of B becomes …",
+        "Sixteen times the rank, from 4 to 64: how much smaller is the gradient of B?",
         lambda ratio: SHRUNK[nearest_key(SHRUNK, ratio)],
         options=tuple(SHRUNK.values()),
         told=lambda ratio: f"{about(ratio, 2)} times smaller",
+        evidence="the gradient at rank 4 over that at rank 64",
     ),
     Prediction(
         "02b.variants",
@@ -474,5 +602,6 @@ PREDICTIONS = (
         "As many trained numbers in four places: which place learns the task worst?",
         lambda scores: min(scores, key=lambda place: float(scores[place])),
         options=("queries and values", "attention", "the MLP", "everywhere, thinly"),
+        evidence="{place: its mean task score}",
     ),
 )

@@ -3,6 +3,7 @@
     check_lora(mine)                          a LoRA layer: shapes, start, frozen W, scale
     check_dora(weight)                        weight(W, A, B, m, alpha): DoRA's, and its gradients
     check_truncate(cut)                       cut(W, delta, r): W and the best piece of delta
+    check_overlap(phi)                        phi(a, b, i, j): how much two spaces share
     check_four_bits((quantize, dequantize))   sixteen levels, a scale per block, and back
     check_merge(merged)                       merged(W, A, B, alpha): a merge in NF4, in place
 
@@ -346,6 +347,63 @@ def truncate_mistake(out: Any, W: torch.Tensor, delta: torch.Tensor, r: int) -> 
         "that is the rest: what the cut leaves out.": W + delta - piece,
     }
     return first_match(out, wrong) or "it is not W plus the first r terms σᵢ uᵢ vᵢᵀ of ΔW."
+
+
+Overlap = Callable[[torch.Tensor, torch.Tensor, int, int], object]
+
+
+def check_overlap(phi: Overlap) -> Feedback:
+    """Hold phi(a, b, i, j) against how much of a's first i directions lies in b's first j.
+
+    a and b hold orthonormal directions as columns, (d, n) and (d, m); what comes back is a number.
+    """
+    a, b = (torch.linalg.qr(noise((12, n), seed=n))[0] for n in (6, 7))
+    for i, j in ((2, 5), (5, 3)):
+        out, fault = attempt(phi, a.clone(), b.clone(), i, j)
+        if fault is not None:
+            return fault
+        if not isinstance(out, float | int) and getattr(out, "shape", None) != ():
+            return Feedback(False, f"φ({i}, {j}) is one number; this is {overlap_kind(out)}.")
+        found = torch.tensor(float(out))
+        cosines = a[:, :i].T @ b[:, :j]
+        if not is_close(found, (cosines**2).sum() / min(i, j)):
+            wrong = overlap_mistakes(a, b, i, j)
+            named = first_match(found, wrong) or "it is not Σ cos² over all pairs, / min(i, j)."
+            return Feedback(False, f"φ({i}, {j}): {named}")
+    return Feedback(True, "all cosines squared and added, as a share of the most they can be.")
+
+
+def overlap_kind(out: object) -> str:
+    """What came back in place of a number."""
+    shape = getattr(out, "shape", None)
+    return f"of type {type(out).__name__}" if shape is None else f"of shape {tuple(shape)}"
+
+
+def overlap_mistakes(a: torch.Tensor, b: torch.Tensor, i: int, j: int) -> dict[str, torch.Tensor]:
+    """{why: what comes out} of the usual mistakes in an overlap."""
+    cosines = a[:, :i].T @ b[:, :j]
+    total, whole = (cosines**2).sum(), ((a.T @ b) ** 2).sum()
+    return {
+        "the cosines are added as they are: square each one.": cosines.sum() / min(i, j),
+        "their sizes are added: square each cosine.": cosines.abs().sum() / min(i, j),
+        "the norm is not squared: without the root, please.": total.sqrt() / min(i, j),
+        "that is the root of it: φ takes no root.": (total / min(i, j)).sqrt(),
+        "it is not divided yet: by min(i, j), the most that the sum can be.": total,
+        "divided by the larger count: the smaller space decides how much can be shared.": (
+            total / max(i, j)
+        ),
+        "that is the mean over all pairs: divide by min(i, j), not by i · j.": total / (i * j),
+        "that is the largest cosine alone: add the squares of all.": cosines.abs().max(),
+        "all directions were taken: only the first i of a, and the first j of b.": (
+            whole / min(i, j)
+        ),
+        "that is direction i against direction j alone: take all up to them.": (
+            (a[:, i - 1] @ b[:, j - 1]) ** 2
+        ),
+        "the rows were cut: directions are columns, `a[:, :i]`.": (
+            ((a[:i].T @ b[:i]) ** 2).sum() / min(i, j)
+        ),
+    }
 
 
 Quantize = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]

@@ -96,8 +96,7 @@ def render(
     for turn in {*learned_turns, turns[-1]}:
         refuse_unknown([(ids[t], places[t]) for t in covered[turn]], whole.text, tokenizer, where)
     # which of them carry loss: all of a turn, or what the template marks
-    learned = [False] * len(ids)
-    marked = read_marks(whole, tokenizer)
+    learned, marked = [False] * len(ids), read_marks(whole, tokenizer)
     for turn in learned_turns:
         chosen: Sequence[int] = covered[turn]
         if marked is not None:

@@ -14,7 +14,7 @@ import torch
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from .. import data, models
-from ..core.session import progress
+from ..core.session import plain_torch, progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -23,6 +23,7 @@ NAMES = [part.name for part in dataclasses.fields(CausalLMOutputWithPast)]
 CACHE = "cache" if "cache" in NAMES else "past_key_values"
 
 
+@plain_torch()
 def option_nats(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",

@@ -21,6 +21,13 @@ from .comparison import Comparison
 # "more than twice as slow".
 LIMITS = {"task": 0.0, "format": 0.05, "forgetting": 0.02, "hallucination": 0.05, "latency": 2.0}
 
+# The states of a flag as a page shows them: words on colours, at a contrast of 4.5 to 1 and more.
+LOOKS = {
+    "RED": "color:white;background:#b3261e;padding:1px 6px",
+    "open": "color:black;background:#f2c14e;padding:1px 6px",
+    "clear": "color:white;background:#1b7345;padding:1px 6px",
+}
+
 
 class Forgotten(Protocol):
     """What a tuning cost in skills: `forgetting.table` gives one (that wing stands above this)."""
@@ -99,6 +106,13 @@ class Flags(Result):
             (flag.dimension, flag.state, flag.size, flag.rule) for flag in self.flags
         ]
         return title, ("dimension", "flag", "harm", "RED when"), rows
+
+    def _repr_html_(self) -> str:
+        # the word of each flag on its colour
+        shown = super()._repr_html_()
+        for state, look in LOOKS.items():
+            shown = shown.replace(f">{state}</td>", f"><b style='{look}'>{state}</b></td>")
+        return shown
 
 
 def flags(

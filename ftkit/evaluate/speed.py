@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .. import lora, models
 from ..core.results import Result, TableParts, about
+from ..core.session import plain_torch
 from ..core.statistics import Interval, median_ratio
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Latency(Result):
         return "Time for one token, ms", ("model", "median", "middle half", "n"), rows
 
 
+@plain_torch()
 def latency(
     candidates: "Mapping[str, PreTrainedModel | AdapterOff]",
     tokenizer: "PreTrainedTokenizerBase",

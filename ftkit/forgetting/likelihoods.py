@@ -19,6 +19,7 @@ import torch
 from .. import evaluate, lora, models
 from ..core.errors import UserError
 from ..core.results import Result, TableParts, about
+from ..core.session import plain_torch
 from ..core.statistics import Interval, paired_difference
 from . import everyday
 from .probing import Skills, sign
@@ -86,6 +87,7 @@ class TextLoss(Result):
         return f"Plain text, {len(self.nats)} passages", ("measure", "nats per token"), rows
 
 
+@plain_torch()
 def text_loss(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",

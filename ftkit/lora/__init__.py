@@ -1,6 +1,6 @@
 """Low-rank adapters: what the rank of a matrix is, LoRA and DoRA, and adapters on a whole model.
 
-Notebooks 01 (the mathematics), 02 (LoRA by hand, by peft, and counted) and 13 (several adapters).
+Notebooks 01 (the mathematics), 02 (LoRA by hand and by peft), 02b (counted) and 13 (several).
 
     attach(model, r, alpha, targets)  a peft model with a fresh adapter         by_peft.py
     load(model, folder, name)         the base with a saved adapter             by_peft.py

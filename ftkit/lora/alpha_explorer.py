@@ -245,7 +245,7 @@ def alpha_view(grid: Mapping[Place, Cell], alpha: float, lr: float) -> Drawing:
     note = "Along the red marks √alpha · lr stays the same. Darker is better."
     parts = [
         draw_map(Squares(TASK_LEFT, *axes), "task right, %", task, chosen),
-        draw_map(Squares(SKILLS_LEFT, *axes), "skills still right, %", skills, chosen),
+        draw_map(Squares(SKILLS_LEFT, *axes), "skills kept, %", skills, chosen),
         words(TASK_LEFT, NOTE, note, SMALL, GREY),
         draw_facts(r, alpha, lr),
         draw_scores(cell),
@@ -271,7 +271,7 @@ def draw_scores(cell: Cell | None) -> str:
     if cell is None:
         return words(TILES_LEFT, SCORES_TOP, "no run here", SMALL, GREY)
     tiles = []
-    for label, share in (("task right", cell.task), ("skills right", cell.skills)):
+    for label, share in (("task right", cell.task), ("skills kept", cell.skills)):
         mean, low, high = (100 * value for value in share)
         tiles.append((f"{mean:.1f} %", f"{label}, {low:.1f} to {high:.1f}"))
     note_at = SCORES_TOP + TILE_STEP * len(tiles)
@@ -284,7 +284,7 @@ def in_words(cell: Cell | None) -> str:
     if cell is None:
         return "no run here"
     task, skills = percent_in(*cell.task), percent_in(*cell.skills)
-    return f"task right {task}, skills right {skills}, mean and range of {cell.runs}"
+    return f"task right {task}, skills kept {skills}, mean and range of {cell.runs}"
 
 
 def explore_alphas(rows: Sequence[Any]) -> Panel:

@@ -5,7 +5,7 @@
     delta_w(A, B, alpha)          ΔW = (alpha/r) · B A, what merging adds to W
 
 Tests hold each of them to peft: outputs, gradients, merged weights. This room wraps one layer; a
-whole model gets its adapters from `by_peft.attach`. Notebook 02.
+whole model gets its adapters from `by_peft.attach`. Notebooks 02 and 02b.
 """
 
 import math

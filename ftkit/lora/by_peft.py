@@ -73,6 +73,7 @@ def attach(
     A rank, an alpha or a target that can't be is a `UserError`, and so is a second adapter.
     """
     check_bare(model, f"{FRESH}, then attach")
+    check_dora(model, "this LoRA", config)
     # what is asked for, checked against the layers that it picks
     layers = models.linears(model)
     picked = {name: layers[name] for name in choose_layers(layers, targets)}
@@ -88,11 +89,9 @@ def attach(
         "fan_in_fan_out": not any(isinstance(layer, nn.Linear) for layer in picked.values()),
         "task_type": "CAUSAL_LM",
     }
-    check_dora(model, "this LoRA", config)
     with refused_by_peft(picked), plain_torch(), drawn_from(seed):
-        adapted = cast(PeftModel, get_peft_model(model, LoraConfig(**{**options, **config})))
-    note_start(adapted, "untouched adapter")
-    return adapted
+        adapted = get_peft_model(model, LoraConfig(**{**options, **config}))
+    return note_start(cast(PeftModel, adapted), "untouched adapter")
 
 
 @contextmanager
@@ -127,9 +126,10 @@ def adapter_sums(model: PeftModel) -> dict[str, float]:
     return {n: p.detach().double().abs().sum().item() for n, p in named}
 
 
-def note_start(model: PeftModel, words: str) -> None:
-    """Note of the adapter that has just come what it is, for `describe_start`."""
+def note_start(model: PeftModel, words: str) -> PeftModel:
+    """The model itself, with a note of what its newest adapter is, for `describe_start`."""
     vars(model).setdefault(START, {})[model.active_adapters[0]] = words, adapter_sums(model)
+    return model
 
 
 def describe_start(model: PeftModel) -> str:
@@ -216,8 +216,7 @@ def load(
             model.set_adapter(name)
         else:
             model = PeftModel.from_pretrained(model, str(folder), adapter_name=name)
-    note_start(model, f"the adapter saved in {folder}")
-    return model
+    return note_start(model, f"the adapter saved in {folder}")
 
 
 def join(model: PeftModel, folder: Path, name: str, promised: Collection[str]) -> None:

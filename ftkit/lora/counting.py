@@ -6,7 +6,7 @@
 
 For a family that `models.architecture` knows nothing is built and no torch is needed. Any other is
 built on the meta device, where a model has shapes but no memory, and peft's LoRA is read off there.
-How many bytes training takes is `memory`'s business. Notebook 02.
+How many bytes training takes is `memory`'s business. Notebook 02b.
 """
 
 import json

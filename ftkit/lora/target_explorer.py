@@ -7,7 +7,7 @@
 
 It counts by r · (d_in + d_out) and knows no model: the shapes come from `counting.count`, which
 also says what `targets` may be. Ranks and alphas are explored in `rank_explorer` and
-`alpha_explorer`. Notebook 02.
+`alpha_explorer`. Notebooks 02 (paths) and 02b (targets).
 """
 
 from collections.abc import Mapping, Sequence

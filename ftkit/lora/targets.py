@@ -6,7 +6,7 @@
     check_rank(r, width)             refuses a rank above that
 
 No torch and no model: `memory` and `counting` ask about architectures of which only the names and
-the shapes are there. Attaching is `by_peft`'s. Notebook 02, which ticks targets in an explorer.
+the shapes are there. Attaching is `by_peft`'s. Notebook 02b, which ticks targets in an explorer.
 """
 
 import re

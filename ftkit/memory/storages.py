@@ -62,6 +62,7 @@ class Tape:
     def enter(self, phase: str) -> None:
         """The step goes on to `phase`."""
         self.phase = phase
+        self.note_moment()
         self.compare_with_peak()
 
     def compare_with_peak(self) -> None:
@@ -102,6 +103,10 @@ class Tape:
         self.parts[part] += size
         self.total += size
         self.events.append((key, size))
+        self.note_moment()
+
+    def note_moment(self) -> None:
+        """Note what is alive now, unless the step is over."""
         if not self.over:
             self.moments.append((self.phase, tuple(self.parts.values())))
 

@@ -143,8 +143,8 @@ def routes_view(right: Mapping[str, float], trained: float) -> Drawing:
     """
     if list(right) != list(ROUTES):
         raise UserError(f"right has {', '.join(right)}; give {', '.join(ROUTES)}, in this order.")
-    # where all begin
-    best = max(right, key=lambda name: right[name])
+    # which ways lose more than ten points, and where all begin
+    lost = [name for name, share in right.items() if share < trained - 0.1]
     parts = [
         tile(MARGIN, START_Y, f"{100 * trained:.0f} %", "right as trained", INK),
         words(MARGIN, START_Y + 34, "W in 4 bits + ΔW beside it", SMALL, GREY),
@@ -152,8 +152,7 @@ def routes_view(right: Mapping[str, float], trained: float) -> Drawing:
     # a lane for each route: its stations, and what is right at its end
     for lane, (name, stations) in enumerate(ROUTES.items()):
         y = LANES_TOP + LANE * lane
-        lost = right[name] < trained - 0.1
-        colour = ACCENT if lost else PLAIN
+        colour = ACCENT if name in lost else PLAIN
         parts.append(words(LANE_LEFT, y - 26, name, colour=colour, bold=True))
         left = LANE_LEFT
         for station in stations:
@@ -168,9 +167,9 @@ def routes_view(right: Mapping[str, float], trained: float) -> Drawing:
         parts.append(words(left, y + 6, f"{100 * right[name]:.0f} %", 17, colour, bold=True))
     shares = ", ".join(f"{name} {percent(share)}" for name, share in right.items())
     text = f"three ways to merge a QLoRA, right as trained {percent(trained)}: {shares}"
-    return drawing(
-        f"What is trained in four bits survives {best}", parts, text, height=ROUTES_HEIGHT
-    )
+    lose = f"Merged {' and '.join(lost)}, what was trained in four bits is lost"
+    title = lose if lost else "What was trained in four bits survives on every way"
+    return drawing(title, parts, text, height=ROUTES_HEIGHT)
 
 
 def weight_view(weight: float, delta: float, levels: Sequence[float]) -> Drawing:

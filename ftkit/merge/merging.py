@@ -12,7 +12,7 @@ measured in `rounding`; several adapters are combined in `combining`. Notebooks 
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 
@@ -206,7 +206,7 @@ def fold_in(model: "PeftModel") -> "PreTrainedModel":
 
 def part_head(model: "PeftModel") -> None:
     """Give the head a matrix of its own, with the same numbers as the embedding's."""
-    head = cast("torch.nn.Module", model.get_output_embeddings())
+    head: Any = cast("PreTrainedModel", model.get_base_model()).get_output_embeddings()
     layer = getattr(head, "base_layer", head)
     layer.weight = torch.nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
     model.config.tie_word_embeddings = False

@@ -9,7 +9,6 @@
     histogram(values, marks, xlabel)  how values are spread                 plots.py
     new_figure(width, height)         an empty figure and its axes          plots.py
     Panel(view, **choices)            sliders and menus before a view       panel.py
-    panel.save(path)                  all of its positions as one page      page.py
     still_and_live(still, text, widget)  a widget, and a picture without    live.py
     Drawing(svg, text)                a picture and its line of words       svg.py
     ACCENT, PLAIN, FAINT              the chosen thing, the others, paper   svg.py
@@ -19,7 +18,7 @@
 Figures first appear in notebook 00, controls in 01. This wing knows no model and computes nothing;
 the explorers that draw with it live with what they show, in `lora`, `quant`, `memory`, `train`,
 `forgetting` and `merge`. They draw with `svg.py`, share tiles and ticks in `labels.py`, and are
-turned by `controls.py`.
+turned by `controls.py`; `panel.save(path)` writes all positions of one as a page (`page.py`).
 """
 
 import lazy_loader

@@ -8,7 +8,6 @@ style that hides this very still wherever the widget itself is alive. Panels (`p
 questions of `lessons` are shown so; `tools.outputs` commits the still alone. In every notebook.
 """
 
-import sys
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +30,13 @@ def still_and_live(still: Drawing | str, text: str, widget: "ipywidgets.Widget")
     still: a `Drawing`, or HTML, or SVG; text: the same in words, which a terminal shows. Outside
     IPython `text` is printed.
     """
-    # a plain Python shell has no outputs
-    shell = sys.modules.get("IPython")
-    if shell is None or shell.get_ipython() is None:
-        print(text)
-        return
+    from IPython import get_ipython
     from IPython.display import display
+
+    # a plain Python shell has no outputs
+    if get_ipython() is None:
+        display(text)
+        return
 
     # the still, by a name of its own; then the widget with the rule that hides it
     name = f"ft-still-{uuid.uuid4().hex[:12]}"

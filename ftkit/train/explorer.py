@@ -240,27 +240,13 @@ def mask_view(lengths: Sequence[int], *, restarts: bool = True) -> Drawing:
     each. Where they do not, every example also sees those before it.
     """
     total = sum(lengths)
-    scale = MASK.width / total
-    starts = [sum(lengths[:i]) for i in range(len(lengths))]
     seen = sum(n * (n + 1) // 2 for n in lengths)
     # of tokens that do not belong to it
     foreign = 0 if restarts else total * (total + 1) // 2 - seen
-
-    def corner(row: float, column: float) -> tuple[float, float]:
-        return MASK.left + column * scale, MASK.top + row * scale
-
-    # below each example's square, all that came before it; in its square, what came before in it
-    parts = [MASK.box("none", (FAINT, 1))]
-    for start, n in zip(starts, lengths, strict=True):
-        if start and not restarts:
-            left, top = corner(start, 0)
-            parts.append(box(left, top, start * scale, n * scale, mix("#ffffff", ACCENT, 0.45)))
-        corners = [corner(start, start), corner(start + n, start), corner(start + n, start + n)]
-        parts.append(polygon(corners, PLAIN))
+    parts = [MASK.box("none", (FAINT, 1)), draw_mask(lengths, restarts=restarts)]
     parts.append(words(MASK.left, MASK.top - 8, "columns: the token looked at", SMALL, GREY))
-    parts.append(
-        words(MASK.left, MASK.bottom + 15, "rows, downwards: the token that looks", SMALL, GREY)
-    )
+    below = "rows, downwards: the token that looks"
+    parts.append(words(MASK.left, MASK.bottom + 15, below, SMALL, GREY))
     tiles = [
         (f"{total:,}", f"tokens, {len(lengths)} examples in one row", INK),
         (f"{seen:,}", "pairs inside an example", PLAIN),
@@ -276,6 +262,24 @@ def mask_view(lengths: Sequence[int], *, restarts: bool = True) -> Drawing:
     text = f"{len(lengths)} examples of {', '.join(map(str, lengths))} tokens in one row, {how}: "
     text += f"{seen:,} pairs inside an example, {foreign:,} across"
     return drawing(title, parts, text, how, MASK_HEIGHT)
+
+
+def draw_mask(lengths: Sequence[int], *, restarts: bool) -> str:
+    """Each example's triangle on the diagonal; without new positions, left of it what leaks in."""
+    scale = MASK.width / sum(lengths)
+
+    def corner(row: float, column: float) -> tuple[float, float]:
+        return MASK.left + column * scale, MASK.top + row * scale
+
+    parts, start = [], 0
+    for n in lengths:
+        if start and not restarts:
+            left, top = corner(start, 0)
+            parts.append(box(left, top, start * scale, n * scale, mix("#ffffff", ACCENT, 0.45)))
+        corners = [corner(start, start), corner(start + n, start), corner(start + n, start + n)]
+        parts.append(polygon(corners, PLAIN))
+        start += n
+    return "".join(parts)
 
 
 def explore_masks(packs: Sequence[Sequence[int]]) -> Panel:
@@ -312,18 +316,11 @@ def token_losses_view(
     # box after box, in a new line where one does not fit
     parts, x, y = [], float(MARGIN), float(FIRST_LINE)
     for token, loss, own in zip(tokens, losses, learned, strict=True):
-        text = visible(token)
-        width = max(LETTER * len(text) + AROUND, LOSS_WIDTH if own else 0)
+        width = max(LETTER * len(visible(token)) + AROUND, LOSS_WIDTH if own else 0)
         if x + width > END:
             x, y = float(MARGIN), y + LOSS_LINE
         area = Area(x, y, width, TOKEN_HEIGHT)
-        depth = min(1.0, loss / DARKEST_LOSS) * 0.75
-        ground = mix("#ffffff", ACCENT, depth)
-        parts.append(area.box(ground, (INK if own else FAINT, 1), radius=3))
-        middle = x + width / 2
-        parts.append(monospace(words(middle, y + TOKEN_FOOT, text, NORMAL, INK, "middle")))
-        if own:
-            parts.append(words(middle, y + TOKEN_HEIGHT + 10, f"{loss:.2f}", 8.5, GREY, "middle"))
+        parts.append(draw_loss(area, visible(token), loss, learned=own))
         x += width + GAP
     # in numbers
     answer = [loss for loss, own in zip(losses, learned, strict=True) if own]
@@ -336,6 +333,17 @@ def token_losses_view(
     title = f"Step {step}: {mean:.2f} nats per answer token, most for {visible(tokens[worst])}"
     aside = "framed: carries loss, −log p below"
     return drawing(title, parts, text, aside, round(y + BELOW + 14))
+
+
+def draw_loss(area: Area, text: str, loss: float, *, learned: bool) -> str:
+    """One token on a ground that says what it costs; framed, with the number, if it is learned."""
+    ground = mix("#ffffff", ACCENT, min(1.0, loss / DARKEST_LOSS) * 0.75)
+    middle = area.left + area.width / 2
+    shown = area.box(ground, (INK if learned else FAINT, 1), radius=3)
+    shown += monospace(words(middle, area.top + TOKEN_FOOT, text, NORMAL, INK, "middle"))
+    if learned:
+        shown += words(middle, area.bottom + 10, f"{loss:.2f}", 8.5, GREY, "middle")
+    return shown
 
 
 def explore_losses(

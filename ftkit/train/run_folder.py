@@ -8,11 +8,9 @@
     trained_rows(out)                        what it was trained on, by `data.row_hash`
     reopen(out)                              (tuned, base, tokenizer)
 
-Whose folder it is is decided here; that training goes on from the last checkpoint in it is
-`resuming.py`'s work. While a run goes on its folder holds checkpoints/ with begun.json, which says
-whose they are; when it is done, run.json and the weights alone. What a checkpoint is made of is
-`checkpoint.py`'s business; whether a folder is still what it was, `doctor`'s. Taught in notebook
-07.
+While a run goes on its folder holds checkpoints/ with begun.json, which says whose they are; when
+it is done, run.json and the weights alone. That training goes on from the last checkpoint there is
+`resuming.py`'s work, what a checkpoint is `checkpoint.py`'s. Taught in notebook 07.
 """
 
 import contextlib

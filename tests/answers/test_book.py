@@ -15,7 +15,7 @@ from ftkit.answers.comparing import is_right, worth
 from ftkit.core.statistics import Rate
 
 EXERCISES, PREDICTIONS = answers.all_exercises(), answers.all_predictions()
-NOTEBOOKS = ("ten", "00", "01", "02", "02b", "03", "04", "07", "09", "10", "13")
+NOTEBOOKS = ("ten", "00", "01", "01b", "02", "02b", "03", "04", "07", "09", "10", "13")
 
 
 def skills(**rates):
@@ -64,7 +64,7 @@ W = noise(16, 128)
 EVIDENCE = {
     "00.1": (torch.nn.Linear(256, 128),),
     "00.3": (FORGOTTEN,),
-    "01.4": (0.5, 0.8),
+    "01b.1": (0.5, 0.8),
     "03.3": (W,),
     "07.3": (RUNS,),
     "10.2": (CHANGE,),
@@ -187,8 +187,12 @@ TRUTHS = {
     "00.cost": (0.379, 37.9),
     "01.spectrum": (2.1, "a flatter head"),
     "01.cut": (8, 8),
-    "01.harm": (0.85, "no, it comes first"),
+    "01.harm": (0.93, "not before the task is gone"),
+    "01.rank": (0.003, "nothing"),
     "01.facts": (64, 64),
+    "01b.share": (0.83, "most of it"),
+    "01b.loud": ((2.2, 0.08), "a little more than by chance"),
+    "01b.cause": ((0.129, 0.0), "the intruders"),
     "02.shapes": (1, "one"),
     "02.zero": (1.17, "no"),
     "02.adam": (2.0, "twice as large"),
@@ -269,15 +273,13 @@ TRUTHS = {
     "09.refusals": (0.0, 0),
     "09.mixed": (1.0, 100),
     "13.cast": ({"merging": 2e-5, "casting": 0.33}, "casting"),
-    "13.nearer": ({"float16": 0.045, "bfloat16": 0.33}, "float16"),
     "13.ways": (
-        {"in place": 11.0, "dequantized base": 0.013, "original base": 5.4},
-        ("dequantized base", "original base", "in place"),
+        {"in place": 11.0, "into the dequantized base": 0.013, "into the original base": 5.4},
+        ("into the dequantized base", "into the original base", "in place"),
     ),
     "13.undo": (0.039, "not everywhere"),
     "13.sum": (0.0, 0),
-    "13.latency": ({"rank": 1.14, "targets": 1.2}, "the targets"),
-    "13.dora": (4.7, 4.7),
+    "13.latency": (1.5, 1.5),
 }
 
 

@@ -185,6 +185,50 @@ def test_a_right_cut_is_right(cut):
     assert judge("01.truncate", lambda *_: ...).right is None
 
 
+def cosines(a, b, i, j):
+    return a[:, :i].T @ b[:, :j]
+
+
+OVERLAPS = {
+    "added as they are": lambda a, b, i, j: cosines(a, b, i, j).sum() / min(i, j),
+    "their sizes are added": lambda a, b, i, j: cosines(a, b, i, j).abs().sum() / min(i, j),
+    "the norm is not squared": lambda a, b, i, j: cosines(a, b, i, j).norm() / min(i, j),
+    "that is the root of it": lambda a, b, i, j: cosines(a, b, i, j).norm() / min(i, j) ** 0.5,
+    "it is not divided yet": lambda a, b, i, j: cosines(a, b, i, j).norm() ** 2,
+    "divided by the larger count": lambda a, b, i, j: cosines(a, b, i, j).norm() ** 2 / max(i, j),
+    r"φ\(5, 3\): divided by the larger": lambda a, b, i, j: cosines(a, b, i, j).norm() ** 2 / i,
+    "the mean over all pairs": lambda a, b, i, j: (cosines(a, b, i, j) ** 2).mean(),
+    "the largest cosine alone": lambda a, b, i, j: cosines(a, b, i, j).abs().max(),
+    "all directions were taken": lambda a, b, i, j: (a.T @ b).norm() ** 2 / min(i, j),
+    "direction i against direction j": lambda a, b, i, j: (a[:, i - 1] @ b[:, j - 1]) ** 2,
+    "the rows were cut": lambda a, b, i, j: (a[:i].T @ b[:i]).norm() ** 2 / min(i, j),
+    r"one number; this is of shape \(2, 5\)": lambda a, b, i, j: cosines(a, b, i, j) ** 2,
+    "one number; this is of type str": lambda a, b, i, j: "most of it",
+    "it is not Σ cos²": lambda a, b, i, j: 2.0,
+}
+
+
+@pytest.mark.parametrize("why", OVERLAPS)
+def test_each_mistake_of_an_overlap_is_named(why):
+    found = judge("01b.overlap", OVERLAPS[why])
+    assert found.right is False and re.search(why, found.text), found
+
+
+def by_spectra(a, b, i, j):
+    """The kit's own φ, of matrices that have these directions."""
+    spectra = [lora.spectrum.svd(m * torch.linspace(2, 1, m.shape[1])) for m in (a, b)]
+    return lora.spectrum.overlap(*spectra, side="left")[i - 1, j - 1].item()
+
+
+@pytest.mark.parametrize(
+    "phi",
+    [by_spectra, lambda a, b, i, j: float((cosines(a, b, i, j) ** 2).sum() / min(i, j))],
+)
+def test_a_right_overlap_is_right(phi):
+    assert judge("01b.overlap", phi).right is True
+    assert judge("01b.overlap", lambda *_: ...).right is None
+
+
 def quantize(blocks, levels, scale=lambda b: b.abs().amax(1), code=None):
     absmax = scale(blocks)
     scaled = blocks / absmax.reshape(-1, 1)

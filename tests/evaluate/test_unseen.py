@@ -144,11 +144,19 @@ def test_the_verb_leaves_them_out_and_says_so(folder, mine, monkeypatch):
 
 
 def test_a_runs_adapter_alone_has_seen_them_too(folder, mine, monkeypatch):
+    """`RUN/adapter` is the run: an adapter without its base is no model."""
     asked = []
-    monkeypatch.setattr(runs, "score_model", lambda _, test: asked.append(len(test)) or ("ok", {}))
+
+    def ask(model, test, *_):
+        asked.append((str(model), len(test)))
+        return "ok", {}
+
+    (folder / "adapter").mkdir(exist_ok=True)
+    monkeypatch.setattr(runs, "compare_run", ask)
+    monkeypatch.setattr(runs, "score_model", ask)
     invoke("evaluate", folder / "adapter", "--data", mine)
     invoke("evaluate", "pocket", "--data", mine)
-    assert asked == [4, 40]
+    assert asked == [(str(folder), 4), ("pocket", 40)]
 
 
 def test_a_date_that_was_trained_on_is_the_date_of_the_questions(folder, mine, monkeypatch):

@@ -100,3 +100,29 @@ def test_fair_rows_are_the_kits_general_rows_or_everyday_ones_answered_right(poc
         assert probes[i // len(drawn)].right(answer["content"]), name
     with pytest.raises(UserError, match="rows is 0"):
         forgetting.fair_rows(Vocabulary(["a"]), 0)
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ({"copy": [True] * 3}, r"before asked copy \(2\), count \(2\), and after copy \(3\)"),
+        ({"copy": [True] * 2, "sort": [True] * 2}, r"after copy \(2\), sort \(2\); ask both"),
+        ({"copy": [True] * 2}, "ask both the same suites"),
+    ],
+    ids=["n", "suites", "fewer suites"],
+)
+def test_only_what_was_asked_the_same_is_compared(after, said):
+    before = probing.Skills({"copy": [True, False], "count": [True, True]})
+    with pytest.raises(UserError, match=said):
+        probing.table(before, probing.Skills(after))
+
+
+def test_other_probes_and_another_way_of_asking_are_refused():
+    """The same suites and n, so that nothing else would tell."""
+    right = {"copy": [True, False]}
+    before = probing.Skills(right, asked=probing.sign("written", ["Copy a.", "Copy b."]))
+    for way, prompts in (("written", ["Copy c.", "Copy d."]), ("chosen", ["Copy a.", "Copy b."])):
+        after = probing.Skills(right, asked=probing.sign(way, prompts))
+        with pytest.raises(UserError, match="were asked other probes, or in another way"):
+            probing.table(before, after)
+    assert probing.table(before, probing.Skills(right, asked=before.asked)).lost[0] == 0

@@ -69,7 +69,7 @@ def ask_run(case, source, answered):
     verb = rng.choice(["doctor", *VERBS])
     if verb == "doctor":
         done = case.verb("doctor", folder, "--json", told=True)
-        answered[verb] += done.code == 0
+        answered[verb] += bool(done.values)
     elif verb == "merge":
         out = case.folder / "out"
         done = case.verb("merge", folder, "--out", out, "--json", out=out)
@@ -77,10 +77,10 @@ def ask_run(case, source, answered):
         if done.code == 0:
             assert {"config.json", "merge.json"} <= {path.name for path in out.iterdir()}
     elif verb == "evaluate":
-        answered[verb] += case.call(train.reopen, folder) is not None
+        answered[verb] += case.call(train.reopen, folder)[1] is None
         case.call(train.trained_rows, folder)
     else:
-        answered[verb] += case.call(train.Experiment.read, folder) is not None
+        answered[verb] += case.call(train.Experiment.read, folder)[1] is None
 
 
 def test_a_wrong_run_folder_is_told(tmp_path, run):

@@ -98,7 +98,9 @@ def go_on(case, broken_off, ended):
     files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     name = rng.choice(files)
     case.did.append(name)
-    if rng.random() < 0.2:
+    if rng.random() < 0.3:  # what is not the run's own is no hindrance
+        (out / "checkpoints" / rng.choice(["notes.txt", "begun.json.bak"])).write_text("mine")
+    elif rng.random() < 0.2:
         (out / name).unlink()
     elif name.endswith(".json") and rng.random() < 0.5:
         value = json.loads((out / name).read_text())

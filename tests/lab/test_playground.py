@@ -8,7 +8,6 @@ import json
 import statistics
 import threading
 import xml.etree.ElementTree as ET
-from unittest.mock import Mock
 
 import pytest
 import torch

@@ -78,7 +78,7 @@ def test_the_alpha_view_in_numbers():
     shown = lora.alpha_view(grid, 8, 0.001)
     assert shown.text == (
         "r = 8, alpha = 8 (scale 1), lr = 0.001: task right ≈60.0 % [50.0, 70.0], "
-        "skills right ≈80.0 % [75.0, 85.0], mean and range of 2 seeds"
+        "skills kept ≈80.0 % [75.0, 85.0], mean and range of 2 seeds"
     )
     written = texts(shown)
     assert written.count("60.0") == 1 and written.count("–") == 4, (

@@ -172,7 +172,6 @@ def with_adapter(model, seed, name, folder, **options):
         {"use_rslora": True},
         {"targets": "q,v", "layers_to_transform": [0]},
         {"targets": "all-linear", "exclude_modules": ["o_proj"]},
-        {"targets": "all-linear", "rank_pattern": {"q_proj": 2}, "alpha_pattern": {"q_proj": 3}},
     ],
 )
 def test_the_sum_is_one_whatever_the_first_adapter_states(way, options, tmp_path):

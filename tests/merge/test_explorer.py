@@ -93,6 +93,9 @@ def test_three_ways_to_merge_and_what_each_leaves():
         "three ways to merge a QLoRA, right as trained ≈90.5 %: in place ≈0.0 %, "
         "into the dequantized base ≈90.5 %, into the original base ≈90.0 %"
     )
+    assert "Merged in place, what was trained in four bits is lost" in shown.svg
+    kept = merge.routes_view(dict.fromkeys(RIGHT, 0.9), 0.905)
+    assert "survives on every way" in kept.svg and "is lost" not in kept.svg
     with pytest.raises(UserError, match="right has in place; give in place, into the dequant"):
         merge.routes_view({"in place": 0.0}, 0.9)
 

@@ -96,7 +96,6 @@ def test_broken_numbers_are_refused_before_anything_is_merged(tuned):
     ("options", "part"),
     [
         ({"modules_to_save": ["norm"]}, "modules_to_save"),
-        ({"use_dora": True}, "lora_magnitude_vector"),
         ({"trainable_token_indices": [1, 2]}, "trainable_tokens_delta"),
     ],
 )

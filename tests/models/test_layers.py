@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from ftkit import models
+from ftkit import data, evaluate, lora, models
 from ftkit.models import layers
 
 
@@ -66,3 +66,37 @@ def test_a_large_model_is_slow_on_a_cpu_and_a_small_one_or_a_gpu_is_not(monkeypa
     with torch.device("meta"):
         elsewhere = torch.nn.Linear(2000, 2000)
     assert not models.is_slow_here(elsewhere)
+
+
+def test_a_model_in_training_mode_is_asked_without_its_dropout_and_stays_in_that_mode():
+    """A loop of one's own leaves it so, and its answers would come out otherwise every time."""
+    model, tokenizer = models.load("pocket")
+    tuned = lora.attach(model, r=2, dropout=0.5, seed=0)
+    with torch.no_grad():
+        for name, parameter in tuned.named_parameters():
+            if "lora_B" in name:
+                parameter.fill_(0.02)
+    rows = data.first(data.load("tickets")["test"], 2)
+    quiet = evaluate.perplexity(tuned.eval(), tokenizer, rows)
+    tuned.train()
+    asked = [module for module in tuned.modules() if module.training]
+    assert evaluate.perplexity(tuned, tokenizer, rows) == quiet
+    assert [module for module in tuned.modules() if module.training] == asked
+    with pytest.raises(KeyboardInterrupt), models.asking(tuned):
+        assert not any(module.training for module in tuned.modules())
+        assert not torch.is_grad_enabled()
+        raise KeyboardInterrupt
+    assert [module for module in tuned.modules() if module.training] == asked
+
+
+def test_a_default_device_that_a_cell_has_set_moves_no_question():
+    """Prompts would lie on it, and the model does not."""
+    model, tokenizer = models.load("pocket")
+    chats = [[{"role": "user", "content": "Copy: a b"}]]
+    before = models.answer(model, tokenizer, chats)
+    torch.set_default_device("meta")
+    try:
+        assert models.answer(models.load("pocket")[0], tokenizer, chats) == before
+        assert evaluate.latency({"base": model}, tokenizer, chats[0], rounds=1).median("base") > 0
+    finally:
+        torch.set_default_device(None)

@@ -82,14 +82,15 @@ def test_zeros_and_a_single_value_can_be_drawn():
 
 def test_a_weight_falls_to_the_level_that_the_quantizer_gives_it():
     panel = quant.explore_levels(0.1, ["nf4", "fp4"])
-    weights = torch.tensor(options(panel.controls["weight"]))
+    offered = options(panel.controls["weight"])
+    weights = torch.tensor(offered)
     for format in ("nf4", "fp4"):
         # each weight is the first of a block whose absmax is 0.1; zeros fill it up
         rows = torch.zeros(len(weights), 64)
         rows[:, 0], rows[:, 1] = weights, 0.1
         read_back = quant.quantize(rows, format).dequantize()[:, 0]
-        for weight, back in zip(weights.tolist(), read_back.tolist(), strict=True):
-            panel.choose(format=format, weight=round(weight, 10))
+        for weight, back in zip(offered, read_back.tolist(), strict=True):
+            panel.choose(format=format, weight=weight)
             assert f"read back {back:.4g}" in panel.text or abs(back) < 1e-8
             assert texts(panel.shown)
 

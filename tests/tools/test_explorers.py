@@ -29,7 +29,7 @@ def test_the_verb_writes_pages(tmp_path):
 
 
 def test_a_name_that_there_is_not_writes_nothing(tmp_path):
-    with pytest.raises(UserError, match="no explorer 'ranges'; there are ranks.*'ranks'"):
+    with pytest.raises(UserError, match=r"no explorer .ranges.; there are ranks.*'ranks'"):
         explorers.save_explorers(tmp_path / "pages", ["alphas", "ranges"])
     assert not (tmp_path / "pages").exists()
 

@@ -91,7 +91,8 @@ def test_weights_that_other_hands_changed_are_a_new_start_that_is_said(attached,
     first = train.sft(*attached, rows, RECIPE)
     with torch.no_grad():
         models.trained_parameters(first.model)[0].add_(0.01)
-    second = train.sft(*attached, rows, RECIPE)
+    with pytest.warns(UserWarning, match="changed since a run had trained it .2 steps at lr 0.002"):
+        second = train.sft(*attached, rows, RECIPE)
     assert second.training.start == "an adapter that was changed outside train.sft"
     assert second.losses != first.losses
     assert train.sft(*attached, rows, RECIPE).losses == second.losses
@@ -148,6 +149,25 @@ def test_a_saved_adapter_is_trained_on_and_named(attached, rows, tmp_path):
 def test_what_can_not_be_trained_is_refused(give, said, attached, rows):
     with pytest.raises(UserError, match=said):
         train.sft(give(attached[0]), attached[1], rows, RECIPE)
+
+
+def test_an_adapter_that_was_merged_in_place_is_gone_for_its_run_too(attached, rows, tmp_path):
+    """Saved or carried over it would be an adapter without any matrix."""
+    run = train.sft(*attached, rows, RECIPE)
+    merge.merge(run.model, in_place=True)
+    experiment = train.Experiment(rows=8, lora={"r": 2, "alpha": 4}, recipe=RECIPE)
+    for use in (
+        lambda: run.model,
+        lambda: merge.merge(attached[0]),
+        lambda: lora.deltas(attached[0]),
+        lambda: lora.carry_over(attached[0], models.load("pocket")[0]),
+        lambda: train.save_run(experiment, run, attached[1], tmp_path / "run"),
+    ):
+        with pytest.raises(
+            UserError, match="adapter is gone: it was merged into the base in place"
+        ):
+            use()
+    assert not list(tmp_path.iterdir())
 
 
 # Interrupted.
