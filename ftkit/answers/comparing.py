@@ -372,14 +372,14 @@ def outcome(prediction: Prediction, guess: Any, evidence: Any) -> Outcome:
     right = None if guess is None else is_right(prediction, guess, truth)
     found = in_words(prediction, truth)
     if prediction.told is not None and prediction.options:
-        found = f"{prediction.told(evidence)}, {found}"
+        found = f"{found} ({prediction.told(evidence)})"
     elif prediction.told is not None:
         found = prediction.told(evidence)
     if right is None:
-        return Outcome(guess, truth, right, f"It is {found}.")
+        return Outcome(guess, truth, right, f"The answer: {found}.")
     said = in_words(prediction, guess)
     if not right:
-        return Outcome(guess, truth, right, f"You said {said}; it is {found}.")
+        return Outcome(guess, truth, right, f"You said {said}; the answer is {found}.")
     detail = f": {prediction.told(evidence)}" if prediction.told is not None else ""
     return Outcome(guess, truth, right, f"You said {said}, and so it is{detail}.")
 
@@ -421,4 +421,5 @@ def in_words(prediction: Prediction, value: Any) -> str:
         return str(value)
     if prediction.order:
         return ", ".join(value)
-    return f"{float(value):.3g} {prediction.unit}".strip()
+    number = f"{value:,.0f}" if abs(value) >= 1000 else f"{float(value):.3g}"
+    return f"{number} {prediction.unit}".strip()

@@ -1,7 +1,7 @@
 """The first steps: what is asked in `ten_lora_in_ten_minutes` and `00_start_here`, and its answers.
 
     EXERCISES      counting an adapter, which change did the harm, reading tables of skills
-    PREDICTIONS    how much will move, where a run starts, what a hot run costs
+    PREDICTIONS    how much will move, where a run starts, how many directions, what a rate costs
 
 Each exercise names the mistakes that people make; how an answer is held against them is in
 `comparing`. Met in notebooks ten and 00.
@@ -60,70 +60,6 @@ TEN = (
         minutes=2,
         importance=5,
         kind=COUNT,
-    ),
-    Exercise(
-        "ten.2",
-        "The factor in front",
-        2,
-        (
-            Mistake(16, "That is α; the update is multiplied by α / r."),
-            Mistake(0.5, "Upside down: the factor is α / r, not r / α."),
-            Mistake(128, "α is divided by r, not multiplied."),
-            Mistake(16 / 8**0.5, "That is α / √r, which is rsLoRA's factor."),
-        ),
-        because="α / r = 16 / 8: what B A writes counts twice.",
-        hint="The formula is W x + (α / r) · B A x.",
-        look="The layer's last line, where the side path is added.",
-        solution="`16 / 8 = 2`.",
-        minutes=1,
-        importance=4,
-    ),
-    Exercise(
-        "ten.3",
-        "Which one moves first?",
-        "B",
-        (
-            Mistake("A", "The gradient of A carries B, and B is zero at the start."),
-            Mistake("both", "The gradient of A carries B, and B is zero: A has to wait."),
-            Mistake("neither", "∂L/∂B carries A x, and A is not zero; only both zero never move."),
-        ),
-        because="∂L/∂B carries A x ≠ 0, ∂L/∂A carries B = 0: in the first step B alone moves.",
-        hint="Each one's gradient is multiplied by the other.",
-        look="The cell in which the logits were equal, and why they were.",
-        solution="`'B'`: B = 0 makes the gradient of A zero, A ≠ 0 makes that of B another.",
-        difficulty="medium",
-        minutes=3,
-        kind=WORDS,
-        choices=("A", "B", "both", "neither"),
-    ),
-    Exercise(
-        "ten.4",
-        "The size of the merged model",
-        0,
-        (
-            Mistake(6144, "The side path is thrown away when it is added to W."),
-            Mistake(131072, "W has that many numbers already; the merge changes them in place."),
-        ),
-        because="B A has the shape of W: as many numbers as in the base, with other values.",
-        hint="What shape has (α / r) · B A?",
-        look="The merge: one line, in which W becomes W + (α / r) · B A.",
-        solution="`0`: the sum has W's own shape, and A and B are no longer needed.",
-        minutes=1,
-        kind=COUNT,
-    ),
-    Exercise(
-        "ten.5",
-        "What a task score says",
-        "no",
-        (Mistake("yes", "The tickets are one task. Look at the skills that are no tickets."),),
-        because="Both runs are close on the tickets; the questions beside them tell them apart.",
-        hint="What did the score on the tickets leave out?",
-        look="The dots of the skills, at the end.",
-        solution="`'no'`: ask what was lost, on questions that training never saw.",
-        minutes=2,
-        importance=5,
-        kind=WORDS,
-        choices=YES_NO,
     ),
 )
 
@@ -291,8 +227,8 @@ PREDICTIONS = (
     ),
     Prediction(
         "ten.rank",
-        "The trained update is cut down to its strongest directions. How many of them keep nine "
-        "tenths of the task score?",
+        "All weights are trained, and the update of each matrix is cut down to its strongest "
+        "directions. How many of 256 keep nine tenths of the task score?",
         lambda rank: rank,
         between=(1, 256),
         unit="directions",
@@ -301,21 +237,13 @@ PREDICTIONS = (
         evidence="the smallest rank that keeps nine tenths of the task score",
     ),
     Prediction(
-        "ten.alpha",
-        "Twice the α at the same learning rate: how much longer is the first step under Adam?",
-        lambda ratio: "twice as long" if ratio > 1.5 else "as long as before",
-        options=("as long as before", "twice as long", "four times as long"),
-        told=lambda ratio: f"{ratio:.3g} times",
-        evidence="‖ΔW‖ after one step with twice the α, over that with once",
-    ),
-    Prediction(
         "ten.cost",
-        "Ten times the learning rate gives the same task score. What happens to everything else "
-        "that the model could do?",
-        lambda lost: "a third is gone" if lost > 0.2 else "a little is gone",
-        options=("nothing", "a little is gone", "a third is gone"),
+        "From a rate of 0.002 to one of 0.016 the task score stays where it is, nearly. What "
+        "happens to everything else that the model could do?",
+        lambda lost: "more than ten points are lost" if lost > 0.1 else "a few points are lost",
+        options=("nothing", "a few points are lost", "more than ten points are lost"),
         told=lambda lost: f"{percent(lost)} of the skills lost",
-        evidence="the share of skills lost, such as forgotten.lost[0]",
+        evidence="the share of skills that the hotter run has lost, from 0 to 1",
     ),
     Prediction(
         "00.share",

@@ -359,7 +359,7 @@ PREDICTIONS = (
     Prediction(
         "09.flag",
         "Which of the five flags goes up for the hot run?",
-        lambda red: red[0] if red else "none of them",
+        lambda red: "none of them" if red == [] else red[0],
         options=("task", "format", "forgetting", "hallucination", "latency", "none of them"),
         evidence='the red flags, such as flags["hot"].red',
     ),
@@ -415,9 +415,6 @@ PREDICTIONS = (
         "Which costs more: merging in float32, or casting to 16 bits?",
         lambda gaps: "merging" if gaps["merging"] > gaps["casting"] else "casting",
         options=("merging", "casting", "both alike"),
-        told=lambda gaps: (
-            f"a logit gap of {about(gaps['casting'], 2)} against {about(gaps['merging'], 2)}"
-        ),
         evidence="a dict of the logit gaps of merging and of casting",
     ),
     Prediction(
@@ -431,9 +428,8 @@ PREDICTIONS = (
     Prediction(
         "13.undo",
         "Is (W + ΔW) − ΔW the old W?",
-        lambda moved: "to the bit" if moved == 0 else "not everywhere",
+        lambda moved: "not everywhere" if moved > 0 else "to the bit",
         options=("to the bit", "not everywhere", "nowhere"),
-        told=lambda moved: f"{percent(moved)} of the weights moved",
         evidence="the share of weights that moved",
     ),
     Prediction(

@@ -1,6 +1,6 @@
-"""Bits and bytes: what is asked in `03_four_bits` and `04_where_the_bytes_go`, and its answers.
+"""Bits and bytes: what is asked in notebooks 03, 04 and 04b, and its answers.
 
-    EXERCISES      levels, bits per weight, rounding by hand; what a training step holds
+    EXERCISES      levels, bits per weight, rounding by hand; a training step; guides' figures
     PREDICTIONS    which levels, how many bits, what four bits save, what checkpointing costs
 
 Each exercise names the mistakes that people make; code of the reader's is checked in `matrices`
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
-from ..core.results import GIB, about, percent
+from ..core.results import GIB, about
 from . import loops, matrices
 from .exercise import CODE, COUNT, NUMBERS, WORDS, Exercise, Mistake, Prediction
 
@@ -23,6 +23,10 @@ END = 0.9677083  # the outermost quantile of NormalFloat, before it is divided t
 WHOLE = 1 << 20  # a block that holds a whole matrix
 LINEAR_16 = 41_943_040  # numbers of r = 16 on all linear layers of Llama 3.1 8B
 LLAMA_8B = 8_030_261_248
+LLAMA_70B = 70_553_706_496
+NF4_70B = 39.5  # GB in NF4: codes, scales, embeddings and head
+USABLE_80 = 79.14  # GiB of an A100 or H100 sold as 80 GB
+USABLE_24 = 23.64  # GiB of an RTX 4090
 QWEN_WORDS = 151_936
 
 
@@ -208,7 +212,7 @@ BYTES = (
         ),
         because="4 × 41,943,040 numbers, four bytes each, four of each.",
         hint="Four times the count of r = 16; four bytes; adapter, gradient and two moments.",
-        look="Section 2, `trained` at r = 16, and the two 4s at the top.",
+        look="Section 3, `trained` at r = 16, and the two 4s of section 1.",
         solution="`4 * trained * 4 * 4`. Even at r = 64 it is a fraction of the 16-bit weights.",
         minutes=5,
         importance=4,
@@ -229,7 +233,7 @@ BYTES = (
         ),
         because="Many times what the weights of this model take.",
         hint="One number for every token and every word; twelve bytes of each at the peak.",
-        look="Section 2, on logits and loss.",
+        look="Section 3, on logits and loss.",
         solution="`12 * 151936 * 2 * 4096`, for a model of half a billion parameters. With the "
         "tiled loss next to nothing.",
         minutes=5,
@@ -286,7 +290,7 @@ BYTES = (
         ),
         because="2 + 2 + 4 + 4: weight, gradient, two moments.",
         hint="Weight, gradient, first moment, second moment: two or four bytes each.",
-        look="The table of three ways at the top.",
+        look="Section 1, the table of three ways.",
         solution="`2 + 2 + 4 + 4 = 12`.",
         minutes=2,
         importance=4,
@@ -305,7 +309,7 @@ BYTES = (
         because="(1 + 1 + 1) / (1 + 1): without gradients of frozen weights the backward pass "
         "costs about one forward.",
         hint="Forward 1, backward 1, and the forward again, against forward and backward.",
-        look="The prediction on checkpointing, and the text below its measurement.",
+        look="Section 6, the rule of thumb for full fine-tuning.",
         solution="`(1 + 1 + 1) / (1 + 1) = 1.5`.",
         difficulty="medium",
         minutes=3,
@@ -316,7 +320,7 @@ BYTES = (
         loops.check_ledger,
         because="weights, gradients, moments and logits, for models that you had not seen.",
         hint="What has a gradient? What has moments? And three float32 tensors of tokens × words.",
-        look="Section 2, part by part.",
+        look="Section 3, part by part.",
         solution="`def ledger(frozen, trained, tokens, words):\n    return {'weights': 2 * frozen "
         "+ 4 * trained,\n        'gradients': 4 * trained,\n        'moments': 8 * trained,\n"
         "        'logits': 12 * tokens * words}`",
@@ -327,7 +331,97 @@ BYTES = (
     ),
 )
 
-EXERCISES = (*FOUR_BITS, *BYTES)
+GUIDES = (
+    Exercise(
+        "04b.1",
+        "Bytes per parameter",
+        280e9 / LLAMA_70B,
+        (
+            Mistake(LLAMA_70B / 280e9, "Upside down: bytes per parameter, so bytes come first."),
+            Mistake(280 * GIB / LLAMA_70B, "The guide writes GB, of 10⁹ bytes each."),
+            Mistake(280e9 / 8 / LLAMA_70B, "Bytes, not bits: nothing is to be divided by 8."),
+        ),
+        because="About four: float32 weights alone, or 16-bit weights and gradients.",
+        hint="280 · 10⁹ bytes, 70,553,706,496 parameters.",
+        look="Section 4, the table of bytes per parameter.",
+        solution="`280e9 / 70_553_706_496 = 3.97`. AdamW in float32 has 16.",
+        minutes=2,
+        importance=4,
+    ),
+    Exercise(
+        "04b.2",
+        "How many cards?",
+        math.ceil(16 * LLAMA_70B / (USABLE_80 * GIB)),
+        (
+            Mistake(8, "Eight hold less than 16 bytes for each of 70.6 billion parameters."),
+            Mistake(13, "Thirteen are a little too small; a card can't be cut."),
+            Mistake(15, "A card sold as 80 GB holds 79.14 GiB, which is 85 GB."),
+            Mistake(4, "That is four bytes per parameter: no optimizer."),
+            Mistake(7, "That is eight bytes per parameter, all in bfloat16."),
+        ),
+        because="13.3 cards, so fourteen; and that without a single token.",
+        hint="16 bytes per parameter; a card has 79.14 · 2³⁰ bytes. Round up.",
+        look="Section 4, and the table of cards in notebook 04.",
+        solution="`math.ceil(16 * 70_553_706_496 / (79.14 * 2**30)) = 14`.",
+        minutes=4,
+        kind=COUNT,
+    ),
+    Exercise(
+        "04b.3",
+        "What 35 GB forgets",
+        "embeddings and head",
+        (
+            Mistake("scales", "They take 1.1 GB. Something that stays in 16 bits takes more."),
+            Mistake("adapter", "At r = 16 it is less than half a GB."),
+            Mistake("optimizer", "Its moments belong to the adapter: less than a GB."),
+        ),
+        because="2.1 billion numbers of two bytes, where half a byte was counted.",
+        hint="35 GB is 70 billion × half a byte. Which numbers are not quantized?",
+        look="Section 4, the table of what a 70B model takes in NF4.",
+        solution="`'embeddings and head'`: 4.2 GB, against 1.1 GB for the scales.",
+        minutes=3,
+        importance=4,
+        kind=WORDS,
+        choices=("scales", "adapter", "optimizer", "embeddings and head"),
+    ),
+    Exercise(
+        "04b.4",
+        "Two cards of 24 GB",
+        2 * USABLE_24 * GIB / 1e9 - NF4_70B,
+        (
+            Mistake(2 * USABLE_24 - NF4_70B, "Those are GiB minus GB; make GB of both."),
+            Mistake(48 - NF4_70B, "A card sold as 24 GB holds 23.64 GiB, a little more than that."),
+            Mistake(USABLE_24 * GIB / 1e9 - NF4_70B, "That is one card; there are two."),
+            Mistake(2 * USABLE_24 * GIB / 1e9 - 35, "The weights in NF4 take 39.5 GB, not 35."),
+        ),
+        because="So the guide's two cards can hold the weights, if the layers are shared out.",
+        hint="2 · 23.64 GiB in GB, minus 39.5 GB.",
+        look="Section 4: a 70B model in NF4.",
+        solution="`2 * 23.64 * 2**30 / 1e9 - 39.5 = 11.3`: left for tokens, on both together.",
+        difficulty="medium",
+        minutes=4,
+    ),
+    Exercise(
+        "04b.5",
+        "The missing sentence",
+        "tokens per step",
+        (
+            Mistake("rank", "The adapter and all it drags along is a third of a GiB at r = 16."),
+            Mistake("learning rate", "It changes what is learned, and not a byte."),
+            Mistake("optimizer", "QLoRA trains next to nothing, so its moments are small."),
+        ),
+        because="8 GB and 24 GB are both true of QLoRA on 8B; the tokens differ.",
+        hint="8, 12, 16 and 24 GB are all true of the same model and method. What differs?",
+        look="Section 3, the rows of QLoRA on 8B.",
+        solution="`'tokens per step'`: rows times their length. Then the loss, then checkpointing.",
+        minutes=2,
+        importance=5,
+        kind=WORDS,
+        choices=("rank", "learning rate", "optimizer", "tokens per step"),
+    ),
+)
+
+EXERCISES = (*FOUR_BITS, *BYTES, *GUIDES)
 
 
 def by_ratio(value: float, options: Mapping[str, float]) -> str:
@@ -339,6 +433,24 @@ def cliff(worse: Mapping[str, Any]) -> str:
     """Which format is the first in which skills are visibly worse."""
     found = [name for name in ("nf4", "int3", "int2") if worse[name] > 0]
     return {"nf4": "in four", "int3": "in three", "int2": "in two"}[found[0]] if found else "never"
+
+
+def when(phase: str) -> str:
+    """The moment of a step in which this phase lies, in words."""
+    return MOMENTS[phase.split(",")[0]]
+
+
+MOMENTS = {
+    "forward": "in the forward pass",
+    "loss": "around the loss",
+    "backward": "in the backward pass",
+    "optimizer": "in the optimizer's step",
+}
+
+
+def room_left(tokens: float) -> str:
+    """How many tokens fit, as one of three words."""
+    return "none" if tokens < 1 else "some hundreds" if tokens < 1000 else "thousands"
 
 
 MARGINS = {"a tenth to a quarter": 1.16, "half": 1.5, "a factor of two": 2.0}
@@ -391,23 +503,31 @@ PREDICTIONS = (
         evidence="the gigabytes by hand",
     ),
     Prediction(
+        "04.worst",
+        "QLoRA on an 8B model, one row of 4,096 tokens: when is most memory in use?",
+        when,
+        options=tuple(MOMENTS.values()),
+        told=lambda phase: f"in the phase '{phase}'",
+        evidence="the phase of the peak, such as 'forward'",
+    ),
+    Prediction(
         "04.formula",
         "The formula against a real step on the CPU: how far will it be off, at most?",
         lambda error: by_ratio(error, FAR_OFF),
         options=("by a tenth", "by a hundredth", "by a thousandth"),
-        told=lambda error: f"by {percent(error)}",
+        told=lambda error: f"by {about(100 * error, 1)} %",
         evidence="the largest error of the formula, as a share",
     ),
     Prediction(
         "04.checkpointing",
-        "Checkpointing adds a forward pass. Is that a larger or a smaller share of the time for "
+        "Checkpointing adds a forward pass. Is that a larger or a smaller share of the work for "
         "LoRA than for full fine-tuning?",
         lambda slower: "larger" if slower[0] > slower[1] else "smaller",
         options=("larger", "smaller"),
         told=lambda slower: (
-            f"LoRA {about(slower[0], 2)} times the time, full {about(slower[1], 2)} times"
+            f"{slower[0]:.2f} times the work for LoRA, {slower[1]:.2f} times for full"
         ),
-        evidence="(LoRA's, full fine-tuning's) time with over without it",
+        evidence="(LoRA's, full fine-tuning's) work with over without it",
     ),
     Prediction(
         "04.short",
@@ -426,6 +546,34 @@ PREDICTIONS = (
         unit="times",
         near=0.25,
         evidence="the ratio of the two peaks",
+    ),
+    Prediction(
+        "04b.seventy",
+        "Full fine-tuning of a 70B model, AdamW, everything in float32: how many GB?",
+        lambda gigabytes: gigabytes,
+        between=(100, 3000),
+        unit="GB",
+        log=True,
+        near=1.25,
+        evidence="the gigabytes at the peak",
+    ),
+    Prediction(
+        "04b.lora",
+        "LoRA on Llama 3.1 8B in 16 GB: how many tokens may a step have?",
+        room_left,
+        options=("none", "some hundreds", "thousands"),
+        told=lambda tokens: f"{tokens:,} tokens",
+        evidence="the tokens that fit",
+    ),
+    Prediction(
+        "04b.weights",
+        "70 × half a byte are 35 GB. How many GB does a 70B model take in NF4, before the first "
+        "token?",
+        lambda gigabytes: gigabytes,
+        between=(30, 50),
+        unit="GB",
+        near=1.5,
+        evidence="the gigabytes of weights and scales",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Training and its price: what is asked in `07_supervised_fine_tuning` and `10_what_was_forgotten`.
+"""Training and its price: what is asked in notebooks 07, 07b and 10.
 
     EXERCISES      steps and means, padding, rates; what a mean hides, cures at equal score
     PREDICTIONS    which tokens are taught, valleys and spikes; what goes first, what foretells it
@@ -15,7 +15,7 @@ from ..lab import grids
 from . import loops
 from .exercise import CODE, COUNT, SHARE, THING, WORDS, Exercise, Mistake, Prediction
 
-LENGTHS = (60, 80, 120, 140)  # tokens of the four rows of 07.4 and 07.5
+LENGTHS = (60, 80, 120, 140)  # tokens of the four rows of 07.3 and 07.4
 
 
 def learned_rates(rows: Sequence[Any]) -> list[float]:
@@ -81,7 +81,7 @@ TEACHING = (
         importance=4,
     ),
     Exercise(
-        "07.3",
+        "07b.1",
         "Choose a rate",
         gentlest,
         (
@@ -107,7 +107,7 @@ TEACHING = (
         evidence='the LoRA runs (every["LoRA"])',
     ),
     Exercise(
-        "07.4",
+        "07.3",
         "Padding",
         1 - sum(LENGTHS) / (4 * 140),
         (
@@ -123,7 +123,7 @@ TEACHING = (
         kind=SHARE,
     ),
     Exercise(
-        "07.5",
+        "07.4",
         "Packing",
         2,
         (
@@ -141,7 +141,7 @@ TEACHING = (
         kind=COUNT,
     ),
     Exercise(
-        "07.6",
+        "07b.2",
         "Another α",
         math.sqrt(2),
         (
@@ -379,14 +379,14 @@ PREDICTIONS = (
         evidence="the largest logit gap",
     ),
     Prediction(
-        "07.scripts",
+        "07b.scripts",
         "How many of the guides' three scripts run as printed?",
         lambda count: str(int(count)),
         options=("0", "1", "2", "3"),
         evidence="how many run",
     ),
     Prediction(
-        "07.valleys",
+        "07b.valleys",
         "The best rate of LoRA against that of full fine-tuning: how many times as high?",
         lambda factor: factor,
         between=(0.1, 100),
@@ -396,7 +396,7 @@ PREDICTIONS = (
         evidence="LoRA's best rate over full fine-tuning's",
     ),
     Prediction(
-        "07.wider",
+        "07b.wider",
         "Which of the two valleys is wider: the range of rates near the lowest loss?",
         lambda widths: (
             "both alike"
@@ -408,7 +408,7 @@ PREDICTIONS = (
         evidence="a dict of the factor between the ends of each valley, of LoRA and full",
     ),
     Prediction(
-        "07.overfit",
+        "07b.overfit",
         "Ten epochs on clean rows, and on rows of which a quarter is wrong: which over-fits?",
         lambda rises: (
             "both"
@@ -423,7 +423,7 @@ PREDICTIONS = (
         evidence="a dict: whether validation loss rises on clean and on wrong rows",
     ),
     Prediction(
-        "07.mends",
+        "07b.mends",
         "Four mends for a run that spikes: put them in order, the best first.",
         lambda spikes: sorted_names({name: -value for name, value in spikes.items()}),
         order=MENDS,

@@ -24,6 +24,7 @@ from ..show.svg import (
     ACCENT,
     END,
     GREY,
+    METHOD_COLOURS,
     OVER_FRAME,
     PLAIN,
     SMALL,
@@ -62,7 +63,8 @@ TILE_LEFTS, TILE_TOPS = (330, 560), (246, 296)
 PIXELS = 64
 SMALLEST = 1e-4  # what is smaller, as a share of the largest singular value, is drawn as zero
 CURVE_POINTS = 160  # how many singular values make a smooth curve
-SCORE_COLOURS, SCORE_NAMES = (ACCENT, PLAIN), (112, 218)  # of the lines in LOWER; where names begin
+# Of the lines in LOWER: full fine-tuning, cut, and LoRA; where their names begin.
+SCORE_COLOURS, SCORE_NAMES = (METHOD_COLOURS["full"], METHOD_COLOURS["lora"]), (112, 218)
 
 
 def rank_frame(area: Area, n: int, y: tuple[float, float], *, log_y: bool = False) -> Frame:

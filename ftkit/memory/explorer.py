@@ -74,7 +74,7 @@ VISIBLE = 0.004  # of the axis: a part that is smaller everywhere is left out of
 LETTER = 6.0  # about as wide as a letter of the legend
 
 # One step moment by moment: the areas, the phases below them, the colours below those.
-COURSE, COURSE_POINTS = Area(left=54, top=62, width=670, height=220), 260
+COURSE, COURSE_POINTS = Area(left=54, top=62, width=670, height=220), 180
 COURSE_LEGEND, COURSE_HEIGHT = 316, 340
 PHASE_NAMES = {  # where there is little room
     "loss, forward": "loss", "loss, backward": "loss back", "backward, top layer": "top back",

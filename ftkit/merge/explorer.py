@@ -48,8 +48,8 @@ REACH = 4  # both axes end at so many times the root mean square of ΔW
 # The three ways: what happens on each, from W in four bits with an update beside it.
 ROUTES = {
     "in place": ("dequantize W", "add ΔW", "round again\nto 4 bits"),
-    "into the dequantized base": ("dequantize W", "add ΔW", "keep 16 bits"),
-    "into the original base": ("take W as it was\nbefore 4 bits", "add ΔW", "keep 16 bits"),
+    "into the dequantized base": ("dequantize W", "add ΔW", "keep full\nprecision"),
+    "into the original base": ("take W as it was\nbefore 4 bits", "add ΔW", "keep full\nprecision"),
 }
 START_Y, LANES_TOP, LANE, LANE_LEFT, STATION, GAP = 160, 90, 84, 196, 118, 26
 ROUTES_HEIGHT = 310

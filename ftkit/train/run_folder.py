@@ -230,8 +230,7 @@ def finish(
     experiment: Experiment, run: Run, tokenizer: "PreTrainedTokenizerBase", out: Path
 ) -> None:
     """Save a run that is done, then remove its checkpoints."""
-    with explain_write_errors(out / CHECKPOINTS):
-        save_run(experiment, run, tokenizer, out)
+    save_run(experiment, run, tokenizer, out)
     tidy(out)
 
 
@@ -299,7 +298,9 @@ def save_run(
     check_place(experiment, out)
     experiment = dataclasses.replace(experiment, date=run.date or experiment.date)
     record = {"experiment": experiment.to_dict(), **run.json(), "scores": scores or {}}
-    with explain_write_errors(out), whole_or_nothing(out) as new:
+    # where it has checkpoints, the sentence says from which one it can go on
+    begun = out / CHECKPOINTS
+    with explain_write_errors(begun if begun.is_dir() else out), whole_or_nothing(out) as new:
         weights = new / ("adapter" if lora.is_attached(run.model) else "model")
         run.model.save_pretrained(str(weights))
         tokenizer.save_pretrained(weights)

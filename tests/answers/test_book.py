@@ -15,7 +15,7 @@ from ftkit.answers.comparing import is_right, worth
 from ftkit.core.statistics import Rate
 
 EXERCISES, PREDICTIONS = answers.all_exercises(), answers.all_predictions()
-NOTEBOOKS = ("ten", "00", "01", "01b", "02", "02b", "03", "04", "07", "09", "10", "13")
+NOTEBOOKS = ("ten", "00", "01", "01b", "02", "02b", "03", "04", "04b", "07", "07b", "09", "10", "13")
 
 
 def skills(**rates):
@@ -66,7 +66,7 @@ EVIDENCE = {
     "00.3": (FORGOTTEN,),
     "01b.1": (0.5, 0.8),
     "03.3": (W,),
-    "07.3": (RUNS,),
+    "07b.1": (RUNS,),
     "10.2": (CHANGE,),
     "10.3": (SPOTS,),
     "13.2": ({"base": 10_757, "tickets": 531, "brief": 531, "facts": 531},),
@@ -172,7 +172,9 @@ def test_an_exercise_has_all_that_a_reader_is_told(name):
 def test_every_notebook_has_enough_of_both():
     assert len(EXERCISES) >= 60 and not EXERCISES.keys() & PREDICTIONS.keys()
     for notebook in NOTEBOOKS:
-        assert len(answers.exercises(notebook)) >= 5, notebook
+        # ten minutes have room for one exercise
+        few = 1 if notebook == "ten" else 5
+        assert len(answers.exercises(notebook)) >= few, notebook
         assert len(answers.predictions(notebook)) >= 3, notebook
 
 
@@ -180,8 +182,7 @@ def test_every_notebook_has_enough_of_both():
 TRUTHS = {
     "ten.start": (0.0, "not at all"),
     "ten.rank": (8, 8),
-    "ten.alpha": (2.0, "twice as long"),
-    "ten.cost": (0.379, "a third is gone"),
+    "ten.cost": (0.143, "more than ten points are lost"),
     "00.share": (0.0465, "a twentieth"),
     "00.task": (0.02, "the same"),
     "00.cost": (0.379, 37.9),
@@ -217,18 +218,22 @@ TRUTHS = {
     "03.margin": (1.16, "a tenth to a quarter"),
     "03.skills": ({"nf4": 0, "int3": 0, "int2": 13}, "in two"),
     "04.sixteen": (53.9, 53.9),
+    "04.worst": ("loss, backward", "around the loss"),
     "04.formula": (0.0012, "by a thousandth"),
     "04.checkpointing": ((1.5, 4 / 3), "larger"),
     "04.short": (2.7, 2.7),
     "04.long": (1.17, 1.17),
+    "04b.seventy": (1129.0, 1129.0),
+    "04b.lora": (0, "none"),
+    "04b.weights": (39.5, 39.5),
     "07.taught": (0.495, 49.5),
     "07.packed": (1.2e-5, "nearly"),
     "07.positions": (19.0, "different"),
-    "07.scripts": (0, "0"),
-    "07.valleys": (8, 8),
-    "07.wider": ({"LoRA": 4.0, "full": 4.1}, "both alike"),
-    "07.overfit": ({"clean": False, "wrong": True}, "a quarter wrong"),
-    "07.mends": (
+    "07b.scripts": (0, "0"),
+    "07b.valleys": (8, 8),
+    "07b.wider": ({"LoRA": 4.0, "full": 4.1}, "both alike"),
+    "07b.overfit": ({"clean": False, "wrong": True}, "a quarter wrong"),
+    "07b.mends": (
         {
             "clipping": 2.27,
             "four times the batch": 2.12,
@@ -308,8 +313,8 @@ def test_a_prediction_knows_its_truth_and_a_wrong_guess(name):
     assert others
     for other in others:
         wrong = answers.outcome(asked, answers.check_guess(asked, other), evidence)
-        assert wrong.right is False and "; it is " in wrong.sentence
-    assert answers.outcome(asked, None, evidence).sentence.startswith("It is ")
+        assert wrong.right is False and "; the answer is " in wrong.sentence
+    assert answers.outcome(asked, None, evidence).sentence.startswith("The answer: ")
 
 
 @pytest.mark.parametrize("name", PREDICTIONS)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ftkit import forgetting
+from ftkit import forgetting, merge, models
 from ftkit.lab import tour
 
 CHOICES = ("facts", "arithmetic", "copying", "sorting", "json", "mood", "declines")
@@ -49,6 +49,17 @@ def test_every_step_is_told_before_it_starts(slow):
     assert said[1] == "tuning: LoRA, lr 0.002, no replay"
     assert said[-1] == "merging, and holding the merged model against the adapter"
     assert "the same road hot: lr 0.02, no replay" in said
+
+
+def test_its_merged_model_is_one_that_merge_wrote(slow, tmp_path):
+    found, _ = slow
+    tokenizer = models.load_tokenizer("pocket")
+    tour.save(found, merge.merge(found.run.model)[0], tokenizer, tmp_path / "out")
+    merged = tmp_path / "out" / "merged"
+    assert merge.run_of(merged) == tmp_path / "out"
+    record = json.loads((merged / "merge.json").read_text())
+    assert record["weights"] == models.hash_weights(merged)
+    assert record["report"]["max_logit_gap"] == found.merged.max_logit_gap
 
 
 def test_a_fast_model_has_all_of_it():

@@ -26,7 +26,7 @@ def test_a_prediction_is_answered_after_the_guess(tmp_path):
         keep = lab.locator(".ft-keep").first
         keep.wait_for(timeout=MINUTE)
         lab.get_by_text("The answer waits for your guess above.").wait_for(timeout=MINUTE)
-        assert lab.get_by_text("It is 4.65 %").filter(visible=True).count() == 0
+        assert lab.get_by_text("a twentieth (4.65 %)").filter(visible=True).count() == 0
         assert lab.get_by_text("The figure.").filter(visible=True).count() == 0
 
         # nothing chosen, then a guess
@@ -34,7 +34,7 @@ def test_a_prediction_is_answered_after_the_guess(tmp_path):
         lab.get_by_text("Choose first, then press Keep").wait_for(timeout=MINUTE)
         lab.get_by_label("a hundredth").check()
         keep.click()
-        lab.get_by_text("You said a hundredth; it is 4.65 %, a twentieth.").filter(
+        lab.get_by_text("You said a hundredth; the answer is a twentieth (4.65 %).").filter(
             visible=True
         ).first.wait_for(timeout=MINUTE)
         assert lab.get_by_text("The figure.").filter(visible=True).count() == 1

@@ -44,7 +44,7 @@ def test_the_answer_waits_for_the_guess(shown):
     reveal("00.share", 0.0465, lambda guess: f"a line at {guess}")
     waiting = shown[-1][2]
     assert "waits for your guess" in waiting.children[0].value
-    assert shown[-1][1] == "It is 4.65 %, a twentieth.\na line at None"
+    assert shown[-1][1] == "The answer: a twentieth (4.65 %).\na line at None"
 
     # choose and keep
     question = predicting.QUESTIONS["00.share"]
@@ -53,7 +53,7 @@ def test_the_answer_waits_for_the_guess(shown):
     question.control.value = "a hundredth"
     question.keep_button.click()
     answer = waiting.children[0].value
-    assert "✗ You said a hundredth; it is 4.65 %, a twentieth." in answer
+    assert "✗ You said a hundredth; the answer is a twentieth (4.65 %)." in answer
     assert "a line at a hundredth" in answer
     assert question.keep_button.disabled and question.control.disabled
     assert kinds() == [("guess", "a hundredth", None), ("truth", "a twentieth", False)]
@@ -64,7 +64,7 @@ def test_a_skip_shows_the_answer_too(shown):
     reveal("00.share", 0.0465)
     waiting = shown[-1][2]
     waiting.children[1].click()
-    assert "It is 4.65 %" in waiting.children[0].value
+    assert "a twentieth (4.65 %)" in waiting.children[0].value
     assert [kind for kind, *_ in kinds()] == ["skip", "truth"]
     assert predicting.QUESTIONS["00.share"].skip_button.disabled
 
@@ -87,7 +87,7 @@ def test_a_guess_can_be_changed_until_the_answer_is_out(shown):
     predict("00.share", "a half")
     assert shown[-1][1] == "You said a half. Before: You said a hundredth."
     reveal("00.share", 0.0465)
-    assert shown[-1][1] == "✗ You said a half; it is 4.65 %, a twentieth."
+    assert shown[-1][1] == "✗ You said a half; the answer is a twentieth (4.65 %)."
     predict("00.share", "a twentieth")
     assert shown[-1][1] == "The answer is out, so this stays: You said a half."
     assert [answer for kind, answer, _ in kinds() if kind == "guess"] == ["a hundredth", "a half"]
@@ -113,8 +113,8 @@ def test_a_number_and_an_order_are_guessed_too(shown):
     assert "✓ You said 40 points, and so it is" in shown[-1][1]
     assert "≈" not in shown[-1][0] and "≈37.9 %" in shown[-1][1]
 
-    predict("07.mends")
-    order = predicting.QUESTIONS["07.mends"]
+    predict("07b.mends")
+    order = predicting.QUESTIONS["07b.mends"]
     order.control.buttons["warm-up"].click()
     order.keep_button.click()
     assert "Choose first" in order.status.value
@@ -123,7 +123,7 @@ def test_a_number_and_an_order_are_guessed_too(shown):
         order.control.buttons[name].click()
     order.keep_button.click()
     assert "You said clipping, four times the batch" in order.status.value
-    reveal("07.mends", {name: place for place, name in enumerate(order.control.items)})
+    reveal("07b.mends", {name: place for place, name in enumerate(order.control.items)})
     assert shown[-1][1].startswith("✗ You said clipping")
 
 
@@ -198,8 +198,8 @@ def test_a_kernel_without_a_front_end_shows_it_all(tmp_path):
         texts = [out["data"].get("text/plain", "") for out in cell.outputs if "data" in out]
         said.append("\n".join(texts))
     assert "Your guess? a thousandth · a hundredth" in said[0]
-    assert said[1].startswith("It is 4.65 %, a twentieth.")
+    assert said[1].startswith("The answer: a twentieth (4.65 %).")
     assert said[2].startswith("Your turn") and "You said a hundredth" in said[3]
-    assert said[4] == "✗ You said a hundredth; it is 4.65 %, a twentieth."
+    assert said[4] == "✗ You said a hundredth; the answer is a twentieth (4.65 %)."
     assert said[5].startswith("Not yet: v_proj") and "0 of 6 exercises right" in said[6]
     assert "ft-still" in json.dumps(book.cells[1].outputs[0]["data"])

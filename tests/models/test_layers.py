@@ -97,6 +97,7 @@ def test_a_default_device_that_a_cell_has_set_moves_no_question():
     torch.set_default_device("meta")
     try:
         assert models.answer(models.load("pocket")[0], tokenizer, chats) == before
-        assert evaluate.latency({"base": model}, tokenizer, chats[0], rounds=1).median("base") > 0
+        whole = [*chats[0], {"role": "assistant", "content": "a b"}]
+        assert evaluate.latency({"base": model}, tokenizer, whole, rounds=1).median("base") > 0
     finally:
         torch.set_default_device(None)
