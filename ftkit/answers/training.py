@@ -326,7 +326,7 @@ FORGETTING = (
         ),
         because="Neither is better on both axes: more rates of each are needed, at one score.",
         hint="Does one of the two win on both axes?",
-        look="Section 4, the most that is kept at a score.",
+        look="Section 3, the most that is kept at a score.",
         solution='`"can\'t say"`: a method that learned less has forgotten less, of course.',
         difficulty="medium",
         importance=5,

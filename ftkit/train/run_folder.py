@@ -230,7 +230,8 @@ def finish(
     experiment: Experiment, run: Run, tokenizer: "PreTrainedTokenizerBase", out: Path
 ) -> None:
     """Save a run that is done, then remove its checkpoints."""
-    save_run(experiment, run, tokenizer, out)
+    with explain_write_errors(out / CHECKPOINTS):
+        save_run(experiment, run, tokenizer, out)
     tidy(out)
 
 
@@ -298,8 +299,7 @@ def save_run(
     check_place(experiment, out)
     experiment = dataclasses.replace(experiment, date=run.date or experiment.date)
     record = {"experiment": experiment.to_dict(), **run.json(), "scores": scores or {}}
-    # where it has checkpoints, the sentence says from which one it can go on
-    begun = out / CHECKPOINTS
+    begun = out / CHECKPOINTS  # where there are some, the sentence says which one is safe
     with explain_write_errors(begun if begun.is_dir() else out), whole_or_nothing(out) as new:
         weights = new / ("adapter" if lora.is_attached(run.model) else "model")
         run.model.save_pretrained(str(weights))

@@ -15,6 +15,11 @@ PAGE = NOTEBOOKS / "TEACHING.md"
 BEGIN, END = "<!-- misconceptions -->\n", "<!-- end -->"
 
 
+def spelled(wrong):
+    """A wrong answer as a reader gives it."""
+    return f"{wrong:.6g}" if isinstance(wrong, float) else f"{wrong}"
+
+
 def misconceptions():
     """A line per exercise, and below it one for each mistake that it names."""
     lines, notebook = [], ""
@@ -23,8 +28,10 @@ def misconceptions():
             notebook = number
             lines += ["", f"### {notebook}", ""]
         lines.append(f"- **{name} {asked.title}**")
-        for why in dict.fromkeys(mistake.why for mistake in asked.mistakes):
-            lines.append(f"  - {why}")
+        for mistake in asked.mistakes:
+            # what is measured has no number here
+            said = "" if callable(mistake.wrong) else f"`{spelled(mistake.wrong)}` · "
+            lines.append(f"  - {said}{mistake.why}")
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
