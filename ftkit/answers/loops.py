@@ -5,9 +5,10 @@
     check_ledger(ledger)     ledger(frozen, trained, tokens, words): the bytes of a LoRA step
     check_mcnemar(p)         p(lost, gained): the exact two-sided test
     check_rows(rows)         rows(change, changed, power): how many rows show a difference
+    check_frontier(frontier) frontier(points): the pairs that no other one beats
 
 The code is run on inputs of the check's own. Code on matrices is in `matrices`. Met in notebooks
-04, 07 and 09.
+04, 07, 09 and 10.
 """
 
 import math
@@ -470,3 +471,60 @@ def wrong_counts(change: float, changed: float, power: float) -> dict[str, float
             math.sqrt(two_sided)
         ),
     }
+
+
+# (task, skills): what no other one beats stands first; the sixth is as good as the third in one.
+FRONTIER = ((0.94, 0.999), (0.97, 0.998), (0.997, 0.95), (0.2, 1.0))
+BEATEN = ((0.95, 0.96), (0.977, 0.95), (0.98, 0.91), (0.94, 0.95))
+
+
+def check_frontier(frontier: Callable[[list[tuple[float, float]]], Sequence[Any]]) -> Feedback:
+    """Hold frontier(points) against the (task, skills) pairs that no other one beats, in any order.
+
+    One beats another if it is at least as good in both, and better in one.
+    """
+    points = [pair for both in zip(BEATEN, FRONTIER, strict=True) for pair in both]
+    found, fault = attempt(frontier, list(points))
+    if fault is not None:
+        return fault
+    given = list(plain(found)) if isinstance(plain(found), list | tuple | set) else [found]
+    pairs = [tuple(pair) if isinstance(pair, list | tuple) else pair for pair in given]
+    if strange := [pair for pair in pairs if pair not in points]:
+        return Feedback(False, f"{spell(strange[0])} is none of the points: return a list of them.")
+    if len(set(pairs)) < len(pairs):
+        return Feedback(False, "a point is there more than once.")
+    if set(pairs) == set(FRONTIER):
+        return Feedback(True, "no other point is at least as good in both and better in one.")
+    wrong = wrong_frontiers(points)
+    named = [why for why, value in wrong.items() if value == set(pairs)]
+    return Feedback(False, named[0] if named else misplaced(pairs))
+
+
+def wrong_frontiers(points: Sequence[tuple[float, float]]) -> dict[str, set[tuple[float, float]]]:
+    """What people return instead, by what is wrong with it."""
+    return {
+        "nothing is left: a point does not beat itself, and to be better in one alone is not "
+        "enough.": set(),
+        "those are the beaten ones; return the others.": set(BEATEN),
+        "(0.977, 0.95) is beaten by (0.997, 0.95): as good in one and better in the other.": {
+            *FRONTIER,
+            (0.977, 0.95),
+        },
+        "that is the highest task score alone; what keeps more than it is not beaten.": {
+            max(points)
+        },
+        "that is the one with the most skills; what learned more than it is not beaten.": {
+            max(points, key=lambda pair: pair[1])
+        },
+        "that is one best mixture of both; a frontier has all that nothing beats.": {
+            max(points, key=sum)
+        },
+    }
+
+
+def misplaced(pairs: Sequence[Any]) -> str:
+    """The first point that is wrongly there, or missing."""
+    if beaten := [pair for pair in pairs if pair in BEATEN]:
+        return f"{beaten[0]} is beaten: another point is at least as good in both."
+    missing = next(pair for pair in FRONTIER if pair not in pairs)
+    return f"{missing} is missing: no other point beats it."

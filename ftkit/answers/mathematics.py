@@ -556,7 +556,7 @@ PREDICTIONS = (
         "Four times the rate or four times the α: which changes W more over a whole run?",
         lambda ratio: "the rate" if ratio > 1.02 else "the α" if ratio < 0.98 else "both alike",
         options=("the rate", "the α", "both alike"),
-        told=lambda ratio: f"{about(ratio, 3)} times as far by the rate, at the least",
+        told=lambda ratio: f"{about(ratio, 3)} times as far, at the least",
         evidence="the smallest ratio of the change by the rate to that by the α",
     ),
     Prediction(
@@ -572,7 +572,7 @@ PREDICTIONS = (
         "Sixteen times the rank, from 4 to 64: how much smaller is the gradient of B?",
         lambda ratio: SHRUNK[nearest_key(SHRUNK, ratio)],
         options=tuple(SHRUNK.values()),
-        told=lambda ratio: f"{about(ratio, 2)} times smaller",
+        told=lambda ratio: f"a factor of {about(ratio, 3)}",
         evidence="the gradient at rank 4 over that at rank 64",
     ),
     Prediction(

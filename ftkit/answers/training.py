@@ -333,6 +333,20 @@ FORGETTING = (
         kind=WORDS,
         choices=("LoRA", "full", "can't say"),
     ),
+    Exercise(
+        "10.frontier",
+        "The frontier",
+        loops.check_frontier,
+        because="no other point is at least as good in both and better in one.",
+        hint="For each point look for one that beats it: `any(beats(other, p) for other in points)`.",
+        look="Section 2: the blue line of the plane, and exercise 5.",
+        solution="`def beats(a, b):\n    return a[0] >= b[0] and a[1] >= b[1] and a != b\n"
+        "return [p for p in points if not any(beats(other, p) for other in points)]`",
+        difficulty="medium",
+        minutes=12,
+        importance=5,
+        kind=CODE,
+    ),
 )
 
 EXERCISES = (*TEACHING, *FORGETTING)

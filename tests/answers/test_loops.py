@@ -295,3 +295,41 @@ def test_each_mistake_of_a_count_is_named(why):
 def test_a_right_count_is_right():
     assert judge("09.rows", rows).right is True
     assert judge("09.rows", lambda *a: None).right is None
+
+
+def unbeaten(beats):
+    """The points that no point beats."""
+    return lambda points: [p for p in points if not any(beats(other, p) for other in points)]
+
+
+def beats(a, b):
+    return a[0] >= b[0] and a[1] >= b[1] and a != b
+
+
+FRONTIERS = {
+    "a point does not beat itself": unbeaten(lambda a, b: a[0] >= b[0] and a[1] >= b[1]),
+    "better in one alone is not enough": unbeaten(lambda a, b: a[0] > b[0] or a[1] > b[1]),
+    "return the others": lambda points: [p for p in points if any(beats(o, p) for o in points)],
+    "as good in one and better in the other": unbeaten(lambda a, b: a[0] > b[0] and a[1] > b[1]),
+    "the highest task score alone": lambda points: [max(points)],
+    "the most skills": lambda points: [max(points, key=lambda p: p[1])],
+    "one best mixture": lambda points: [max(points, key=sum)],
+    "none of the points": lambda points: [(1, 2)],
+    "return a list of them": lambda points: 4,
+    "more than once": lambda points: unbeaten(beats)(points) * 2,
+    "is beaten: another": list,
+    "is missing: no other": lambda points: unbeaten(beats)(points)[:-1],
+    "does not run: IndexError": lambda points: points[99],
+}
+
+
+@pytest.mark.parametrize("why", FRONTIERS)
+def test_each_mistake_of_a_frontier_is_named(why):
+    found = judge("10.frontier", FRONTIERS[why])
+    assert found.right is False and why in found.text, found
+
+
+def test_a_right_frontier_is_right():
+    assert judge("10.frontier", unbeaten(beats)).right is True
+    assert judge("10.frontier", lambda points: set(unbeaten(beats)(points))).right is True
+    assert judge("10.frontier", lambda points: ...).right is None
