@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ftkit import data, evaluate, forgetting, models
-from ftkit.core import pocket_claims
+from ftkit import data, evaluate, forgetting, lessons, models
 from ftkit.lab import RealRun, real
 from ftkit.tools import notebooks
 
@@ -77,4 +76,4 @@ def test_a_notebook_runs_on_it_to_its_end_and_tells_every_claim(smollm2, tmp_pat
     report = notebooks.run_notebooks(["03"], folder=folder, out=tmp_path)
     assert report.failed == [], report.reasons
     (claims,) = report.claims.values()
-    assert claims[pocket_claims.SAME] > 0
+    assert claims[lessons.SAME] > 0

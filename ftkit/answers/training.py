@@ -338,7 +338,7 @@ FORGETTING = (
         "The frontier",
         loops.check_frontier,
         because="no other point is at least as good in both and better in one.",
-        hint="For each point look for one that beats it: `any(beats(other, p) for other in points)`.",
+        hint="For each p, look for one that beats it: `any(beats(other, p) for other in points)`.",
         look="Section 2: the blue line of the plane, and exercise 5.",
         solution="`def beats(a, b):\n    return a[0] >= b[0] and a[1] >= b[1] and a != b\n"
         "return [p for p in points if not any(beats(other, p) for other in points)]`",

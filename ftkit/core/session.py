@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from .errors import UserError, is_whole, nearest
-from .pocket_claims import watch_cells
 from .results import Result, TableParts
 from .versions import recorded_versions
 
@@ -193,8 +192,8 @@ def setup(seed: int = 0, model: str | None = None, threads: int | None = None) -
     """Seed everything, choose device and threads, quiet the libraries; returns the `Environment`.
 
     model: turns the one dial for the whole session (see `chosen_model`). With another one than the
-    pocket model, a notebook tries the claims that are marked as the pocket model's and tells how
-    they come out (see `pocket_claims`). threads: by default OMP_NUM_THREADS, else two at most: the
+    pocket model, a notebook tries the claims that are the pocket model's and tells how they come
+    out (`lessons.claims`). threads: by default OMP_NUM_THREADS, else two at most: the
     pocket model's matrices are too small to feed more. Raises UserError for a seed that is none.
 
     What it changes outside the kit, for the whole process: the seeds of Python, NumPy and torch and
@@ -213,7 +212,6 @@ def setup(seed: int = 0, model: str | None = None, threads: int | None = None) -
     if model is not None:
         os.environ["FTKIT_MODEL"] = model
     quiet()
-    watch_cells(chosen_model(model))
 
     # What decides the numbers.
     transformers.set_seed(seed)

@@ -5,6 +5,7 @@
     check("00.1", answer)     right, or the likely mistake by name, and a ladder         checking.py
     score_card("00")          what a reader made of a notebook                             scores.py
     claims({sentence: truth}) the proof of a sentence, one fold away                        proof.py
+    SAME, OTHER, UNASKED      how a claim comes out on another model                        proof.py
     check_scripts()           which of the guides' arguments are still taken               guides.py
 
 Controls of a guess lie in guessing.py, what is shown late is drawn by displays.py, and what was

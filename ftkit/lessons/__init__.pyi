@@ -5,6 +5,9 @@ from .checking import solution as solution
 from .guides import check_scripts as check_scripts
 from .predicting import predict as predict
 from .predicting import reveal as reveal
+from .proof import OTHER as OTHER
+from .proof import SAME as SAME
+from .proof import UNASKED as UNASKED
 from .proof import Checked as Checked
 from .proof import ClaimError as ClaimError
 from .proof import claims as claims

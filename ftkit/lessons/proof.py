@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from ..core.errors import UserError
-from ..core.pocket_claims import OTHER, SAME, UNASKED
 from ..core.results import html_text
 from ..core.session import chosen_model
 
 Truth = object  # a bool, one of numpy's or torch's, or a function without arguments that gives one
+# How a claim of the pocket model comes out on another one.
+SAME = "✓ as with the pocket model"
+OTHER = "✗ unlike the pocket model"
+UNASKED = "– cannot be asked of this model"
 EXAMPLE = 'claims({"the loss falls": last < first})'
 
 

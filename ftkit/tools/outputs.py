@@ -13,8 +13,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from ..core.pocket_claims import OTHER, SAME, UNASKED
 from ..core.results import ABOUT
+from ..lessons import OTHER, SAME, UNASKED
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

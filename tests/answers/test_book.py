@@ -15,7 +15,22 @@ from ftkit.answers.comparing import is_right, worth
 from ftkit.core.statistics import Rate
 
 EXERCISES, PREDICTIONS = answers.all_exercises(), answers.all_predictions()
-NOTEBOOKS = ("ten", "00", "01", "01b", "02", "02b", "03", "04", "04b", "07", "07b", "09", "10", "13")
+NOTEBOOKS = (
+    "ten",
+    "00",
+    "01",
+    "01b",
+    "02",
+    "02b",
+    "03",
+    "04",
+    "04b",
+    "07",
+    "07b",
+    "09",
+    "10",
+    "13",
+)
 
 
 def skills(**rates):

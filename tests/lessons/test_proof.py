@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from ftkit import UserError
-from ftkit.core.pocket_claims import OTHER, SAME, UNASKED
-from ftkit.lessons import ClaimError, claims
+from ftkit.lessons import OTHER, SAME, UNASKED, ClaimError, claims
 
 
 @pytest.fixture(autouse=True)

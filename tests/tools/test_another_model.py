@@ -12,7 +12,6 @@ import nbformat
 import pytest
 from families import write
 
-from ftkit.core import pocket_claims
 from ftkit.tools import notebooks, outputs
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -21,14 +20,18 @@ FOLDER = Path(__file__).parents[2] / "notebooks"
 FAMILY = {
     "00": "gemma",
     "01": "phi",
+    "01b": "phi",
     "02": "phi",
     "02b": "phi",
     "03": "llama",
     "04": "qwen",
+    "04b": "qwen",
     "07": "gemma",
+    "07b": "gemma",
     "09": "llama",
     "10": "qwen",
     "13": "phi",
+    "ten": "llama",
 }
 IN_BFLOAT16 = ("00", "04", "07", "13")
 
@@ -65,6 +68,5 @@ def test_it_runs_to_its_end_and_tells_every_claim(number, tmp_path, monkeypatch)
     assert report.failed == [], report.reasons
     (path,) = (tmp_path / "executed").glob("*.ipynb")
     cells = outputs.code_cells(nbformat.read(path, as_version=4))
-    marked = sum(len(pocket_claims.marked_claims(cell.source)) for cell in cells)
     claimed = sum(map(pocket_sentences, cells))
-    assert sum(report.claims[path.stem].values()) >= marked + claimed
+    assert sum(report.claims[path.stem].values()) >= claimed

@@ -7,9 +7,8 @@ import pytest
 from nbval.plugin import get_sanitize_patterns
 
 from ftkit.core import about
-from ftkit.core.pocket_claims import OTHER, SAME, UNASKED
 from ftkit.core.results import html_text
-from ftkit.lessons import Checked
+from ftkit.lessons import OTHER, SAME, UNASKED, Checked
 from ftkit.tools import outputs
 
 
