@@ -2,6 +2,7 @@
 
     check_mask(labels)       labels(ids, assistant, end): which tokens of a chat carry loss
     check_step(step)         step(model, batches, optimizer): one step over several batches
+    check_stop(stop)         stop(losses, patience): early stopping, the best epoch and the last
     check_ledger(ledger)     ledger(frozen, trained, tokens, words): the bytes of a LoRA step
     check_mcnemar(p)         p(lost, gained): the exact two-sided test
     check_rows(rows)         rows(change, changed, power): how many rows show a difference
@@ -292,6 +293,109 @@ def check_returned(said: Any, loss: float) -> Feedback:
         f"the weights are right; the loss is {spell(loss)}, the mean over the answer tokens of all "
         f"batches, and not {spell(number.value)}.",
     )
+
+
+# Validation losses by epoch and a patience: a turn, a second and lower valley behind a wait that is
+# too short for it, one that is long enough, losses that only fall, and a tie.
+WATCHED = (
+    ([0.9, 0.5, 0.4, 0.45, 0.5, 0.6, 0.7], 2),
+    ([0.9, 0.5, 0.6, 0.7, 0.3, 0.2], 2),
+    ([0.9, 0.5, 0.6, 0.4, 0.45, 0.3], 2),
+    ([0.9, 0.5, 0.4, 0.3], 2),
+    ([0.9, 0.5, 0.5, 0.5, 0.4], 2),
+    ([0.9, 0.5, 0.6, 0.45, 0.5, 0.4], 1),
+)
+
+
+def right_stop(losses: Sequence[float], patience: int) -> tuple[int, int]:
+    """The best epoch until the run stops, and the one after which it stops, counted from 1."""
+    best, waited = 0, 0
+    for epoch, loss in enumerate(losses):
+        if epoch == 0 or loss < losses[best]:
+            best, waited = epoch, 0
+        else:
+            waited += 1
+        if waited == patience:
+            return best + 1, epoch + 1
+    return best + 1, len(losses)
+
+
+def stop_by_total(losses: Sequence[float], patience: int) -> tuple[int, int]:
+    """Early stopping that never begins its waiting anew."""
+    best, waited = 0, 0
+    for epoch, loss in enumerate(losses):
+        if epoch and loss >= losses[best]:
+            waited += 1
+        else:
+            best = epoch
+        if waited == patience:
+            return best + 1, epoch + 1
+    return best + 1, len(losses)
+
+
+def stop_by_last(losses: Sequence[float], patience: int) -> tuple[int, int]:
+    """Early stopping that waits for epochs worse than the one before, not than the best."""
+    waited, last = 0, len(losses)
+    for epoch in range(1, len(losses)):
+        waited = waited + 1 if losses[epoch] > losses[epoch - 1] else 0
+        if waited == patience:
+            last = epoch + 1
+            break
+    return losses.index(min(losses[:last])) + 1, last
+
+
+def wrong_stops(losses: Sequence[float], patience: int) -> dict[str, tuple[int, int]]:
+    """What people write instead, by what is wrong with it."""
+    best, last = right_stop(losses, patience)
+    return {
+        "epochs are counted from 1.": (best - 1, last - 1),
+        "first the best epoch, then the one after which the run stopped.": (last, best),
+        "the run never stops: return after `patience` epochs without a new lowest loss.": (
+            losses.index(min(losses)) + 1,
+            len(losses),
+        ),
+        "the best epoch comes after the stop: the run has not seen it.": (
+            losses.index(min(losses)) + 1,
+            last,
+        ),
+        "the best epoch is the one with the lowest loss, not the last.": (last, last),
+        "it waits one epoch too long: stop as soon as `patience` epochs brought nothing.": (
+            right_stop(losses, patience + 1)
+        ),
+        "it stops one epoch too early: the best epoch itself does not count as waiting.": (
+            right_stop(losses, max(1, patience - 1))
+        ),
+        "a new lowest loss has to set the waiting back to zero.": stop_by_total(losses, patience),
+        "compare with the best loss so far, not with the epoch before.": stop_by_last(
+            losses, patience
+        ),
+    }
+
+
+def check_stop(stop: Callable[[list[float], int], Sequence[int]]) -> Feedback:
+    """Hold stop(losses, patience) against early stopping by the validation loss.
+
+    losses: one per epoch. It ends once `patience` epochs in a row brought no new lowest loss, else
+    with the last one; what comes back is (best epoch until then, last epoch), counted from 1.
+    """
+    given = []
+    for losses, patience in WATCHED:
+        found, fault = attempt(stop, list(losses), patience)
+        if fault is not None:
+            return fault
+        numbers = plain(found)
+        if not isinstance(numbers, Sequence) or isinstance(numbers, str) or len(numbers) != 2:
+            return Feedback(False, f"{spell(found)} came back: return best epoch and last epoch.")
+        given.append(tuple(numbers))
+    # a mistake is one that explains every case
+    right = [right_stop(*case) for case in WATCHED]
+    if given != right:
+        wrong = [wrong_stops(*case) for case in WATCHED]
+        named = [why for why in wrong[0] if given == [case[why] for case in wrong]]
+        k = next(k for k, answer in enumerate(given) if answer != right[k])
+        rest = f"stop{WATCHED[k]} is {right[k]}, not {spell(given[k])}."
+        return Feedback(False, named[0] if named else rest)
+    return Feedback(True, "the best epoch so far, and the last one that was run.")
 
 
 PARTS = ("weights", "gradients", "moments", "logits")

@@ -158,6 +158,57 @@ TEACHING = (
         minutes=3,
     ),
     Exercise(
+        "07b.3",
+        "How many rates?",
+        11,
+        (
+            Mistake(10, "Ten steps lie between eleven rates: both ends count."),
+            Mistake(512, "In steps of two you multiply: 2 · 2 · 2 …, not 2 + 2 + 2."),
+            Mistake(1024, "That is the factor itself; how often does it double?"),
+            Mistake(4, "That is about steps of ten."),
+            Mistake(12, "One too many: ten doublings, and the rate to begin with."),
+        ),
+        because="Ten doublings, 2¹⁰ = 1,024, and the rate to begin with.",
+        hint="How often do you double 1 until it is 1,024?",
+        look="The valleys of section 2: seven rates in steps of two.",
+        solution="`math.log2(1024) + 1`: eleven rates, each a run.",
+        minutes=2,
+        kind=COUNT,
+    ),
+    Exercise(
+        "07b.4",
+        "Epochs or steps",
+        0.04,
+        (
+            Mistake(0.0025, "60 / 24,000 divides steps by rows; a step takes 16 rows."),
+            Mistake(1500, "Those are the steps of one epoch."),
+            Mistake(25, "Upside down: 60 steps are less than one epoch."),
+            Mistake(0.01, "The batch is 16 now, not 4."),
+            Mistake(10, "Passes of 24 rows; an epoch of 24,000 is 1,500 steps."),
+        ),
+        because="60 of 1,500 steps: to say 'three epochs' says nothing about how much is learned.",
+        hint="How many steps has one epoch of 24,000 rows, 16 at a time?",
+        look="Section 3, the sentence on rate times steps.",
+        solution="24,000 / 16 = 1,500 steps per epoch, and 60 / 1,500 = 0.04.",
+        importance=4,
+    ),
+    Exercise(
+        "07b.stop",
+        "Early stopping",
+        loops.check_stop,
+        because="the best epoch so far, and the last one that was run.",
+        hint="Keep the place of the lowest loss, and a count that a new lowest one sets to zero.",
+        look="The table of section 3: best epoch, and where the run stopped.",
+        solution="`best, waited = 0, 0\nfor epoch, loss in enumerate(losses):\n"
+        "    if epoch == 0 or loss < losses[best]:\n        best, waited = epoch, 0\n"
+        "    else:\n        waited += 1\n    if waited == patience:\n"
+        "        return best + 1, epoch + 1\nreturn best + 1, len(losses)`",
+        difficulty="medium",
+        minutes=10,
+        importance=4,
+        kind=CODE,
+    ),
+    Exercise(
         "07.mask",
         "The labels of a chat",
         loops.check_mask,
@@ -358,7 +409,7 @@ KNOWN = (
     "training loss",
     "task score",
 )
-MENDS = ("a tenth of the rate", "warm-up", "four times the batch", "clipping")
+MENDS = ("warm-up", "clipping", "four times the batch", "a tenth of the rate")
 
 
 def sorted_names(values: Mapping[str, float]) -> tuple[str, ...]:
@@ -411,7 +462,8 @@ PREDICTIONS = (
     ),
     Prediction(
         "07b.wider",
-        "Which of the two valleys is wider: the range of rates near the lowest loss?",
+        "Which of the two leaves more room: from the rate that learns the task to the one that "
+        "costs 5 % of the other skills?",
         lambda widths: (
             "both alike"
             if math.isclose(widths["LoRA"], widths["full"], rel_tol=0.2)
@@ -419,7 +471,7 @@ PREDICTIONS = (
         ),
         options=("LoRA", "full", "both alike"),
         told=lambda widths: f"LoRA a factor of {widths['LoRA']:.3g}, full of {widths['full']:.3g}",
-        evidence="a dict of the factor between the ends of each valley, of LoRA and full",
+        evidence="a dict of the factor between these two rates, of LoRA and full",
     ),
     Prediction(
         "07b.overfit",
@@ -438,10 +490,10 @@ PREDICTIONS = (
     ),
     Prediction(
         "07b.mends",
-        "Four mends for a run that spikes: put them in order, the best first.",
+        "Four cures for a run that spikes: put them in order, the best first.",
         lambda spikes: sorted_names({name: -value for name, value in spikes.items()}),
         order=MENDS,
-        evidence="a dict of each mend's spike",
+        evidence="a dict of the spike under each cure",
     ),
     Prediction(
         "10.near",

@@ -289,7 +289,7 @@ CLAIMS = (
     Claim(
         "hot costs task",
         "LoRA at its highest rate ends below its best rate on the task itself",
-        ("00", "07"),
+        ("00", "07b"),
         lambda runs: compared(best_runs(runs), highest_runs(runs), points("task")),
         low=0,
     ),
@@ -328,7 +328,7 @@ CLAIMS = (
     Claim(
         "rate ratio",
         "The lowest rate that learns the task is at least five times higher for LoRA than for full",
-        ("07",),
+        ("07b",),
         rate_ratio,
         low=math.log(5),
         unit="times",
@@ -336,7 +336,7 @@ CLAIMS = (
     Claim(
         "a tenth",
         "LoRA at about a tenth of its best rate ends at least 20 points below on the task",
-        ("07",),
+        ("07b",),
         lambda runs: compared(
             best_runs(runs), runs.at("lora", runs.near(runs.best("lora") / 10)), points("task")
         ),
@@ -345,7 +345,7 @@ CLAIMS = (
     Claim(
         "full as good",
         "LoRA and full fine-tuning, each at its best rate, end within five points of the task",
-        ("07",),
+        ("07b",),
         lambda runs: compared(best_runs(runs, "full"), best_runs(runs), points("task")),
         low=-0.05,
         high=0.05,
@@ -353,14 +353,14 @@ CLAIMS = (
     Claim(
         "lowest loss",
         "The lowest validation loss keeps fewer skills than the lowest rate that learns the task",
-        ("07", "10"),
+        ("07b", "10"),
         lowest_loss_kept,
         low=0,
     ),
     Claim(
         "moved with rate",
         "The higher the rate, the further a run moves other text (rank correlation above 0.9)",
-        ("07", "10"),
+        ("07b", "10"),
         moved_with_rate,
         low=0.9,
         unit="ρ",

@@ -37,7 +37,8 @@ class ScoreCard(Result):
         heads = ("id", "what", "your answer", "outcome")
         lines = [*self.predicted, *self.answered]
         if all(line[2] == NOTHING for line in lines):
-            asked = f"{len(self.predicted)} predictions and {len(self.answered)} exercises"
+            more = "" if len(self.answered) == 1 else "s"
+            asked = f"{len(self.predicted)} predictions and {len(self.answered)} exercise{more}"
             return f"{asked}, none of them answered yet", heads, lines
         title = (
             f"{self.exercises_right} of {len(self.answered)} exercises right, "

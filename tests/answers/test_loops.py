@@ -84,6 +84,66 @@ def test_a_right_mask_is_right():
     assert judge("07.mask", lambda *chat: ...).right is None
 
 
+def stop(losses, patience):
+    """Early stopping, another way: look for the first window without a new lowest loss."""
+    for last in range(1, len(losses) + 1):
+        best = losses.index(min(losses[:last])) + 1
+        if last - best == patience:
+            return best, last
+    return best, last
+
+
+def best_of_all(losses, patience):
+    return losses.index(min(losses)) + 1, stop(losses, patience)[1]
+
+
+def stop_on_rises(losses, patience):
+    rises = 0
+    for last in range(2, len(losses) + 1):
+        rises = rises + 1 if losses[last - 1] > losses[last - 2] else 0
+        if rises == patience:
+            break
+    return losses.index(min(losses[:last])) + 1, last
+
+
+def stop_on_the_sum(losses, patience):
+    waited = 0
+    for last in range(1, len(losses) + 1):
+        best = losses.index(min(losses[:last])) + 1
+        waited += best != last
+        if waited == patience:
+            break
+    return best, last
+
+
+STOPS = {
+    "counted from 1": lambda *given: tuple(n - 1 for n in stop(*given)),
+    "first the best epoch": lambda *given: stop(*given)[::-1],
+    "never stops": lambda losses, patience: (losses.index(min(losses)) + 1, len(losses)),
+    "has not seen it": best_of_all,
+    "lowest loss, not the last": lambda *given: (stop(*given)[1],) * 2,
+    "too long": lambda losses, patience: stop(losses, patience + 1),
+    "too early": lambda losses, patience: stop(losses, max(1, patience - 1)),
+    "back to zero": stop_on_the_sum,
+    "not with the epoch before": stop_on_rises,
+    "return best epoch and last": lambda *given: stop(*given)[0],
+    "is .3, 5., not": lambda *given: (5, 1),
+    "does not run: IndexError": lambda losses, patience: losses[99],
+}
+
+
+@pytest.mark.parametrize("why", STOPS)
+def test_each_mistake_of_early_stopping_is_named(why):
+    found = judge("07b.stop", STOPS[why])
+    assert found.right is False and re.search(why, found.text), found
+
+
+def test_a_right_stop_is_right():
+    assert judge("07b.stop", stop).right is True
+    assert judge("07b.stop", lambda *given: torch.tensor(stop(*given))).right is True
+    assert judge("07b.stop", lambda *given: ...).right is None
+
+
 def loss_of(model, batch, reduction="sum", shift=1):
     logits = model(batch["input_ids"]).logits
     logits, labels = logits[:, : logits.shape[1] - shift], batch["labels"][:, shift:]

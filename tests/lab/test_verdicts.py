@@ -127,7 +127,7 @@ def test_changing_a_rows_figure_changes_the_word(monkeypatch):
     ]
     changed = dataclasses.replace(RUNS, outcomes=learned)
     monkeypatch.setattr(verdicts, "real_runs", lambda: changed)
-    found = lab.carry_over("07")
+    found = lab.carry_over("07b")
     assert found["a tenth"].verdict == "does not"
     assert "1 does not" in str(found).splitlines()[0]
 
@@ -154,7 +154,7 @@ def test_the_shipped_grids_decide_a_notebooks_claims():
     assert len(every.findings) >= 8
     assert all(finding.pocket.by_seed.keys() == set(SEEDS) for finding in every.findings)
     assert all(finding.real.by_seed for finding in every.findings)
-    for notebook in ("00", "03", "07", "10"):
+    for notebook in ("00", "03", "07b", "10"):
         chosen = lab.carry_over(notebook).findings
         assert len(chosen) >= 3
         assert all(notebook in finding.claim.notebooks for finding in chosen)
@@ -169,7 +169,7 @@ def test_it_says_what_smollm2_is_under_the_table():
 
 
 def test_a_notebook_without_claims_is_refused_with_those_that_have_some():
-    with pytest.raises(UserError, match=r"notebook '13' has no claims .* one of 00, 03, 07, 10"):
+    with pytest.raises(UserError, match=r"notebook '13' has no claims .* one of 00, 03, 07b, 10"):
         lab.carry_over("13")
     with pytest.raises(UserError, match="no claim here is named 'tenth'; give one of"):
-        lab.carry_over("07")["tenth"]
+        lab.carry_over("07b")["tenth"]

@@ -16,8 +16,22 @@ from ftkit.tools import notebooks, outputs, stamp
 
 FOLDER = notebooks.CHECKOUT / "notebooks"
 # The rewritten ones, by what stands before the first underscore of their names.
-LESSONS: set[str] = {"03", "09", "02", "02b", "04", "04b", "13"}
-CELLS, MEDIAN, LONGEST, COLUMNS = 35, 8, 15, 100
+LESSONS: set[str] = {
+    "ten",
+    "00",
+    "01",
+    "01b",
+    "03",
+    "09",
+    "02",
+    "02b",
+    "04",
+    "04b",
+    "13",
+    "07",
+    "07b",
+}
+CELLS, MEDIAN, LONGEST, COLUMNS = 35, 8, 15, 110
 # What `lessons` is asked by id, and where that id is looked up.
 ASKED = {
     "predict": answers.all_predictions,
