@@ -271,7 +271,7 @@ def test_a_lesson_without_a_fault_has_none(lesson):
     ("place", "cell", "fault"),
     [
         (6, code("x = 1\n" * 16), "16 lines in sight"),
-        (6, code("x = '" + "y" * 96 + "'"), "a line of 102 characters"),
+        (6, code("x = '" + "y" * 106 + "'"), "a line of 112 characters"),
         (6, code("assert 1 < 2"), "an assert"),
         (6, code("assert 1 < 2", **FOLD), "an assert"),
         (6, code("x = 1  # pocket"), "a comment for the machinery"),
