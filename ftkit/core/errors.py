@@ -10,6 +10,7 @@ What is wrong with an installation or a run folder is found by `doctor`. Met in 
 
 import difflib
 import math
+import re
 from collections.abc import Iterable
 from typing import TypeGuard
 
@@ -55,3 +56,24 @@ def is_whole(value: object) -> TypeGuard[int]:
     for the range beside it: `is_whole(r) and 1 <= r <= most`.
     """
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def reason(error: Exception) -> str:
+    """The sentence of a library's error that says what is wrong, without its full stop."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    # the last line is the reason of a validator, and where the first announces a list; elsewhere
+    # the lines behind the first explain it
+    listed = lines[0].endswith(":") or type(error).__name__.startswith("StrictDataclass")
+    line = lines[-1] if listed else lines[0]
+    if isinstance(error, KeyError):
+        line = f"there is no {line}"
+    # in a user's words, not in Python's
+    line = (
+        re.sub(r"^(\[PEFT\S*\] |\w+Error: )", "", line)
+        .replace("'NoneType' object", "null")
+        .replace("NoneType", "null")
+    )
+    line = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", line)
+    return line.partition(". ")[0].rstrip(".")

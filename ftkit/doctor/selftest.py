@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from .. import lora, merge, models, train
-from ..core.errors import UserError
+from ..core.errors import UserError, reason
 from ..core.results import about
 from ..core.session import quiet
 from ..core.versions import PACKAGES
@@ -69,7 +69,7 @@ def try_step(check: str, work: Callable[[], str]) -> Finding:
     except Exception as error:
         if isinstance(error, UserError):
             return Finding.wrong(check, str(error).rstrip("."), CURE)
-        kind, why = type(error).__name__, models.reason(error)
+        kind, why = type(error).__name__, reason(error)
         return Finding.wrong(check, kind if why == kind else f"{kind}: {why}", CURE)
     seconds = about(time.perf_counter() - began, 2, " s")
     return Finding.fine(check, f"{message}, {seconds}")

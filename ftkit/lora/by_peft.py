@@ -35,7 +35,7 @@ from peft.utils.integrations import dequantize_module_weight
 from torch import nn
 
 from .. import models
-from ..core.errors import UserError, is_number, is_whole, nearest
+from ..core.errors import UserError, is_number, is_whole, nearest, reason
 from ..core.parsing import parse_json, read_text, shown
 from ..core.session import LAST_SEED, plain_torch
 from . import saved
@@ -177,7 +177,7 @@ def refused_by_peft(picked: Iterable[str]) -> Iterator[None]:
         # it names layers that it can't adapt, or another argument is at fault
         named = others and others != ",".join(ends)
         cure = f"give targets={others!r}, or some of them" if named else "give another value"
-        raise UserError(f"peft: {models.reason(error)}; {cure}.") from error
+        raise UserError(f"peft: {reason(error)}; {cure}.") from error
 
 
 def sides(layer: "nn.Linear | Conv1D") -> tuple[int, int]:
@@ -240,7 +240,7 @@ def join(model: PeftModel, folder: Path, name: str, promised: Collection[str]) -
         model.delete_adapter(name)
         raise UserError(
             f"{folder} is of a kind that peft can't put beside {', '.join(before)} on one model "
-            f"({models.reason(error)}); load it on a base of its own, by models.load."
+            f"({reason(error)}); load it on a base of its own, by models.load."
         ) from error
 
 
@@ -367,7 +367,7 @@ def empty_twin(model: "PreTrainedModel | PeftModel", folder: Path) -> PeftModel:
             return PeftModel(twin, config, TWIN, low_cpu_mem_usage=True)
     except Exception as error:  # a configuration may be wrong in any way, and fail in any
         raise UserError(
-            f"{folder / saved.CONFIG} does not fit this base ({models.reason(error)}); "
+            f"{folder / saved.CONFIG} does not fit this base ({reason(error)}); "
             "give the base it was trained on, or copy the adapter again."
         ) from error
 
@@ -511,7 +511,7 @@ def carry_over(model: PeftModel, base: "PreTrainedModel") -> PeftModel:
         set_peft_model_state_dict(twin, values, adapter_name=name)
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f"the adapter does not fit this base ({models.reason(error)}); "
+            f"the adapter does not fit this base ({reason(error)}); "
             "give the base it was trained on."
         ) from error
     return twin.eval()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import torch
 
 from .. import evaluate, lora, models
-from ..core.errors import UserError
+from ..core.errors import UserError, reason
 from ..core.results import Result, TableParts, about, percent
 from ..core.session import plain_torch
 
@@ -199,7 +199,7 @@ def fold_in(model: "PeftModel") -> "PreTrainedModel":
         return cast("PreTrainedModel", model.merge_and_unload(safe_merge=True).eval())
     except (RuntimeError, ValueError, NotImplementedError, TypeError) as error:
         raise UserError(
-            f"peft can't merge this adapter ({models.reason(error)}); use it beside its base, by "
+            f"peft can't merge this adapter ({reason(error)}); use it beside its base, by "
             "lora.load."
         ) from error
 

@@ -33,7 +33,6 @@ from .loading import load_tokenizer as load_tokenizer
 from .loading import resolve as resolve
 from .meta_device import language_part as language_part
 from .meta_device import list_weights as list_weights
-from .meta_device import reason as reason
 from .meta_device import skeleton as skeleton
 from .replies import Reply as Reply
 from .replies import ReplyReader as ReplyReader

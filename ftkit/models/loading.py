@@ -20,12 +20,11 @@ from jinja2 import TemplateError, TemplateSyntaxError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from .. import fetched
-from ..core.errors import UserError, is_number, is_whole, nearest
+from ..core.errors import UserError, is_number, is_whole, nearest, reason
 from ..core.files import data_path
 from ..core.parsing import shown
 from ..core.session import DTYPES, chosen_model, device_and_dtype, plain_torch
 from .files import check_directory, download
-from .meta_device import reason
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -11,7 +11,6 @@ downloaded but a config, and code that a config brings along is never run.
 
 import copy
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,7 @@ from transformers.models.auto.modeling_auto import (
 )
 from transformers.pytorch_utils import Conv1D
 
-from ..core.errors import UserError, nearest
+from ..core.errors import UserError, nearest, reason
 from .architecture import Kind, Weight, check_config, read
 
 if TYPE_CHECKING:
@@ -63,27 +62,6 @@ def skeleton(source: "dict | str | Path | PreTrainedModel") -> "PreTrainedModel"
             f"transformers can't build a {family!r} from this config ({reason(error)}); "
             "check its keys."
         ) from error
-
-
-def reason(error: Exception) -> str:
-    """The sentence of a library's error that says what is wrong, without its full stop."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    # the last line is the reason of a validator, and where the first announces a list; elsewhere
-    # the lines behind the first explain it
-    listed = lines[0].endswith(":") or type(error).__name__.startswith("StrictDataclass")
-    line = lines[-1] if listed else lines[0]
-    if isinstance(error, KeyError):
-        line = f"there is no {line}"
-    # in a user's words, not in Python's
-    line = (
-        re.sub(r"^(\[PEFT\S*\] |\w+Error: )", "", line)
-        .replace("'NoneType' object", "null")
-        .replace("NoneType", "null")
-    )
-    line = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", line)
-    return line.partition(". ")[0].rstrip(".")
 
 
 def language_part(config: dict) -> dict:

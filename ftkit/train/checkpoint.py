@@ -28,8 +28,7 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from .. import models
-from ..core.errors import UserError
+from ..core.errors import UserError, reason
 from ..core.parsing import parse_json, read_text
 
 CHECKPOINTS = "checkpoints"  # inside a run folder, until the run is done
@@ -185,11 +184,11 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or models.reason(error)
+        why = getattr(error, "strerror", None) or reason(error)
         last = max(whole_checkpoints(folder), default=None)
         safe = f"; the checkpoint of step {last} is whole, and the same command goes on from it"
         raise UserError(
-            f"could not write into {folder} ({reason}): make room there, or give a folder that you "
+            f"could not write into {folder} ({why}): make room there, or give a folder that you "
             f"may write into{'' if last is None else safe}."
         ) from error
 

@@ -122,9 +122,9 @@ def test_a_number_and_an_order_are_guessed_too(shown):
     for name in reversed(order.control.items):
         order.control.buttons[name].click()
     order.keep_button.click()
-    assert "You said clipping, four times the batch" in order.status.value
+    assert "You said a tenth of the rate, four times the batch" in order.status.value
     reveal("07b.mends", {name: place for place, name in enumerate(order.control.items)})
-    assert shown[-1][1].startswith("✗ You said clipping")
+    assert shown[-1][1].startswith("✗ You said a tenth of the rate")
 
 
 def test_what_can_not_be_is_refused(shown):
