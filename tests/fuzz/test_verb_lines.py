@@ -91,7 +91,7 @@ def test_a_line_of_words_is_numbers_a_sentence_or_bad_usage(tmp_path, monkeypatc
 
 
 def test_every_verb_is_tried_or_takes_too_long():
-    long = {"tour", "trace", "bench", "pretrain", "tasks"}
+    long = {"tour", "trace", "bench", "pretrain", "tasks", "explorers"}
     assert {*GIVEN} | long == set(get_command(app).commands)
 
 
