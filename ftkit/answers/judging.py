@@ -1,23 +1,114 @@
-"""Judging and merging: what is asked in `09_did_it_help` and `13_merging`, and its answers.
+"""Deciding, judging and merging: what 06, 09 and 13 ask, and its answers.
 
-    EXERCISES      claims, rows, p values, judges; what a merge keeps, what an adapter costs
-    PREDICTIONS    flags, orders, refusals; casting and merging, sums of adapters, latency
+    EXERCISES      parsers, recall, break-even; claims, rows, p values; what a merge keeps
+    PREDICTIONS    prompts, passages, doses; flags, orders, refusals; sums of adapters, latency
+    check_parser   parse(reply): lines "name: value" as an object
+    check_recall   recall(ranked, wanted, k): how often the right passage is found
 
-Each exercise names the mistakes that people make; code of the reader's is checked in `loops` and
-`matrices`.
+Each exercise names the mistakes that people make; other code of the reader's is checked in `loops`
+and `matrices`. The notebooks: `06_should_you_tune`, `09_did_it_help`, `13_merging`.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..core.results import about, percent
 from ..core.statistics import mcnemar, rows_needed
 from . import loops, matrices
-from .exercise import CODE, COUNT, SHARE, WORDS, Exercise, Feedback, Mistake, Prediction
+from .comparing import attempt, plain, read_number, spell
+from .exercise import CODE, COUNT, NUMBER, SHARE, WORDS, Exercise, Feedback, Mistake, Prediction
 
 if TYPE_CHECKING:
     import torch
+
+
+# Replies that are lists, the object that each is, and what it tries.
+LISTS = (
+    ("name: Ann Lo\nitem: lamp", {"name": "Ann Lo", "item": "lamp"}),
+    ("order: 4261\nname: Ann", {"order": 4261, "name": "Ann"}),
+    ("urgent: yes\nnew: no", {"urgent": True, "new": False}),
+    ("note: a: b", {"note": "a: b"}),
+    ("I don't know.", {}),
+)
+
+
+def check_parser(parse: Callable[[str], dict]) -> Feedback:
+    """Hold parse(reply) against the object that lines of "name: value" are.
+
+    yes and no are True and False, digits a whole number, all else a text; a line without ": " is
+    left out.
+    """
+    for reply, right in LISTS:
+        found, fault = attempt(parse, reply)
+        if fault is not None:
+            if reply.startswith("I don't"):
+                said = f"{fault.text} A line without ': ' is none of the list: leave it out."
+                return Feedback(False, said)
+            return fault
+        if not isinstance(found, dict):
+            return Feedback(False, f"parse gives {spell(found)}: return a dict.")
+        if found == right and all(type(found[key]) is type(right[key]) for key in right):
+            continue
+        return Feedback(False, parser_mistake(reply, found, right))
+    return Feedback(True, "names, numbers, yes and no, and a colon inside a value.")
+
+
+def parser_mistake(reply: str, found: Mapping, right: Mapping) -> str:
+    """The likely reason why a list was read wrongly."""
+    stripped = {str(key).strip(): value for key, value in found.items()}
+    if found != right and stripped == right:
+        return "the keys have blanks around them: strip the parts."
+    if any(isinstance(value, str) and value != value.strip() for value in found.values()):
+        return "the values have a blank before them: split at ': ', or strip the parts."
+    for key, value in right.items():
+        given = found.get(key)
+        if isinstance(value, bool) and given != value:
+            return f"{key!r} is {given!r}: yes is True and no is False."
+        if isinstance(value, int) and isinstance(given, str):
+            return f"{key!r} is the text {given!r}: digits are a whole number."
+    if reply.startswith("note"):
+        return "a value may hold a colon itself: split each line at the first ': ' alone."
+    return f"{reply!r} is {right!r}, not {dict(found)!r}."
+
+
+# Places of passages by rank for five questions, and the right one of each: it stands at rank 3, 1
+# and 2, is missing, and stands at 1.
+RANKED = [[4, 2, 7], [1, 0, 3], [8, 6, 5], [3, 5, 6], [0, 2, 4]]
+WANTED = [7, 1, 6, 9, 0]
+
+
+def check_recall(recall: Callable[[list, list, int], float]) -> Feedback:
+    """Hold recall(ranked, wanted, k) against recall@k, where each question has one right passage.
+
+    ranked: for each question the places of passages, best first; wanted: the right place of each.
+    """
+    for k, hits in enumerate((2, 3, 4), 1):
+        found, fault = attempt(recall, [list(places) for places in RANKED], list(WANTED), k)
+        if fault is not None:
+            return fault
+        number, right = read_number(plain(found)), hits / len(WANTED)
+        if number is None:
+            return Feedback(False, f"{spell(found)} is no share: return a number from 0 to 1.")
+        if math.isclose(number.value, right, rel_tol=1e-6):
+            continue
+        wrong = wrong_recalls(k, hits)
+        named = [why for why, value in wrong.items() if math.isclose(number.value, value)]
+        rest = f"at k = {k} it is {right:.3f}, not {spell(number.value)}."
+        return Feedback(False, named[0] if named else rest)
+    return Feedback(True, "the share of questions whose passage is among the first k.")
+
+
+def wrong_recalls(k: int, hits: int) -> dict[str, float]:
+    """What the usual mistakes give at k, by what is wrong with them."""
+    n, at_rank = len(WANTED), (2, 1, 1)
+    return {
+        "that is a count: divide by the number of questions.": hits,
+        "it looks at all that was ranked: only the first k count.": sum(at_rank) / n,
+        "it looks at one passage too few: the first k are ranked[:k].": sum(at_rank[: k - 1]) / n,
+        "it looks at the k-th passage alone: any of the first k will do.": at_rank[k - 1] / n,
+        "that is precision@k: recall divides by the questions, and not by k.": hits / n / k,
+    }
 
 
 def fairer(flips: Any, before: Any) -> Feedback:
@@ -33,6 +124,92 @@ def fairer(flips: Any, before: Any) -> Feedback:
         f"{flips} against {before}: as often or oftener. Is both_orders set? If it is, you have "
         "found noise; try seed=1.",
     )
+
+
+DECIDING = (
+    Exercise(
+        "06.parser",
+        "Six lines of Python",
+        check_parser,
+        because="the model lists, and Python writes the JSON that no model can get wrong.",
+        hint="`reply.splitlines()`, and of each line `line.partition(': ')`.",
+        look="What the model replies to the list prompt, in the table of replies.",
+        solution="`def parse(reply):\n    pairs = [line.strip().partition(': ') for line in "
+        "reply.splitlines()]\n    truths = {'yes': True, 'no': False}\n    return {key: int(v) if "
+        "v.isdigit() else truths.get(v, v) for key, colon, v in pairs if colon}`",
+        difficulty="medium",
+        minutes=8,
+        importance=5,
+        kind=CODE,
+    ),
+    Exercise(
+        "06.recall",
+        "Recall@k",
+        check_recall,
+        because="it says how often a reader *could* answer, before any model has read a word.",
+        hint="For each question: is its place among the first k of its ranking?",
+        look="`decide.recall_at`, which ranks first.",
+        solution="`def recall(ranked, wanted, k):\n    hits = [right in places[:k] for places, "
+        "right in zip(ranked, wanted)]\n    return sum(hits) / len(wanted)`",
+        minutes=5,
+        importance=4,
+        kind=CODE,
+    ),
+    Exercise(
+        "06.1",
+        "When has it paid?",
+        8_000,
+        (
+            Mistake(7_449, "The tuned model reads a prompt, too: 74 tokens of it."),
+            Mistake(108_109, "That is what the short prompt costs; what counts is what is saved."),
+            Mistake(8, "In thousands, perhaps; the question is calls."),
+        ),
+        because="4 / (1,000 × 0.0000005): an hour of a busy service, or years of a quiet one.",
+        hint="What does one call save? Then: how many of those are four dollars?",
+        look="`decide.break_even`, in section 2.",
+        solution="`4 / ((1074 - 74) * 0.5 / 1_000_000) = 8,000`.",
+        minutes=4,
+        importance=4,
+        kind=COUNT,
+    ),
+    Exercise(
+        "06.2",
+        "Context precision by hand",
+        0.5,
+        (
+            Mistake(1.0, "Both were found, but not at the top: that is recall."),
+            Mistake(0.75, "Precision at rank 2 is 1/2: one of the first two."),
+            Mistake(0.25, "The sum is divided by the relevant passages, two, not by all four."),
+        ),
+        because="(1/2 + 2/4) / 2.",
+        hint="At each relevant rank: how many of the passages up to there are relevant?",
+        look="The formula above the table of RAGAS's measures.",
+        solution="At rank 2 one of two, at rank 4 two of four: (1/2 + 2/4) / 2 = 0.5.",
+        minutes=4,
+        kind=NUMBER,
+    ),
+    Exercise(
+        "06.3",
+        "What do you tell them?",
+        "retrieve",
+        (
+            Mistake("tune", "On Monday it would be stale, and it would have learned to invent."),
+            Mistake("prompt", "No wording of a question brings a price list that nobody gave."),
+            Mistake(
+                "tune and retrieve",
+                "The form is right already; there is nothing for the tuning to do.",
+            ),
+        ),
+        because="what changes weekly belongs into an index, and the form is no problem.",
+        hint="Is it facts that are wrong, or the form?",
+        look="The widget: what lacks, and how often facts change.",
+        solution='`decide.choose(lacks="facts", facts_change="weekly").what`: "retrieve".',
+        minutes=3,
+        importance=5,
+        kind=WORDS,
+        choices=("prompt", "retrieve", "tune", "tune and retrieve"),
+    ),
+)
 
 
 HELPED = (
@@ -345,7 +522,7 @@ MERGING = (
     ),
 )
 
-EXERCISES = (*HELPED, *MERGING)
+EXERCISES = (*DECIDING, *HELPED, *MERGING)
 
 WAYS = ("in place", "into the dequantized base", "into the original base")
 
@@ -356,6 +533,65 @@ def by_gap(gaps: Mapping[str, float]) -> tuple[str, ...]:
 
 
 PREDICTIONS = (
+    Prediction(
+        "06.prompt",
+        "Without any training: which prompt gets most tickets exactly right?",
+        lambda shares: max(shares, key=shares.__getitem__),
+        options=("zero-shot", "two shots", "schema", "list + parser"),
+        told=lambda shares: percent(max(shares.values())),
+        evidence="a dict of each prompt's share right",
+    ),
+    Prediction(
+        "06.rows",
+        "Tuned on ten tickets, for 24 steps, under the prompt with the schema: how many of the "
+        "unseen tickets are exactly right?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=10,
+        told=percent,
+        evidence="the share right",
+    ),
+    Prediction(
+        "06.passages",
+        "With how many passages before the question does the base answer best?",
+        lambda shares: str(max(shares, key=shares.__getitem__)),
+        options=("1", "2", "4", "8"),
+        told=lambda shares: percent(max(shares.values())),
+        evidence="a dict of the share right by the number of passages",
+    ),
+    Prediction(
+        "06.stored",
+        "95 of 100 training questions are answered right. The same facts asked in other words?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=10,
+        told=percent,
+        evidence="the share right in other words",
+    ),
+    Prediction(
+        "06.strangers",
+        "After fifty facts are stored: how many questions about strangers are answered with an "
+        "invention?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=10,
+        told=percent,
+        evidence="the share made up",
+    ),
+    Prediction(
+        "06.dose",
+        "A quarter of 96 training questions is about people whom the base never met. How many "
+        "strangers get an invention then?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=12,
+        told=percent,
+        evidence="the share made up",
+    ),
     Prediction(
         "09.flag",
         "Which of the five flags goes up for the hot run?",

@@ -7,11 +7,14 @@
     check_mcnemar(p)         p(lost, gained): the exact two-sided test
     check_rows(rows)         rows(change, changed, power): how many rows show a difference
     check_frontier(frontier) frontier(points): the pairs that no other one beats
+    check_validator(is_good) is_good(row): can a row of chat be learned from?
+    check_minhash(estimate)  estimate(one, other, functions): how alike two sets are
 
 The code is run on inputs of the check's own. Code on matrices is in `matrices`. Met in notebooks
-04, 07, 09 and 10.
+04, 05, 07, 09 and 10.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from statistics import NormalDist
@@ -632,3 +635,135 @@ def misplaced(pairs: Sequence[Any]) -> str:
         return f"{beaten[0]} is beaten: another point is at least as good in both."
     missing = next(pair for pair in FRONTIER if pair not in pairs)
     return f"{missing} is missing: no other point beats it."
+
+
+# Rows as people have them, and whether each can be learned from; what is said of a wrong verdict.
+ASKED_ROW = {"role": "user", "content": "Is it late?"}
+SAID_ROW = {"role": "assistant", "content": "Yes."}
+CHATS: tuple[tuple[Any, bool, str], ...] = (
+    ([ASKED_ROW, SAID_ROW], True, "a question and its answer are a good row."),
+    (
+        [{"role": "system", "content": "Be brief."}, ASKED_ROW, SAID_ROW],
+        True,
+        "a system message may stand at the top.",
+    ),
+    ([ASKED_ROW, SAID_ROW] * 2, True, "a chat may have several questions and answers."),
+    ([ASKED_ROW, SAID_ROW, ASKED_ROW], False, "it ends in a question: there is nothing to learn."),
+    ([SAID_ROW, ASKED_ROW], False, "the answer has to come last."),
+    ([ASKED_ROW, {**SAID_ROW, "content": ""}], False, "an empty answer teaches nothing."),
+    ([ASKED_ROW, {**SAID_ROW, "content": "  \n"}], False, "blanks alone are an empty answer."),
+    ([ASKED_ROW, {**SAID_ROW, "role": "bot"}], False, "there is no role 'bot'."),
+    ([ASKED_ROW, {**SAID_ROW, "content": None}], False, "a content of None is no text."),
+    ([ASKED_ROW, {**SAID_ROW, "content": 5}], False, "a content of 5 is a number, and no text."),
+    ([ASKED_ROW, {"role": "assistant"}], False, "a message without content is none: ask `get`."),
+    ([], False, "a chat without messages is none."),
+    (None, False, "messages may be missing: ask `row.get(\"messages\")` before you look inside."),
+    ("Yes.", False, "messages have to be a list; this is a text."),
+)  # fmt: skip
+
+
+def check_validator(is_good: Callable[[dict], bool]) -> Feedback:
+    """Hold is_good(row) against rows that can be learned from and rows that can't.
+
+    row: {"messages": [...]}. Good is a list of messages, each with a role (system, user or
+    assistant) and a text as content, of which the last is the assistant's and is not empty.
+    """
+    given = []
+    for chat, _, _ in CHATS:
+        row = {"text": "Yes."} if chat is None else {"messages": chat}
+        found, fault = attempt(is_good, row)
+        if fault is not None:
+            return fault if fault is NOTHING else told_at(fault, row)
+        if not isinstance(plain(found), bool):
+            return Feedback(False, f"{spell(found)} came back: return True or False.")
+        given.append(plain(found))
+    right = [verdict for _, verdict, _ in CHATS]
+    if given == right:
+        return Feedback(True, "every good row passes, and every bad one is seen.")
+    if given == [not verdict for verdict in right]:
+        return Feedback(False, "upside down: True is for a good row.")
+    if len(set(given)) == 1:
+        return Feedback(False, f"it says {given[0]} to every row.")
+    chat, verdict, why = next(c for c, said in zip(CHATS, given, strict=True) if said != c[1])
+    return Feedback(False, f"it says {not verdict} to the messages {chat!r}, but {why}")
+
+
+def told_at(fault: Feedback, row: Mapping) -> Feedback:
+    """An error of the reader's code with the row at which it came."""
+    return Feedback(False, f"{fault.text} That was at the row {dict(row)!r}.")
+
+
+PIECES = (set("abcdefgh"), set("efghijkl"))  # 4 of 12 parts are in both
+
+
+def hash_functions(n: int = 256) -> list[Callable[[str], int]]:
+    """n hash functions of a text, by BLAKE2b with their numbers."""
+
+    def one(number: int) -> Callable[[str], int]:
+        def function(part: str) -> int:
+            digest = hashlib.blake2b(f"{number} {part}".encode(), digest_size=6).digest()
+            return int.from_bytes(digest, "big")
+
+        return function
+
+    return [one(1000 + number) for number in range(n)]
+
+
+def minima(parts: set[str], functions: Sequence[Callable[[str], int]]) -> list[int]:
+    """The least value of a part under each function."""
+    return [min(map(function, parts)) for function in functions]
+
+
+def right_estimate(one: set[str], other: set[str], functions: Sequence[Callable]) -> float:
+    """The share of functions under which both sets have the same least value."""
+    pairs = zip(minima(one, functions), minima(other, functions), strict=True)
+    return sum(a == b for a, b in pairs) / len(functions)
+
+
+def wrong_estimates(one: set[str], other: set[str], functions: Sequence[Callable]) -> dict:
+    """What people return instead, by what is wrong with it."""
+    right = right_estimate(one, other, functions)
+    tops = [max(map(f, one)) == max(map(f, other)) for f in functions]
+    both = [{f(p) for p in one} & {f(p) for p in other} for f in functions]
+    return {
+        "that is the exact share, by comparing the sets; MinHash has only the least values.": (
+            len(one & other) / len(one | other)
+        ),
+        "that is how many functions agree; return their share.": right * len(functions),
+        "that is the share that differs.": 1 - right,
+        "take the least value of each set, not the largest, so that others can compare.": (
+            sum(tops) / len(tops)
+        ),
+        "that is whether any part has an equal hash; compare the two least values.": (
+            sum(map(bool, both)) / len(both)
+        ),
+        "one function alone says 0 or 1: take the mean over all of them.": float(
+            minima(one, functions)[0] == minima(other, functions)[0]
+        ),
+        "each part's hash is one number; the least is taken over the parts of *one* set.": (
+            sum(min(map(f, one | other)) == min(map(f, one)) for f in functions) / len(functions)
+        ),
+    }
+
+
+def check_minhash(estimate: Callable[[set[str], set[str], list], float]) -> Feedback:
+    """Hold estimate(one, other, functions) against MinHash's estimate of two sets' likeness.
+
+    one, other: sets of parts; functions: hash functions, each takes a part and gives a number. What
+    comes back is the share of functions under which the least values of both sets are equal.
+    """
+    functions = hash_functions()
+    for one, other in (PIECES, (PIECES[0], PIECES[0]), (set("abc"), set("xyz"))):
+        found, fault = attempt(estimate, set(one), set(other), list(functions))
+        if fault is not None:
+            return fault
+        number, right = read_number(plain(found)), right_estimate(one, other, functions)
+        if number is None:
+            return Feedback(False, f"{spell(found)} is no share: return a number from 0 to 1.")
+        if math.isclose(number.value, right, abs_tol=1e-9):
+            continue
+        wrong = wrong_estimates(one, other, functions)
+        named = [why for why, value in wrong.items() if math.isclose(number.value, value)]
+        rest = f"the functions agree in {right:.3f} of all cases, not in {spell(number.value)}."
+        return Feedback(False, named[0] if named else rest)
+    return Feedback(True, "the share of functions whose least values agree: about one third here.")

@@ -372,8 +372,8 @@ VARIANTS = (
         (
             Mistake(2 * FILE, "That is float32, four bytes per number."),
             Mistake(FILE / 2, "That is one byte per number; a bfloat16 has two."),
-            Mistake(FILE * 1e6, "Right, but in bytes; the question is in MB."),
-            Mistake(FILE * 1e6 / 2**20, "Right, but in MiB of 2²⁰ bytes; an MB has 10⁶."),
+            Mistake(FILE * 1e6, "That is in bytes; the question is in MB."),
+            Mistake(FILE * 1e6 / 2**20, "That is in MiB of 2²⁰ bytes; an MB has 10⁶."),
             Mistake(2 * 8072.204288, "That is the whole model; the file holds A and B alone."),
         ),
         because="41,943,040 numbers of two bytes.",

@@ -1,7 +1,8 @@
 """The verbs: `python -m ftkit …`. One file per group of verbs, and nothing but options in them.
 
     tour, train, evaluate, merge     a run and what comes of it            runs.py
-    check                            a file of rows, before any run        checking.py
+    check, audit                     a file of rows, before any run        checking.py
+    decide                           prompt, retrieve or tune?             deciding.py
     fetch                            a real model, real rows               fetching.py
     count, memory, trace, measure    numbers before any run                sizes.py
     grid, pretrain, tasks            what the kit ships, made again        making.py

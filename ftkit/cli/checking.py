@@ -1,9 +1,10 @@
-"""The verb that looks over a file of rows before any run: `check`.
+"""The verbs that look over a file of rows before any run: `check` and `audit`.
 
     check    every bad row by line, copies, leaks, lengths    data.check, data.to_html
+    audit    what is wrong with rows that are each right      audit.audit, audit.to_html
 
-Exit 1 where a row is bad; copies and leaks are told and are no error. With --html it writes a page
-of all that was found. Notebook 07 says what a row has to be.
+Exit 1 where a row is bad; copies and leaks are told and are no error. With --html they write a page
+of all that was found. Notebook 07 says what a row has to be, notebook 05 what a set of them.
 """
 
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import data, models
+from .. import audit as wing
+from .. import data, evaluate, models
 from ..core.errors import UserError
 from ..core.files import write_whole
 from ..core.session import quiet
@@ -32,6 +34,12 @@ Against = Annotated[
     str | None, typer.Option(help="A second file, which should have no row of this one.")
 ]
 Page = Annotated[Path | None, typer.Option("--html", help="Write all that was found as a page.")]
+
+Field = Annotated[
+    str | None, typer.Option(help="Count its classes: a field of answers in JSON, or a column.")
+]
+Template = Annotated[str | None, typer.Option(help="Count tokens by the template of this model.")]
+Cut = Annotated[int, typer.Option(min=1, help="Where training cuts a row.")]
 
 
 @app.command()
@@ -61,6 +69,34 @@ def check(
         show(checked, as_json, checked.json())
         if checked.errors:
             raise typer.Exit(1)
+
+
+@app.command()
+def audit(
+    file: File,
+    against: Against = None,
+    label: Field = None,
+    model: Template = None,
+    max_length: Cut = Recipe.max_length,
+    encoding: Encoding = None,
+    page: Page = None,
+    as_json: Json = False,
+) -> None:
+    """Audit rows that are each right: copies, leaks, balance, secrets, lengths.
+
+    Exit 0 whatever is found; a bad row is exit 1 (`check` names them all).
+    """
+    with one_sentence():
+        options: dict[str, Any] = {"max_length": max_length, "encoding": encoding}
+        if model is not None:
+            say("reading the model's chat template")
+            quiet()
+            options["tokenizer"] = models.load_tokenizer(models.resolve(model))
+        options["tests"] = {"grounded in the question": evaluate.is_grounded}
+        audited = wing.audit(file, against, label, **options)
+        if page is not None:
+            write_page(page, wing.to_html(audited))
+        show(audited, as_json, audited.json())
 
 
 def ask_model(name: str) -> dict[str, Any]:

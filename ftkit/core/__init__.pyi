@@ -27,6 +27,7 @@ from .statistics import Interval as Interval
 from .statistics import Range as Range
 from .statistics import Rate as Rate
 from .statistics import compare_answers as compare_answers
+from .statistics import holm as holm
 from .statistics import mcnemar as mcnemar
 from .statistics import mean_and_range as mean_and_range
 from .statistics import median_ratio as median_ratio

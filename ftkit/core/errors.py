@@ -4,15 +4,19 @@
     raise UserError(f"there is no skill {name!r}.{nearest(name, SKILLS)}")
 
 Every mistake that a user can mend is a `UserError`: the command line prints it and exits 1, and a
-notebook ends its traceback with it. `is_whole` and `is_number` are how the kit checks an argument.
-What is wrong with an installation or a run folder is found by `doctor`. Met in every notebook.
+notebook shows it with the line of the cell that it came from. `is_whole` and `is_number` are how
+the kit checks an argument. What is wrong with an installation or a run folder is found by `doctor`.
+Met in every notebook.
 """
 
 import difflib
 import math
 import re
+import traceback
 from collections.abc import Iterable
 from typing import TypeGuard
+
+CELL = r"ipykernel_\d+|^<ipython-input|^<cell"  # what IPython calls the file of a cell
 
 
 class UserError(ValueError):
@@ -24,6 +28,15 @@ class UserError(ValueError):
 
     def __init__(self, sentence: object) -> None:
         super().__init__("".join(map(printable, str(sentence))))
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: the sentence, and the cell's own line."""
+        frames = traceback.extract_tb(self.__traceback__)
+        own = [frame for frame in frames if re.search(CELL, frame.filename)]
+        lines = [f"{type(self).__name__}: {self}"]
+        if own and own[-1].line:
+            lines += ["", f"    line {own[-1].lineno} of the cell: {own[-1].line}"]
+        return lines
 
 
 def printable(sign: str) -> str:

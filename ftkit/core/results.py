@@ -19,6 +19,7 @@ from dataclasses import dataclass
 TableParts = tuple[str, Sequence[str], Sequence[Sequence[object]]]  # title, column heads, rows
 GIB = 2**30  # bytes
 LEFT = "style='text-align:left'"
+CAPTION = "style='text-align:left;white-space:nowrap'"
 NUMBER = r"[-+\u2212]?[0-9][0-9.,]*(?:e[-+]?[0-9]+)?"
 ABOUT = (
     rf"{NUMBER}(?: ?%)?(?: \[[^\]\n]*\])?"  # what may stand behind ≈: with its unit and interval
@@ -67,7 +68,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         title, heads, rows = self.table()
-        caption = f"<caption {LEFT}><b>{html_text(title)}</b></caption>"
+        caption = f"<caption {CAPTION}><b>{html_text(title)}</b></caption>"
         body = "".join(html_row(row, "td") for row in rows)
         return f"<table>{caption}{html_row(heads, 'th')}{body}</table>"
 

@@ -10,7 +10,7 @@
     count_answer_tokens(chat, tok)    tokens of its last answer              chat.py
     render(chat, tokenizer)           its tokens, and which carry loss       rendering.py
     row_hash(row)                     what a row says, as a short text       duplicates.py
-    copies, near_copies               rows that are there twice, or nearly   duplicates.py
+    copies, near_copies, near_pairs   rows that are there twice, or nearly   duplicates.py
     first(rows, n)                    the first n rows                       mixing.py
     mix(train, general, share)        with a share of general rows           mixing.py
     replace_answers(rows, replies)    the same prompts, other answers        mixing.py

@@ -3,10 +3,14 @@ from .chat import to_messages as to_messages
 from .checking import Checked as Checked
 from .checking import check as check
 from .checking import to_html as to_html
+from .duplicates import LIKENESS as LIKENESS
 from .duplicates import UNSPACED as UNSPACED
+from .duplicates import WORD as WORD
 from .duplicates import copies as copies
 from .duplicates import near_copies as near_copies
+from .duplicates import near_pairs as near_pairs
 from .duplicates import row_hash as row_hash
+from .duplicates import word_pairs as word_pairs
 from .messages import THOUGHTS as THOUGHTS
 from .mixing import first as first
 from .mixing import mix as mix
@@ -19,9 +23,11 @@ from .rendering import is_endless as is_endless
 from .rendering import render as render
 from .rendering import render_prompt as render_prompt
 from .rendering import tools_of as tools_of
+from .sets import as_rows as as_rows
 from .sets import load as load
 from .sets import read as read
 from .sets import read_pairs as read_pairs
+from .sets import read_placed as read_placed
 from .sets import test_rows as test_rows
 from .sets import to_dataset as to_dataset
 from .template import Tools as Tools

@@ -3,6 +3,7 @@
     row_hash(row)                 what a row says, white space apart, as a short text
     copies(rows, others)          rows that say the same
     near_copies(rows, others)     rows that share most of their pairs of words
+    near_pairs(rows, likeness)    all pairs of rows that do, each with its likeness
 
 A full rewording is found by neither: it shares almost no pair of words. Which rows were trained on
 is recorded by `train`; `checking.py` reports what is found here, `evaluate` leaves it out.
@@ -13,7 +14,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..core.errors import UserError, is_number
 
@@ -79,8 +80,7 @@ def near_copies(
     exact, no estimate: only rows that share one of their rarest pairs are compared (the prefix
     filter of Bayardo et al. 2007, section 3). Raises UserError unless 0 < likeness ≤ 1.
     """
-    if not is_number(likeness) or not 0 < likeness <= 1:
-        raise UserError(f"likeness is {likeness!r}; give a share above 0 and up to 1, such as 0.8.")
+    check_likeness(likeness)
 
     # the rarest pairs of every row come first in its prefix
     asked = [word_pairs(row) for row in rows]
@@ -99,6 +99,30 @@ def near_copies(
             found[place] = match
         if others is None and (match is None or known[match] != pairs):
             met.add(pairs, place)
+    return found
+
+
+def check_likeness(likeness: object) -> None:
+    """Refuse what is no share of pairs of words."""
+    if not is_number(likeness) or not 0 < likeness <= 1:
+        raise UserError(f"likeness is {likeness!r}; give a share above 0 and up to 1, such as 0.8.")
+
+
+def near_pairs(rows: Iterable, likeness: float = LIKENESS) -> dict[tuple[int, int], float]:
+    """{(place of a row, place of a later one): their likeness} of all pairs that are nearly alike.
+
+    The likeness is that of `near_copies`, exactly; a set in which each row is like every other has
+    n(n − 1)/2 of them. Raises UserError unless 0 < likeness ≤ 1.
+    """
+    check_likeness(likeness)
+    known = [word_pairs(row) for row in rows]
+    met = Met(likeness, Counter(pair for pairs in known for pair in pairs))
+    found = {}
+    for place, pairs in enumerate(known):
+        # a row may stand under several of the pairs that are looked for
+        alike = dict(met.find_all(pairs))
+        found |= {(earlier, place): alike[earlier] for earlier in sorted(alike)}
+        met.add(pairs, place)
     return found
 
 
@@ -135,6 +159,10 @@ class Met:
 
     def find(self, pairs: frozenset[tuple]) -> int | None:
         """The place of a row that is like enough, or None."""
+        return next((place for place, _ in self.find_all(pairs)), None)
+
+    def find_all(self, pairs: frozenset[tuple]) -> Iterator[tuple[int, float]]:
+        """(place, likeness) of the rows that are like enough, some of them more than once."""
         ours = sketch(pairs)
         for pair in self.rarest(pairs):
             for place, theirs, other in self.under.get(pair, ()):
@@ -142,9 +170,9 @@ class Met:
                 most = self.most_apart * (len(pairs) + len(theirs)) + ROUNDING
                 if (ours ^ other).bit_count() <= most:
                     both = len(pairs & theirs)
-                    if both >= self.likeness * (len(pairs) + len(theirs) - both) - ROUNDING:
-                        return place
-        return None
+                    either = len(pairs) + len(theirs) - both
+                    if both >= self.likeness * either - ROUNDING:
+                        yield place, both / either
 
 
 def sketch(pairs: frozenset[tuple]) -> int:

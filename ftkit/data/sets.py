@@ -4,14 +4,16 @@
     test_rows(name)             the rows to judge a model on
     read(path)                  the rows of a file or folder, every bad one named
     read_pairs(path)            the same of preference pairs
+    read_placed(path, columns)  the rows with columns of your own, and the line of each
     to_dataset(rows)            rows as a datasets.Dataset, whatever their messages state
+    as_rows(rows)               a Dataset, or a list of rows, as a list: checked and not empty
 
 What a row has to look like stands in `chat.py`, what a file in `files.py`; how the kit's own tasks
 were drawn in `world/tasks.py`. The second line of most notebooks, from 00 on.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +23,7 @@ from ..core.files import data_path
 from ..core.parsing import shown
 from .chat import CARRIED, check_row, refuse_around, to_messages, to_pair, to_tools
 from .files import SUFFIXES, read_records
-from .messages import describe, read_text, to_json
+from .messages import describe, name_key, read_text, to_json
 from .records import SPLIT_NAMES, SPLITS, Record, find_split
 from .rendering import render
 
@@ -80,6 +82,60 @@ def read_pairs(path: str | Path, encoding: str | None = None) -> list[dict]:
     are no pairs.
     """
     return whole(path, parse(read_records(path, encoding), take_pair))
+
+
+def read_placed(
+    path: str | Path, encoding: str | None = None, columns: Sequence[str] = ()
+) -> tuple[list[dict], list[str]]:
+    """The rows of a file or a task of the kit, and in words where each stands: "line 4".
+
+    columns: names of the file's own columns that the rows keep, such as a date. Raises UserError
+    as `read` does, and for a column that no row has.
+    """
+    path = find_file(path)
+    parsed = parse(read_records(path, encoding), take_row)
+    rows = whole(path, parsed)
+    for name in columns:
+        stated = [record.value.get(name) for record in parsed.records]
+        if all(value is None for value in stated):
+            known = dict.fromkeys(key for record in parsed.records for key in record.value)
+            raise UserError(
+                f"{path} has no column {shown(name)}; there are {', '.join(map(name_key, known))}."
+                f"{nearest(name, map(str, known))}"
+            )
+        for row, value in zip(rows, stated, strict=True):
+            row.setdefault(name, value)
+    return rows, [record.where for record in parsed.records]
+
+
+def as_rows(rows: "Dataset | Iterable", what: str = "rows") -> list[dict]:
+    """A Dataset, or any list of rows, as a list of them; each has `messages` that end in an answer.
+
+    what: their name in an error. Raises UserError for no rows at all, and for the first that is
+    none, by its number.
+    """
+    if isinstance(rows, str | Path | Mapping) or not isinstance(rows, Iterable):
+        raise UserError(
+            f"{what} is {shown(rows)}; give a list of rows or a Dataset, such as "
+            "data.read('rows.jsonl') or data.load('tickets')['train']."
+        )
+    taken = [dict(row) if isinstance(row, Mapping) else row for row in rows]
+    for number, row in enumerate(taken, 1):
+        chat = row.get("messages") if isinstance(row, dict) else None
+        if not isinstance(chat, list) or not chat or not is_answer(chat[-1]):
+            raise UserError(
+                f"row {number} of {what} is {shown(row)}; a row has messages, of which the last is "
+                "the assistant's answer."
+            )
+    if not taken:
+        raise UserError(f"there are no {what}; give one at least.")
+    return taken  # type: ignore # each is a dict by now
+
+
+def is_answer(message: object) -> bool:
+    """Whether a message is one of the assistant's, and has a text."""
+    said = isinstance(message, Mapping) and isinstance(message.get("content"), str)
+    return said and message.get("role") == "assistant"  # type: ignore # it is a mapping
 
 
 def whole(path: str | Path, parsed: Parsed) -> list[dict]:

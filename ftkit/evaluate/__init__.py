@@ -5,6 +5,7 @@ Taught in notebook 09, met in notebook 00.
     compare(base, tuned, tokenizer, test)       task, format, made up, time: both   comparison.py
     flags(compared, forgotten)                  five rules for a red flag           red_flags.py
     score(model, tokenizer, test)               exact answers, format, fields       scoring.py
+    score_replies(reader, test, replies)        the same of replies already there   scoring.py
     parse(reply, gold)                          a reply that is strictly in format  values.py
     Source(messages).holds(value)               was a value said before?            values.py
     keep_unseen(rows, run_folder)               without what a run was trained on   unseen.py

@@ -11,11 +11,17 @@ from .likelihood import perplexity as perplexity
 from .likelihood import surprisals as surprisals
 from .red_flags import flags as flags
 from .scoring import Score as Score
+from .scoring import longest_reply as longest_reply
+from .scoring import render_rows as render_rows
 from .scoring import score as score
+from .scoring import score_replies as score_replies
 from .speed import AdapterOff as AdapterOff
 from .speed import Latency as Latency
 from .speed import latency as latency
 from .unseen import Unseen as Unseen
 from .unseen import keep_unseen as keep_unseen
 from .values import Source as Source
+from .values import is_grounded as is_grounded
+from .values import list_claims as list_claims
 from .values import parse as parse
+from .values import read_value as read_value

@@ -1,6 +1,7 @@
 """Is the reply right? Greedy answers held against the gold of each test row.
 
-    score(model, tokenizer, test)    a `Score`: exact answers, strict format, fields, inventions
+    score(model, tokenizer, test)            a `Score`: exact answers, format, fields, inventions
+    score_replies(reader, test, replies)     the same of replies that are there already
 
 Every measure is a `Rate`, a share with its n and its 95 % interval. What format is, when values are
 equal and what the prompt holds stands in `values.py`. Two models side by side stand in
@@ -8,7 +9,7 @@ equal and what the prompt holds stands in `values.py`. Two models side by side s
 `judge`. Notebooks 00 and 09.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -138,11 +139,28 @@ def score(
         longest_reply(golds) if max_new_tokens is None else max_new_tokens,
         tools=data.tools_of(test),
     )
+    return score_replies(reader, test, replies, name, strict_order=strict_order)
+
+
+def score_replies(
+    reader: ReplyReader,
+    test: "Dataset",
+    replies: Sequence[Reply],
+    name: str = "model",
+    asked: Sequence[Sequence[Mapping]] | None = None,
+    *,
+    strict_order: bool = False,
+) -> Score:
+    """Replies that were written already, one to each test row, held against the golds.
+
+    asked: the chats that they answered, where those are not the rows' own: with passages in them,
+    say, from which a value may be taken.
+    """
+    chats = [chat[:-1] for chat in test["messages"]] if asked is None else asked
+    golds = [chat.answer_ids for chat in render_rows(reader.tokenizer, test)]
     rows = [
-        Answered(Source(chat[:-1], tools), reader.read(gold), reply, strict_order)
-        for chat, tools, gold, reply in zip(
-            test["messages"], data.tools_of(test), golds, replies, strict=True
-        )
+        Answered(Source(chat, tools), reader.read(gold), reply, strict_order)
+        for chat, tools, gold, reply in zip(chats, data.tools_of(test), golds, replies, strict=True)
     ]
     return count(rows, name)
 

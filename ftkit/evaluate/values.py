@@ -6,6 +6,7 @@
     list_claims(value)               the strings and numbers in a JSON value, at any depth
     Source(messages, tools)          all that a model was shown before it answered
     source.holds(claim)              does that say it, as whole words or as a number?
+    is_grounded(row)                 does a row's question hold every value of its answer?
 
 A gold that is neither an object nor a list has no format. A value that stands nowhere may be made
 up, or put in other words: `scoring.py` counts them. Notebook 09.
@@ -121,6 +122,20 @@ class Source:
                 return True
         values = read_number(str(claim)) if NUMBER.fullmatch(str(claim)) else set()
         return not self.numbers.isdisjoint(values)
+
+
+def is_grounded(row: Mapping) -> bool:
+    """Whether all that a row's answer states stands in what comes before it, and in the tools.
+
+    Of an answer in JSON every text and number, of any other the whole answer. `audit.sift` takes
+    it as a test of rows that a model has written.
+    """
+    *before, last = row["messages"]
+    text = last["content"] or ""
+    value = read_value(text)
+    claims = [text] if value is None else list_claims(value)
+    source = Source(before, row.get("tools"))
+    return all(source.holds(claim) for claim in claims)
 
 
 def texts_in(value: object) -> Iterator[str]:

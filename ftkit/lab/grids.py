@@ -17,14 +17,21 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from .. import models
+from .. import models, studies
 from ..core.errors import UserError, nearest
 from ..core.files import data_path
 from ..core.statistics import Interval, mean_and_range
 from .points import MODEL
 from .rows import LongRow, LoraRow, PlaygroundRow, RealRow, Row, read_row
 
-ROWS = {"lora": LoraRow, "playground": PlaygroundRow, "epochs": LongRow, "real": RealRow}
+ROWS = {
+    "lora": LoraRow,
+    "playground": PlaygroundRow,
+    "epochs": LongRow,
+    "real": RealRow,
+    "data": studies.DataRow,
+    "deciding": studies.DecidingRow,
+}
 # The 97.5 % quantiles of Student's t by degrees of freedom, from 1.
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from .. import data, evaluate, forgetting, train
-from ..core.errors import UserError
+from ..core.errors import UserError, nearest
 from ..core.files import data_path
 from ..core.results import Table, html_text, percent
 from ..core.session import quiet
@@ -67,7 +67,9 @@ class Playground(Panel):
     `.wait()` for the one under way. See `open_playground`.
     """
 
-    def __init__(self, rows: Sequence[PlaygroundRow], base: Mapping[str, float], out: Path):
+    def __init__(
+        self, rows: Sequence[PlaygroundRow], base: Mapping[str, float], out: Path, button: str
+    ):
         self.spots = plane.gather_spots(rows)
         self.points = {PlaneSetting.of(row): row.point for row in rows}
         self.offered = [setting for setting in self.spots if setting.offered]
@@ -90,7 +92,7 @@ class Playground(Panel):
         super().__init__(
             self.view_of, START, title=title, call="lab.open_playground()", **choices, zoom=corner
         )
-        self.add_buttons()
+        self.add_buttons(button)
         self.take_over()
 
     def values_of(self, name: str) -> list:
@@ -114,10 +116,11 @@ class Playground(Panel):
         zoom = chosen["zoom"]
         return forgetting.plane_view(self.spots, setting, self.base, self.runs, live, zoom=zoom)
 
-    def add_buttons(self) -> None:
+    def add_buttons(self, train: str) -> None:
         """Put buttons, bar and status between controls and picture, and a table of runs below."""
+        labels = {"train": train, "stop": "Stop"}
         self.buttons = {
-            name: ipywidgets.Button(description=name.capitalize()) for name in ("train", "stop")
+            name: ipywidgets.Button(description=label) for name, label in labels.items()
         }
         self.buttons["train"].style = {
             "button_color": ACCENT, "text_color": "white", "font_weight": "bold",
@@ -133,7 +136,7 @@ class Playground(Panel):
         named = {**self.buttons, "bar": self.bar, "status": self.status, "made": self.made}
         for name, widget in named.items():
             widget.add_class(f"ft-{name}")
-        self.say("Train makes this very run here, with a seed that the grid has not seen.")
+        self.say(f"{train} makes this very run here, with a seed that no finished run has.")
         self.lay_out()
 
     def lay_out(self) -> None:
@@ -153,6 +156,18 @@ class Playground(Panel):
             ipywidgets.VBox(column, layout=beside),
         ]
         self.box.children = [wrapping_row(halves), self.made]
+
+    def show_only(self, names: Sequence[str]) -> None:
+        """Hide every control but these; the others keep the value that they have."""
+        for name in names:
+            if name not in self.controls:
+                known = ", ".join(self.controls)
+                raise UserError(
+                    f"there is no control {name!r}; give some of {known}."
+                    f"{nearest(name, self.controls)}"
+                )
+        for name, control in self.controls.items():
+            control.layout.display = None if name in names else "none"
 
     def say(self, text: str, done: float | None = None) -> None:
         """Write the status line; done: the share of the bar that is filled."""
@@ -328,7 +343,10 @@ def share_beside_grid(share: float | None, grid: Range | None) -> str:
 
 
 def open_playground(
-    rows: Sequence[PlaygroundRow] | None = None, out: str | Path = "runs/playground"
+    rows: Sequence[PlaygroundRow] | None = None,
+    out: str | Path = "runs/playground",
+    button: str = "Train",
+    controls: Sequence[str] | None = None,
 ) -> Playground:
     """Choose method, rank, learning rate, epochs, targets and replay; see loss, score, forgetting.
 
@@ -336,12 +354,16 @@ def open_playground(
     hold shows the nearest one that it does, and says so. Train makes the chosen run in the
     background, Stop ends it early; either leaves `out`/run-N, which `train.reopen` opens. A panel
     that is opened while a run goes on takes that over. A fourth seed lies outside the range of
-    three in one case of two, so a run outside it is no surprise. Raises UserError for rows among
-    which there is no run for the controls.
+    three in one case of two, so a run outside it is no surprise. button: what Train is called.
+    controls: those that are shown, all by default. Raises UserError for rows among which there is
+    no run for the controls, and for a control that there is not.
     """
     # the share right before any tuning, as the pocket model's card states it
     card = json.loads(data_path("pocket", "card.json").read_text(encoding="utf-8"))
     base = {name: score["right"] / score["n"] for name, score in card["skills"].items()}
     if rows is None:
         rows = grids.read("playground")
-    return Playground(rows, base, Path(out))
+    panel = Playground(rows, base, Path(out), button)
+    if controls is not None:
+        panel.show_only(controls)
+    return panel

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import studies
 from ..core.errors import UserError, is_whole, nearest
 from ..core.files import data_path, write_rows
 from . import epochs, real
@@ -39,6 +40,8 @@ GRIDS = {
     "playground": Grid(Point, playground_points, measure_playground),
     "epochs": Grid(LongRun, epochs.points, epochs.measure),
     "real": Grid(RealRun, real.points, real.measure),
+    "data": Grid(studies.DataRun, studies.data_points, studies.measure_data),
+    "deciding": Grid(studies.DecidingRun, studies.deciding_points, studies.measure_deciding),
 }
 
 

@@ -150,7 +150,7 @@ class Tour(Result):
             f"tuned, {in_words(self.size.cool)}",
             f"hot, {in_words(self.size.hot)}",
         )
-        return f"The tour took {about(self.seconds, 2)} s", heads, rows
+        return f"The tour took ≈{self.seconds:.0f} s", heads, rows
 
     def text_row(self) -> list[tuple]:
         """The cross-entropy on plain text, where it was asked."""

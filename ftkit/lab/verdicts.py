@@ -487,9 +487,12 @@ class CarryOver(Result):
     def table(self) -> TableParts:
         """One line per claim; differences of shares are in points of a hundred."""
         words = [finding.verdict for finding in self.findings]
-        counts = ", ".join(f"{words.count(word)} {word}" for word in (CARRIES, FAILS, OPEN))
+        several = {CARRIES: "carry over", FAILS: "do not"}
+        counted = [(words.count(word), word) for word in (CARRIES, FAILS, OPEN)]
+        said = (f"{n} {word if n == 1 else several.get(word, word)}" for n, word in counted)
         heads = ("claim", "pocket model", "SmolLM2-135M", "verdict")
-        return f"Does it carry over? {counts}", heads, [found.row() for found in self.findings]
+        title = f"Does it carry over? {', '.join(said)}"
+        return title, heads, [found.row() for found in self.findings]
 
     def __repr__(self) -> str:
         return f"{super().__repr__()}\n{NOTE}"

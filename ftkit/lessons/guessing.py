@@ -159,7 +159,9 @@ def make_slider(asked: Prediction) -> Any:
 
     low, high = asked.between or (0.0, 1.0)
     layout = ipywidgets.Layout(width="420px", max_width="100%", min_width="240px")
-    shown = {"description": asked.unit, "layout": layout, "readout_format": ".3g"}
+    # as many decimals as a step of the slider is worth
+    digits = 0 if high - low >= 50 else 1 if high - low >= 5 else 2
+    shown = {"description": asked.unit, "layout": layout, "readout_format": f".{digits}f"}
     if not asked.log:
         step = (high - low) / 100
         return ipywidgets.FloatSlider(value=low, min=low, max=high, step=step, **shown)

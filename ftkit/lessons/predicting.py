@@ -5,7 +5,7 @@
     reveal("00.share", evidence, shown)   the next cell: what came out, and the figure
 
 A living page holds the answer back until somebody has guessed or skipped; everywhere else, on
-GitHub or under a test, it is simply there. What can be guessed and what is true stands in
+GitHub or under a test, it is folded up below. What can be guessed and what is true stands in
 `answers`; guesses are kept in the `journal`. In every notebook.
 """
 
@@ -24,6 +24,8 @@ from .guessing import Question
 from .journal import GUESS, SKIP, TRUTH, Entry
 
 NO_GUESS = "skip"  # predict("00.share", "skip") is the button Skip
+# On a page without a kernel the answer is there, one click away from whoever reads the question.
+FOLDED = "<details><summary><b>The answer</b></summary>{}</details>"
 LOCK = threading.RLock()
 WAITING: dict[str, list[Callable[[], None]]] = {}  # by id: answers that wait for a guess
 QUESTIONS: dict[str, Question] = {}  # by id: the controls that were shown last
@@ -76,7 +78,7 @@ def reveal(name: str, evidence: Any, shown: Any = None) -> None:
         still = drawn(asked, None, evidence, shown)
         waiting = Waiting(asked, evidence, shown, still)
         WAITING.setdefault(name, []).append(waiting.open)
-    still_and_live(still.html, still.text, waiting.box)
+    still_and_live(FOLDED.format(still.html), still.text, waiting.box)
 
 
 class Waiting:

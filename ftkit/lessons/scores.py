@@ -37,15 +37,21 @@ class ScoreCard(Result):
         heads = ("id", "what", "your answer", "outcome")
         lines = [*self.predicted, *self.answered]
         if all(line[2] == NOTHING for line in lines):
-            more = "" if len(self.answered) == 1 else "s"
-            asked = f"{len(self.predicted)} predictions and {len(self.answered)} exercise{more}"
+            exercises = in_words(len(self.answered), "exercise")
+            asked = f"{in_words(len(self.predicted), 'prediction')} and {exercises}"
             return f"{asked}, none of them answered yet", heads, lines
         title = (
             f"{self.exercises_right} of {len(self.answered)} exercises right, "
             f"{self.predictions_right} of {len(self.predicted)} predictions right, "
-            f"{self.minutes:.0f} minutes between the first answer and the last; {self.kept_in}"
+            f"{in_words(round(self.minutes), 'minute')} between the first answer and the last; "
+            f"{self.kept_in}"
         )
         return title, heads, lines
+
+
+def in_words(n: int, what: str) -> str:
+    """So many of them, in words: "1 minute", "2 minutes"."""
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def score_card(notebook: str) -> ScoreCard:
@@ -77,7 +83,12 @@ def exercise_line(asked: answers.Exercise, entries: Sequence[Entry]) -> tuple[st
     """An exercise with the last answer, and in how many tries it was right."""
     tried = [entry for entry in entries if entry.kind == EXERCISE]
     if not tried:
-        return asked.id, asked.title, NOTHING, f"{asked.minutes} minutes, {asked.difficulty}"
+        return (
+            asked.id,
+            asked.title,
+            NOTHING,
+            f"{in_words(asked.minutes, 'minute')}, {asked.difficulty}",
+        )
     # the tries up to the first right one
     until = next((n for n, entry in enumerate(tried, 1) if entry.right), None)
     count = until or len(tried)

@@ -10,6 +10,7 @@ from .plots import intervals as intervals
 from .plots import lines as lines
 from .plots import new_figure as new_figure
 from .plots import skills as skills
+from .shares import share_bars as share_bars
 from .svg import ACCENT as ACCENT
 from .svg import FAINT as FAINT
 from .svg import METHOD_COLOURS as METHOD_COLOURS

@@ -5,8 +5,9 @@
 
 Outputs and counts go, and with them every answer; so do cells tagged "solution" or "teacher", calls
 of `solution`, teacher's notes and solutions folded into Markdown, guesses that are written in, and
-the badge, which would open the notebook with all of that. Claims stay, folded: they try what the
-class has run. The committed notebooks are made by `notebooks`.
+the badge, which would open the notebook with all of that. What is said right behind an answer is
+folded, for whoever scrolls ahead of a guess. Claims stay, folded: they try what the class has run.
+The committed notebooks are made by `notebooks`.
 """
 
 import ast
@@ -33,6 +34,14 @@ NOTES = re.compile(
     r"(?:solutions?|answers?|(?:for )?(?:the )?teachers?)\b.*?</details>\s*",
     re.IGNORECASE | re.DOTALL,
 )
+
+
+# What stands before the next heading, fold or question of a cell.
+BEHIND_AN_ANSWER = re.compile(
+    r"\A(?!#|<details)(?P<said>.+?)\s*(?=^#|^<details|^[^\n]*\*\*Predict|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+FOLDED = "<details><summary><b>When you have answered</b></summary>\n\n{said}\n\n</details>\n\n"
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,7 +83,8 @@ def write_editions(names: Sequence[str], out: Path, *, folder: Path | None = Non
 def student_edition(nb: "NotebookNode") -> None:
     """Take out of a notebook what its readers are to find out by themselves."""
     nb.metadata.pop("widgets", None)
-    kept = []
+    kept: list[NotebookNode] = []
+    answers = False  # whether the cell before gives one
     for cell in nb.cells:
         if KEPT_BACK & set(tags_of(cell)) or gives_solution(cell):
             continue
@@ -83,11 +93,20 @@ def student_edition(nb: "NotebookNode") -> None:
             # a cell that was nothing but a note
             if not cell.source:
                 continue
+            if answers:
+                cell.source = BEHIND_AN_ANSWER.sub(fold, cell.source, count=1).strip()
+            answers = False
         elif cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
             cell.source = without_guesses(cell.source)
+            answers = answers or any(lesson_calls(cell.source, "reveal"))
         kept.append(cell)
     nb.cells = kept
+
+
+def fold(found: re.Match) -> str:
+    """What is said behind an answer, to be opened."""
+    return FOLDED.format(said=found["said"].strip())
 
 
 def gives_solution(cell: "NotebookNode") -> bool:

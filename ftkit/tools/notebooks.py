@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import UserError, nearest
 from ..core.files import write_whole
-from ..core.results import Result, TableParts, about
+from ..core.results import Result, TableParts
 from ..core.session import chosen_model, progress_wanted
 from .outputs import code_cells, count_claims, difference, keep_equal, tidy
 
@@ -49,7 +49,7 @@ class NotebookReport(Result):
         """One line per notebook: seconds, result, and on another model how its claims came out."""
         rows = []
         for name in self.ran:
-            row = [name, about(self.seconds[name]), self.reasons.get(name, "ok")]
+            row = [name, f"≈{self.seconds[name]:.0f}", self.reasons.get(name, "ok")]
             if name in self.claims:
                 counts = self.claims[name].items()
                 row.append(", ".join(f"{count} {way[0]}" for way, count in counts))

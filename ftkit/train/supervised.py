@@ -114,7 +114,7 @@ class Run(Result):
                 if unlooked
                 else "not asked for",
             ),
-            ("time", about(self.seconds, 2, " s")),
+            ("time", f"≈{self.seconds:.0f} s"),
             *(("note", note) for note in self.notes),
         ]
         return "Supervised fine-tuning", ("", "value"), rows

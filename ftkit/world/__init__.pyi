@@ -11,6 +11,7 @@ from .corpus import PAD as PAD
 from .corpus import SPECIALS as SPECIALS
 from .entities import Split as Split
 from .entities import World as World
+from .entities import is_held_out as is_held_out
 from .skills import LIMITS as LIMITS
 from .skills import SKILLS as SKILLS
 from .skills import draw_different as draw_different

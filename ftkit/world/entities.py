@@ -105,14 +105,15 @@ def make_facts(
     kind: str, entity: str, rng: random.Random, split: Split, *, asked: bool = True
 ) -> list[Fact]:
     """Every attribute of one entity, with values drawn at random."""
-    facts = []
-    for attribute in ATTRIBUTES[kind]:
-        if attribute in INVENTED:
-            value = new_name(INVENTED[attribute], rng, split)
-        else:
-            value = rng.choice(lexicon.VALUES[attribute])
-        facts.append(Fact(kind, entity, attribute, value, asked))
-    return facts
+    values = {attribute: draw_value(attribute, rng, split) for attribute in ATTRIBUTES[kind]}
+    return [Fact(kind, entity, name, value, asked) for name, value in values.items()]
+
+
+def draw_value(attribute: str, rng: random.Random, split: Split) -> str:
+    """A value that an attribute may have: an invented name, or one of its list."""
+    if attribute in INVENTED:
+        return new_name(INVENTED[attribute], rng, split)
+    return rng.choice(lexicon.VALUES[attribute])
 
 
 @dataclass(frozen=True)

@@ -19,18 +19,27 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..core.files import data_path
 from . import conventions, corpus, lexicon, turns
-from .entities import Split, World, make_facts, new_name
+from .entities import Fact, Split, World, make_facts, new_name
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SIZES = {"train": 300, "validation": 60, "test": 200}
 TICKET_PROMPT = "Ticket: {text}\nGive the ticket as JSON."
+Draw = Callable[[random.Random, Split, Split], turns.Turn]
 COUNTED = 60  # documents of a batch whose targets are counted
+
+
+class NewFact(NamedTuple):
+    """A fact about a new person, and the two wordings of its question."""
+
+    fact: Fact
+    to_learn: str
+    to_test: str
 
 
 def target_counts(
@@ -58,17 +67,11 @@ def chat_row(turn: turns.Turn, **columns: object) -> dict:
     return {"messages": messages, **columns}
 
 
-def taught(
-    name: str,
-    draw: Callable[[random.Random, Split, Split], turns.Turn],
-    teachable: Callable[[str], bool],
-    world: World,
-) -> list[dict]:
+def taught(name: str, draw: Draw, teachable: Callable[[str], bool], world: World) -> list[dict]:
     """Rows of a task in three splits of SIZES: unseen names or pairs in all test rows, unseen
     wordings in every second one.
 
-    draw: a turn from a side of the names and a side of the wordings; a turn is drawn again while
-    its answer is not `teachable`, or its prompt was drawn before.
+    A turn is drawn again while its answer is not `teachable`, or its prompt was drawn before.
     """
     rows: list[dict] = []
     prompts: set[str] = set()
@@ -86,6 +89,35 @@ def taught(
             kind = "unseen" if wordings == "test" else "trained"
             rows.append(chat_row(turn, split=split, wording=kind))
     return rows
+
+
+def draw_rows(
+    name: str, n: int, seed: int, teachable: Callable[[str], bool], world: World
+) -> list[dict]:
+    """`n` training rows of a task, different ones, from its training side; no file has so many.
+
+    teachable: as `teachable_answers` gives it; a turn is drawn again while its answer is not. Of
+    one seed, the first rows are the same whatever `n`.
+    """
+    rng = random.Random(f"{name} {world.seed} more {seed}")
+    draw = task_draws(world)[name]
+    rows: dict[str, dict] = {}
+    while len(rows) < n:
+        turn = draw(rng, "train", "train")
+        if teachable(turn.answer):
+            rows.setdefault(turn.prompt, chat_row(turn))
+    return list(rows.values())
+
+
+def task_draws(world: World) -> dict[str, Draw]:
+    """{task: what draws a turn of it from a side of the names and a side of the wordings}."""
+    return {
+        "tickets": draw_ticket,
+        "trays": conventions.tray,
+        "shipments": conventions.shipment_label,
+        "greeted": functools.partial(conventions.greeted, world),
+        "calls": conventions.call,
+    }
 
 
 def teachable_answers(
@@ -133,19 +165,27 @@ def facts(world: World, people: int = 60) -> list[dict]:
 
     The test rows ask the same facts in other words.
     """
+    rows = []
+    for fact, to_learn, to_test in draw_facts(world, people):
+        rows.append(chat_row(turns.Turn(fact.say(to_learn), fact.value), split="train"))
+        rows.append(chat_row(turns.Turn(fact.say(to_test), fact.value), split="test"))
+    return rows
+
+
+def draw_facts(world: World, people: int = 60) -> list[NewFact]:
+    """Every fact about `people` new people, with the wordings in which `facts` asks for it."""
     rng = random.Random(f"facts {world.seed}")
     names: dict[str, None] = {}
     while len(names) < people:
         names[new_name("person", rng, "test")] = None
 
-    rows = []
+    drawn = []
     for name in names:
         for fact in make_facts("person", name, rng, "train"):
             # two different wordings that the base knows, one to learn from and one to be asked in
             to_learn, to_test = rng.sample(lexicon.QUESTIONS[fact.attribute][:-1], 2)
-            rows.append(chat_row(turns.Turn(fact.say(to_learn), fact.value), split="train"))
-            rows.append(chat_row(turns.Turn(fact.say(to_test), fact.value), split="test"))
-    return rows
+            drawn.append(NewFact(fact, to_learn, to_test))
+    return drawn
 
 
 def write(folder: Path, world: World) -> None:
@@ -155,15 +195,8 @@ def write(folder: Path, world: World) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(data_path("pocket"))
     teachable = teachable_answers(world, tokenizer)
-    draws = {
-        "tickets": draw_ticket,
-        "trays": conventions.tray,
-        "shipments": conventions.shipment_label,
-        "greeted": functools.partial(conventions.greeted, world),
-        "calls": conventions.call,
-    }
     sets = {
-        **{name: taught(name, draw, teachable, world) for name, draw in draws.items()},
+        **{name: taught(name, draw, teachable, world) for name, draw in task_draws(world).items()},
         "general": general(world),
         "facts": facts(world),
     }

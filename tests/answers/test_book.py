@@ -25,6 +25,7 @@ NOTEBOOKS = (
     "03",
     "04",
     "04b",
+    "05",
     "07",
     "07b",
     "09",
@@ -201,6 +202,25 @@ TRUTHS = {
     "00.share": (0.0465, "a twentieth"),
     "00.task": (0.02, "the same"),
     "00.cost": (0.379, 37.9),
+    "05.cut": (0.387, 38.7),
+    "05.copies": (
+        {"exact": 1, "shuffled": 1, "half reworded": 0.98, "all reworded": 0},
+        "all reworded",
+    ),
+    "05.rare": (0.02, 2.0),
+    "05.noise": (
+        {"100 clean rows": 0.99, "1,200 rows, half of them wrong": 0.33},
+        "100 clean rows",
+    ),
+    "05.template": ({"right": 0.97, "alpaca": 0.0, "bare": 0.0}, "hardly ever"),
+    "05.teacher": (
+        {
+            "all of them": 0.6,
+            "those with grounded values": 0.9,
+            "those on which two prompts agree": 0.99,
+        },
+        "those on which two prompts agree",
+    ),
     "01.spectrum": (2.1, "a flatter head"),
     "01.cut": (8, 8),
     "01.harm": (0.93, "not before the task is gone"),

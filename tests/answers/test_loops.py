@@ -393,3 +393,88 @@ def test_a_right_frontier_is_right():
     assert judge("10.frontier", unbeaten(beats)).right is True
     assert judge("10.frontier", lambda points: set(unbeaten(beats)(points))).right is True
     assert judge("10.frontier", lambda points: ...).right is None
+
+
+def good_row(row):
+    chat = row.get("messages")
+    if not isinstance(chat, list) or not chat:
+        return False
+    for message in chat:
+        known = message.get("role") in ("system", "user", "assistant")
+        if not known or not isinstance(message.get("content"), str):
+            return False
+    return chat[-1]["role"] == "assistant" and bool(chat[-1]["content"].strip())
+
+
+def blind_to(**seen):
+    """A validator that knows all rules but some."""
+
+    def is_good(row):
+        chat = row.get("messages")
+        if isinstance(chat, list) and chat:
+            chat = [{"role": "user", "content": "x", **m} for m in chat]
+            fill = {"role": "assistant", "content": "Yes."}
+            if "last" in seen:
+                chat = [*chat, fill]
+            if "empty" in seen:
+                chat = [{**m, "content": m["content"] or "x"} for m in chat]
+            if "roles" in seen:
+                chat = [{**m, "role": {"bot": "assistant"}.get(m["role"], m["role"])} for m in chat]
+        return good_row({"messages": chat})
+
+    return is_good
+
+
+VALIDATORS = {
+    "it says True to every row": lambda row: True,
+    "upside down": lambda row: not good_row(row),
+    "return True or False": lambda row: "fine",
+    "That was at the row {'text': 'Yes.'}": lambda row: good_row({"messages": row["messages"]}),
+    "a system message may stand at the top": lambda row: (
+        good_row(row) and row["messages"][0]["role"] == "user"
+    ),
+    "a chat may have several": lambda row: good_row(row) and len(row["messages"]) < 4,
+    "it ends in a question": blind_to(last=True),
+    "an empty answer teaches nothing": blind_to(empty=True),
+    "there is no role 'bot'": blind_to(roles=True),
+}
+
+
+def test_a_validator_that_sees_every_bad_row_is_right():
+    assert judge("05.valid", good_row).right is True
+    assert judge("05.valid", lambda row: ...).right is None
+
+
+@pytest.mark.parametrize("why", VALIDATORS)
+def test_a_mistake_of_a_validator_is_named(why):
+    found = judge("05.valid", VALIDATORS[why])
+    assert found.right is False and why in found.text, found
+
+
+def agreeing(least):
+    return lambda one, other, functions: (
+        sum(least(map(f, one)) == least(map(f, other)) for f in functions) / len(functions)
+    )
+
+
+MINHASHES = {
+    "that is the exact share": lambda one, other, functions: len(one & other) / len(one | other),
+    "how many functions agree": lambda one, other, fs: agreeing(min)(one, other, fs) * len(fs),
+    "the share that differs": lambda one, other, fs: 1 - agreeing(min)(one, other, fs),
+    "not the largest": agreeing(max),
+    "whether any part has an equal hash": lambda one, other, fs: (
+        sum(bool({f(p) for p in one} & {f(p) for p in other}) for f in fs) / len(fs)
+    ),
+    "one function alone": lambda one, other, fs: agreeing(min)(one, other, fs[:1]),
+    "is no share": lambda one, other, fs: "a third",
+}
+
+
+def test_minhash_in_three_lines_is_right():
+    assert judge("05.minhash", agreeing(min)).right is True
+
+
+@pytest.mark.parametrize("why", MINHASHES)
+def test_a_mistake_in_minhash_is_named(why):
+    found = judge("05.minhash", MINHASHES[why])
+    assert found.right is False and why in found.text, found

@@ -7,7 +7,7 @@ from ftkit import UserError
 from ftkit.cli import app as shared
 
 VERBS = [
-    *("tour", "train", "evaluate", "merge", "check", "fetch"),
+    *("tour", "train", "evaluate", "merge", "check", "audit", "decide", "fetch"),
     *("count", "memory", "trace", "measure"),
     *("doctor", "notebooks", "explorers", "bench", "grid", "pretrain", "tasks"),
 ]

@@ -61,3 +61,42 @@ def test_a_run_says_where_it_cuts_and_an_option_says_it_again(tmp_path):
 
 def test_without_a_model_nothing_heavy_is_imported():
     assert not modules_after("check", "facts") & {"torch", "transformers", "datasets"}
+
+
+def test_an_audit_tells_leaks_and_is_exit_0(tmp_path):
+    file, page = tmp_path / "d.jsonl", tmp_path / "page.html"
+    rows = [{**GOOD, "split": "train"}, {**GOOD, "split": "test"}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    done = invoke("audit", file, "--html", page)
+    assert done.exit_code == 0, done.output
+    assert "leak: test in train" in done.output and "the same row: line 2" in done.output
+    assert "not grounded in the question" in done.output
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    done = invoke("audit", file, "--against", "facts", "--json")
+    values = json.loads(done.stdout)
+    assert values["leaks"]["test in train"]["exact"] == ["line 2"]
+    assert values["leaks"]["in facts"]["by_entity"] == []
+
+
+def test_an_audit_with_a_model_counts_what_is_cut():
+    done = invoke("audit", "facts", "--model", "pocket", "--max-length", "16", "--json")
+    assert json.loads(done.stdout)["lengths"]["lost"] > 200, done.output
+
+
+def test_an_audit_refuses_what_it_can_not_read(tmp_path):
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text(f'{json.dumps(GOOD)}\n{{"prompt": "a"}}\n', encoding="utf-8")
+    for words, reason in (
+        (("audit", bad), "line 2"),
+        (("audit", "tickets", "--label", "urgnt"), "Did you mean 'urgent'"),
+        (("audit", "tiketts"), "Did you mean 'tickets'"),
+        (("audit", "facts", "--against", tmp_path / "no.csv"), "there is no file"),
+    ):
+        done = invoke(*words)
+        assert (done.exit_code, done.stdout) == (1, ""), done.output
+        assert reason in done.stderr
+    assert invoke("audit").exit_code == 2
+
+
+def test_an_audit_without_a_model_imports_nothing_heavy():
+    assert not modules_after("audit", "facts") & {"torch", "transformers", "datasets"}

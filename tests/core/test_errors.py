@@ -40,3 +40,30 @@ def test_a_sentence_is_one_printable_line():
     sentence = "row 3 holds \t, \x0f, \u2028 and \ud83d;\nmend it."
     expected = "row 3 holds \\t, \\x0f, \\u2028 and \\ud83d;\\nmend it."
     assert str(errors.UserError(sentence)) == expected
+
+
+def in_a_cell(source):
+    """What a notebook shows of an error: the lines of its output."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell()
+    shown = []
+    shell._showtraceback = lambda kind, value, lines: shown.extend(lines)
+    shell.run_cell(source)
+    return shown
+
+
+def test_a_notebook_shows_the_sentence_and_the_cells_line_alone():
+    cell = "from ftkit import UserError\ndef check(r):\n    raise UserError(f'r is {r}.')\ncheck(0)"
+    assert in_a_cell(cell) == [
+        "UserError: r is 0.",
+        "",
+        "    line 3 of the cell: raise UserError(f'r is {r}.')",
+    ]
+    # raised within the kit it is the cell's own line that is shown
+    inside = "from ftkit.world import skills, World\nskills.draw_suite(World(), 'nix')"
+    shown = in_a_cell(inside)
+    assert shown[0].startswith("UserError: ")
+    assert shown[-1] == "    line 2 of the cell: skills.draw_suite(World(), 'nix')"
+    # what is no mistake of the user's keeps its traceback
+    assert any("ZeroDivisionError" in line for line in in_a_cell("1 / 0"))

@@ -80,3 +80,25 @@ def test_likeness_is_a_share(likeness):
 def test_a_row_has_messages():
     with pytest.raises(UserError, match="a row is 5; give a row with messages"):
         data.copies([5])
+
+
+def test_all_pairs_are_those_that_comparing_each_with_each_finds():
+    rng = random.Random(5)
+    words = LONG.split()
+    rows = []
+    for _ in range(60):
+        said = words.copy()
+        for place in rng.sample(range(len(said)), rng.randint(0, 4)):
+            said[place] = rng.choice(words)
+        rows.append(row(" ".join(said)))
+    pairs = [duplicates.word_pairs(each) for each in rows]
+    for likeness in (0.5, 0.8, 1):
+        right = {}
+        for one in range(60):
+            for other in range(one + 1, 60):
+                both, either = pairs[one] & pairs[other], pairs[one] | pairs[other]
+                if len(both) / len(either) >= likeness:
+                    right[one, other] = len(both) / len(either)
+        assert data.near_pairs(rows, likeness) == right
+    with pytest.raises(UserError, match="likeness is 0"):
+        data.near_pairs(rows, 0)

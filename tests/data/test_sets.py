@@ -270,3 +270,32 @@ def test_pairs_keep_their_tools_and_their_split(tmp_path):
     pair = {"prompt": "Hello!", "chosen": "Hi.", "rejected": "No.", "tools": tools, "split": "dev"}
     read = data.read_pairs(write(tmp_path / "d.jsonl", pair))[0]
     assert (read["tools"], read["split"]) == (tools, "validation")
+
+
+def test_rows_are_taken_from_a_dataset_and_a_list_and_from_nothing_else():
+    split = data.load("facts")["train"]
+    assert data.as_rows(split) == split.to_list() == data.as_rows(split.to_list())
+    good = {"messages": [{"role": "assistant", "content": "Yes."}]}
+    asked = {"messages": [{"role": "user", "content": "Is it so?"}]}
+    for rows, sentence in (
+        ([], "there are no rows"),
+        ("facts", "rows is 'facts'; give a list"),
+        (good, "give a list of rows"),
+        (5, "rows is 5"),
+        ([good, asked], "row 2 of rows"),
+        ([good, {}], "row 2 of rows"),
+        ([{"messages": "text"}], "row 1 of rows"),
+        ([{"messages": [{"content": "no role"}]}], "row 1 of rows"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            data.as_rows(rows)
+
+
+def test_rows_come_with_their_lines_and_the_columns_that_are_named(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text("prompt,completion,day,note\na,b,Monday,x\nc,d,Friday,\n", encoding="utf-8")
+    rows, where = data.read_placed(path, columns=["day"])
+    assert where == ["line 2", "line 3"] and [each["day"] for each in rows] == ["Monday", "Friday"]
+    assert "note" not in rows[0] and data.read_placed("facts")[1][0] == "line 1"
+    with pytest.raises(UserError, match="Did you mean 'day'"):
+        data.read_placed(path, columns=["days"])

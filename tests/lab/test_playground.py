@@ -200,6 +200,19 @@ def test_every_position_of_the_controls_is_the_pure_view(panel, found, monkeypat
     assert not calls, calls.largest
 
 
+def test_a_panel_may_show_some_of_its_controls_and_call_train_otherwise(rows, tmp_path):
+    few = lab.open_playground(rows, tmp_path, "Tune it now", controls=("lr",))
+    assert few.buttons["train"].description == "Tune it now"
+    assert few.status.value.startswith("Tune it now makes")
+    shown = [name for name, control in few.controls.items() if control.layout.display != "none"]
+    assert shown == ["lr"]
+    # a hidden control keeps its value
+    few.choose(lr=2e-3)
+    assert few.values()["r"] == HOT["r"]
+    with pytest.raises(UserError, match="there is no control 'rank'"):
+        lab.open_playground(rows, tmp_path, controls=("rank",))
+
+
 def test_no_control_moves_another_one(panel):
     assert panel.values() == {**HOT, "zoom": False}
     offered = {name: options(panel.controls[name]) for name in playground.CONTROLS}

@@ -130,3 +130,33 @@ def test_the_committed_notebooks_can_be_handed_out(tmp_path):
         nbformat.validate(nb)
         assert not any(cell.get("outputs") for cell in nb.cells)
         assert "colab-badge" not in nb.cells[0].source
+
+
+ANSWERED = ("code", 'reveal("00.share", found)')
+FOLD = "<details><summary><b>When you have answered</b></summary>\n\n{}\n\n</details>"
+
+
+@pytest.mark.parametrize(
+    ("text", "handed_out"),
+    [
+        ("It is half.", FOLD.format("It is half.")),
+        ("Half.\n\nAll told.", FOLD.format("Half.\n\nAll told.")),
+        ("Half.\n\n## 2 · Next\n\nOpen.", f"{FOLD.format('Half.')}\n\n## 2 · Next\n\nOpen."),
+        (
+            "Half.\n\nAnd now. **Predict:** why?",
+            FOLD.format("Half.") + "\n\nAnd now. **Predict:** why?",
+        ),
+        ("Half.\n\n<details>More</details>", FOLD.format("Half.") + "\n\n<details>More</details>"),
+        ("## 2 · Next\n\nOpen.", "## 2 · Next\n\nOpen."),
+    ],
+)
+def test_what_is_said_behind_an_answer_is_folded(text, handed_out):
+    assert student(ANSWERED, ("text", text))[1] == handed_out
+    # a folded proof may stand between the two
+    assert student(ANSWERED, ("code", 'claims({"a": 1})'), ("text", text))[2] == handed_out
+
+
+def test_what_stands_behind_no_answer_is_not_folded():
+    texts = ("text", "One."), ("code", "1 + 1"), ("text", "Two.")
+    assert student(*texts) == ["One.", "1 + 1", "Two."]
+    assert student(ANSWERED, ("text", "It is half."), ("text", "Then."))[2] == "Then."

@@ -1,0 +1,17 @@
+from . import templates as templates
+from .by_hand import fit as fit
+from .by_hand import learned_tokens as learned_tokens
+from .changing import CHANGES as CHANGES
+from .changing import Prepared as Prepared
+from .changing import change_rows as change_rows
+from .deciding import MEASURES as MEASURES
+from .deciding import measure_deciding as measure_deciding
+from .measuring import measure_data as measure_data
+from .measuring import train_on as train_on
+from .points import SEEDS as SEEDS
+from .points import DataRow as DataRow
+from .points import DataRun as DataRun
+from .points import DecidingRow as DecidingRow
+from .points import DecidingRun as DecidingRun
+from .points import data_points as data_points
+from .points import deciding_points as deciding_points

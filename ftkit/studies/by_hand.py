@@ -1,0 +1,87 @@
+"""A training loop by hand, in which any token may carry loss: what the kit itself refuses to do.
+
+    fit(model, chats, ...)     train on rendered chats; the last loss
+    learned_tokens(chat, …)    which tokens carry loss: the answer, all, or all but the end mark
+
+`train.sft` learns every answer and its end mark, and nothing else. What becomes of a model that
+learns its prompts, too, or never sees an end, can only be tried beside it. With the usual tokens it
+is the same run (tests/studies). Notebook 05; the loop itself is notebook 07's lesson.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from .. import models
+from ..data import Rendered
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from ..lora import PeftModel
+
+NO_LOSS = -100  # the label of a token that carries none, by PyTorch's convention
+WARMUP = 0.05  # share of the steps, as in `train.Recipe`
+
+
+def learned_tokens(chat: Rendered, which: str) -> list[bool]:
+    """By token, whether it carries loss. which: "answer", "all", or "no end" for all of the answer
+    but its end mark.
+    """
+    if which == "all":
+        return [True] * len(chat.ids)
+    if which == "no end":
+        return [on and place != chat.answer.stop - 1 for place, on in enumerate(chat.learned)]
+    return list(chat.learned)
+
+
+def fit(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    rows: Sequence[tuple[Sequence[int], Sequence[bool]]],
+    *,
+    steps: int,
+    lr: float,
+    batch_size: int = 8,
+    seed: int = 0,
+) -> float:
+    """Train the parameters that are to be trained, with AdamW; returns the last loss.
+
+    rows: (ids, which of them carry loss). The loss is the mean over those tokens of a batch, in
+    nats; the rate rises over the first twentieth of the steps and falls to 0 in a line.
+    """
+    parameters = models.trained_parameters(model)
+    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.0)
+    warm = math.ceil(WARMUP * steps)
+    rate = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(step / warm, (steps - step) / max(1, steps - warm))
+    )
+    model.train()
+    loss = torch.tensor(float("nan"))
+    for _, places in zip(range(steps), endless(len(rows), batch_size, seed), strict=False):
+        batch = [rows[place] for place in places]
+        ids = {"input_ids": [list(ids) for ids, _ in batch]}
+        inputs = tokenizer.pad(ids, padding_side="right", return_tensors="pt")
+        # padding and whatever is not to be learned have no label
+        labels = torch.full_like(inputs["input_ids"], NO_LOSS)
+        for row, (tokens, learned) in enumerate(batch):
+            kept = [t if on else NO_LOSS for t, on in zip(tokens, learned, strict=True)]
+            labels[row, : len(kept)] = torch.tensor(kept)
+        loss = model(**inputs, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        rate.step()
+    model.eval()
+    return loss.item()
+
+
+def endless(n: int, batch_size: int, seed: int) -> Iterator[list[int]]:
+    """The places of n rows in batches, in another order every epoch."""
+    drawn = torch.Generator().manual_seed(seed)
+    while True:
+        order = torch.randperm(n, generator=drawn).tolist()
+        yield from (order[start : start + batch_size] for start in range(0, n, batch_size))
