@@ -28,7 +28,7 @@ from ftkit.tools import bench
 from ftkit.train import Experiment
 
 DTYPES = ("bfloat16", "float16")
-NOTEBOOKS = ("ten", "00", "01", "01b", "02", "02b", "03", "04", "07", "07b", "10", "13")
+NOTEBOOKS = ("ten", "00", "01", "01b", "02", "02b", "03", "04", "05", "06", "07", "07b", "10", "13")
 SMALL, LARGE = ("qwen", "qwen2.5-0.5b"), ("llama", "llama-3.1-8b")
 
 

@@ -144,7 +144,7 @@ def attempt(code: Any, *inputs: Any) -> tuple[Any, Feedback | None]:
     """What a reader's function gives, and None; or nothing, and the feedback that says why.
 
     Whatever it raises is told in one sentence with the likely cause; where nothing comes back, or
-    three dots, it is still the reader's turn.
+    three dots, alone or among what is returned, it is still the reader's turn.
     """
     if not callable(code):
         return None, Feedback(
@@ -157,13 +157,17 @@ def attempt(code: Any, *inputs: Any) -> tuple[Any, Feedback | None]:
         said = str(error).splitlines()[0][:120] if str(error) else "without a word"
         cause = next((f": {cure}" for sign, cure in CAUSES.items() if sign in str(error)), "")
         return None, Feedback(False, f"it does not run: {type(error).__name__}, {said}{cause}.")
-    if value is None or value is ...:
+    parts = value if isinstance(value, list | tuple) else [value]
+    if value is None or any(part is ... for part in parts):
         return None, NOTHING
     return value, None
 
 
 def unnamed(answer: object, match: str) -> str:
     """What is said to a wrong answer that is none of the usual mistakes."""
+    number = read_number(answer)
+    if match == NEAR and number is not None and number.digits >= DIGITS:
+        return f"{spell(answer)} is close, but not it: a small part is missing, or counted twice."
     if match == NEAR:
         return f"{spell(answer)} is within a hundredth of it: give three significant digits."
     return f"{spell(answer)} is not it, and none of the usual mistakes either."

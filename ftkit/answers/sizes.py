@@ -25,6 +25,7 @@ LINEAR_16 = 41_943_040  # numbers of r = 16 on all linear layers of Llama 3.1 8B
 LLAMA_8B = 8_030_261_248
 LLAMA_70B = 70_553_706_496
 NF4_70B = 39.5  # GB in NF4: codes, scales, embeddings and head
+NF4_13B = 7.202048  # the same of Llama 2 13B
 USABLE_80 = 79.14  # GiB of an A100 or H100 sold as 80 GB
 USABLE_24 = 23.64  # GiB of an RTX 4090
 QWEN_WORDS = 151_936
@@ -83,6 +84,10 @@ FOUR_BITS = (
             Mistake(4 + 32 / 128, "That is without double quantization."),
             Mistake(4 + 8 / 128, "Nearly: the 8-bit scales have a 32-bit scale of their own."),
             Mistake(4 + 8 / 64 + 32 / (64 * 256), "That is for blocks of 64."),
+            Mistake(
+                4 + 8 / 128 + 32 / (64 * 256),
+                "Nearly: a second scale now serves 256 blocks of 128 weights, not of 64.",
+            ),
             Mistake(4, "Those are the codes alone; the scales have to be stored too."),
         ),
         because="Half as many scales as with blocks of 64, and a little more error.",
@@ -134,7 +139,7 @@ FOUR_BITS = (
         ),
         because="8.39 MB of codes and 1.05 MB of scales: 4.5 bits per weight.",
         hint="How many bytes of codes? How many blocks of 64, and bytes per scale?",
-        look="The line that says how many bytes of codes and of scales one matrix became.",
+        look="Section 3, the table *Bytes of this matrix*: codes, and a scale per block.",
         solution="`4096**2 // 2 + 4 * (4096**2 // 64) = 9437184`.",
         minutes=3,
     ),
@@ -169,7 +174,7 @@ FOUR_BITS = (
         ),
         because="3.88 times, and that for the linear layers only.",
         hint="16 bits per weight against 4.127.",
-        look="The text below the double quantization.",
+        look="Section 4, the bits per weight that double quantization leaves.",
         solution="`16 / 4.126953125`.",
         minutes=2,
     ),
@@ -178,9 +183,9 @@ FOUR_BITS = (
         "Quantize and dequantize",
         matrices.check_four_bits,
         because="codes, scales and what comes back are the kit's, on blocks that you had not seen.",
-        hint="One scale per block: `W.abs().amax(1)`. The nearest level: "
-        "`(scaled[..., None] - levels).abs().argmin(-1)`.",
-        look="Section 3: divide, look up, multiply.",
+        hint="One scale per block, which `[:, None]` turns into a column. `scaled[..., None] - "
+        "levels` holds every weight against every level: which one is nearest?",
+        look="Section 3: divide, look up, multiply; `levels[codes]` looks up all codes at once.",
         solution="`def quantize(blocks, levels):\n    absmax = blocks.abs().amax(1)\n"
         "    scaled = blocks / absmax[:, None]\n"
         "    return (scaled[..., None] - levels).abs().argmin(-1), absmax\n"
@@ -335,17 +340,18 @@ GUIDES = (
     Exercise(
         "04b.1",
         "Bytes per parameter",
-        280e9 / LLAMA_70B,
+        640e9 / LLAMA_70B,
         (
-            Mistake(LLAMA_70B / 280e9, "Upside down: bytes per parameter, so bytes come first."),
-            Mistake(280 * GIB / LLAMA_70B, "The guide writes GB, of 10⁹ bytes each."),
-            Mistake(280e9 / 8 / LLAMA_70B, "Bytes, not bits: nothing is to be divided by 8."),
+            Mistake(LLAMA_70B / 640e9, "Upside down: bytes per parameter, so bytes come first."),
+            Mistake(640 * GIB / LLAMA_70B, "The guide writes GB, of 10⁹ bytes each."),
+            Mistake(640e9 / 8 / LLAMA_70B, "Bytes, not bits: nothing is to be divided by 8."),
+            Mistake(280e9 / LLAMA_70B, "That is the other guide's 280 GB."),
         ),
-        because="About four: float32 weights alone, or 16-bit weights and gradients.",
-        hint="280 · 10⁹ bytes, 70,553,706,496 parameters.",
+        because="A little more than eight: all in bfloat16, and some room for tokens.",
+        hint="640 · 10⁹ bytes, 70,553,706,496 parameters.",
         look="Section 4, the table of bytes per parameter.",
-        solution="`280e9 / 70_553_706_496 = 3.97`. AdamW in float32 has 16.",
-        minutes=2,
+        solution="`640e9 / 70_553_706_496 = 9.07`. All in bfloat16 has 8, all in float32 has 16.",
+        minutes=3,
         importance=4,
     ),
     Exercise(
@@ -368,21 +374,23 @@ GUIDES = (
     ),
     Exercise(
         "04b.3",
-        "What 35 GB forgets",
-        "embeddings and head",
+        "Half a byte for 13B",
+        NF4_13B,
         (
-            Mistake("scales", "They take 1.1 GB. Something that stays in 16 bits takes more."),
-            Mistake("adapter", "At r = 16 it is less than half a GB."),
-            Mistake("optimizer", "Its moments belong to the adapter: less than a GB."),
+            Mistake(6.5, "That is half a byte for everything; some parts take more."),
+            Mistake(7.000074, "The scales are missing: the part `quant_state`."),
+            Mistake(NF4_13B * 1e9 / GIB, "That is GiB; the question is in GB, of 10⁹ bytes."),
+            Mistake(26, "That is two bytes for each parameter, as in bfloat16."),
+            Mistake(8.081067, "That is the peak of a step; here only weights and scales count."),
         ),
-        because="2.1 billion numbers of two bytes, where half a byte was counted.",
-        hint="35 GB is 70 billion × half a byte. Which numbers are not quantized?",
-        look="Section 4, the table of what a 70B model takes in NF4.",
-        solution="`'embeddings and head'`: 4.2 GB, against 1.1 GB for the scales.",
-        minutes=3,
+        because="A tenth more than 6.5: the scales, and embeddings and head in 16 bits.",
+        hint="Two of the parts: `weights`, which holds embeddings and head too, and `quant_state`.",
+        look="Section 4, where the same is added up for a 70B model.",
+        solution='`parts = memory.predict("llama-2-13b", method="qlora", **plain).parts`, then '
+        '`(parts["weights"] + parts["quant_state"]) / 1e9 = 7.20`.',
+        difficulty="medium",
+        minutes=4,
         importance=4,
-        kind=WORDS,
-        choices=("scales", "adapter", "optimizer", "embeddings and head"),
     ),
     Exercise(
         "04b.4",
@@ -403,21 +411,25 @@ GUIDES = (
     ),
     Exercise(
         "04b.5",
-        "The missing sentence",
-        "tokens per step",
+        "A new figure",
+        3584,
         (
-            Mistake("rank", "The adapter and all it drags along is a third of a GiB at r = 16."),
-            Mistake("learning rate", "It changes what is learned, and not a byte."),
-            Mistake("optimizer", "QLoRA trains next to nothing, so its moments are small."),
+            Mistake(1024, "That is with transformers' loss; one of the settings needs less."),
+            Mistake(0, "Without checkpointing not one row fits; with it some do."),
+            Mistake(7, "Those are rows; each has 512 tokens."),
+            Mistake(34_816, "That is QLoRA of Llama 3.1 8B in 24 GB."),
+            Mistake(7168, "That is in 20 GB; the figure is 18."),
         ),
-        because="8 GB and 24 GB are both true of QLoRA on 8B; the tokens differ.",
-        hint="8, 12, 16 and 24 GB are all true of the same model and method. What differs?",
-        look="Section 3, the rows of QLoRA on 8B.",
-        solution="`'tokens per step'`: rows times their length. Then the loss, then checkpointing.",
-        minutes=2,
+        because="Enough, then: for seven rows with the tiled loss, for two with transformers', for "
+        "none without checkpointing. Now say which of these the figure means.",
+        hint='`most_tokens("qwen2.5-7b", 18, method="lora")` is the first setting.',
+        look="The settings are `ADAPTERS`, in the folded cell before section 3.",
+        solution='`max(most_tokens("qwen2.5-7b", 18, method="lora", **how) for how in '
+        "ADAPTERS.values())`: 3,584, with the tiled loss.",
+        difficulty="medium",
+        minutes=6,
         importance=5,
-        kind=WORDS,
-        choices=("rank", "learning rate", "optimizer", "tokens per step"),
+        kind=COUNT,
     ),
 )
 
@@ -556,6 +568,15 @@ PREDICTIONS = (
         log=True,
         near=1.25,
         evidence="the gigabytes at the peak",
+    ),
+    Prediction(
+        "04b.never",
+        "For how many of the nineteen figures is none of the three settings enough?",
+        lambda count: count,
+        between=(0, 19),
+        unit="figures",
+        near=1,
+        evidence="the number of figures that no setting reaches",
     ),
     Prediction(
         "04b.lora",

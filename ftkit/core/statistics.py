@@ -8,6 +8,7 @@
     holm(ps)                             the p of several tests, corrected for their number
     rows_needed(change, changed)         how many rows would show a change
     mean_and_range(values)               a few seeds: no interval, their range
+    mean_over_seeds(values)              a few seeds: the mean and its t-interval
 
 All intervals are 95 %, and each docstring names its method. What is right is for `evaluate` to say,
 what grids of runs show for `lab`. Taught in notebook 09, used from 00 on.
@@ -26,6 +27,8 @@ from .errors import UserError
 from .results import Result, TableParts, about, percent_in
 
 Z = NormalDist().inv_cdf(0.975)  # 1.96: a normal number is within ±Z of its mean 95 times in 100
+# The 97.5 % quantiles of Student's t by degrees of freedom, from 1.
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 ALIKE = "can't be told apart"
 
 
@@ -48,6 +51,20 @@ class Range(NamedTuple):
 def mean_and_range(values: Sequence[float]) -> Range:
     """The `Range` of some values: with three seeds it says more than a standard error."""
     return Range(statistics.fmean(values), min(values), max(values))
+
+
+def mean_over_seeds(values: Sequence[float]) -> Interval:
+    """The mean of a value that every seed gave once, and its 95 % t-interval.
+
+    mean ± t · s / √n with Student's t of n − 1 degrees of freedom, s the standard deviation of the
+    n values. Raises UserError for fewer than two, or more than the table of t has.
+    """
+    most = len(STUDENT) + 1
+    if not 2 <= len(values) <= most:
+        raise UserError(f"there are {len(values)} seeds; an interval needs 2 to {most} of them.")
+    mean = statistics.fmean(values)
+    half = STUDENT[len(values) - 2] * statistics.stdev(values) / math.sqrt(len(values))
+    return Interval(mean, mean - half, mean + half)
 
 
 @dataclass(frozen=True)

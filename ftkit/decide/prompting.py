@@ -53,14 +53,14 @@ def few_shot(
     if spare >= 0:
         return asked
 
-    # what would fit: fewer of the same shots, the first ones
+    # the most that would fit: fewer of the same shots, the first ones; each half is tried in turn
     given = max(map(len, own))
-    for most in range(given - 1, -1, -1):
-        fewer = [with_shots(chat, few[:most]) for chat, few in zip(chats, own, strict=True)]
-        if room_left(model, tokenizer, fewer, room) >= 0:
-            break
-    else:
-        most = 0
+    most, too_many = 0, given
+    while too_many - most > 1:
+        tried = (most + too_many) // 2
+        fewer = [with_shots(chat, few[:tried]) for chat, few in zip(chats, own, strict=True)]
+        fits = room_left(model, tokenizer, fewer, room) >= 0
+        most, too_many = (tried, too_many) if fits else (most, tried)
     raise UserError(
         f"{given} shots and {room} tokens for the reply need {-spare:,} more than the "
         f"{last_position(model):,} positions that the model knows; give {most} at most."

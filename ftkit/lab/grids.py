@@ -11,7 +11,6 @@ NAME` makes a grid again (`runner`). Used in notebooks 01, 02, 07, 09 and 10.
 
 import dataclasses
 import json
-import math
 import operator
 import statistics
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 from .. import models, studies
 from ..core.errors import UserError, nearest
 from ..core.files import data_path
-from ..core.statistics import Interval, mean_and_range
+from ..core.statistics import Interval, mean_and_range, mean_over_seeds
 from .points import MODEL
 from .rows import LongRow, LoraRow, PlaygroundRow, RealRow, Row, read_row
 
@@ -32,8 +31,6 @@ ROWS = {
     "data": studies.DataRow,
     "deciding": studies.DecidingRow,
 }
-# The 97.5 % quantiles of Student's t by degrees of freedom, from 1.
-STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 AnyRow = TypeVar("AnyRow")
 Value = str | Callable[[Any], float]  # a column of a row, or what reads a number off a row
@@ -64,7 +61,7 @@ def read(name: str = "lora") -> list[Any]:
     return [read_row(ROWS[name], columns) for columns in stored]
 
 
-def select(rows: Iterable[AnyRow], **where: object) -> list[AnyRow]:
+def select(rows: Iterable[AnyRow], /, **where: object) -> list[AnyRow]:
     """The rows whose columns have these values: select(rows, data="tickets", r=0)."""
     return [row for row in rows if all(getattr(row, k) == v for k, v in where.items())]
 
@@ -113,23 +110,17 @@ def difference(rows: Iterable[Any], others: Iterable[Any], value: Value = "task"
 
 
 def difference_by_seed(first: Mapping[int, float], second: Mapping[int, float]) -> Interval:
-    """The mean of first − second over the seeds that both have, and its 95 % interval.
+    """The mean of first − second over the seeds that both have, and its 95 % t-interval.
 
-    mean ± t · s / √n with Student's t of n − 1 degrees of freedom, s the standard deviation of the
-    n differences. Raises UserError for fewer than two seeds, or more than the table of t has.
+    See `core.statistics.mean_over_seeds`. Raises UserError for fewer than two seeds, or too many.
     """
     changes = [first[seed] - second[seed] for seed in first if seed in second]
-    most = len(STUDENT) + 1
-    if not 2 <= len(changes) <= most:
+    if len(changes) < 2:
         raise UserError(
-            f"{len(changes)} seeds are in both; an interval needs 2 to {most} runs with the same "
+            f"{len(changes)} seeds are in both; an interval needs two runs or more with the same "
             "seeds."
         )
-    # the mean, and t times its standard error to either side
-    mean = statistics.fmean(changes)
-    t = STUDENT[len(changes) - 2]
-    half = t * statistics.stdev(changes) / math.sqrt(len(changes))
-    return Interval(mean, mean - half, mean + half)
+    return mean_over_seeds(changes)
 
 
 def reader(value: Value) -> Callable[[Any], float]:

@@ -76,11 +76,6 @@ LETTER = 6.0  # about as wide as a letter of the legend
 # One step moment by moment: the areas, the phases below them, the colours below those.
 COURSE, COURSE_POINTS = Area(left=54, top=62, width=670, height=220), 180
 COURSE_LEGEND, COURSE_HEIGHT = 316, 340
-PHASE_NAMES = {  # where there is little room
-    "loss, forward": "loss", "loss, backward": "loss back", "backward, top layer": "top back",
-    "backward, middle layers": "layers back", "backward, bottom layer": "bottom",
-    "backward, end": "end",
-}  # fmt: skip
 
 
 def axis_end(size: float) -> float:
@@ -341,16 +336,19 @@ def draw_areas(shown: Sequence[tuple[str, Sequence[int]]], frame: Frame) -> list
 
 
 def draw_course_phases(phases: Sequence[str], frame: Frame) -> list[str]:
-    """A thin line where a phase begins, and its name below where there is room for it."""
-    parts, begins, busy = [], [0], 0.0
-    begins += [i for i in range(1, len(phases)) if phases[i] != phases[i - 1]]
-    for begin in begins:
+    """A thin line where forward, loss, backward and optimizer begin, each name below its middle."""
+    # all phases of one pass go by what stands before their comma
+    names = [phase.split(",")[0] for phase in phases]
+    begins = [0] + [i for i in range(1, len(names)) if names[i] != names[i - 1]]
+    parts, busy = [], 0.0
+    for begin, end in zip(begins, [*begins[1:], len(names) - 1], strict=True):
         x, _ = frame.at(begin, 0)
         parts.append(line([(x, frame.top), (x, frame.bottom + 4)], FAINT, 0.8))
-        name = PHASE_NAMES.get(phases[begin], phases[begin])
-        if x >= busy:
-            parts.append(words(x + 2, frame.bottom + 15, name, SMALL, GREY))
-            busy = x + LETTER * len(name) + 8
+        half = LETTER * len(names[begin]) / 2
+        middle = min(max((x + frame.at(end, 0)[0]) / 2, frame.left + half), frame.right - half)
+        if middle - half >= busy:
+            parts.append(words(middle, frame.bottom + 15, names[begin], SMALL, GREY, "middle"))
+            busy = middle + half
     return parts
 
 

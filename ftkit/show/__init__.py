@@ -13,6 +13,7 @@
     Drawing(svg, text)                a picture and its line of words       svg.py
     ACCENT, PLAIN, FAINT              the chosen thing, the others, paper   svg.py
     METHOD_COLOURS                    {method: its colour in all pictures}  svg.py
+    share_bars(title, shares)         named shares as bars, for a panel     shares.py
     explore_answers(test, replies)    what models answered, row by row      answers.py
 
 Figures first appear in notebook 00, controls in 01. This wing knows no model and computes nothing;

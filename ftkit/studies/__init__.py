@@ -8,6 +8,7 @@
     fit(model, rows, …)          a training loop in which any token may count   by_hand.py
     measure_data(run)            train on them and ask: a `DataRow`             measuring.py
     measure_deciding(run)        tuned, prompted, retrieved: a `DecidingRow`    deciding.py
+    weigh(rows, rows)            what guides say, held against both grids       ledger.py
 
 `python -m ftkit grid data` and `grid deciding` (see `lab`) make all of them; notebooks 05 and 06
 read the finished rows. What is wrong with rows of your own is `audit`'s business.

@@ -6,6 +6,8 @@ from .changing import Prepared as Prepared
 from .changing import change_rows as change_rows
 from .deciding import MEASURES as MEASURES
 from .deciding import measure_deciding as measure_deciding
+from .ledger import Ledger as Ledger
+from .ledger import weigh as weigh
 from .measuring import measure_data as measure_data
 from .measuring import train_on as train_on
 from .points import SEEDS as SEEDS

@@ -11,6 +11,7 @@ them. Notebook 05.
 import functools
 import json
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -31,14 +32,14 @@ COLOURS = (*world.conventions.CALM_TRAYS, *world.conventions.URGENT_TRAYS)
 RARE, USUAL = "black", "red"  # the answers of the rare class and the usual one
 FIELDS = ("name", "city", "item", "issue", "order", "urgent")
 BETTER_PROMPTS = (schema_instruction(FIELDS), list_instruction(FIELDS))
-INSTRUCTIONS = (
-    "Give the ticket as JSON.", "Turn the ticket into JSON.", "Write the ticket as JSON.",
-    "Make JSON of the ticket.", "Read the ticket and write JSON.", "Put the ticket into JSON.",
-    "The ticket as JSON, please.", "I need the ticket as JSON.",
+TICKET_PROMPT = "Give the ticket as JSON."
+# How a ticket is asked for: behind it, or before it.
+WORDINGS = (
+    "{t}\nGive the ticket as JSON.", "Turn this into JSON.\n{t}", "{t}\nWrite the ticket as JSON.",
+    "Make JSON of this ticket.\n{t}", "{t}\nPut it into JSON.", "I need JSON of this.\n{t}",
+    "{t}\nThe ticket as JSON, please.", "Read this and write JSON:\n{t}",
 )  # fmt: skip
-UNSEEN_INSTRUCTIONS = (
-    "Show me JSON of this ticket.", "Can you make the ticket JSON?", "JSON for the ticket:",
-)  # fmt: skip
+UNSEEN_WORDINGS = ("{t}\nShow me JSON of this.", "Give this ticket as JSON.\n{t}", "JSON: {t}")
 
 Row = Mapping[str, list[dict]]
 
@@ -99,11 +100,11 @@ def answered(row: Row, answer: str) -> dict:
     return {"messages": [*row["messages"][:-1], {"role": "assistant", "content": answer}]}
 
 
-def instructed(row: Row, instruction: str) -> dict:
-    """The row with another last line of its question."""
+def worded(row: Row, wording: str) -> dict:
+    """The row, its ticket asked for in other words."""
     *before, question, answer = row["messages"]
     text = question["content"].rpartition("\n")[0]
-    asked = {"role": "user", "content": f"{text}\n{instruction}"}
+    asked = {"role": "user", "content": wording.format(t=text)}
     return {"messages": [*before, asked, answer]}
 
 
@@ -208,13 +209,13 @@ def leak(run: DataRun) -> Prepared:
 
 
 def with_wordings(run: DataRun) -> Prepared:
-    """Rows under so many instructions in turn; asked in the first, and in three unseen ones."""
-    several = INSTRUCTIONS[: int(run.amount)]
-    rows = [instructed(row, several[n % len(several)]) for n, row in enumerate(draw(run))]
+    """Rows in so many wordings in turn; asked in the first one, and in three unseen ones."""
+    several = WORDINGS[: int(run.amount)]
+    rows = [worded(row, several[n % len(several)]) for n, row in enumerate(draw(run))]
     test = test_rows(run).to_list()
-    asked = {"the first wording": data.to_dataset([instructed(row, several[0]) for row in test])}
-    for wording in UNSEEN_INSTRUCTIONS:
-        asked[wording] = data.to_dataset([instructed(row, wording) for row in test])
+    asked = {"the first wording": data.to_dataset([worded(row, several[0]) for row in test])}
+    for wording in UNSEEN_WORDINGS:
+        asked[wording] = data.to_dataset([worded(row, wording) for row in test])
     return Prepared(data.to_dataset(rows), asked)
 
 
@@ -225,6 +226,25 @@ def without_reasons(run: DataRun) -> Prepared:
         return data.to_dataset([answered(row, answer_of(row).split(": ")[1]) for row in rows])
 
     return Prepared(cut(draw(run)), {"test": cut(test_rows(run).to_list())})
+
+
+def with_reasons(run: DataRun) -> Prepared:
+    """Shipments whose answers state what decides, before the class and the bucket of days."""
+
+    def state(rows: Sequence[Row]) -> "Dataset":
+        return data.to_dataset([answered(row, reasoned(row)) for row in rows])
+
+    return Prepared(state(draw(run)), {"test": state(test_rows(run).to_list())})
+
+
+def reasoned(row: Row) -> str:
+    """A shipment's answer with carrier and day in front, as its question states them."""
+    said = set(re.findall(r"\w+", row["messages"][-2]["content"]))
+    named = {
+        "carrier": next(word for word in world.lexicon.CARRIERS if word in said),
+        "day": next(word for word in world.lexicon.DAYS if word in said),
+    }
+    return json.dumps(named | json.loads(answer_of(row)))
 
 
 def teach(run: DataRun, base: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> Prepared:
@@ -260,7 +280,7 @@ def ask_teacher(
 ) -> list[list[models.Reply]]:
     """The base's replies under each of the better prompts."""
     return [
-        models.write_replies(base, tokenizer, ask_for(questions, prompt, INSTRUCTIONS[0]))
+        models.write_replies(base, tokenizer, ask_for(questions, prompt, TICKET_PROMPT))
         for prompt in BETTER_PROMPTS
     ]
 
@@ -324,4 +344,5 @@ CHANGES: dict[str, Callable[[DataRun], Prepared]] = {
     "leaked in other words": leak,
     "wordings": with_wordings,
     "label only": without_reasons,
+    "reasons first": with_reasons,
 }

@@ -18,7 +18,7 @@ from .. import data, decide, evaluate, forgetting, lora, merge, models, train, w
 from ..core.session import setup
 from ..world import lexicon, tasks, turns
 from .changing import teachable
-from .points import DecidingRow, DecidingRun
+from .points import STEPS, DecidingRow, DecidingRun
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -139,7 +139,8 @@ def measure_task(bench: Bench) -> dict[str, float]:
     if run.arm == "list":
         return measure_list(bench, test)
     if run.arm.startswith("tuned"):
-        model = bench.tune(taught, **({} if run.arm == "tuned" else BRIEF))
+        usual = {"steps": STEPS[run.task]}
+        model = bench.tune(taught, **(usual if run.arm == "tuned" else BRIEF))
     rows = with_answers(asked, test)
     score = evaluate.score(model, bench.tokenizer, rows)
     scores = {"test": score.task.value, "prompt tokens": prompt_tokens(bench, rows)}

@@ -44,6 +44,8 @@ class DataRow(DataRun):
     seconds: float  # of training, on the machine that made the grid
 
 
+# Steps of 8 rows after which a task's loss has come to rest.
+STEPS = {"tickets": 50, "trays": 200, "shipments": 200, "greeted": 100, "calls": 200}
 TRAYS = DataRun()
 GENTLE = replace(TRAYS, lr=2e-3, steps=300)  # more steps, at half the rate
 TICKETS = DataRun("tickets", rows=96, steps=50)
@@ -69,8 +71,8 @@ def curves() -> Iterator[DataRun]:
     for rows in (8, 24, 48, 96, 200):
         yield replace(TICKETS, rows=rows)
         yield replace(TICKETS, rows=rows, steps=4 * rows // BATCH)
-    for task, steps in (("shipments", 100), ("greeted", 100), ("calls", 50)):
-        yield from (DataRun(task, rows, steps) for rows in (8, 48, 200))
+    for task in ("shipments", "greeted", "calls"):
+        yield from (DataRun(task, rows, STEPS[task]) for rows in (8, 48, 200))
 
 
 def noise() -> Iterator[DataRun]:
@@ -137,13 +139,14 @@ def templates() -> Iterator[DataRun]:
 
 def endings() -> Iterator[DataRun]:
     """The end mark left out of the loss, as where the padding token is the end mark."""
-    for start in (replace(TRAYS, steps=80), TICKETS):
+    for start in (replace(TRAYS, steps=160), TICKETS):
         yield from (replace(start, change=change) for change in ("end learned", "end masked"))
 
 
 def reasons() -> Iterator[DataRun]:
-    """The label alone, without the reasons before it."""
+    """The label alone, without the reasons before it; or reasons where the task has none."""
     yield from (replace(TRAYS, rows=rows, change="label only") for rows in (48, 400))
+    yield DataRun("shipments", 200, STEPS["shipments"], change="reasons first")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import data, lab, lora, memory, models, quant, train
+from .. import data, decide, lab, lora, memory, models, quant, train
 from ..core.errors import UserError, nearest
 from ..core.results import Result, TableParts, decimal_bytes
 from ..core.session import quiet
@@ -84,6 +84,7 @@ EXPLORERS = {
     "formats": Explorer(formats, {"layer": 0}),
     "fits": Explorer(fits, {"model": LLAMA, "batch": 1, "optimizer": "adamw", "rank": [8, 16, 64]}),
     "batches": Explorer(batches, {}),
+    "decision": Explorer(decide.explore_decision, {}),
     "plane": Explorer(
         lab.open_playground,
         {

@@ -61,10 +61,11 @@ def test_what_is_right_is_taken(asked, answer, rounded):
 @pytest.mark.parametrize(
     ("asked", "answer", "said"),
     [
-        (SHARE, 0.734, "give three significant digits"),
+        (SHARE, 0.734, "a small part is missing, or counted twice"),
         (SHARE, 0.73, "give three significant digits"),
         (SHARE, 0.9, "none of the usual mistakes"),
-        (NUMBER, 4.061, "give three significant digits"),
+        (NUMBER, 4.061, "is close, but not it"),
+        (NUMBER, 4.1, "give three significant digits"),
         (POINTS, 97, "none of the usual"),
         (POINTS, 99, "none of the usual"),
         (COUNT, 1540, "none of the usual mistakes"),

@@ -310,6 +310,7 @@ def test_right_four_bits_are_right():
     assert judge("03.nf4", [columns, dequantize]).right is True
     assert judge("03.nf4", (quantize, ...)).right is None
     assert judge("03.nf4", (quantize, lambda *_: None)).right is None
+    assert judge("03.nf4", (lambda *_: (..., ...), lambda *_: ...)).right is None
 
 
 def nf4(W, name="nf4", block=64):

@@ -65,6 +65,20 @@ def test_mcnemar_is_the_exact_binomial_test(lost, gained, p):
     assert statistics.mcnemar(lost, gained) == pytest.approx(p, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("ps", "corrected"),
+    [
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
+        ([0.9, 0.6], [1, 1]),
+        ([0.02], [0.02]),
+        ([], []),
+    ],
+)
+def test_holm(ps, corrected):
+    """Against the values that R's p.adjust(method="holm") and statsmodels give."""
+    assert statistics.holm(ps) == pytest.approx(corrected)
+
+
 def test_mcnemar_against_enumerating_every_outcome():
     """2⁹ fair coins: the share at least as far from the middle as 2 of 9."""
     far = sum(abs(sum(coins) - 4.5) >= 2.5 for coins in itertools.product((0, 1), repeat=9))

@@ -158,3 +158,17 @@ def test_a_row_that_the_template_drops_a_part_of_is_named(pocket):
 def test_a_score_is_a_result(pocket):
     rows = data.load("tickets")["test"].select(range(2))
     assert isinstance(evaluate.score(*pocket, rows, max_new_tokens=1), Result)
+
+
+def test_replies_to_other_prompts_are_judged_by_what_those_said(pocket):
+    """A value that stands in a passage alone is made up only where nobody put it there."""
+    model, tokenizer = pocket
+    gold = {"role": "assistant", "content": '{"city": "Dria"}'}
+    question = {"role": "user", "content": "Where?"}
+    rows = data.to_dataset([{"messages": [question, gold]}])
+    reader, replies = models.ReplyReader(model, tokenizer), [Reply('{"city": "Dria"}')]
+    plain = evaluate.score_replies(reader, rows, replies)
+    passage = {"role": "user", "content": "It lies in Dria. Where?"}
+    given = evaluate.score_replies(reader, rows, replies, asked=[[passage]])
+    assert (plain.task, plain.invented.hits) == (given.task, 1)
+    assert given.invented.hits == 0

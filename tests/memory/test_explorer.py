@@ -132,6 +132,9 @@ def test_a_course_has_the_peak_of_the_trace_and_every_part_as_an_area():
     assert {COLOURS[part] for part in ("weights", "activations", "logits")} <= colours
     assert shown.text.endswith("; more than half")
     assert any(said.startswith("twice: ") for said in texts(shown))
+    parts = [said for said in texts(shown) if said in ("forward", "loss", "backward", "optimizer")]
+    assert parts == ["forward", "loss", "backward", "optimizer"]
+    assert not {"bottom", "end", "top back"} & set(texts(shown))
 
 
 def test_fewer_moments_keep_every_phase_and_the_peak():

@@ -6,7 +6,8 @@ from ftkit import show
 
 
 def widths(drawn):
-    return [float(w) for w in re.findall(r"height='20.0'|width='([\d.]+)' height='20.0'", drawn.svg)]
+    found = re.findall(r"width=.([\d.]+). height=.20.0.", drawn.svg)
+    return [float(width) for width in found]
 
 
 def test_a_bar_is_as_long_as_its_share_and_the_line_says_it():

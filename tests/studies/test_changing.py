@@ -120,14 +120,26 @@ def test_a_leak_in_other_words_is_no_copy_of_a_row():
 
 
 @pytest.mark.parametrize("n", [1, 2, 8])
-def test_instructions_take_turns_and_unseen_ones_are_asked(n):
+def test_wordings_take_turns_and_unseen_ones_are_asked(n):
     prepared = prepare(replace(TICKETS, change="wordings", amount=n))
-    endings = Counter(text.rpartition("\n")[2] for text in questions(prepared.train))
-    assert list(endings) == list(changing.INSTRUCTIONS[:n])
-    assert max(endings.values()) - min(endings.values()) <= 1
-    for wording in changing.UNSEEN_INSTRUCTIONS:
-        assert wording not in changing.INSTRUCTIONS
-        assert all(text.endswith(f"\n{wording}") for text in questions(prepared.asked[wording]))
+    tickets = [text.rpartition("\n")[0] for text in questions(prepare(TICKETS).train)]
+    expected = [changing.WORDINGS[k % n].format(t=ticket) for k, ticket in enumerate(tickets)]
+    assert questions(prepared.train) == expected
+    asked = [text.rpartition("\n")[0] for text in questions(changing.test_rows(TICKETS))]
+    for wording in changing.UNSEEN_WORDINGS:
+        assert wording not in changing.WORDINGS
+        assert questions(prepared.asked[wording]) == [wording.format(t=text) for text in asked]
+
+
+def test_reasons_come_before_what_they_decide():
+    run = replace(points.TRAYS, task="shipments", rows=40)
+    plain = prepare(run).train
+    stated = map(json.loads, answers(prepare(replace(run, change="reasons first")).train))
+    for question, answer, reasons in zip(questions(plain), answers(plain), stated, strict=True):
+        assert list(reasons) == ["carrier", "day", "class", "eta"]
+        assert reasons["carrier"] in question
+        assert reasons["day"] in question
+        assert json.loads(answer).items() <= reasons.items()
 
 
 def test_a_label_alone_has_no_reasons():

@@ -26,6 +26,8 @@ FAMILY = {
     "03": "llama",
     "04": "qwen",
     "04b": "qwen",
+    "05": "qwen",
+    "06": "llama",
     "07": "gemma",
     "07b": "gemma",
     "09": "llama",

@@ -1,0 +1,95 @@
+"""Verdicts follow the rows: another figure, another word; and too few seeds say nothing."""
+
+from dataclasses import replace
+
+import pytest
+
+from ftkit import studies
+from ftkit.studies import ledger, points
+
+LOW = ledger.Statement("D0", "it is above a half", lambda g: g.of(), low=0.5)
+
+
+def rows(*shares, **changed):
+    """Runs of trays, a seed each."""
+    return [
+        studies.DataRow(
+            **vars(replace(points.TRAYS, seed=seed, **changed)),
+            scores={"test": share},
+            trained_rows=200,
+            loss=0.1,
+            seconds=1.0,
+        )
+        for seed, share in enumerate(shares)
+    ]
+
+
+def arms(*shares, task="tickets", arm="shots", **changed):
+    return [
+        studies.DecidingRow(task=task, arm=arm, seed=seed, scores={"test": share}, **changed)
+        for seed, share in enumerate(shares)
+    ]
+
+
+def verdict(statement, data, deciding=()):
+    return statement.weigh(ledger.Grids(data, deciding)).verdict
+
+
+@pytest.mark.parametrize(
+    ("shares", "word"),
+    [
+        ((0.9, 0.91, 0.9), ledger.TRUE),
+        ((0.1, 0.11, 0.1), ledger.FALSE),
+        ((0.9, 0.1, 0.9), ledger.OPEN),
+        ((0.9,), ledger.OPEN),
+        ((), ledger.OPEN),
+    ],
+)
+def test_an_interval_decides(shares, word):
+    assert verdict(LOW, rows(*shares)) == word
+
+
+def test_other_runs_are_not_looked_at():
+    assert verdict(LOW, [*rows(0.9, 0.9, 0.9), *rows(0.1, 0.1, 0.1, change="flag")]) == ledger.TRUE
+
+
+def test_differences_are_seed_by_seed():
+    first, second = {0: 0.9, 1: 0.8}, {1: 0.5, 2: 0.1}
+    assert ledger.minus(first, second) == {1: pytest.approx(0.3)}
+    assert ledger.over(first, second) == {1: pytest.approx(1.6)}
+    # an arm that draws nothing has one run, which stands beside every other
+    assert ledger.minus(first, {0: 0.4}) == {0: pytest.approx(0.5), 1: pytest.approx(0.4)}
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        (["holds"], "holds"),
+        (["holds", "does not hold"], "depends"),
+        (["holds", "does not hold", "cannot be told"], "depends"),
+        (["holds", "cannot be told"], "cannot be told"),
+        (["does not hold", "does not hold"], "does not hold"),
+    ],
+)
+def test_a_rows_verdict(said, word):
+    assert ledger.verdict_of(said) == word
+
+
+def test_few_shots_are_held_against_tuning():
+    four = [*arms(0.0, 0.0, amount=4), *arms(0.98, 0.96, arm="tuned", amount=48)]
+    found = studies.weigh([], four)
+    of = {one.statement.sentence: one.verdict for one in found.weighed if one.values}
+    assert list(of.values()) == [ledger.FALSE]
+    assert found.verdicts["D2"] == ledger.OPEN
+
+
+def test_every_statement_finds_its_runs_in_the_grids():
+    from ftkit.lab import grids
+
+    found = studies.weigh(grids.read("data"), grids.read("deciding"))
+    for one in found.weighed:
+        assert len(one.values) >= 3, one.statement.sentence
+    assert list(found.verdicts) == [
+        "D2", "D3", "D4", "D5", "D7", "D8", "D9", "D10", "D12", "D13", "W1", "W2", "W3", "W4",
+    ]  # fmt: skip
+    assert repr(found).count("\n") == len(ledger.STATEMENTS) + 1
