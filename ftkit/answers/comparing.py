@@ -229,7 +229,8 @@ def compare(answer: Any, right: Any, exercise: Exercise) -> str:
     wanted = target.value / 100 if target.percent else target.value
     found = [compare_numbers(n, wanted, exact=kind == COUNT) for n in readings(number, kind)]
     if exercise.decimals is not None:
-        enough = abs(number.value - wanted) <= 0.5 / 10**exercise.decimals
+        close = [abs(n.value - wanted) for n in readings(number, kind)]
+        enough = min(close) <= 0.5 / 10**exercise.decimals
         found = [SAME if SAME in found else ROUNDED if enough else OTHER]
     return min(found, key=(SAME, ROUNDED, NEAR, OTHER).index)
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 BANDS, DEPTH = 32, 4  # 128 numbers: bands of four, which have to be equal
 SHOWN = 12  # groups in the picture, and in the table
+DOTS = 40  # rows of a group that are drawn
 SIDE, TOP, ROOM = 118, 62, 120  # of the picture: a group's width, the first row, a row's height
 
 
@@ -135,17 +136,18 @@ class Groups(Result):
         return drawing(title, parts, text, aside, height)
 
     def draw(self, group: Sequence[int], number: int) -> str:
-        """One group around its place in the picture."""
+        """One group around its place in the picture, its first rows if it has many."""
         x, y = 60 + SIDE * (number % 6), TOP + 42 + ROOM * (number // 6)
-        turn = 2 * math.pi / len(group)
+        drawn = group[:DOTS]
+        turn = 2 * math.pi / len(drawn)
         places = {
             row: (x + 36 * math.sin(turn * n), y - 36 * math.cos(turn * n))
-            for n, row in enumerate(group)
+            for n, row in enumerate(drawn)
         }
         parts = [
             line([places[one], places[other]], *(((ACCENT, 2.4)) if alike == 1 else (FAINT, 1.6)))
             for (one, other), alike in self.pairs.items()
-            if one in places
+            if one in places and other in places
         ]
         parts += [dot(*place, 4.5, PLAIN) for place in places.values()]
         return "".join(parts) + words(x, y + 58, numbers(group, 3), 10, GREY, "middle")

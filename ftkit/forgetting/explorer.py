@@ -8,6 +8,7 @@ controls in front of the picture and runs beside it. Notebooks 00 and 10.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from ..core.results import about, decimal_bytes, percent_in
 from ..core.statistics import Range
@@ -152,12 +153,16 @@ def name_frontier(edge: Sequence[Spot], frame: Frame) -> str:
     """The frontier's settings in the empty corner below, from the highest, tied to their dots."""
     places = [(pixel(frame, spot.skills.value, spot.task.value), spot) for spot in edge]
     left, y = frame.left + NAME_GAP, frame.bottom - NAME_STEP * len(edge) + 4
-    longest = max((len(spot.setting.short) for spot in edge), default=0)
+    # where only the rate differs, the rate is the name
+    names = {spot.setting: spot.setting.short for spot in edge}
+    if len({replace(setting, lr=0.0) for setting in names}) == 1:
+        names = {setting: f"lr {setting.lr:g}" for setting in names}
+    longest = max(map(len, names.values()), default=0)
     right = left + NAME_LETTER * longest
     parts = []
     for place, spot in sorted(places, key=lambda one: one[0][1]):
         parts.append(line([(right, y - 4), place], TIE, 0.8))
-        parts.append(words(left, y, spot.setting.short, SMALL, PLAIN))
+        parts.append(words(left, y, names[spot.setting], SMALL, PLAIN))
         y += NAME_STEP
     return "".join(parts)
 
@@ -234,18 +239,22 @@ def draw_tiles(here: Spot) -> str:
     return "".join(tile(x, TILE_Y, *parts) for x, parts in zip(TILES, tiles, strict=True))
 
 
-def draw_key() -> str:
-    """What the marks of the plane mean."""
+def draw_key(spots: Mapping[PlaneSetting, Spot], runs: Sequence[LiveRun]) -> str:
+    """What the marks of the plane mean, those that there are, and that its axes are stretched."""
     y = KEY_Y - 4  # marks stand on the middle of the letters
     marks = [
-        (dot(20, y, 5, ACCENT), "chosen", 30),
-        (dot(88, y, 3.4, FAINT), "adapters", 96),
-        (dot(158, y, 2.9, "white", FAINT), "full", 166),
-        (line([(200, y), (216, y)], PLAIN, 1.6), "frontier", 221),
-        (line([(272, y), (288, y)], PATH, 1.6), "rate rising", 293),
-        (dot(362, y, 5, INK), "run here", 371),
+        (dot(20, y, 5, ACCENT), "chosen", 30, True),
+        (dot(88, y, 3.4, FAINT), "adapters", 96, any(one.r for one in spots)),
+        (dot(158, y, 2.9, "white", FAINT), "full", 166, not all(one.r for one in spots)),
+        (line([(200, y), (216, y)], PLAIN, 1.6), "frontier", 221, True),
+        (line([(272, y), (288, y)], PATH, 1.6), "rate rising", 293, True),
+        (dot(362, y, 5, INK), "run here", 371, bool(runs)),
     ]
-    return "".join(mark + words(x, KEY_Y, text, SMALL, GREY) for mark, text, x in marks)
+    key = "".join(
+        mark + words(x, KEY_Y, text, SMALL, GREY) for mark, text, x, here in marks if here
+    )
+    note = "both axes are stretched towards 100 %"
+    return key + words(PLANE.right, PLANE.top - 6, note, SMALL, GREY, "end")
 
 
 def plane_view(
@@ -277,7 +286,7 @@ def plane_view(
         draw_tiles(here),
         draw_plane(spots, here, measured, frame),
         frame.x_label("skills still right, %"),
-        draw_key(),
+        draw_key(spots, measured),
         draw_losses(here, curves),
         words(SKILLS.left, SKILLS.top - 22, "share right by skill, %"),
         draw_skills(here, base or {}),

@@ -245,7 +245,7 @@ def describe_run(run: LiveRun, spots: Mapping[PlaneSetting, Spot]) -> str:
     # the grid has this setting: say how near it came
     parts = []
     for (what, share), gap in zip(shares.items(), run.gaps(spots[run.setting]), strict=True):
-        distance = f"{100 * gap.above:+.1f} points from the grid's mean"
+        distance = f"{100 * gap.above:+.1f} points from the finished runs' mean"
         where = "inside" if gap.inside else "outside"
-        parts.append(f"{what} {percent(share)}, {distance} ({where} its range)")
+        parts.append(f"{what} {percent(share)}, {distance} ({where} their range)")
     return f"run {run.number} (seed {run.seed}): {', '.join(parts)}"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from .. import data
 from ..core.errors import UserError
 from ..core.files import data_path
-from ..core.results import Result, TableParts, percent, percent_in
+from ..core.results import Result, TableParts, percent
 from ..core.statistics import Interval, Rate, paired_difference
 from ..models import affordable, verify_answers, write_replies
 from ..world import World
@@ -187,12 +187,12 @@ class Forgetting(Result):
         before, after = self.before.rates, self.after.rates
         rows: list[Sequence[object]] = []
         for name, rate in before.items():
-            shares = (rate.value, after[name].value, after[name].value - rate.value)
-            rows.append((name, *map(percent, shares)))
+            change = about_points(after[name].value - rate.value)
+            rows.append((name, percent(rate.value), percent(after[name].value), change))
 
         # what was lost is a change with the sign turned round
         mean, low, high = self.lost
-        change = percent_in(-mean, -high, -low)
+        change = f"{about_points(-mean)} [{-100 * high:.1f}, {-100 * low:.1f}]"
         rows.append(("mean", percent(self.before.mean), percent(self.after.mean), change))
         cut = (self.before.cut_off, self.after.cut_off)
         if any(cut):
@@ -200,9 +200,14 @@ class Forgetting(Result):
         n = max(rate.n for rate in before.values())
         return (
             f"Skills before and after, n = {n} each",
-            ("skill", "before", "after", "change"),
+            ("skill", "before", "after", "change, points"),
             rows,
         )
+
+
+def about_points(change: float) -> str:
+    """A measured difference of two shares in points: about_points(-0.1) is "≈-10.0"."""
+    return f"≈{100 * change:+.1f}"
 
 
 def in_words(suites: Mapping[str, int]) -> str:

@@ -312,7 +312,7 @@ class Playground(Panel):
                 share_beside_grid(run.skills, spot and spot.skills),
             )
             rows.append((run.number, str(run.setting), run.seed, run.steps, *shares))
-        title = "Runs made here (in brackets the grid's mean and range)"
+        title = "Runs made here (in brackets mean and range of the finished runs)"
         return Table(title, ("run", "setting", "seed", "steps", "task", "skills"), rows)
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel
 
-TESTED = 100  # rows of a task
+TESTED, TESTED_SLOW = 100, 40  # rows of a task, and of a model that is slow
+PEOPLE = 25  # about whom fifty facts are stored
 PASSAGES = 4  # that tuned models are given: all that is known of a person
 RECORD = "Give it as JSON."
 BRIEF = {"steps": 24, "lr": 2e-3}
@@ -36,7 +37,7 @@ class Bench:
 
     def __init__(self, run: DecidingRun) -> None:
         self.run = run
-        self.base, self.tokenizer = models.load("pocket")
+        self.base, self.tokenizer = models.load(run.model)
         self.seconds = 0.0
 
     def tune(
@@ -49,7 +50,7 @@ class Bench:
         base: "PreTrainedModel | None" = None,
     ) -> "PreTrainedModel":
         """A merged model of LoRA on the rows; base: another one to start from."""
-        model = base or models.load("pocket")[0]
+        model = base or models.load(self.run.model)[0]
         adapted = lora.attach(model, r=r, alpha=2 * r, seed=self.run.seed)
         # half a step less than all, so that rounding adds none
         epochs = (steps - 0.5) / -(-len(rows) // batch_size)
@@ -124,7 +125,8 @@ def prompt_tokens(bench: Bench, rows: "Dataset") -> float:
 def measure_task(bench: Bench) -> dict[str, float]:
     """Zero-shot, shots, a schema, a list that is parsed, and tuned, on one of the kit's tasks."""
     run = bench.run
-    test = data.first(data.test_rows(run.task), TESTED)
+    few = models.affordable(bench.base, TESTED, TESTED_SLOW)
+    test = data.first(data.test_rows(run.task), few)
     model, asked = bench.base, questions_of(test)
     drawn = tasks.draw_rows(run.task, 200, run.seed, teachable(), world.World())
     taught = data.to_dataset(drawn[: int(run.amount)] if run.arm.startswith("tuned") else drawn)
@@ -316,7 +318,7 @@ def measure_stored(bench: Bench) -> dict[str, float]:
     # two facts each about 25 people, drawn by the seed
     new = decide.new_facts()
     people = list(dict.fromkeys(one.fact.entity for one in new))
-    chosen = set(random.Random(f"stored {run.seed}").sample(people, 25))
+    chosen = set(random.Random(f"stored {run.seed}").sample(people, PEOPLE))
     asked = ("city", "job")
     own = [o for o in new if o.fact.entity in chosen and o.fact.attribute in asked]
     rows = decide.questions(own, "train")

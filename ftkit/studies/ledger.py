@@ -41,7 +41,7 @@ class Grids(NamedTuple):
 
     def arm(self, task: str, arm: str, score: str = "test", **where: object) -> dict[int, float]:
         """{seed: a score} of an arm of the grid "deciding"."""
-        where = {"task": task, "arm": arm, "unsure": 0} | where
+        where = {"task": task, "arm": arm, "unsure": 0, "model": "pocket"} | where
         return by_seed(self.deciding, score, where)
 
 

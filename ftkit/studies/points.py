@@ -6,14 +6,15 @@
     DecidingRun, deciding_points(), DecidingRow
                      the same of the grid "deciding": a task, and an arm that is to solve it
 
-Every run is LoRA on all matrices of the pocket model, to its last step. `measuring` and `deciding`
-train and ask. Read in notebooks 05 and 06.
+Every run is LoRA on all matrices of the pocket model, to its last step; a real model is prompted
+alone. `measuring` and `deciding` train and ask. Read in notebooks 05 and 06.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 SEEDS = (0, 1, 2)
+REAL = "smollm2"  # fetched once by python -m ftkit fetch smollm2
 SAME = ("zero-shot", "schema", "list")  # arms in which nothing is drawn
 BATCH = 8  # rows of a step
 FEW, MANY = 100, 1200  # the clean rows that are few, the noisy ones that are many
@@ -158,6 +159,7 @@ class DecidingRun:
     amount: float = 0.0  # solved examples, passages, rows or the share that is unknown
     unsure: int = 0  # rows among them that are answered "I don't know."
     seed: int = 0
+    model: str = "pocket"  # the base, as `models.load` takes it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +173,7 @@ class DecidingRow(DecidingRun):
 
 def deciding_points() -> list[DecidingRun]:
     """Every run of the grid "deciding", seed by seed."""
-    groups = (prompted, facts, records, stored, doses, patterns)
+    groups = (prompted, facts, records, stored, doses, patterns, prompted_for_real)
     settings = [run for group in groups for run in group()]
     runs = [replace(run, seed=seed) for seed in SEEDS for run in settings]
     return [run for run in runs if run.arm not in SAME or run.task == "records" or not run.seed]
@@ -190,6 +192,12 @@ def prompted() -> Iterator[DecidingRun]:
     # few rows and few steps, under both prompts
     yield from (DecidingRun("tickets", "tuned", rows) for rows in (8, 48))
     yield from (DecidingRun("tickets", arm, 8) for arm in ("tuned briefly", "tuned on the schema"))
+
+
+def prompted_for_real() -> Iterator[DecidingRun]:
+    """Tickets, prompted alone, asked of a model of the real world."""
+    for arm, amount in (("zero-shot", 0), ("schema", 0), ("shots", 1), ("shots", 2), ("shots", 4)):
+        yield DecidingRun("tickets", arm, amount, model=REAL)
 
 
 def facts() -> Iterator[DecidingRun]:

@@ -15,6 +15,7 @@ SHARE = Exercise("00.x", "x", 36 / 49, kind=exercise.SHARE)
 NUMBER = Exercise("00.x", "x", 4.0634765625)
 COUNT = Exercise("00.x", "x", 1536, kind=exercise.COUNT)
 POINTS = Exercise("00.x", "x", 98.33, decimals=0)
+ROUGH = Exercise("00.x", "x", 1 - 68 / 450, kind=exercise.SHARE, decimals=2)
 BIG = Exercise("00.x", "x", 671_088_640)
 WORD = Exercise("00.x", "x", "can't say", kind=exercise.WORDS, choices=("yes", "can't say"))
 
@@ -40,6 +41,10 @@ WORD = Exercise("00.x", "x", "can't say", kind=exercise.WORDS, choices=("yes", "
         (POINTS, 98.3, True),
         (POINTS, "98.33", False),
         (POINTS, 98.4, True),
+        (ROUGH, 85, True),
+        (ROUGH, "85 %", True),
+        (ROUGH, 0.85, True),
+        (ROUGH, 84.9, True),
         (COUNT, "1,536", False),
         (COUNT, "1 536", False),
         (COUNT, "1_536", False),
@@ -68,6 +73,8 @@ def test_what_is_right_is_taken(asked, answer, rounded):
         (NUMBER, 4.1, "give three significant digits"),
         (POINTS, 97, "none of the usual"),
         (POINTS, 99, "none of the usual"),
+        (ROUGH, 84, "none of the usual"),
+        (ROUGH, 0.85 / 100, "none of the usual"),
         (COUNT, 1540, "none of the usual mistakes"),
         (COUNT, 1535, "none of the usual mistakes"),
         (NUMBER, "about four", "is no number; write one"),

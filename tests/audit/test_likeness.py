@@ -78,6 +78,8 @@ def test_groups_are_chains_of_near_copies():
     none = audit.groups([row("a"), row("b")])
     assert none.groups == [] and "0 groups" in none.picture().text
     assert found.json()["pairs"][0][2] == 1
+    many = audit.groups([row("a b")] * 500)
+    assert many.spare == 499 and many.picture().svg.count("<circle") == 40
 
 
 def test_pairs_of_equal_keys_leave_out_none():

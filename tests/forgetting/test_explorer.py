@@ -54,8 +54,22 @@ def test_every_setting_is_drawn_inside_its_bounds(spots):
         numbers = {f"{100 * here.task.value:.1f} %", f"{100 * here.skills.value:.1f} %"}
         assert {*numbers, f"{here.loss:.3g}", *SKILLS} <= set(texts(shown))
         assert shown.text.startswith(str(setting))
-        # every spot, the chosen one with its ring, and the key
-        assert len(elements(shown.svg, "circle")) == len(spots) + 2 + 4
+        # every spot, the chosen one with its ring, and the key, in which no run was made here
+        assert len(elements(shown.svg, "circle")) == len(spots) + 2 + 3
+        assert "run here" not in texts(shown) and "full" in texts(shown)
+
+
+def test_where_only_the_rate_differs_it_is_the_name_and_no_full_run_is_in_the_key(spots):
+    rates = [PlaneSetting(lr=lr) for lr in (1e-3, 2e-3, 4e-3)]
+    given = list(spots.values())
+    alone = {
+        setting: dataclasses.replace(spot, setting=setting)
+        for setting, spot in zip(rates, given, strict=False)
+    }
+    shown = texts(forgetting.plane_view(alone, rates[0]))
+    named = [said for said in shown if said.startswith("lr 0.00")]
+    assert named and not [said for said in shown if said.startswith("LoRA, ")]
+    assert "full" not in shown and "both axes are stretched towards 100 %" in shown
 
 
 def test_runs_made_here_are_numbered_and_a_stopped_one_has_only_its_loss(spots):
@@ -68,6 +82,6 @@ def test_runs_made_here_are_numbered_and_a_stopped_one_has_only_its_loss(spots):
     assert {"1", "2"} <= set(texts(shown))
     assert "3" not in texts(shown)
     more = len(elements(shown.svg, "circle")) - len(elements(plain.svg, "circle"))
-    assert more == 2
+    assert more == 3  # two runs, and the mark of such in the key
     for part in ("run 1 (seed 3): task", "run 2: task", "run 3: 7 steps, stopped"):
         assert part in shown.text

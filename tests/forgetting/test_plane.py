@@ -93,7 +93,7 @@ def test_a_run_made_here_says_how_far_it_is_from_the_grid(spots):
     assert task.above == pytest.approx(spot.task.high - 0.1 - spot.task.value)
     assert skills.above > 0
     assert not task.inside
-    assert "outside its range" in plane.describe_run(outside, spots)
+    assert "outside their range" in plane.describe_run(outside, spots)
 
 
 def test_a_run_that_was_stopped_or_has_no_spot_says_so(spots):

@@ -181,7 +181,7 @@ def test_a_run_made_here_says_how_far_it_is_from_the_grid(found):
     )
     assert {"1", "2"} <= set(texts(shown))
     assert "run 1 (seed 3): task" in shown.text
-    assert "outside its range" in shown.text
+    assert "outside their range" in shown.text
     assert "run 3: 7 steps, stopped before it was measured" in shown.text
 
 
