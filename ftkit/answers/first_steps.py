@@ -14,6 +14,7 @@ from . import loops
 from .exercise import CODE, COUNT, SHARE, WORDS, Exercise, Mistake, Prediction
 
 YES_NO = ("yes", "no")
+KEPT = ("refusal", "write_json", "sentiment", "sort")
 
 
 def drops(forgotten: Any) -> dict[str, float]:
@@ -174,24 +175,17 @@ START = (
     ),
     Exercise(
         "00.5",
-        "Twice the rank",
-        262_144,
-        (
-            Mistake(
-                524_288, "Twice the rank is twice the numbers, not four times: r · (d_in + …)."
-            ),
-            Mistake(131_072, "That is r = 8 still."),
-            Mistake(65_536, "That is r = 4."),
-            Mistake(
-                2_820_352 + 131_072, "Those are all the numbers; the question is which are trained."
-            ),
-        ),
-        because="The count is r · (d_in + d_out) over all layers: it grows in step with r.",
-        hint="r = 8 gave 131,072. What does the formula say about r?",
-        look="The sentence below *Attach LoRA*.",
-        solution="`2 * 131072 = 262144`.",
-        minutes=1,
-        kind=COUNT,
+        "Write the report",
+        loops.check_most_lost,
+        because="this is the line that a task score never shows.",
+        hint="`{skill: before[skill] - after[skill] for skill in before}` has every fall.",
+        look="The table of the hot run's skills: the last column is after minus before, in points.",
+        solution="`fall = {skill: before[skill] - after[skill] for skill in before}\n"
+        "worst = max(fall, key=fall.get)\nreturn worst, 100 * fall[worst]`",
+        difficulty="medium",
+        minutes=6,
+        importance=4,
+        kind=CODE,
     ),
     Exercise(
         "00.6",
@@ -403,23 +397,23 @@ PREDICTIONS = (
         evidence="trainable / total",
     ),
     Prediction(
-        "00.task",
-        "Ten times the learning rate and no replayed rows: will the score on the tickets be "
-        "better, the same or worse?",
-        lambda change: "better" if change > 0.04 else "worse" if change < -0.04 else "the same",
-        options=("better", "the same", "worse"),
-        told=lambda change: f"≈{100 * change:+.1f} points",
-        evidence="the hot run's task score minus the mild one's, as a share",
-    ),
-    Prediction(
         "00.cost",
-        "And the skills: how many points of them will the hot run lose, on the mean?",
+        "Ten times the learning rate and no replayed rows: how many points of its skills will the "
+        "hot run lose, on the mean?",
         lambda lost: 100 * lost,
         between=(0, 100),
         unit="points",
         near=8,
-        told=lambda lost: f"{percent(lost)} lost",
+        told=lambda lost: f"≈{100 * lost:.1f} points",
         evidence="the share of skills lost, hot_forgotten.lost[0]",
+    ),
+    Prediction(
+        "00.keeps",
+        "Which one of these four skills will keep all of its answers in the hot run?",
+        lambda after: max(KEPT, key=lambda name: after[name]),
+        options=KEPT,
+        told=lambda after: ", ".join(f"{name} {percent(after[name])}" for name in KEPT),
+        evidence="{skill: share right after the hot run}",
     ),
     Prediction(
         "05.cut",

@@ -9,9 +9,9 @@
     check_frontier(frontier) frontier(points): the pairs that no other one beats
     check_validator(is_good) is_good(row): can a row of chat be learned from?
     check_minhash(estimate)  estimate(one, other, functions): how alike two sets are
+    check_most_lost(most)    most(before, after): which skill fell most, and how far
 
-The code is run on inputs of the check's own. Code on matrices is in `matrices`. Met in notebooks
-04, 05, 07, 09 and 10.
+Run on inputs of the check's own; code on matrices is in `matrices`. Notebooks 00, 04, 05, 07 to 10.
 """
 
 import hashlib
@@ -767,3 +767,53 @@ def check_minhash(estimate: Callable[[set[str], set[str], list], float]) -> Feed
         rest = f"the functions agree in {right:.3f} of all cases, not in {spell(number.value)}."
         return Feedback(False, named[0] if named else rest)
     return Feedback(True, "the share of functions whose least values agree: about one third here.")
+
+
+# Shares right before and after: what fell most ends neither lowest nor first.
+SKILLS_LOST = (
+    (
+        {"copy": 0.9, "sums": 0.3, "sort": 0.96, "known": 1.0},
+        {"copy": 0.5, "sums": 0.02, "sort": 0.2, "known": 0.98},
+    ),
+    ({"refusal": 0.8, "topic": 0.5}, {"topic": 0.6, "refusal": 0.75}),
+)
+
+
+def check_most_lost(most: Callable[[dict[str, float], dict[str, float]], Sequence]) -> Feedback:
+    """Hold most(before, after), shares by skill, against (the skill that fell most, its points)."""
+    for before, after in SKILLS_LOST:
+        found, fault = attempt(most, dict(before), dict(after))
+        if fault is not None:
+            return fault
+        if mistake := lost_mistake(found, before, after):
+            return Feedback(False, mistake)
+    return Feedback(True, "the skill that fell most, and its fall in points.")
+
+
+def lost_mistake(found: Any, before: Mapping[str, float], after: Mapping[str, float]) -> str:
+    """What is wrong with a skill and its points, or ""."""
+    if not isinstance(found, list | tuple) or len(found) != 2:
+        return "return two things: the skill's name, and the points."
+    name, points = found
+    if not isinstance(name, str) or (number := read_number(plain(points))) is None:
+        return "return the skill's name first, then a number of points."
+
+    # the name, then the number
+    fall = {skill: before[skill] - after[skill] for skill in before}
+    right = max(fall, key=fall.__getitem__)
+    if name != right:
+        named = {
+            min(after, key=after.__getitem__): "ends lowest, but it began low: take the difference",
+            min(fall, key=fall.__getitem__): "fell least: a fall is before minus after",
+        }
+        return f"{name} {named.get(name, 'is not the one that fell most')}."
+    wrong = {
+        fall[right]: "that is a share; a point is a hundredth.",
+        -100 * fall[right]: "the sign: how far it *fell* is above zero.",
+        100 * after[right]: "that is what is left, not what was lost.",
+        100 * fall[right] / before[right]: "per cent of what was there; points are a difference.",
+    }
+    if math.isclose(number.value, 100 * fall[right], abs_tol=0.5):
+        return ""
+    named = [why for value, why in wrong.items() if math.isclose(number.value, value, abs_tol=1e-3)]
+    return named[0] if named else f"{right} fell, but not by {spell(points)} points."

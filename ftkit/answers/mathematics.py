@@ -529,7 +529,8 @@ PREDICTIONS = (
     ),
     Prediction(
         "02.zero",
-        "A starts with a standard deviation of about 0.04. Is a random B of that size harmful?",
+        "A starts with a standard deviation of about 0.04. Does a random B of that size do harm, "
+        "twice the base's loss or more?",
         lambda ratio: "no" if ratio < 2 else "a little" if ratio < 10 else "yes, much",
         options=("no", "a little", "yes, much"),
         told=lambda ratio: f"{about(ratio, 3)} times the base's loss",

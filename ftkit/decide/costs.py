@@ -92,7 +92,9 @@ class BreakEven(Result):
         """Days as people say them."""
         if math.isinf(days):
             return "never"
-        return "less than a day" if days < 1 else f"{about(days)} days"
+        if days < 1:
+            return "less than a day"
+        return f"≈{days:,.0f} days" if days >= 10 else f"{about(days)} days"
 
 
 def break_even(prompted: float, tuned: float, spent: float) -> BreakEven:

@@ -68,7 +68,13 @@ class Playground(Panel):
     """
 
     def __init__(
-        self, rows: Sequence[PlaygroundRow], base: Mapping[str, float], out: Path, button: str
+        self,
+        rows: Sequence[PlaygroundRow],
+        base: Mapping[str, float],
+        out: Path,
+        button: str,
+        *,
+        zoom: bool = False,
     ):
         self.spots = plane.gather_spots(rows)
         self.points = {PlaneSetting.of(row): row.point for row in rows}
@@ -86,7 +92,7 @@ class Playground(Panel):
         # how a run is waited for, and not drawn too often
         self.thread: threading.Thread | None = None
         self.drawn = 0.0
-        corner = ipywidgets.Checkbox(False, description="zoom to 90 % and more", indent=False)
+        corner = ipywidgets.Checkbox(zoom, description="zoom to 90 % and more", indent=False)
         choices = {name: self.values_of(name) for name in CONTROLS}
         title = "Learning and forgetting"
         super().__init__(
@@ -347,6 +353,8 @@ def open_playground(
     out: str | Path = "runs/playground",
     button: str = "Train",
     controls: Sequence[str] | None = None,
+    *,
+    zoom: bool = False,
 ) -> Playground:
     """Choose method, rank, learning rate, epochs, targets and replay; see loss, score, forgetting.
 
@@ -355,15 +363,16 @@ def open_playground(
     background, Stop ends it early; either leaves `out`/run-N, which `train.reopen` opens. A panel
     that is opened while a run goes on takes that over. A fourth seed lies outside the range of
     three in one case of two, so a run outside it is no surprise. button: what Train is called.
-    controls: those that are shown, all by default. Raises UserError for rows among which there is
-    no run for the controls, and for a control that there is not.
+    controls: those that are shown, all by default. zoom: begin in the corner above 90 %. Raises
+    UserError for rows among which there is no run for the controls, and for a control that there is
+    not.
     """
     # the share right before any tuning, as the pocket model's card states it
     card = json.loads(data_path("pocket", "card.json").read_text(encoding="utf-8"))
     base = {name: score["right"] / score["n"] for name, score in card["skills"].items()}
     if rows is None:
         rows = grids.read("playground")
-    panel = Playground(rows, base, Path(out), button)
+    panel = Playground(rows, base, Path(out), button, zoom=zoom)
     if controls is not None:
         panel.show_only(controls)
     return panel

@@ -24,12 +24,15 @@ from . import grids
 
 CARRIES, FAILS, OPEN = "carries over", "does not", "cannot be told"
 NOTE = (
-    "Means over seeds and their 95 % t-intervals, n seeds; cannot be told: an interval covers the "
-    "bound, or there is no second seed. SmolLM2-135M here is its four-bit conversion (Q4_1), "
-    "unpacked; its task is movie reviews, its other text plain English."
+    "Means over seeds and their 95 % t-intervals, cut where no value can lie; n seeds; all alike: "
+    "each gave the same. Cannot be told: an interval covers the bound, or there is no second seed. "
+    "SmolLM2-135M here is its four-bit conversion (Q4_1), unpacked; its task is movie reviews, its "
+    "other text plain English."
 )
 ALIKE = 0.03  # task scores no further apart count as equal: three of a hundred rows
-Unit = Literal["points", "times", "share", "ρ"]
+Unit = Literal["points", "times", "share", "ρ", "difference of ρ"]
+# Between what a value of a unit lies, whatever the width of its interval.
+BOUNDS = {"points": (-1.0, 1.0), "share": (0.0, math.inf), "ρ": (-1.0, 1.0)}
 
 
 class Outcome(NamedTuple):
@@ -387,7 +390,7 @@ CLAIMS = (
         ("10",),
         better_witness,
         low=0,
-        unit="ρ",
+        unit="difference of ρ",
     ),
     Claim(
         "score blind",
@@ -425,21 +428,26 @@ class Figure:
         return grids.difference_by_seed(self.by_seed, dict.fromkeys(self.by_seed, 0.0))
 
     def in_words(self, unit: Unit) -> str:
-        """Mean, interval and n."""
+        """Mean, interval and n; for an interval without a width that the seeds are alike."""
         values = list(self.by_seed.values())
         if not values:
             return "no runs"
-        shown = in_unit(statistics.fmean(values), unit)
+        shown, alike = in_unit(statistics.fmean(values), unit), ""
         if (interval := self.interval) is not None:
-            low, high = (in_unit(end, unit) for end in interval[1:])
-            shown += f" [{low}, {high}]"
-        return f"{shown}, n = {len(values)}"
+            # what no value can be is no part of it
+            lowest, highest = BOUNDS.get(unit, (-math.inf, math.inf))
+            ends = max(interval.low, lowest), min(interval.high, highest)
+            low, high = (in_unit(end, unit) for end in ends)
+            alike = ", all alike" if low == high else ""
+            shown += "" if alike else f" [{low}, {high}]"
+        return f"{shown}, n = {len(values)}{alike}"
 
 
 def in_unit(value: float, unit: Unit) -> str:
     """A measured value as a reader sees it."""
     if unit == "times":
-        return f"{math.exp(value):.3g}×"
+        # two digits, and no power of ten
+        return f"{float(f'{math.exp(value):.2g}'):,.10g}×"
     if unit == "share":
         return f"{100 * value:.1f} %"
     return f"{100 * value:+.1f}" if unit == "points" else f"{value:+.2f}"

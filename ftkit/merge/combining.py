@@ -22,7 +22,7 @@ from packaging.version import Version
 from .. import evaluate, lora, models
 from ..core.errors import UserError, is_number, nearest
 from ..core.parsing import shown
-from ..core.results import Result, TableParts, percent
+from ..core.results import Result, TableParts
 from ..core.statistics import Interval, Rate, paired_difference
 from ..core.versions import version_of
 from .merging import updates_shared
@@ -248,10 +248,10 @@ class Interference(Result):
         return paired_difference(self.right[against][task], self.right[adapter][task])
 
     def table(self) -> TableParts:
-        """One line per adapter, one column per task."""
+        """One line per adapter, one column per task: the share right with its 95 % interval."""
         asked = {task: len(right) for task, right in next(iter(self.right.values())).items()}
         rows: list[Sequence[object]] = [
-            (adapter, *(percent(rates[task].value) for task in asked))
+            (adapter, *(str(rates[task]) for task in asked))
             for adapter, rates in self.rates.items()
         ]
         heads = ("adapter", *(f"{task}, n = {n}" for task, n in asked.items()))

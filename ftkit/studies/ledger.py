@@ -19,6 +19,8 @@ from ..core.statistics import Interval, mean_over_seeds
 from .points import FEW, MANY, STEPS, DataRow, DecidingRow
 
 TRUE, FALSE, OPEN, DEPENDS = "holds", "does not hold", "cannot be told", "depends"
+PARTLY, NOT_ALWAYS = "holds in part", "does not always hold"
+WORDS = (TRUE, PARTLY, DEPENDS, NOT_ALWAYS, FALSE, OPEN)
 BySeed = Mapping[int, float]
 POINTS = 0.05  # two scores within five points are the same for these statements
 
@@ -133,16 +135,18 @@ class Ledger(Result):
             for one in self.weighed
         ]
         counts = Counter(self.verdicts.values())
-        title = ", ".join(f"{counts[word]} {word}" for word in (TRUE, DEPENDS, FALSE, OPEN))
+        title = ", ".join(f"{counts[word]} {word}" for word in WORDS if word in counts)
         heads = ("row", "statement", "points [95 % interval]", "verdict")
         return f"{len(self.verdicts)} rows of the ledger: {title}", heads, rows
 
 
 def verdict_of(said: Sequence[str]) -> str:
-    """A row's verdict out of those of its statements."""
+    """A row's verdict out of those of its statements, of which some may be open."""
     if TRUE in said and FALSE in said:
         return DEPENDS
-    return said[0] if len(set(said)) == 1 else OPEN
+    if len(set(said)) == 1:
+        return said[0]
+    return PARTLY if TRUE in said else NOT_ALWAYS
 
 
 def weigh(data: Sequence[DataRow], deciding: Sequence[DecidingRow]) -> Ledger:

@@ -85,15 +85,15 @@ EVIDENCE = {
     "07b.1": (RUNS,),
     "10.2": (CHANGE,),
     "10.3": (SPOTS,),
-    "13.2": ({"base": 10_757, "tickets": 531, "brief": 531, "facts": 531},),
+    "13.4": ({"base": 10_757, "tickets": 531, "brief": 531, "facts": 531},),
 }
 CODE = [name for name, asked in EXERCISES.items() if asked.kind == nouns.CODE]
-TOLD = [name for name in EXERCISES if name not in (*CODE, "13.3")]
+TOLD = [name for name in EXERCISES if name not in (*CODE, "13.2")]
 
 
 @pytest.fixture(scope="module")
 def merged_evidence():
-    """W on NF4's levels, an update, and the original W (13.3)."""
+    """W on NF4's levels, an update, and the original W (13.2)."""
     from ftkit import quant
 
     original = noise(16, 128)
@@ -145,7 +145,7 @@ def test_each_mistake_is_named(name):
 
 
 def test_the_smallest_factor_is_found_and_its_mistakes(merged_evidence):
-    asked, (W, update, original) = EXERCISES["13.3"], merged_evidence
+    asked, (W, update, original) = EXERCISES["13.2"], merged_evidence
     right = worth(asked.right, (W, update))
     assert answers.judge(asked, right, W, update).right is True
     for mistake in asked.mistakes:
@@ -156,11 +156,26 @@ def test_the_smallest_factor_is_found_and_its_mistakes(merged_evidence):
     assert "None of" not in answers.judge(asked, 3, W, update).text
 
 
-@pytest.mark.parametrize(("flips", "right"), [(Rate(40, 120), True), (Rate(90, 120), False)])
-def test_a_judge_that_flips_less_is_fairer(flips, right):
-    found = answers.judge(EXERCISES["09.3"], flips, Rate(84, 120))
-    assert found.right is right
-    assert answers.judge(EXERCISES["09.3"], 0.4, Rate(84, 120)).right is False
+@pytest.mark.parametrize(
+    ("hits", "said"),
+    [
+        (40, "it flips less"),
+        (118, "it flips more"),
+        (90, "one seed can't tell"),
+        (80, "can't tell"),
+    ],
+)
+def test_a_new_judge_is_right_whichever_way_it_came_out(hits, said):
+    found = answers.judge(EXERCISES["09.6"], Rate(hits, 120), Rate(84, 120))
+    assert found.right is True and said in found.text
+
+
+@pytest.mark.parametrize(
+    ("flips", "said"), [(0.4, "a rate with its"), (Rate(84, 120), "of the first judge")]
+)
+def test_no_rate_and_the_first_judges_are_none(flips, said):
+    found = answers.judge(EXERCISES["09.6"], flips, Rate(84, 120))
+    assert found.right is False and said in found.text
 
 
 @pytest.mark.parametrize("name", [name for name, asked in EXERCISES.items() if asked.evidence])
@@ -200,8 +215,8 @@ TRUTHS = {
     "ten.rank": (8, 8),
     "ten.cost": (0.143, "more than ten points are lost"),
     "00.share": (0.0465, "a twentieth"),
-    "00.task": (0.02, "the same"),
     "00.cost": (0.379, 37.9),
+    "00.keeps": ({"refusal": 0.1, "sentiment": 1.0, "write_json": 0.0, "sort": 0.54}, "sentiment"),
     "05.cut": (0.387, 38.7),
     "05.copies": (
         {"exact": 1, "shuffled": 1, "half reworded": 0.98, "all reworded": 0},
@@ -278,7 +293,8 @@ TRUTHS = {
         },
         ("a tenth of the rate", "warm-up", "four times the batch", "clipping"),
     ),
-    "10.near": ({"near": 0.3, "far": 0.0}, "like the task"),
+    "10.near": (0.427, 42.7),
+    "10.far": (0.004, 0.4),
     "10.method": ([-0.003, 0.012], "neither by much"),
     "10.nothing": (
         {
@@ -322,7 +338,7 @@ TRUTHS = {
     "13.cast": ({"merging": 2e-5, "casting": 0.33}, "casting"),
     "13.ways": (
         {"in place": 11.0, "into the dequantized base": 0.013, "into the original base": 5.4},
-        ("into the dequantized base", "into the original base", "in place"),
+        "into the dequantized base",
     ),
     "13.undo": (0.039, "not everywhere"),
     "13.sum": (0.0, 0),

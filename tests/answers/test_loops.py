@@ -478,3 +478,35 @@ def test_minhash_in_three_lines_is_right():
 def test_a_mistake_in_minhash_is_named(why):
     found = judge("05.minhash", MINHASHES[why])
     assert found.right is False and why in found.text, found
+
+
+def fell(before, after):
+    falls = {name: before[name] - after[name] for name in before}
+    worst = max(falls, key=falls.get)
+    return worst, falls[worst]
+
+
+LOSSES = {
+    "return two things": lambda b, a: fell(b, a)[0],
+    "name first": lambda b, a: fell(b, a)[::-1],
+    "ends lowest": lambda b, a: (min(a, key=a.get), 28),
+    "fell least": lambda b, a: (max(b, key=lambda name: a[name] - b[name]), 2),
+    "copy is not the one": lambda b, a: ("copy", 40),
+    "that is a share": fell,
+    "the sign": lambda b, a: (fell(b, a)[0], -100 * fell(b, a)[1]),
+    "what is left": lambda b, a: (fell(b, a)[0], 100 * a[fell(b, a)[0]]),
+    "per cent of what": lambda b, a: (fell(b, a)[0], 100 * fell(b, a)[1] / b[fell(b, a)[0]]),
+    "but not by 3": lambda b, a: (fell(b, a)[0], 3),
+}
+
+
+@pytest.mark.parametrize("why", LOSSES)
+def test_each_mistake_of_what_was_lost_is_named(why):
+    found = judge("00.5", LOSSES[why])
+    assert found.right is False and re.search(why, found.text), found
+
+
+def test_what_was_lost_is_right_in_points_rounded_or_not():
+    assert judge("00.5", lambda b, a: (fell(b, a)[0], 100 * fell(b, a)[1])).right is True
+    assert judge("00.5", lambda b, a: [fell(b, a)[0], round(100 * fell(b, a)[1])]).right is True
+    assert judge("00.5", lambda b, a: (..., ...)).right is None

@@ -31,7 +31,10 @@ def test_a_grid_says_whether_it_is_whole(monkeypatch, path, text):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["loar"], "give one of lora, playground, epochs, real. Did you mean 'lora'?"),
+        (
+            ["loar"],
+            "give one of lora, playground, epochs, real, data, deciding. Did you mean 'lora'?",
+        ),
         (["lora", "--worker", "2", "--workers", "2"], "worker is 2 of 2"),
     ],
 )

@@ -420,6 +420,7 @@ def test_a_run_without_validation_is_the_same_run():
 def test_every_position_of_the_shipped_grid():
     panel = lab.open_playground()
     assert panel.values() == {**HOT, "zoom": False}
+    assert lab.open_playground(zoom=True).values() == {**HOT, "zoom": True}
     for setting, spot in panel.spots.items():
         assert spot.seeds == 3, setting
         texts(forgetting.plane_view(panel.spots, setting, panel.base))

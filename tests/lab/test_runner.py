@@ -80,7 +80,12 @@ def test_rows_that_older_commands_left_count(made, tmp_path):
 @pytest.mark.parametrize(
     ("name", "worker", "workers", "message"),
     [
-        ("loar", 0, 1, r"no grid 'loar'; give one of lora, playground, epochs, real\. Did"),
+        (
+            "loar",
+            0,
+            1,
+            r"no grid 'loar'; give one of lora, playground, epochs, real, data, deciding\. Did",
+        ),
         ("lora", 2, 2, "worker is 2 of 2"),
         ("lora", -1, 2, "worker is -1 of 2"),
         ("lora", 0, 0, "worker is 0 of 0"),

@@ -111,10 +111,27 @@ def test_the_word_follows_the_figures(pocket, real, word):
 def test_figures_are_shown_in_their_unit_with_interval_and_n():
     figure = Figure({0: 0.1, 1: 0.2, 2: 0.3})
     assert figure.in_words("points") == "+20.0 [-4.8, +44.8], n = 3"
-    assert figure.in_words("share") == "20.0 % [-4.8 %, 44.8 %], n = 3"
+    assert figure.in_words("share") == "20.0 % [0.0 %, 44.8 %], n = 3"
     assert figure.in_words("ρ") == "+0.20 [-0.05, +0.45], n = 3"
     assert Figure({0: math.log(10)}).in_words("times") == "10×, n = 1"
     assert Figure({}).in_words("points") == "no runs"
+
+
+def test_an_interval_ends_where_no_value_can_lie():
+    wide = Figure({0: 0.99, 1: 0.8, 2: 0.98})
+    assert wide.in_words("points") == "+92.3 [+65.8, +100.0], n = 3"
+    assert wide.in_words("ρ") == "+0.92 [+0.66, +1.00], n = 3"
+    assert wide.in_words("difference of ρ") == "+0.92 [+0.66, +1.19], n = 3"
+
+
+def test_factors_have_two_digits_and_no_power_of_ten():
+    figure = Figure({0: math.log(20), 1: math.log(200), 2: math.log(130)})
+    assert figure.in_words("times") == "80× [3.8×, 1,700×], n = 3"
+
+
+def test_seeds_that_agree_are_said_to_and_have_no_interval():
+    assert Figure(dict.fromkeys(SEEDS, math.log(10))).in_words("times") == "10×, n = 3, all alike"
+    assert Figure(dict.fromkeys(SEEDS, 1.0)).in_words("ρ") == "+1.00, n = 3, all alike"
 
 
 def test_changing_a_rows_figure_changes_the_word(monkeypatch):

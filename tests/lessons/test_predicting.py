@@ -111,7 +111,7 @@ def test_a_number_and_an_order_are_guessed_too(shown):
     slider.keep_button.click()
     reveal("00.cost", 0.379)
     assert "✓ You said 40 points, and so it is" in shown[-1][1]
-    assert "≈" not in shown[-1][0] and "≈37.9 %" in shown[-1][1]
+    assert "≈" not in shown[-1][0] and "≈37.9 points" in shown[-1][1]
 
     predict("07b.mends")
     order = predicting.QUESTIONS["07b.mends"]

@@ -234,7 +234,7 @@ def test_interference(both):
     base, a = (result.rates[name]["known"] for name in ("base", "a"))
     assert base.n == 6
     assert result.change("known", "a", "base").value == a.value - base.value
-    assert "known, n = 6" in str(result)
+    assert "known, n = 6" in str(result) and str(base) in str(result)
     assert list(merge.interference(both, tokenizer, rows, ["b"]).right) == ["b"]
 
 

@@ -67,7 +67,9 @@ def test_differences_are_seed_by_seed():
         (["holds"], "holds"),
         (["holds", "does not hold"], "depends"),
         (["holds", "does not hold", "cannot be told"], "depends"),
-        (["holds", "cannot be told"], "cannot be told"),
+        (["holds", "cannot be told"], "holds in part"),
+        (["does not hold", "cannot be told"], "does not always hold"),
+        (["cannot be told", "cannot be told"], "cannot be told"),
         (["does not hold", "does not hold"], "does not hold"),
     ],
 )
