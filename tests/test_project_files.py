@@ -1,5 +1,7 @@
 """What several files state of the project is the same in all of them."""
 
+import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -53,3 +55,15 @@ def test_it_installs_the_project_itself_by_pip(environment):
 @pytest.mark.parametrize("row", ["numpy", "numpy>=2.0", "jupyterlab>=4.2", "scipy>=1"])
 def test_another_range_or_a_package_that_nobody_asks_for_is_seen(row):
     assert outside({"dependencies": [row, {"pip": []}]}, STATED)
+
+
+def test_the_readme_names_every_notebook_by_its_title():
+    rows = re.findall(
+        r"\| \[(\w+)\]\(notebooks/([^)]+)\) \| ([^|]+) \|", (ROOT / "README.md").read_text()
+    )
+    titles = {}
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        first = "".join(json.loads(path.read_text())["cells"][0]["source"]).splitlines()[0]
+        titles[path.name] = first.removeprefix("# ")
+    assert {name: title for _, name, title in rows} == titles
+    assert [number for number, _, _ in rows] == [name.split("_")[0] for _, name, _ in rows]

@@ -662,13 +662,6 @@ PREDICTIONS = (
         evidence="a dict of each way's logit gap",
     ),
     Prediction(
-        "13.undo",
-        "Is (W + ΔW) − ΔW the old W?",
-        lambda moved: "not everywhere" if moved > 0 else "to the bit",
-        options=("to the bit", "not everywhere", "nowhere"),
-        evidence="the share of weights that moved",
-    ),
-    Prediction(
         "13.sum",
         "The sum of three adapters: how many per cent of the tickets does the model get right?",
         lambda share: 100 * share,

@@ -340,7 +340,6 @@ TRUTHS = {
         {"in place": 11.0, "into the dequantized base": 0.013, "into the original base": 5.4},
         "into the dequantized base",
     ),
-    "13.undo": (0.039, "not everywhere"),
     "13.sum": (0.0, 0),
     "13.latency": (1.5, 1.5),
 }
