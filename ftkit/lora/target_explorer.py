@@ -317,9 +317,8 @@ def paths_view(d_out: int, d_in: int, r: int, alpha: float = 16, name: str = "W"
     # the picture, and the same in a line
     trained, frozen = r * (d_in + d_out), d_out * d_in
     part = f"{trained:,} of {frozen:,} numbers ({100 * trained / frozen:.3g} %)"
-    title = (
-        f"LoRA adds a second path and trains only that: {100 * trained / frozen:.3g} % of {name}"
-    )
+    share = f"{100 * trained / frozen:.3g} % of {name}"
+    title = f"LoRA trains a second path only: as many numbers as {share}"
     note = f"A and B: r · (d_in + d_out) = {trained:,} numbers beside {frozen:,} in W; to scale"
     parts = [draw_ends(wide, high, d_in, d_out), draw_lanes(W, A, B, r, alpha)]
     labels = [
