@@ -130,7 +130,7 @@ CAUSES = {
     "positional argument": "look at the arguments that the exercise names, and their order",
     "is not defined": "import it, or run the cell that makes it",
     "not callable": "look for a name that hides a function",
-    "division by zero": "think of the case where nothing has changed",
+    "division by zero": "look at what it divides by, and when that is 0",
     "does not require grad": "the loss has to come from the model's own logits",
 }
 

@@ -381,11 +381,11 @@ PREDICTIONS = (
     ),
     Prediction(
         "ten.cost",
-        "From a rate of 0.002 to one of 0.016 the task score stays where it is, nearly. What "
-        "happens to everything else that the model could do?",
+        "From a rate of 0.002 to one of 0.016 the task score moves by two points. What happens to "
+        "everything else that the model could do?",
         lambda lost: "more than ten points are lost" if lost > 0.1 else "a few points are lost",
         options=("nothing", "a few points are lost", "more than ten points are lost"),
-        told=lambda lost: f"{percent(lost)} of the skills lost",
+        told=lambda lost: f"≈{100 * lost:.1f} points of the skills",
         evidence="the share of skills that the hotter run has lost, from 0 to 1",
     ),
     Prediction(
@@ -472,7 +472,7 @@ PREDICTIONS = (
     ),
     Prediction(
         "05.teacher",
-        "A teacher is right in two tickets of three. Which of its rows make the best student?",
+        "A teacher is right in three tickets of five. Which of its rows make the best student?",
         lambda shares: max(shares, key=shares.__getitem__),
         options=("all of them", "those with grounded values", "those on which two prompts agree"),
         told=lambda shares: ", ".join(f"{name}: {percent(x)}" for name, x in shares.items()),

@@ -465,6 +465,7 @@ def room_left(tokens: float) -> str:
     return "none" if tokens < 1 else "some hundreds" if tokens < 1000 else "thousands"
 
 
+CLOSE = "by less than a thousandth"
 MARGINS = {"a tenth to a quarter": 1.16, "half": 1.5, "a factor of two": 2.0}
 
 PREDICTIONS = (
@@ -506,12 +507,12 @@ PREDICTIONS = (
     ),
     Prediction(
         "04.sixteen",
-        "7 billion parameters need 112 GB if weight, gradient and two moments are float32. And in "
-        "16 bits?",
+        "7 billion parameters need 112 GB if weight, gradient and two moments are float32. How many "
+        "GB does Llama 2 7B (6.74 billion) need in 16 bits?",
         lambda gigabytes: gigabytes,
         between=(0, 120),
         unit="GB",
-        near=3,
+        near=1.5,
         evidence="the gigabytes by hand",
     ),
     Prediction(
@@ -525,8 +526,8 @@ PREDICTIONS = (
     Prediction(
         "04.formula",
         "The formula against a real step on the CPU: how far will it be off, at most?",
-        lambda error: by_ratio(error, FAR_OFF),
-        options=("by a tenth", "by a hundredth", "by a thousandth"),
+        lambda error: CLOSE if error < 1e-3 else by_ratio(error, FAR_OFF),
+        options=("by a tenth", "by a hundredth", CLOSE),
         told=lambda error: f"by {about(100 * error, 1)} %",
         evidence="the largest error of the formula, as a share",
     ),
@@ -598,4 +599,4 @@ PREDICTIONS = (
     ),
 )
 
-FAR_OFF = {"by a tenth": 0.1, "by a hundredth": 0.01, "by a thousandth": 0.001}
+FAR_OFF = {"by a tenth": 0.1, "by a hundredth": 0.01}

@@ -236,7 +236,7 @@ def test_rows_of_every_kind_of_file_are_read_back(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("rows")
     lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     folder.joinpath("a.jsonl").write_bytes(lines.encode())
-    folder.joinpath("b.jsonl.gz").write_bytes(gzip.compress(lines.encode("utf-8-sig")))
+    folder.joinpath("b.jsonl.gz").write_bytes(gzip.compress(lines.encode("utf-8-sig"), mtime=0))
     folder.joinpath("c.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     folder.joinpath("d.json").write_text(json.dumps({"data": rows}), encoding="utf-8")
     sets.to_dataset(rows).to_parquet(folder / "e.parquet")
