@@ -507,8 +507,8 @@ PREDICTIONS = (
     ),
     Prediction(
         "04.sixteen",
-        "7 billion parameters need 112 GB if weight, gradient and two moments are float32. How many "
-        "GB does Llama 2 7B (6.74 billion) need in 16 bits?",
+        "7 billion parameters need 112 GB if weight, gradient and two moments are float32. How "
+        "many GB does Llama 2 7B (6.74 billion) need in 16 bits?",
         lambda gigabytes: gigabytes,
         between=(0, 120),
         unit="GB",

@@ -32,6 +32,7 @@ LESSONS: set[str] = {
     "06",
     "07",
     "07b",
+    "10",
 }
 CELLS, MEDIAN, LONGEST, COLUMNS = 35, 8, 15, 110
 # What `lessons` is asked by id, and where that id is looked up.
