@@ -21,9 +21,10 @@ VALUES = (
     "\n",
 )  # fmt: skip
 # The verbs that are quick where all is right; of the others only what is refused at once is tried.
-QUICK = ("count", "memory", "check")
+QUICK = ("count", "memory", "check", "audit")
 GIVEN = {
     "count": ["llama-3.2-1b", "--no-peft"], "memory": ["llama-3.2-1b"], "check": ["{rows}"],
+    "audit": ["{rows}"], "decide": ["--rows", "300"],
     "train": ["{rows}"], "evaluate": ["{folder}", "--data", "{rows}"], "merge": ["{folder}"],
     "doctor": ["{folder}"], "measure": ["--one", "x"], "grid": ["x"], "fetch": ["x"],
     "notebooks": ["x", "--check"],

@@ -149,8 +149,8 @@ def test_every_setting_is_drawn_inside_its_bounds_without_a_widget(found):
             *SKILLS,
         } <= set(said)
         assert shown.text.startswith(str(setting))
-        # every setting, the chosen one with its ring, and the key
-        assert len(elements(shown.svg, "circle")) == len(found) + 2 + 4
+        # every setting, the chosen one with its ring, and the key of what is there
+        assert len(elements(shown.svg, "circle")) == len(found) + 2 + 3
         corner = forgetting.plane_view(found, setting, base, zoom=True)
         assert shown.text == corner.text and texts(corner)
 
@@ -333,7 +333,7 @@ def test_train_runs_here_saves_pins_and_measures_as_the_grid_does(panel, found):
     assert panel.text == forgetting.plane_view(found, setting, panel.base, [run]).text
     assert panel.html != before
     assert "run 1 (seed 3)" in panel.status.value
-    assert "points from the grid" in panel.status.value
+    assert "points from the finished runs" in panel.status.value
     assert "Runs made here" in panel.made.value
     assert not panel.buttons["train"].disabled
     assert panel.buttons["stop"].disabled
