@@ -134,7 +134,7 @@ def holm(ps: Sequence[float]) -> list[float]:
     """The p of several tests, corrected for there being several (Holm 1979), in the same order.
 
     Sorted, the k-th smallest of m is multiplied by m − k + 1, and none is below the one before it;
-    1 at most. A corrected p below 0.05 happens by chance in 5 % of all such lists, not of all tests.
+    1 at most. A corrected p below 0.05 comes by chance in 5 % of all such lists, not of all tests.
     """
     corrected, highest = [0.0] * len(ps), 0.0
     for done, place in enumerate(sorted(range(len(ps)), key=lambda place: ps[place])):

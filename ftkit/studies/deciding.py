@@ -28,7 +28,8 @@ TESTED, TESTED_SLOW = 100, 40  # rows of a task, and of a model that is slow
 PEOPLE = 25  # about whom fifty facts are stored
 PASSAGES = 4  # that tuned models are given: all that is known of a person
 RECORD = "Give it as JSON."
-BRIEF = {"steps": 24, "lr": 2e-3}
+USUAL_RATE = 4e-3
+BRIEF = 24, 2e-3  # steps, learning rate
 STORE = {"steps": 150, "lr": 5e-3, "r": 16, "batch_size": 16}
 
 
@@ -44,7 +45,7 @@ class Bench:
         self,
         rows: "Dataset",
         steps: int = 50,
-        lr: float = 4e-3,
+        lr: float = USUAL_RATE,
         r: int = 8,
         batch_size: int = 8,
         base: "PreTrainedModel | None" = None,
@@ -141,8 +142,8 @@ def measure_task(bench: Bench) -> dict[str, float]:
     if run.arm == "list":
         return measure_list(bench, test)
     if run.arm.startswith("tuned"):
-        usual = {"steps": STEPS[run.task]}
-        model = bench.tune(taught, **(usual if run.arm == "tuned" else BRIEF))
+        steps, lr = (STEPS[run.task], USUAL_RATE) if run.arm == "tuned" else BRIEF
+        model = bench.tune(taught, steps, lr)
     rows = with_answers(asked, test)
     score = evaluate.score(model, bench.tokenizer, rows)
     scores = {"test": score.task.value, "prompt tokens": prompt_tokens(bench, rows)}

@@ -33,7 +33,10 @@ def test_a_suffix_says_what_kind_it_is(tmp_path, name):
 
 
 def test_a_packed_file_without_the_suffix_is_unpacked(tmp_path):
-    assert answer(write(tmp_path / "d.jsonl", gzip.compress(TEXT.encode(), mtime=0))) == ROW["completion"]
+    assert (
+        answer(write(tmp_path / "d.jsonl", gzip.compress(TEXT.encode(), mtime=0)))
+        == ROW["completion"]
+    )
 
 
 @pytest.mark.parametrize(
