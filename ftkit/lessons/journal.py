@@ -23,6 +23,10 @@ NAME = "ftkit-journal.jsonl"
 GUESS, SKIP, TRUTH, EXERCISE = "guess", "skip", "truth", "exercise"
 PLAIN = str | int | float | bool | None
 LONGEST = 200  # characters of an answer that is neither a number nor a word
+LOOKS, MOMENT = (
+    10,
+    0.005,
+)  # how often a line without an end is looked at, and after how many seconds
 
 
 @dataclass(frozen=True)
@@ -101,9 +105,18 @@ def append(path: Path, lines: Sequence[str]) -> None:
     """Add lines to a file, by one call; a line that a killed kernel left half is ended first."""
     text = "".join(f"{line}\n" for line in lines)
     with path.open("ab+", buffering=0) as file:
-        if file.seek(0, os.SEEK_END) and last_byte(file) != b"\n":
+        if file.seek(0, os.SEEK_END) and stays_open(file):
             text = f"\n{text}"
         file.write(text.encode())
+
+
+def stays_open(file: Any) -> bool:
+    """Whether the last line has no end, also after a moment: another kernel may be writing it."""
+    for _ in range(LOOKS):
+        if last_byte(file) == b"\n":
+            return False
+        time.sleep(MOMENT)
+    return True
 
 
 def last_byte(file: Any) -> bytes:
