@@ -190,7 +190,7 @@ def audit(
     if not is_whole(max_length) or max_length < 1:
         raise UserError(f"max_length is {max_length!r}; give a whole number of tokens from 1 on.")
     rows, where = read(file, encoding, label)
-    others = None if against is None else data.read_placed(against)[0]
+    others = None if against is None else data.read_placed(against, encoding)[0]
     failed = {
         name: [place for place, row in enumerate(rows) if not passes(name, test, place, row)]
         for name, test in (tests or {}).items()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from .. import data, evaluate, models, world
 from ..core.errors import UserError, nearest
-from ..decide import ask_for, list_instruction, read_list, schema_instruction
+from ..decide import ask_for, list_instruction, list_to_json, schema_instruction
 from .points import DataRun
 
 if TYPE_CHECKING:
@@ -254,15 +254,19 @@ def teach(run: DataRun, base: "PreTrainedModel", tokenizer: "PreTrainedTokenizer
     first, second = (
         [r.text for r in replies] for replies in ask_teacher(base, tokenizer, questions)
     )
-    listed = [as_json(reply) for reply in second]
+    listed = [list_to_json(reply) for reply in second]
     golds = [json.loads(answer_of(row)) for row in rows]
     kept = {
         "teacher": [(n, reply) for n, reply in enumerate(first)],
         "teacher, grounded": [
-            (n, reply) for n, reply in enumerate(first) if is_grounded(reply, questions[n])
+            (n, reply)
+            for n, reply in enumerate(first)
+            if evaluate.is_grounded(answered(rows[n], reply))
         ],
         "teacher, two prompts agree": [
-            (n, reply) for n, reply in enumerate(first) if read(reply) == read(listed[n])
+            (n, reply)
+            for n, reply in enumerate(first)
+            if read(reply) == read(listed[n]) is not None
         ],
         "teacher, listed": [(n, reply) for n, reply in enumerate(listed)],
         "as often wrong": as_often_wrong(rows, [read(reply) for reply in first], run.seed),
@@ -285,26 +289,12 @@ def ask_teacher(
     ]
 
 
-def as_json(reply: str) -> str:
-    """A list of fields as the JSON that it says."""
-    return json.dumps(read_list(reply))
-
-
 def read(reply: str) -> object:
     """The JSON of a reply, or None."""
     try:
         return json.loads(reply)
     except ValueError:
         return None
-
-
-def is_grounded(reply: str, question: Sequence[Mapping]) -> bool:
-    """Whether every string and number of a reply's JSON stands in the question, as whole words."""
-    fields = read(reply)
-    source = evaluate.Source(question)
-    return isinstance(fields, dict) and all(
-        source.holds(value) for value in fields.values() if not isinstance(value, bool)
-    )
 
 
 def as_often_wrong(

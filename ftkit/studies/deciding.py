@@ -18,6 +18,7 @@ from .. import data, decide, evaluate, forgetting, lora, merge, models, train, w
 from ..core.session import setup
 from ..world import lexicon, tasks, turns
 from .changing import teachable
+from .measuring import epochs_of
 from .points import STEPS, DecidingRow, DecidingRun
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ class Bench:
         """A merged model of LoRA on the rows; base: another one to start from."""
         model = base or models.load(self.run.model)[0]
         adapted = lora.attach(model, r=r, alpha=2 * r, seed=self.run.seed)
-        # half a step less than all, so that rounding adds none
-        epochs = (steps - 0.5) / -(-len(rows) // batch_size)
+        epochs = epochs_of(steps, len(rows), batch_size)
         recipe = train.Recipe(
             lr, epochs, batch_size, evaluations=0, keep_best=False, seed=self.run.seed
         )
@@ -90,16 +90,9 @@ def measure_deciding(run: DecidingRun) -> DecidingRow:
     )
 
 
-def questions_of(rows: "Dataset") -> list[list[dict]]:
-    """The chats without their answers."""
-    return [chat[:-1] for chat in rows["messages"]]
-
-
 def with_answers(chats: Sequence[list[dict]], rows: "Dataset") -> "Dataset":
     """Other prompts with the rows' answers."""
-    answers = [chat[-1] for chat in rows["messages"]]
-    pairs = zip(chats, answers, strict=True)
-    return data.to_dataset([{"messages": [*chat, answer]} for chat, answer in pairs])
+    return decide.as_asked(rows, lambda _: list(chats))
 
 
 def last_line(rows: "Dataset") -> str:
@@ -119,7 +112,7 @@ def fields_of(rows: "Dataset") -> list[str]:
 
 def prompt_tokens(bench: Bench, rows: "Dataset") -> float:
     """The mean number of tokens that are read before the answer."""
-    counts = decide.count_prompt_tokens(bench.tokenizer, questions_of(rows))
+    counts = decide.count_prompt_tokens(bench.tokenizer, decide.zero_shot(rows))
     return sum(counts) / len(counts)
 
 
@@ -128,13 +121,13 @@ def measure_task(bench: Bench) -> dict[str, float]:
     run = bench.run
     few = models.affordable(bench.base, TESTED, TESTED_SLOW)
     test = data.first(data.test_rows(run.task), few)
-    model, asked = bench.base, questions_of(test)
+    model, asked = bench.base, decide.zero_shot(test)
     drawn = tasks.draw_rows(run.task, 200, run.seed, teachable(), world.World())
     taught = data.to_dataset(drawn[: int(run.amount)] if run.arm.startswith("tuned") else drawn)
     if "schema" in run.arm:
         instruction = decide.schema_instruction(fields_of(taught))
         asked = decide.ask_for(asked, instruction, last_line(test))
-        under = decide.ask_for(questions_of(taught), instruction, last_line(taught))
+        under = decide.ask_for(decide.zero_shot(taught), instruction, last_line(taught))
         taught = with_answers(under, taught)
     if "shots" in run.arm:
         shots = taught["messages"][: int(run.amount)]
@@ -157,7 +150,7 @@ def measure_task(bench: Bench) -> dict[str, float]:
 def measure_list(bench: Bench, test: "Dataset") -> dict[str, float]:
     """A list of the fields, and lines of Python that make JSON of it."""
     instruction = decide.list_instruction(fields_of(test))
-    asked = decide.ask_for(questions_of(test), instruction, last_line(test))
+    asked = decide.ask_for(decide.zero_shot(test), instruction, last_line(test))
     replies = models.answer(bench.base, bench.tokenizer, asked)
     golds = golds_of(test)
     said = [decide.read_list(reply) for reply in replies]
@@ -180,7 +173,7 @@ def world_sentences() -> list[str]:
 def retrieved(rows: "Dataset", facts: Sequence[tasks.NewFact], k: int) -> "Dataset":
     """The rows with the k passages before each question that fit it."""
     index = decide.Index([*decide.sentences(facts), *world_sentences()])
-    return with_answers(decide.retrieve(questions_of(rows), index, k), rows)
+    return with_answers(decide.retrieve(decide.zero_shot(rows), index, k), rows)
 
 
 def measure_facts(bench: Bench) -> dict[str, float]:
@@ -225,7 +218,7 @@ def after_update(
     name: str,
 ) -> dict[str, float]:
     """What is said after an update: all, of the changed the new and the old, of the others."""
-    replies = models.answer(model, bench.tokenizer, questions_of(asked))
+    replies = models.answer(model, bench.tokenizer, decide.zero_shot(asked))
     found = decide.staleness(replies, *sides)
     hits = found.right.hits + found.unchanged.hits
     return {
@@ -268,7 +261,7 @@ def measure_records(bench: Bench) -> dict[str, float]:
     rows = given if "retrieval" in run.arm else test
     if "schema" in run.arm:
         chats = []
-        for chat, one in zip(questions_of(rows), asked, strict=True):
+        for chat, one in zip(decide.zero_shot(rows), asked, strict=True):
             instruction = decide.schema_instruction(("name", one.fact.attribute))
             chats += decide.ask_for([chat], instruction, RECORD)
         rows = with_answers(chats, rows)
@@ -285,7 +278,7 @@ def passage_rows(rng: random.Random) -> "Dataset":
         wording = rng.choice(lexicon.QUESTIONS[fact.attribute][:-1])
         rows.append(record_row(fact, wording) | {"facts": decide.sentences(own)})
     plain = data.to_dataset([{"messages": row["messages"]} for row in rows])
-    chats = decide.with_passages(questions_of(plain), [row["facts"] for row in rows])
+    chats = decide.with_passages(decide.zero_shot(plain), [row["facts"] for row in rows])
     return with_answers(chats, plain)
 
 

@@ -87,3 +87,12 @@ def test_a_bad_row_is_refused_and_so_is_a_bad_option(file, tmp_path):
     ):
         with pytest.raises(UserError, match=sentence):
             call()
+
+
+def test_the_encoding_is_that_of_both_files(tmp_path):
+    line = '{"prompt": "Où est le café numéro un?", "completion": "À Zürich."}\n'
+    for name in ("mine.jsonl", "test.jsonl"):
+        (tmp_path / name).write_text(line, encoding="cp1252")
+    mine, test = tmp_path / "mine.jsonl", tmp_path / "test.jsonl"
+    found = audit.audit(mine, test, encoding="cp1252")
+    assert found.leaks[f"in {test}"].exact == [0]

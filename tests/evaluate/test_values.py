@@ -133,3 +133,19 @@ def test_all_that_stands_before_the_answer_is_searched():
         held = ["Ann", "new", "Bob", "Elm", 'S\u00e3o "Paulo"', "red"]
         assert [claim for claim in held if not source.holds(claim)] == []
         assert [claim for claim in ("user", "system", "Eve", 7) if source.holds(claim)] == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "grounded"),
+    [
+        ('{"order": 4261, "urgent": true}', True),
+        ('{"order": 42}', False),
+        ('{"name": "An"}', False),
+        ("Ann", True),
+        ("Bob", False),
+    ],
+)
+def test_grounded_means_whole_words_and_numbers(answer, grounded):
+    asked = {"role": "user", "content": "Order 4261 for Ann."}
+    row = {"messages": [asked, {"role": "assistant", "content": answer}]}
+    assert values.is_grounded(row) == grounded

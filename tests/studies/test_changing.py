@@ -160,13 +160,6 @@ def test_random_errors_are_as_many_as_the_teachers():
     assert wrong != list(range(10))
 
 
-def test_grounded_means_whole_words():
-    question = [{"role": "user", "content": "Order 4261 for Ann."}]
-    assert changing.is_grounded('{"order": 4261, "urgent": true}', question)
-    assert not changing.is_grounded('{"order": 42}', question)
-    assert not changing.is_grounded("Ann", question)
-
-
 def test_an_unknown_change_is_refused_with_the_nearest():
     with pytest.raises(UserError, match=r"no change 'flags'.*Did you mean 'flag'"):
         prepare(replace(TICKETS, change="flags"))
