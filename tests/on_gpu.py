@@ -2,8 +2,9 @@
 GPU; test_on_gpu.py rehearses it.
 
 Models of published sizes get random weights in a temporary folder, which take the same memory and
-time. Every stage writes what it found into data/measurements/gpu_<card>.json as soon as it is
-there, beside what other stages have left; `python -m ftkit measure` measures memory at 26 settings.
+time; the notebooks run on SmolLM2 where it was fetched. What a stage finds is written into
+data/measurements/gpu_<card>.json as soon as it is there, beside what other stages have left;
+`python -m ftkit measure` measures memory at 26 settings.
 """
 
 import argparse
@@ -13,14 +14,15 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from families import write
 
-from ftkit import UserError, data, lora, memory, models, train
+from ftkit import UserError, data, fetched, lora, memory, models, train
 from ftkit.core.files import data_path, write_rows
 from ftkit.core.results import GIB
 from ftkit.core.session import device_and_dtype
@@ -28,7 +30,26 @@ from ftkit.tools import bench
 from ftkit.train import Experiment
 
 DTYPES = ("bfloat16", "float16")
-NOTEBOOKS = ("ten", "00", "01", "01b", "02", "02b", "03", "04", "05", "06", "07", "07b", "10", "13")
+NOTEBOOKS = tuple("ten 00 01 01b 02 02b 03 04 04b 05 06 07 07b 09 10 13".split())
+    "ten",
+    "00",
+    "01",
+    "01b",
+    "02",
+    "02b",
+    "03",
+    "04",
+    "04b",
+    "05",
+    "06",
+    "07",
+    "07b",
+    "09",
+    "10",
+    "13",
+)
+IN_FLOAT16 = ("00", "03", "07", "10")
+AT_ONCE = 14  # processes; a machine with fewer cores is only slower
 SMALL, LARGE = ("qwen", "qwen2.5-0.5b"), ("llama", "llama-3.1-8b")
 
 
@@ -59,6 +80,13 @@ class Rig:
                 )
         return str(folder)
 
+    def small(self) -> str:
+        """A model that notebooks are run on: SmolLM2 where it was fetched."""
+        try:
+            return self.model(*SMALL) if self.rehearsal else fetched.find("smollm2") and "smollm2"
+        except UserError:
+            return self.model(*SMALL)
+
     def run(self, *arguments: str, **environment: str) -> dict:
         """A verb in a process of its own: its JSON, or its last words."""
         command = [sys.executable, "-m", "ftkit", *arguments, "--json"]
@@ -69,43 +97,45 @@ class Rig:
         return json.loads(done.stdout) if done.stdout.startswith("{") else {"failed": last}
 
 
-def notebooks(rig: Rig) -> list[dict]:
-    """The tour and the notebooks on half a billion parameters, in both 16-bit dtypes."""
-    found = []
-    for dtype in DTYPES[:1] if rig.rehearsal else DTYPES:
-        here = {"FTKIT_MODEL": rig.model(*SMALL), "FTKIT_DTYPE": dtype}
+def notebooks(rig: Rig) -> Iterator[dict]:
+    """The tour and the notebooks on a small model: all in bfloat16, and some in float16, too.
+
+    Many at once, each in a process of its own: their seconds are those of a shared card.
+    """
+    asked = [("tour", dtype) for dtype in DTYPES]
+    asked += [(number, "float16") for number in IN_FLOAT16]
+    asked += [(number, "bfloat16") for number in NOTEBOOKS]
+    if rig.rehearsal:
+        asked = [("tour", "bfloat16"), (NOTEBOOKS[-2], "bfloat16")]
+    model = rig.small()
+    with ThreadPoolExecutor(1 if rig.rehearsal else AT_ONCE) as pool:
+        for done in as_completed([pool.submit(one_notebook, rig, model, *one) for one in asked]):
+            yield done.result()
+
+
+def one_notebook(rig: Rig, model: str, number: str, dtype: str) -> dict:
+    """The row of the tour, or of one notebook."""
+    row: dict = {"model": Path(model).name, "dtype": dtype}
+    here = {"FTKIT_MODEL": model, "FTKIT_DTYPE": dtype}
+    if number == "tour":
         toured = rig.run("tour", **here)
-        found.append(
-            {
-                "model": SMALL[1],
-                "dtype": dtype,
-                "what": "tour",
-                "seconds": toured.get("seconds"),
-                "failed": toured.get("failed"),
-            }
-        )
-        for number in NOTEBOOKS[-2:-1] if rig.rehearsal else NOTEBOOKS:
-            report = rig.run(
-                "notebooks", number, "--out", str(rig.folder / "executed" / dtype), **here
-            )
-            name, row = f"notebook {number}", {"failed": report.get("failed")}
-            if isinstance(report.get("seconds"), dict):
-                (stem,) = report["ran"]
-                row = {
-                    "seconds": report["seconds"][stem],
-                    "failed": report["reasons"].get(stem),
-                    "claims": report["claims"][stem],
-                }
-            found.append({"model": SMALL[1], "dtype": dtype, "what": name, **row})
-    return found
+        said = {name: toured.get(name) for name in ("seconds", "failed")}
+        return {**row, "what": "tour", **said}
+    out = str(rig.folder / "executed" / dtype / number)
+    report = rig.run("notebooks", number, "--out", out, **here)
+    row["what"] = f"notebook {number}"
+    if not isinstance(report.get("seconds"), dict):
+        return {**row, "failed": report.get("failed")}
+    (stem,) = report["ran"]
+    seconds, failed = report["seconds"][stem], report["reasons"].get(stem)
+    return {**row, "seconds": seconds, "failed": failed, "claims": report["claims"][stem]}
 
 
-def qlora(rig: Rig) -> list[dict]:
+def qlora(rig: Rig) -> Iterator[dict]:
     """A QLoRA of 8 billion parameters by the recipe file's way, in both dtypes.
 
     Seconds per step, and its peak beside the formula's.
     """
-    found = []
     for dtype in DTYPES[:1] if rig.rehearsal else DTYPES:
         os.environ["FTKIT_DTYPE"] = dtype
         recipe = train.Recipe(lr=2e-4, epochs=1, evaluations=0, micro_batch=4)
@@ -133,12 +163,9 @@ def qlora(rig: Rig) -> list[dict]:
             "tokens": tokens,
             "loss": run.loss,
         }
-        found.append(
-            {**row, "seconds_a_step": run.seconds / run.steps, "peak": peak(), "formula": formula}
-        )
+        yield {**row, "seconds_a_step": run.seconds / run.steps, "peak": peak(), "formula": formula}
         del run
     del os.environ["FTKIT_DTYPE"]
-    return found
 
 
 def counted() -> Callable[[], int | None]:
@@ -211,10 +238,11 @@ def main(stages: list[str], rehearsal: bool, out: Path | None) -> Path:
         )  # a session with the pocket model computes in float32
         for stage in stages or STAGES:
             print(f"… {stage}", file=sys.stderr, flush=True)
-            kept = [row for row in kept if row["stage"] != stage] + [
-                {"stage": stage, **row} for row in STAGES[stage](rig)
-            ]
-            write_rows(path, head, kept)
+            kept = [row for row in kept if row["stage"] != stage]
+            for row in STAGES[stage](rig):
+                kept.append({"stage": stage, **row})
+                write_rows(path, head, kept)
+                print(json.dumps(kept[-1])[:300], file=sys.stderr, flush=True)
     return path
 
 

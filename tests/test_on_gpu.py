@@ -40,6 +40,7 @@ def test_every_stage_runs_and_keeps_what_the_others_found(tmp_path, monkeypatch)
     }
     assert [row["seconds"] for row in rows["notebooks"]] == [1.5, 2.5]
     assert rows["notebooks"][1]["failed"] == "10_x, cell 3: KeyError"
+    assert {row["what"] for row in rows["notebooks"]} == {"tour", "notebook 10"}
     assert {env["FTKIT_DTYPE"] for *_, env in asked} == {"bfloat16"}
     assert rows["qlora"][0]["seconds_a_step"] > 0
     assert rows["qlora"][0]["loss"] > 0

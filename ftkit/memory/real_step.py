@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from .sizes import Source
 
 SEED = 0
+AT_ONCE = 6, 3, 1  # steps that are measured beside each other, while the card has room
+ROOM = 0.85  # of the card: the rest is the processes' own
 
 
 def measure(source: "Source | Step", **options: Any) -> Ledger:
@@ -213,29 +216,41 @@ def options_to_measure() -> list[dict]:
 def compare_with_gpu(say: Callable[[str], object] = lambda _: None) -> Path:
     """Measure all of `options_to_measure` on the GPU here, each in a process of its own.
 
-    A step that the card can't hold is recorded as such. Returns the path of the table that holds
-    formula, trace and measurement beside each other. say: is told every row, as JSON.
+    Steps that the card holds beside each other run at once: every process counts its own bytes. A
+    step that the card can't hold is recorded as such. Returns the path of the table that holds
+    formula, trace and measurement beside each other, written anew with every row. say: is told
+    every row, as JSON.
     """
     if not torch.cuda.is_available():
         raise UserError(
             "there is no GPU here; on a CPU, memory.measure('pocket') counts every storage."
         )
-    # Three views of each step.
-    rows = []
-    for options in options_to_measure():
-        traced = trace(**options, every_layer=True)
-        views = {
-            "formula": predict(**options).peak,
-            "trace": traced.peak,
-            "trace_reserved": traced.reserved,
-        }
-        rows.append({**options, **views, **measure_apart(options)})
-        say(json.dumps(rows[-1]))
-    # The table, named for the card.
-    card = torch.cuda.get_device_name()
+    card, total = torch.cuda.get_device_name(), torch.cuda.mem_get_info()[1]
     head = {"command": "python -m ftkit measure", "card": card, "cuda": torch.version.cuda}
-    name = f"memory_{card.replace(' ', '_').lower()}.json"
-    return write_rows(data_path("measurements", name), head, rows)
+    path = data_path("measurements", f"memory_{card.replace(' ', '_').lower()}.json")
+    rows, waiting = [], options_to_measure()
+
+    # The small ones first and many at once, the largest alone.
+    for jobs in AT_ONCE:
+        share = ROOM * total / jobs
+        ready = [o for o in waiting if jobs == 1 or predict(**o).peak <= share]
+        waiting = [o for o in waiting if o not in ready]
+        with ThreadPoolExecutor(jobs) as pool:
+            measured = pool.map(measure_apart, ready)
+            # the traces in this thread, for one tape at a time hears a step
+            views = [two_views(options) for options in ready]
+            for options, view, figures in zip(ready, views, measured, strict=True):
+                rows.append({**options, **view, **figures})
+                say(json.dumps(rows[-1]))
+                write_rows(path, head, rows)
+    return path
+
+
+def two_views(options: dict) -> dict:
+    """A step's peak by formula and by trace, in bytes."""
+    traced = trace(**options, every_layer=True)
+    peaks = {"formula": predict(**options).peak, "trace": traced.peak}
+    return {**peaks, "trace_reserved": traced.reserved}
 
 
 def measure_apart(options: dict) -> dict:

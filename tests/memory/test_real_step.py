@@ -1,13 +1,16 @@
 """A training step that really runs: it takes what the trace says, by our count and by torch's."""
 
 import gc
+import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from ftkit import UserError, memory, models
+from ftkit.core.results import GIB
 from ftkit.memory import fake_step, real_step, storages
 
 CPU = {"device": "cpu", "dtype": "float32", "seq": 128, "batch": 4}
@@ -99,3 +102,26 @@ def test_the_real_step_on_a_gpu_takes_what_the_trace_says(method):
     real, traced = memory.measure(**asked), memory.trace(every_layer=True, **asked)
     assert traced.peak == pytest.approx(real.peak, rel=0.03)
     assert traced.reserved == pytest.approx(real.reserved, rel=0.1)
+
+
+def test_the_card_is_asked_about_many_steps_at_once_and_the_largest_alone(monkeypatch, tmp_path):
+    asked, table = [], tmp_path / "table.json"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA X1")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, 8 * GIB))
+    small, medium, large = (
+        {"source": "qwen2.5-0.5b", "method": method, "seq": seq}
+        for method, seq in (("qlora", 64), ("lora", 2048), ("full", 64))
+    )
+    monkeypatch.setattr(real_step, "options_to_measure", lambda: [large, small, medium])
+    monkeypatch.setattr(real_step, "data_path", lambda *parts: table)
+    monkeypatch.setattr(real_step, "trace", lambda **options: SimpleNamespace(peak=1, reserved=2))
+    monkeypatch.setattr(real_step, "predict", lambda **o: SimpleNamespace(peak=PEAKS[o["method"]]))
+    monkeypatch.setattr(real_step, "measure_apart", lambda o: asked.append(o) or {"allocated": 3})
+    assert real_step.compare_with_gpu() == table
+    assert asked == [small, medium, large]
+    rows = json.loads(table.read_text())["rows"]
+    assert rows[0] == {**small, "formula": GIB, "trace": 1, "trace_reserved": 2, "allocated": 3}
+
+
+PEAKS = {"qlora": GIB, "lora": 2 * GIB, "full": 20 * GIB}
