@@ -11,6 +11,7 @@
     make_optimizer(step, …)      a step's optimizer                           fake_step.py
     compare_with_trace()         the formula beside the trace, as a table     fake_step.py
     compare_with_gpu()           writes formula and trace beside this GPU     real_step.py
+    measured(card)               what that gave on a card                     gpus.py
     cards(), usable_bytes(card)  published GPUs, and what torch gets of one   gpus.py
     fits(source, card)           the longest row that a card holds            gpus.py
     room_for(model)              what a step may take of this GPU             gpus.py

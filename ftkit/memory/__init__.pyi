@@ -14,6 +14,7 @@ from .gpus import RESERVE as RESERVE
 from .gpus import cards as cards
 from .gpus import explain_full_gpu as explain_full_gpu
 from .gpus import fits as fits
+from .gpus import measured as measured
 from .gpus import room_for as room_for
 from .gpus import rows_that_fit as rows_that_fit
 from .gpus import step_in_training as step_in_training

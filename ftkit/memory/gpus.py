@@ -1,6 +1,7 @@
 """What a GPU holds: published cards by arithmetic, and the one that is here.
 
     cards()                the GPUs of data/gpus.json, by name
+    measured(card)         the training steps that were measured on one
     usable_bytes(card)     what torch can hand out of one
     fits(source, card)     the longest row that it holds, for several batch sizes
     free_bytes()           what this process can still get of the GPU that is here
@@ -52,6 +53,24 @@ def cards() -> dict[str, dict]:
     allocator, in GiB; capability, CUDA's compute capability.
     """
     return json.loads(data_path("gpus.json").read_text(encoding="utf-8"))["cards"]
+
+
+def measured(card: str) -> list[dict]:
+    """The steps that `python -m ftkit measure` measured on a card, by torch's name of it.
+
+    Each row holds the options of `predict` and bytes: formula, trace, trace_reserved, allocated and
+    reserved, the last two by torch's own counters. UserError for a card that none was measured on.
+    """
+    tables = {}
+    for path in sorted(data_path("measurements").glob("memory_*.json")):
+        table = json.loads(path.read_text(encoding="utf-8"))
+        tables[table["card"]] = table["rows"]
+    if card not in tables:
+        raise UserError(
+            f"nothing was measured on {card!r}; there are figures of {', '.join(tables)}."
+            f"{nearest(card, tables)}"
+        )
+    return tables[card]
 
 
 def usable_bytes(card: str) -> int:

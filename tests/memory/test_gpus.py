@@ -270,3 +270,15 @@ def test_micro_batch_and_checkpointing_give_the_same_run():
 def test_a_micro_batch_that_does_not_divide_the_batch(value):
     with pytest.raises(UserError, match=r"micro_batch is .*divides batch_size, 16"):
         train.Recipe(micro_batch=value)
+
+
+def test_what_was_measured_on_a_card_is_what_readme_says_of_it():
+    rows = memory.measured("NVIDIA H200")
+    over = [100 * (row["allocated"] / row["formula"] - 1) for row in rows]
+    short = [100 * (1 - row["formula"] / row["allocated"]) for row in rows]
+    assert len(rows) == 25
+    assert (round(min(over), 1), round(max(over), 1)) == (0.1, 5.5)
+    assert (round(min(short), 1), round(max(short), 1)) == (0.1, 5.2)
+    assert min(row["allocated"] - row["formula"] for row in rows) >= 47.5 * 2**20
+    with pytest.raises(UserError, match="nothing was measured on 'H200'; there are figures of NVIDIA"):
+        memory.measured("H200")
