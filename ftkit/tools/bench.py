@@ -188,6 +188,7 @@ class Epoch(NamedTuple):
 
     us_per_token: float
     loss: float  # on the rows afterwards, in nats per answer token
+    shape: tuple[int, int]  # of a step: its tokens, and those that carry loss, in the mean
 
 
 def train_epoch(rows: "Dataset", name: str, script: Mapping[str, Any] | None = None) -> Epoch:
@@ -210,7 +211,9 @@ def train_epoch(rows: "Dataset", name: str, script: Mapping[str, Any] | None = N
     nats, tokens = zip(*answered, strict=True)
     prepared = cast("Dataset", finished.train_dataset)
     read = sum(len(ids) for ids in prepared["input_ids"])
-    return Epoch(1e6 * spent / read, sum(nats) / sum(tokens))
+    steps = len(prepared) / 16
+    shape = (round(read / steps), round(sum(tokens) / steps))
+    return Epoch(1e6 * spent / read, sum(nats) / sum(tokens), shape)
 
 
 def run_script(
@@ -263,7 +266,29 @@ def time_training(rows: int = 96, rounds: int = 2, name: str = "pocket") -> list
         losses = (ours.loss, None, way, epoch.loss)
         measurements.append(Measurement(pace, "µs per token", *paces))
         measurements.append(Measurement(loss, "nats per token", *losses))
-    return measurements
+    # how far it is from what no shortcut can save
+    alone = time_products(name, ours.shape)
+    limit = "its matrix products alone, without padding"
+    return [*measurements, Measurement(pace, "µs per token", ours.us_per_token, None, limit, alone)]
+
+
+def time_products(name: str, shape: tuple[int, int]) -> float:
+    """Microseconds per token of the products that no LoRA step can do without: every linear layer
+    forward, and back to its input; the head on the tokens that carry loss.
+
+    shape: (tokens, of which carry loss) of a step.
+    """
+    model, _ = models.load(name)
+    tokens, learned = shape
+    head = model.get_output_embeddings().weight
+    weights = [(layer.weight, tokens) for layer in models.linears(model).values()]
+    spent = 0.0
+    with torch.no_grad():
+        for W, rows in [*weights, (head, learned)]:
+            x = torch.randn(rows, W.shape[1], dtype=W.dtype, device=W.device)
+            y = x @ W.T
+            spent += min(seconds(lambda x=x, y=y, W=W: (x @ W.T, y @ W)) for _ in range(5))
+    return 1e6 * spent / tokens
 
 
 def ask_one_by_one(

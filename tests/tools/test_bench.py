@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import pytest
 import torch
 from torch.nn.modules import module as torch_module
+from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.llama.modeling_llama import LlamaMLP
 
+from ftkit import models
 from ftkit.tools import bench, processes
 
 
@@ -39,12 +41,27 @@ def work():
 def test_training_gives_the_same_with_less_work(work, monkeypatch):
     """As it is the script runs every layer twice, for checkpointing; and it pads more."""
     monkeypatch.setattr(bench, "clock", lambda: work.places)
-    pace, loss, free, free_loss = bench.time_training(rows=24, rounds=1)
+    pace, loss, free, free_loss, limit = bench.time_training(rows=24, rounds=1)
     assert pace.ratio > 2
     assert 2 > free.ratio > 1
     for row in (loss, free_loss):
         assert row.ours == pytest.approx(row.plain, rel=0.03), row
     assert {row.plain_way for row in (pace, loss)} != {free.plain_way}
+    assert (limit.ours, limit.unit) == (pace.ours, pace.unit)
+
+
+def test_the_products_alone_are_those_of_the_layers_and_of_the_answers_head(monkeypatch):
+    def multiplications(products):
+        with FlopCounterMode(display=False) as counted:
+            products()
+        return counted.get_total_flops() / 2
+
+    monkeypatch.setattr(bench, "seconds", multiplications)
+    model, _ = models.load("pocket")
+    layers = sum(layer.weight.numel() for layer in models.linears(model).values())
+    head = model.get_output_embeddings().weight.numel()
+    # forward and back to the input, both for every token; the head for one of four
+    assert bench.time_products("pocket", (100, 25)) == 1e6 * 2 * (layers + head / 4)
 
 
 def test_the_skill_check_gives_the_same_in_fewer_calls(work, monkeypatch):
