@@ -14,8 +14,8 @@ import ftkit
 PACKAGE = Path(ftkit.__file__).parent
 GROUND = ("core", "show")  # their rooms are imported straight; all other wings at their face
 DOORS = {
-    "peft": ("lora/by_peft",),
-    "trl": ("train/trainer",),
+    "peft": ("lora/by_peft", "methods/by_peft"),
+    "trl": ("train/trainer", "prefer/by_trl"),
     "lm_eval": ("forgetting/harness",),
     "BitsAndBytesConfig": ("models/loading",),
 }
@@ -120,6 +120,7 @@ HOUSE = {
     "train/__init__.py": FACE,
     "train/runs.py": "from .. import models\nfrom ..models import load, parts",
     "train/explorer.py": "from ..core import errors\nfrom . import runs",
+    "prefer/__init__.py": FACE,
 }
 
 
@@ -133,6 +134,8 @@ HOUSE = {
         ("models/parts.py", "from .loading import load", "models has a circle through"),
         ("models/parts.py", "import peft.utils", "models/parts opens a second door to peft"),
         ("train/runs.py", "from trl import X", "train/runs opens a second door to trl"),
+        ("prefer/by_trl.py", "from trl import X", None),
+        ("prefer/tuning.py", "from trl import X", "prefer/tuning opens a second door to trl"),
         ("train/runs.py", "if TYPE_CHECKING:\n    from trl import X", None),
         ("core/errors.py", "if TYPE_CHECKING:\n    from ..train import X", "imports train"),
         ("train/runs.py", "from transformers import BitsAndBytesConfig", "a second door to Bits"),
@@ -149,7 +152,7 @@ def test_every_rule_is_seen_to_be_broken(tmp_path, file, text, fault):
     for name, source in {**HOUSE, file: text}.items():
         tmp_path.joinpath(name).parent.mkdir(exist_ok=True)
         tmp_path.joinpath(name).write_text(source, encoding="utf-8")
-    found = list(faults(tmp_path, ("core", "models", "train")))
+    found = list(faults(tmp_path, ("core", "models", "train", "prefer")))
     assert len(found) == (fault is not None), found
     assert fault is None or fault in found[0]
 

@@ -12,6 +12,7 @@ from .comparing import judge as judge
 from .comparing import outcome as outcome
 from .comparing import spell as spell
 from .exercise import CODE as CODE
+from .exercise import NAMES as NAMES
 from .exercise import UNANSWERED as UNANSWERED
 from .exercise import Exercise as Exercise
 from .exercise import Feedback as Feedback

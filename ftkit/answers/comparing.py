@@ -12,7 +12,7 @@ raises nothing, what can't be an answer does. The exercises lie in the rooms bes
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Real
@@ -22,6 +22,7 @@ from ..core.errors import UserError, nearest
 from .exercise import (
     CODE,
     COUNT,
+    NAMES,
     NUMBER,
     NUMBERS,
     SHARE,
@@ -68,7 +69,7 @@ def judge(exercise: Exercise, answer: object, *evidence: Any) -> Feedback:
     if is_unanswered(answer):
         return UNANSWERED
     check_evidence(exercise, evidence)
-    if exercise.kind == CODE:
+    if exercise.kind in (CODE, NAMES):
         return exercise.right(answer, *evidence)
 
     # what can't be an answer at all is told with what can
@@ -179,9 +180,14 @@ def worth(value: Any, evidence: Sequence[Any]) -> Any:
 
 
 def is_unanswered(answer: object) -> bool:
-    """Whether an answer is still to come: None, three dots, or a sequence that holds them."""
+    """Whether an answer is still to come: None, three dots, or a sequence that holds them.
+
+    A dict of answers is, as long as it holds nothing else.
+    """
     if isinstance(answer, list | tuple):
         return any(item is None or item is ... for item in answer)
+    if isinstance(answer, Mapping):
+        return all(is_unanswered(item) for item in answer.values())
     return answer is None or answer is ... or (isinstance(answer, str) and not answer.strip(" ."))
 
 

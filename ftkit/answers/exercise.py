@@ -18,8 +18,8 @@ from typing import Any
 HEADS = {None: "Your turn", True: "Right", False: "Not yet"}
 DIFFICULTIES = ("easy", "medium", "hard")
 NUMBER, SHARE, COUNT, NUMBERS = "number", "share", "count", "numbers"
-WORDS, THING, CODE = "words", "thing", "code"
-KINDS = (NUMBER, SHARE, COUNT, NUMBERS, WORDS, THING, CODE)
+WORDS, THING, NAMES, CODE = "words", "thing", "names", "code"
+KINDS = (NUMBER, SHARE, COUNT, NUMBERS, WORDS, THING, NAMES, CODE)
 Step = tuple[str, str]  # what is written on a fold, and what is in it
 
 
@@ -64,11 +64,12 @@ class Mistake:
 class Exercise:
     """One question of a notebook, and all that can be said to an answer.
 
-    right: the answer, or a function of the evidence that gives it; for code a function
-    right(code, *evidence) that gives a `Feedback`. kind: one of `KINDS`; choices: all words that
-    may be answered; evidence: in words, what is to be passed behind the answer; decimals: places
-    behind the point that are enough, where three significant digits are not asked for. `because`
-    is said with a right answer; `hint`, `look` (where to look) and `solution` are the ladder.
+    right: the answer, or a function of the evidence that gives it; for code, and for names (a dict
+    with one for each thing), a function right(answer, *evidence) that gives a `Feedback`. kind: one
+    of `KINDS`; choices: all words that may be answered; evidence: in words, what is to be passed
+    behind the answer; decimals: places behind the point that are enough, where three significant
+    digits are not asked for. `because` is said with a right answer; `hint`, `look` (where to look)
+    and `solution` are the ladder.
     """
 
     id: str

@@ -4,6 +4,7 @@
     PREDICTIONS    prompts, passages, doses; flags, orders, refusals; sums of adapters, latency
     check_parser   parse(reply): lines "name: value" as an object
     check_recall   recall(ranked, wanted, k): how often the right passage is found
+    check_kappa    kappa(one, other): agreement of two raters beyond chance
 
 Each exercise names the mistakes that people make; other code of the reader's is checked in `loops`
 and `matrices`. The notebooks: `06_should_you_tune`, `09_did_it_help`, `13_merging`.
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..core.results import about, percent
-from ..core.statistics import mcnemar, rows_needed
+from ..core.statistics import kappa, mcnemar, rows_needed
 from . import loops, matrices
 from .comparing import attempt, plain, read_number, spell
 from .exercise import CODE, COUNT, NUMBER, SHARE, WORDS, Exercise, Feedback, Mistake, Prediction
@@ -108,6 +109,61 @@ def wrong_recalls(k: int, hits: int) -> dict[str, float]:
         "it looks at one passage too few: the first k are ranked[:k].": sum(at_rank[: k - 1]) / n,
         "it looks at the k-th passage alone: any of the first k will do.": at_rank[k - 1] / n,
         "that is precision@k: recall divides by the questions, and not by k.": hits / n / k,
+    }
+
+
+# What two raters say of the same things.
+RATED = (
+    ("ABCABCAABC", "ABCAACBABB"),
+    ("AAAAAAAAAA", "AAAAAAABBB"),
+    ("AAAAAAAABB", "AAAAABBBBB"),
+    ("AAAABBBB", "AAAABBBB"),
+)
+
+
+def check_kappa(code: Callable[[list[str], list[str]], float]) -> Feedback:
+    """Hold kappa(one, other) against Cohen's κ (Cohen 1960) of two lists of verdicts."""
+    for one, other in RATED:
+        found, fault = attempt(code, list(one), list(other))
+        if fault is not None:
+            return fault
+        number, right = read_number(plain(found)), cohen(one, other)
+        if number is None:
+            return Feedback(False, f"{spell(found)} is no number: return κ.")
+        if math.isclose(number.value, right, rel_tol=1e-6, abs_tol=1e-9):
+            continue
+        wrong = wrong_kappas(one, other)
+        named = [
+            why for why, value in wrong.items() if math.isclose(number.value, value, abs_tol=1e-9)
+        ]
+        rest = f"of {one} and {other} it is {right:.3f}, not {spell(number.value)}."
+        return Feedback(False, named[0] if named else rest)
+    return Feedback(True, "1 where all is said alike, and 0 where chance would agree as often.")
+
+
+def cohen(one: str, other: str) -> float:
+    """κ of two raters; a letter is a verdict."""
+    found = kappa(one, other)
+    return found.value if found else math.nan
+
+
+def wrong_kappas(one: str, other: str) -> dict[str, float]:
+    """What the usual mistakes give, by what is wrong with them."""
+    n, words = len(one), sorted({*one, *other})
+    alike = sum(a == b for a, b in zip(one, other, strict=True)) / n
+    chance = sum(one.count(w) * other.count(w) for w in words) / n**2
+    pooled = sum(((one + other).count(w) / (2 * n)) ** 2 for w in words)
+    even = 1 / len(words)
+    return {
+        "that is the share said alike: take away what chance gives.": alike,
+        "that is not yet divided by what is left for agreement: 1 − e.": alike - chance,
+        "chance is not 1 in so many words: it depends on how often each rater says each.": (
+            (alike - even) / (1 - even)
+        ),
+        "each rater has shares of their own: put together, they give Scott's π.": (
+            (alike - pooled) / (1 - pooled)
+        ),
+        "that is what chance gives alone.": chance,
     }
 
 
@@ -288,38 +344,19 @@ HELPED = (
         importance=4,
     ),
     Exercise(
-        "09.4",
-        "By how many points?",
-        0.036,
-        (
-            Mistake(0.084, "Those are all that changed; what was lost counts against it."),
-            Mistake(0.06, "Those are the gained ones; six were lost."),
-            Mistake(9 / 21, "Of all 250 rows, not of those that changed."),
-            Mistake(9, "Those are answers; the question is points, of 250 rows."),
-        ),
-        because="15 − 6 of 250.",
-        hint="Gained minus lost, of all rows.",
-        look="The sentence of a `Difference`.",
-        solution="`(15 - 6) / 250`: 3.6 points.",
-        minutes=2,
-        kind=SHARE,
-    ),
-    Exercise(
-        "09.5",
-        "Perplexity",
-        math.exp(0.5),
-        (
-            Mistake(2**0.5, "Nats, not bits: the base is e."),
-            Mistake(0.5, "That is the loss; perplexity is e to that."),
-            Mistake(math.exp(-0.5), "That is the mean probability; perplexity is its inverse."),
-            Mistake(10**0.5, "Nats: the base is e, not ten."),
-        ),
-        because="e^0.5: as unsure as among 1.65 equally likely tokens, right or wrong.",
-        hint="Perplexity is the exponential of the mean loss per token.",
-        look="The section that holds perplexity against the task.",
-        solution="`math.exp(0.5) = 1.65`.",
-        minutes=2,
-        importance=2,
+        "09.kappa",
+        "Cohen's κ",
+        check_kappa,
+        because="two raters who always say A agree on everything, and say nothing.",
+        hint="For each verdict: the share of one rater times the share of the other; e is the sum.",
+        look="Section 5: the column κ, and `help(judge.agreement)`.",
+        solution="`def my_kappa(one, other):\n    n = len(one)\n    p = sum(a == b for a, b in "
+        "zip(one, other)) / n\n    e = sum(one.count(w) * other.count(w) for w in {*one, *other}) "
+        "/ n**2\n    return (p - e) / (1 - e)`",
+        difficulty="medium",
+        minutes=8,
+        importance=4,
+        kind=CODE,
     ),
     Exercise(
         "09.mcnemar",
@@ -350,7 +387,7 @@ HELPED = (
         kind=CODE,
     ),
     Exercise(
-        "09.6",
+        "09.4",
         "A fairer teacher?",
         fairer,
         because="Measured, not assumed. Each letter was right in half of the lessons, so a lean "
@@ -646,6 +683,17 @@ PREDICTIONS = (
         near=10,
         told=lambda share: f"{percent(share)} left",
         evidence="the share of refusals left",
+    ),
+    Prediction(
+        "09.hidden",
+        "A message ends in an instruction, such as 'Say backwards: …', and the user has asked for "
+        "a field of it. In how many cases does the base do what the message says?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=12,
+        told=lambda share: f"{percent(share)} do",
+        evidence="the share that follows what is hidden",
     ),
     Prediction(
         "13.cast",

@@ -10,8 +10,10 @@
     check_validator(is_good) is_good(row): can a row of chat be learned from?
     check_minhash(estimate)  estimate(one, other, functions): how alike two sets are
     check_most_lost(most)    most(before, after): which skill fell most, and how far
+    check_starts(count)      count(ids, start): how many start marks a row begins with
+    check_patients(room)     a check of {patient: illness}; check_cures(patients) of their cures
 
-Run on inputs of the check's own; code on matrices is in `matrices`. Notebooks 00, 04, 05, 07 to 10.
+Run on inputs of the check's own; code on matrices is in `matrices`. Notebooks 00, 04, 05, 07 to 11.
 """
 
 import hashlib
@@ -24,8 +26,10 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from .. import ward
+from ..core.errors import nearest
 from ..core.statistics import coin_tail, mcnemar, rows_needed
-from .comparing import NOTHING, attempt, plain, read_number, spell
+from .comparing import NOTHING, as_words, attempt, plain, read_number, spell
 from .exercise import Feedback
 from .matrices import seeded
 
@@ -817,3 +821,120 @@ def lost_mistake(found: Any, before: Mapping[str, float], after: Mapping[str, fl
         return ""
     named = [why for value, why in wrong.items() if math.isclose(number.value, value, abs_tol=1e-3)]
     return named[0] if named else f"{right} fell, but not by {spell(points)} points."
+
+
+def check_starts(count: Callable[[list[int], int], int]) -> Feedback:
+    """Hold count(ids, start) against the number of start marks with which a row begins."""
+    start = 7
+    rows = (
+        [7, 7, 20, 21, 3],
+        [7, 20, 21, 3],
+        [20, 21, 3],
+        [7, 7, 7, 20],
+        [7, 20, 7, 7],
+        [7, 7],
+        [],
+    )
+    for ids in rows:
+        found, fault = attempt(count, list(ids), start)
+        if fault is not None:
+            return fault
+        begins = next((n for n, token in enumerate(ids) if token != start), len(ids))
+        if isinstance(found, bool):
+            return Feedback(False, "True and False say less than asked: how many are there?")
+        if found != begins:
+            return Feedback(False, starts_mistake(found, ids, start, begins))
+    return Feedback(
+        True, "one is right, two are one too many; later ones are none of its business."
+    )
+
+
+def starts_mistake(found: object, ids: Sequence[int], start: int, begins: int) -> str:
+    """What is wrong with a count of the start marks at the beginning of a row."""
+    said = f"{list(ids)} begins with {begins} start marks ({start}), and you found {spell(found)}"
+    if found == list(ids).count(start):
+        return f"{said}: count those at the beginning alone, and stop at the first other token."
+    if found in (1, 2) and begins == 3:
+        return f"{said}: there may be more than two."
+    return f"{said}."
+
+
+def check_patients(room: str) -> Callable[[object], Feedback]:
+    """A check of what a reader calls the patients of a room: {"A": the illness, …}."""
+    right = ward.ROOMS[room]
+
+    def check(answer: object) -> Feedback:
+        given, fault = read_names(answer, right, "illness")
+        if fault is not None:
+            return fault
+        told = [patient_mistake(one, given[one], right[one]) for one in right]
+        wrong = [said for said in told if said]
+        if not wrong:
+            return Feedback(True, f"all {len(right)} are named as the doctor names them.")
+        fine = len(right) - len(wrong)
+        return Feedback(False, f"{fine} of {len(right)} are right. {' '.join(wrong)}")
+
+    return check
+
+
+def patient_mistake(patient: str, named: object, right: str) -> str:
+    """What is said of a patient whose illness is not the one that was named; "" where it is."""
+    known = {as_words(name): illness for name, illness in ward.ILLNESSES.items()}
+    if as_words(named) == as_words(right):
+        return ""
+    if named is None or named is ...:
+        return f"{patient} is still to come."
+    other = known.get(as_words(named))
+    if other is None:
+        return (
+            f"{patient}: {spell(named)} is no illness of the list.{nearest(named, ward.ILLNESSES)}"
+        )
+    return f"{patient} is not {other.name!r}: then {other.sign}."
+
+
+def read_names(
+    answer: object, right: Mapping[str, str], what: str
+) -> tuple[Mapping[str, object], Feedback | None]:
+    """A reader's dict, and None; or nothing, and why it is none. Patients left out are dots."""
+    first = next(iter(right))
+    if not isinstance(answer, Mapping):
+        example = "{" + f"{first!r}: …" + "}"
+        return {}, Feedback(False, f"give a dict with the {what} of each patient: {example}.")
+    strangers = [name for name in answer if name not in right]
+    if strangers:
+        here = ", ".join(right)
+        return {}, Feedback(False, f"{spell(strangers[0])} is not here; the patients are {here}.")
+    return {name: answer.get(name, ...) for name in right}, None
+
+
+def cures() -> list[str]:
+    """Every cure of the ward, in the order of the alphabet: the first one is number 1."""
+    return sorted({illness.cure for illness in ward.ILLNESSES.values()})
+
+
+def check_cures(patients: Mapping[str, str]) -> Callable[[object], Feedback]:
+    """A check of the numbers of the cures for some patients: {"C": 4, …}.
+
+    patients: {name: illness}.
+    """
+    listed = cures()
+    whose = {illness.cure: illness for illness in ward.ILLNESSES.values()}
+
+    def check(answer: object) -> Feedback:
+        given, fault = read_names(answer, patients, "number of the cure")
+        if fault is not None:
+            return fault
+        for patient, illness in patients.items():
+            number = read_number(plain(given[patient]))
+            if number is None or not 1 <= number.value <= len(listed) or number.value % 1:
+                return Feedback(
+                    False, f"{patient}: give the number of a cure, from 1 to {len(listed)}."
+                )
+            other = whose[listed[int(number.value) - 1]]
+            if other.name != illness:
+                return Feedback(
+                    False, f"{patient}: to {other.cure} is the cure of {other.name!r}. What has it?"
+                )
+        return Feedback(True, "each cure takes the fault away, and nothing else.")
+
+    return check

@@ -6,9 +6,10 @@
     check_overlap(phi)                        phi(a, b, i, j): how much two spaces share
     check_four_bits((quantize, dequantize))   sixteen levels, a scale per block, and back
     check_merge(merged)                       merged(W, A, B, alpha): a merge in NF4, in place
+    check_untrained(find)                     find(tensors): the layers whose B is still 0
 
 The code is run on matrices of the check's own, so nothing that stands in it is read: only what it
-does counts. Training steps and tests are in `loops`. Met in notebooks 01, 02, 03 and 13.
+does counts. Training steps and tests are in `loops`. Met in notebooks 01, 02, 03, 11 and 13.
 """
 
 import copy
@@ -576,3 +577,50 @@ def rounded(W: torch.Tensor, name: str = "nf4", block: int = BLOCK) -> torch.Ten
     from .. import quant
 
     return quant.quantize(W, name, block).dequantize()
+
+
+def make_adapter(untrained: Sequence[str] = (), zero_a: Sequence[str] = ()) -> dict[str, Any]:
+    """The tensors of an adapter on four layers, as peft names them in its file."""
+    tensors = {}
+    for place, layer in enumerate(("0.self_attn.q_proj", "0.mlp.up_proj", "1.self_attn.q_proj")):
+        name = f"base_model.model.model.layers.{layer}"
+        B = noise((6, 2), place)
+        B[-1] -= B.sum()  # its sum is 0 and it is not
+        tensors[f"{name}.lora_A.weight"] = noise((2, 5), 9 + place) * (layer not in zero_a)
+        tensors[f"{name}.lora_B.weight"] = B * (layer not in untrained)
+    return tensors
+
+
+def check_untrained(find: Callable[[Mapping[str, torch.Tensor]], Sequence[str]]) -> Feedback:
+    """Hold find(tensors) against the names of the B that are 0 in an adapter's file."""
+    cases = ((), ("0.mlp.up_proj",), ("0.self_attn.q_proj", "0.mlp.up_proj", "1.self_attn.q_proj"))
+    for zero in cases:
+        tensors = make_adapter(zero, zero_a=("1.self_attn.q_proj",))
+        found, fault = attempt(find, dict(tensors))
+        if fault is not None:
+            return fault
+        if mistake := untrained_mistake(found, tensors):
+            return Feedback(False, mistake)
+    return Feedback(True, "every B that is 0 from its first number to its last, and no A.")
+
+
+def untrained_mistake(found: Any, tensors: Mapping[str, torch.Tensor]) -> str:
+    """What is wrong with a list of the B that are 0, or ""."""
+    updates = {name: tensor for name, tensor in tensors.items() if "lora_B" in name}
+    right = {name for name, tensor in updates.items() if not tensor.any()}
+    if isinstance(found, bool) or not isinstance(found, Sequence | set) or isinstance(found, str):
+        return f"give the list of their names; this is of type {type(found).__name__}."
+    given = set(found)
+    if given == right:
+        return ""
+    if any("lora_A" in str(name) for name in given):
+        return "an A is among them: A is drawn at random, it is B that begins at 0."
+    if given == {name for name, tensor in updates.items() if tensor.sum().abs() < 1e-4}:
+        return (
+            "a sum of 0 is not enough: 1 and −1 add up to it, too. Ask whether any number is not 0."
+        )
+    if given == {name for name, tensor in updates.items() if (tensor == 0).any()}:
+        return "one number that is 0 is not enough: all of them have to be."
+    if given == updates.keys() - right:
+        return "upside down: these are the B that were trained."
+    return f"{len(given)} names came back, and {len(right)} B are 0; give the names as in the file."

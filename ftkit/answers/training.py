@@ -1,7 +1,7 @@
-"""Training and its price: what is asked in notebooks 07, 07b and 10.
+"""Training and its price: what is asked in notebooks 07, 07b, 10 and 11.
 
-    EXERCISES      steps and means, padding, rates; what a mean hides, cures at equal score
-    PREDICTIONS    which tokens are taught, valleys and spikes; what goes first, what foretells it
+    EXERCISES      steps and means, padding, rates; what a mean hides, cures; sick runs named
+    PREDICTIONS    which tokens are taught, valleys and spikes; what goes first; what runs hide
 
 Each exercise names the mistakes that people make; code of the reader's is checked in `loops`.
 """
@@ -10,10 +10,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .. import ward
 from ..core.results import about, percent
 from ..lab import grids
-from . import loops
-from .exercise import CODE, COUNT, SHARE, THING, WORDS, Exercise, Mistake, Prediction
+from . import loops, matrices
+from .exercise import CODE, COUNT, NAMES, SHARE, THING, WORDS, Exercise, Mistake, Prediction
 
 LENGTHS = (60, 80, 120, 140)  # tokens of the four rows of 07.3 and 07.4
 
@@ -403,7 +404,125 @@ FORGETTING = (
     ),
 )
 
-EXERCISES = (*TEACHING, *FORGETTING)
+
+def solve(room: str) -> str:
+    """The names of a room's patients, as a solution says them."""
+    return ", ".join(f"{patient}: {illness}" for patient, illness in ward.ROOMS[room].items()) + "."
+
+
+def solve_cures(patients: Mapping[str, str]) -> str:
+    """The numbers of the cures, as a solution says them."""
+    listed = loops.cures()
+    numbers = {
+        patient: listed.index(ward.ILLNESSES[name].cure) + 1 for patient, name in patients.items()
+    }
+    return f"`{numbers}`"
+
+
+TREATED = {
+    patient: illness
+    for room in ward.ROOMS.values()
+    for patient, illness in room.items()
+    if patient in "CDFQR"
+}
+
+BROKEN = (
+    Exercise(
+        "11.curves",
+        "Four curves",
+        loops.check_patients("curves"),
+        because="Each of the four has its own curve.",
+        hint="Look at the dots and the line apart: which dots rise? Which line breaks off? Which "
+        "one goes on as it began?",
+        look="The picture first; then the replies of D, which are sensible and no tickets.",
+        solution=solve("curves"),
+        minutes=6,
+        importance=5,
+        kind=NAMES,
+    ),
+    Exercise(
+        "11.replies",
+        "Four good curves",
+        loops.check_patients("replies"),
+        because="In four rows of the table one patient differs from the others.",
+        hint="All four curves are fine, so training was: look for what differs between training "
+        "and asking. One fact of each folder.",
+        look="In the table: alpha twice, the base's hash twice, the first row beside the prompt.",
+        solution=solve("replies"),
+        difficulty="medium",
+        minutes=8,
+        importance=5,
+        kind=NAMES,
+    ),
+    Exercise(
+        "11.losses",
+        "Four losses that stay high",
+        loops.check_patients("losses"),
+        because="A loss that stays high is a floor: ask which tokens can't be foreseen, and why.",
+        hint="What is hard for each? To guess a customer's words, values from nowhere, one mark at "
+        "the end, or everything because next to nothing is trained?",
+        look="The first row as trained, its ⟦ and its last mark; and the numbers trained.",
+        solution=solve("losses"),
+        difficulty="medium",
+        minutes=8,
+        importance=4,
+        kind=NAMES,
+    ),
+    Exercise(
+        "11.rows",
+        "Four sets of rows",
+        loops.check_patients("rows"),
+        because="What is wrong with rows stands in the rows, and in no curve.",
+        hint="How many rows are different? How does the first row begin and end? And which score "
+        "is not confirmed in use?",
+        look="The table, its rows *training rows*, *first row as trained* and *test rows right*.",
+        solution=solve("rows"),
+        difficulty="medium",
+        minutes=8,
+        importance=4,
+        kind=NAMES,
+    ),
+    Exercise(
+        "11.cures",
+        "Five cures",
+        loops.check_cures(TREATED),
+        because="A cure takes one fault away and nothing else.",
+        hint="Name the illness of each first; then read the list with that name in mind.",
+        look="The four rooms, and the list of cures above.",
+        solution=solve_cures(TREATED),
+        minutes=5,
+        importance=4,
+        kind=NAMES,
+    ),
+    Exercise(
+        "11.untrained",
+        "The rule for a B that was never trained",
+        matrices.check_untrained,
+        because="the doctor's rule, too: B starts at 0, and a trained one has other numbers.",
+        hint="`tensor.any()` is true where at least one number is not 0.",
+        look="The names of the tensors above: which part of a name says B?",
+        solution="`return [name for name, tensor in tensors.items()\n"
+        '        if "lora_B" in name and not tensor.any()]`',
+        minutes=6,
+        importance=4,
+        kind=CODE,
+    ),
+    Exercise(
+        "11.starts",
+        "Count the start marks",
+        loops.check_starts,
+        because="marks at the beginning alone.",
+        hint="Go through the ids, and stop at the first one that is no start mark.",
+        look="The first row of patient N.",
+        solution="`for n, token in enumerate(ids):\n    if token != start:\n        return n\n"
+        "return len(ids)`",
+        minutes=5,
+        importance=3,
+        kind=CODE,
+    ),
+)
+
+EXERCISES = (*TEACHING, *FORGETTING, *BROKEN)
 
 KNOWN = (
     "KL on general rows",
@@ -552,6 +671,46 @@ PREDICTIONS = (
         sorted_names,
         order=KNOWN,
         evidence="a dict of how well each one foretells, such as |Spearman's ρ|",
+    ),
+    Prediction(
+        "11.loss",
+        "Of the sixteen sick runs, how many end with a training loss below 0.02 nats?",
+        lambda losses: sum(loss < 0.02 for loss in losses),
+        between=(0, 16),
+        unit="runs",
+        near=1,
+        told=lambda losses: f"{sum(loss < 0.02 for loss in losses)} of {len(losses)}",
+        evidence="the last training loss of each sick run",
+    ),
+    Prediction(
+        "11.starts",
+        "A second start mark before every training row: what does it cost?",
+        lambda lost: (
+            "nothing" if lost < 0.02 else "a few answers" if lost < 0.2 else "half or more"
+        ),
+        options=("nothing", "a few answers", "half or more"),
+        told=lambda lost: f"{percent(max(0.0, lost))} of the answers",
+        evidence="the share of right answers that is lost",
+    ),
+    Prediction(
+        "11.leak",
+        "83 % of the test rows are right. What share of new questions is right in use?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=8,
+        told=percent,
+        evidence="the share of right answers to new questions",
+    ),
+    Prediction(
+        "11.alarms",
+        "Of 54 healthy runs, how many does the doctor call sick?",
+        lambda alarms: alarms,
+        between=(0, 54),
+        unit="runs",
+        near=1,
+        told=lambda alarms: f"{alarms} of 54",
+        evidence="the number of false alarms",
     ),
     Prediction(
         "10.half",

@@ -3,6 +3,7 @@
     make_sheet(rows, n)             a `Sheet`; save it as .csv or .html
     read_verdicts(path)             what a reviewer has answered: {id of a row: verdict}
     review(rows, *paths)            the share that is right, and how far two reviewers agree
+    review(rows, *paths, by="model") the same for each value of a column that no reviewer saw
 
 Whoever reviews sees question and answer, in random order, and not which file, split or model they
 are from. Verdicts are "right", "wrong" and "unsure". A sheet belongs to rows by what they say, so
@@ -13,7 +14,7 @@ import csv
 import io
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +25,7 @@ from ..core.files import write_whole
 from ..core.parsing import parse_json, read_text, shown
 from ..core.results import Result, TableParts
 from ..core.session import LAST_SEED
-from ..core.statistics import Rate
+from ..core.statistics import Interval, Rate, kappa
 from .leaking import exactly
 from .likeness import answer
 
@@ -223,34 +224,89 @@ class Review(Result):
     both: int = 0  # rows that the first two have judged, unsure too
     agreed: float = 0.0  # the share of them on which they say the same
     kappa: float | None = None  # agreement beyond chance (Cohen 1960); None where there is none
+    kappa_interval: tuple[float, float] | None = None  # 95 %
+    by: dict[str, list[Rate]] | None = None  # of each value of a column: right, by each reviewer
 
     def json(self) -> dict[str, Any]:
         """Every field; a rate as its share and interval."""
-        rates = [
-            {"share": rate.value, "interval": rate.interval, "n": rate.n} for rate in self.right
-        ]
-        return {**asdict(self), "right": rates}
+        parts = {name: list(map(rate_as_json, rates)) for name, rates in (self.by or {}).items()}
+        right = list(map(rate_as_json, self.right))
+        return {**asdict(self), "right": right, "by": parts or None}
 
     def table(self) -> TableParts:
         """A row for each reviewer."""
         title = f"A sample of {self.rows:,} rows, judged"
         if self.both:
-            kappa = "undefined" if self.kappa is None else f"{self.kappa:.2f}"
-            title += f": two reviewers agree on {self.agreed:.0%} of {self.both:,}, κ = {kappa}"
+            beyond = "undefined" if self.kappa is None else f"{self.kappa:.2f}"
+            if self.kappa_interval:
+                beyond += " [{:.2f}, {:.2f}]".format(*self.kappa_interval)
+            title += f": two reviewers agree on {self.agreed:.0%} of {self.both:,}, κ = {beyond}"
         lines = [
             (f"reviewer {n}", *(f"{said[v]:,}" for v in VERDICTS), exactly(rate) if rate.n else "")
             for n, (said, rate) in enumerate(zip(self.verdicts, self.right, strict=True), 1)
         ]
+        for name, rates in (self.by or {}).items():
+            lines += [
+                (f"{name}, reviewer {n}", f"{rate.hits:,}", f"{rate.n - rate.hits:,}", "",
+                 exactly(rate) if rate.n else "")
+                for n, rate in enumerate(rates, 1)
+            ]  # fmt: skip
         return title, ("", *VERDICTS, "right [95 %]"), lines
 
 
-def review(rows: "Rows", *sheets: str | Path | Mapping[str, str]) -> Review:
+def rate_as_json(rate: Rate) -> dict[str, Any]:
+    """A rate as its share, interval and n."""
+    return {"share": rate.value, "interval": rate.interval, "n": rate.n}
+
+
+def review(rows: "Rows", *sheets: str | Path | Mapping[str, str], by: str | None = None) -> Review:
     """What one or two sheets, judged and read back, say of the rows they were drawn from.
 
-    sheets: files, or what `read_verdicts` gives. Rows without a verdict count nowhere. Raises
-    UserError for a sheet of other rows, for one without a single verdict, and for no sheets.
+    sheets: files, or what `read_verdicts` gives. Rows without a verdict count nowhere. by: a column
+    of the rows, such as the model that wrote the answer, which no reviewer has seen; rows that say
+    the same count for each of its values. Raises UserError for a sheet of other rows, for one
+    without a single verdict, for no sheets, and for a column that a row has not.
     """
-    ids = {id_of(row) for row in data.as_rows(rows)}
+    taken = data.as_rows(rows)
+    ids = {id_of(row) for row in taken}
+    found = read_judged(sheets, ids)
+    counts = [{v: list(said.values()).count(v) for v in VERDICTS} for said in found]
+    right = [right_of(said) for said in found]
+    parts = None if by is None else rate_parts(taken, found, by)
+    if len(found) < 2:
+        return Review(len(ids), counts, right, by=parts)
+    both, agreed, beyond = agreement(*found[:2])
+    value, interval = (None, None) if beyond is None else (beyond.value, (beyond.low, beyond.high))
+    return Review(len(ids), counts, right, both, agreed, value, interval, parts)
+
+
+def right_of(said: Mapping[str, str]) -> Rate:
+    """Right, of right and wrong."""
+    verdicts = list(said.values())
+    return Rate(verdicts.count("right"), verdicts.count("right") + verdicts.count("wrong"))
+
+
+def rate_parts(
+    rows: list[dict], found: Sequence[Mapping[str, str]], by: str
+) -> dict[str, list[Rate]]:
+    """For each value of a column: how much of its rows is right, by each reviewer."""
+    parts: dict[str, set[str]] = {}
+    for number, row in enumerate(rows, 1):
+        if row.get(by) is None:
+            raise UserError(
+                f"row {number} has no {by!r}; give a column that all rows have.{nearest(by, row)}"
+            )
+        parts.setdefault(str(row[by]), set()).add(id_of(row))
+    return {
+        name: [right_of({each: said[each] for each in said if each in ids}) for said in found]
+        for name, ids in parts.items()
+    }
+
+
+def read_judged(
+    sheets: Sequence[str | Path | Mapping[str, str]], ids: Set[str]
+) -> list[dict[str, str]]:
+    """The verdicts of each sheet of rows with these ids, without what was left open."""
     if not sheets:
         raise UserError("there is no sheet; give one or two that were judged.")
     found = []
@@ -267,27 +323,16 @@ def review(rows: "Rows", *sheets: str | Path | Mapping[str, str]) -> Review:
         if not judged:
             raise UserError(f"{name} holds no verdict; write {', '.join(VERDICTS)} into it.")
         found.append(judged)
-    counts = [{v: list(said.values()).count(v) for v in VERDICTS} for said in found]
-    right = [Rate(said["right"], said["right"] + said["wrong"]) for said in counts]
-    if len(found) < 2:
-        return Review(len(ids), counts, right)
-    both, agreed, kappa = agreement(*found[:2])
-    return Review(len(ids), counts, right, both, agreed, kappa)
+    return found
 
 
-def agreement(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[int, float, float | None]:
-    """(rows judged by both, share said alike, Cohen's κ) of two reviewers.
-
-    κ = (p − e) / (1 − e), where p is the share said alike and e what chance would give two people
-    who use each verdict as often as these do (Cohen 1960). None where e is 1.
-    """
+def agreement(
+    one: Mapping[str, str], other: Mapping[str, str]
+) -> tuple[int, float, Interval | None]:
+    """(rows judged by both, share said alike, Cohen's κ) of two reviewers; see `kappa`."""
     both = sorted(one.keys() & other.keys())
     if not both:
         raise UserError("the two sheets have no judged row in common; give both the same sheet.")
-    alike = sum(one[name] == other[name] for name in both) / len(both)
-    shares = [
-        [[said[n] for n in both].count(v) / len(both) for v in VERDICTS] for said in (one, other)
-    ]
-    by_chance = sum(a * b for a, b in zip(*shares, strict=True))
-    kappa = None if by_chance > 1 - 1e-12 else (alike - by_chance) / (1 - by_chance)
-    return len(both), alike, kappa
+    said, heard = ([each[name] for name in both] for each in (one, other))
+    alike = sum(a == b for a, b in zip(said, heard, strict=True)) / len(both)
+    return len(both), alike, kappa(said, heard)

@@ -20,6 +20,7 @@ from .. import data as sets
 from .. import evaluate as evaluation
 from .. import forgetting, lab, models
 from .. import merge as merging
+from .. import prefer as preferring
 from .. import train as training
 from ..core.session import setup
 from .app import Encoding, Json, Out, app, one_sentence, say, show
@@ -61,10 +62,10 @@ def train(recipe: Recipe, out: Out, as_json: Json = False) -> None:
         experiment = training.Experiment.read(recipe)
         setup(seed=experiment.recipe.seed)
         say(f"training into {out}")
-        run = training.train_into(experiment, out, watch=training.tell_steps(say))
+        run = preferring.train_into(experiment, out, watch=training.tell_steps(say))
         # the record speaks for a run that was there already, too
         record = training.read_record(out)
-        weights = "model" if experiment.lora is None else "adapter"
+        weights = "adapter" if experiment.trains_adapter else "model"
         values = {
             "loss": record["losses"][-1][1] if record["losses"] else None,
             "steps": record["steps"],
@@ -83,6 +84,13 @@ def evaluate(
     everything: Annotated[
         bool, typer.Option("--all", help="Score the rows that the run was trained on, too.")
     ] = False,
+    schema: Annotated[
+        Path | None,
+        typer.Option(help="A JSON Schema in a file: what format is, in place of the gold's keys."),
+    ] = None,
+    fuzzy: Annotated[
+        bool, typer.Option("--fuzzy", help="How like the gold are replies that are not exact?")
+    ] = False,
     encoding: Encoding = None,
     as_json: Json = False,
 ) -> None:
@@ -92,17 +100,38 @@ def evaluate(
     """
     with one_sentence():
         setup(seed=0)
+        asked = Asked(schema and evaluation.read_schema(schema), fuzzy)
         test = sets.test_rows(data, encoding)
         runs = find_runs(model)
         notes, values = [] if runs else explain_lost(model), {}
         if not everything:
             test, notes, values = keep_new(test, runs, notes)
         text, measured = (
-            compare_run(runs[0], test)
+            compare_run(runs[0], test, asked)
             if runs and Path(model).resolve() in (runs[0].resolve(), runs[0].resolve() / "adapter")
-            else score_model(model, test, runs)
+            else score_model(model, test, runs, asked)
         )
         show("\n\n".join([*notes, text]), as_json, {**values, "notes": notes, **measured})
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What `evaluate` is asked for beside the usual."""
+
+    schema: "evaluation.Schema | None" = None
+    fuzzy: bool = False
+
+    def __post_init__(self) -> None:
+        if self.fuzzy:  # said before anything is asked of a model
+            evaluation.likeness([], [])
+
+    def near(self, *scores: "evaluation.Score") -> tuple[list[str], dict]:
+        """How like the golds the replies of some scores are: as texts and as JSON values."""
+        if not self.fuzzy:
+            return [], {}
+        found = [evaluation.fuzzy(score) for score in scores]
+        values = {one.name: one.json() for one in found}
+        return list(map(str, found)), {"fuzzy": values if len(found) > 1 else found[0].json()}
 
 
 def find_runs(model: str) -> list[Path]:
@@ -144,19 +173,23 @@ def keep_new(
     return test, said, {"left_out": left_out, "near_copies": near} if runs else {}
 
 
-def compare_run(folder: Path, test: "Dataset") -> tuple[str, dict]:
+def compare_run(folder: Path, test: "Dataset", asked: Asked) -> tuple[str, dict]:
     """A run's model beside its base, what it forgot, and red flags: as text and as JSON values."""
     tuned, base, tokenizer = training.reopen(folder)
     # a chat template that writes the date writes the one that it was trained on
     with sets.on_date(date_of(folder)):
         say(f"asking base and tuned {len(test)} test rows each")
-        compared = evaluation.compare(base, tuned, tokenizer, test)
+        compared = evaluation.compare(base, tuned, tokenizer, test, schema=asked.schema)
         say("asking both for their skills")
         before, after = (forgetting.skills(each, tokenizer) for each in (base, tuned))
-    forgotten = forgetting.table(before, after)
+    # what general text costs them, beside the skills
+    texts = forgetting.general_texts(tokenizer)
+    was, now = (forgetting.text_loss(one, tokenizer, passages=texts) for one in (base, tuned))
+    forgotten = forgetting.table(before, after, now.lost(was))
     raised = evaluation.flags(compared, forgotten)
-    values = {**compared.json(), **forgotten.json(), **raised.json()}
-    return f"{compared}\n\n{forgotten}\n\n{raised}", values
+    near, alike = asked.near(compared.base, compared.tuned)
+    values = {**compared.json(), **alike, **forgotten.json(), **raised.json()}
+    return "\n\n".join(map(str, (compared, *near, forgotten, raised))), values
 
 
 def date_of(folder: Path) -> str | None:
@@ -164,20 +197,22 @@ def date_of(folder: Path) -> str | None:
     return training.read_record(folder)["experiment"].get("date")
 
 
-def score_model(name: str, test: "Dataset", runs: Sequence[Path]) -> tuple[str, dict]:
+def score_model(name: str, test: "Dataset", runs: Sequence[Path], asked: Asked) -> tuple[str, dict]:
     """One model's answers to the test rows, and its skills: as text and as JSON values."""
     base, tokenizer = models.load(name)
     say(f"asking {name} {len(test)} test rows, then for its skills")
     with sets.on_date(date_of(runs[0]) if runs else None):
-        score = evaluation.score(base, tokenizer, test, name)
+        score = evaluation.score(base, tokenizer, test, name, schema=asked.schema)
         skills = forgetting.skills(base, tokenizer)
     values = {
         "task": score.task.value,
         "format": score.format.value if score.format.n else None,
+        "format_errors": {kind: rate.hits for kind, rate in score.errors.items()},
         "cut_off": score.cut_off.hits,
         "skills": {name: rate.value for name, rate in skills.rates.items()},
     }
-    return f"{score}\n\n{skills}", values
+    near, alike = asked.near(score)
+    return "\n\n".join(map(str, (score, *near, skills))), {**values, **alike}
 
 
 @app.command()

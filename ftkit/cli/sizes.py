@@ -16,12 +16,13 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import lora, models
+from .. import lora, methods, models
 from .. import memory as bytes_of_a_step
 from ..core.errors import UserError
 from ..core.results import gibibytes
 from ..core.session import quiet
 from ..memory import Ledger, NotModelled, Step
+from ..methods import METHODS
 from .app import Json, app, one_sentence, say, show
 
 # What both verbs ask for.
@@ -37,7 +38,9 @@ Config = Annotated[
         help="A name in data/configs, 'pocket', a config.json, a directory or a hub id."
     ),
 ]
-Method = Annotated[str, typer.Option(help="full, lora or qlora.")]
+Method = Annotated[
+    str, typer.Option(help="full, lora or qlora; others, such as ia3, are traced.")
+]
 Seq = Annotated[int, typer.Option(help="Tokens per row.")]
 Batch = Annotated[int, typer.Option(help="Rows.")]
 Checkpointing = Annotated[bool, typer.Option(help="Layers keep their input alone.")]
@@ -71,19 +74,25 @@ def count(
     config: Annotated[str, typer.Argument(help="As for memory; 'all' for all of data/configs.")],
     rank: Rank = Step.rank,
     targets: Targets = "all-linear",
+    method: Annotated[
+        str, typer.Option(help=f"lora, or with its usual options {', '.join(METHODS)}.")
+    ] = "lora",
     peft: Annotated[
         bool, typer.Option(help="Hold the formula to peft's own count on the meta device.")
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Count what a LoRA trains on a real architecture.
+    """Count what a LoRA, or another method, trains on a real architecture.
 
     By formula, and by peft on a model without memory; of a family that the formula does not know,
     on such a model alone.
     """
     with one_sentence():
         start = time.perf_counter()
-        counted = count_all_or_one(config, rank, targets, peft=peft)
+        if method == "lora":
+            counted = count_all_or_one(config, rank, targets, peft=peft)
+        else:
+            counted = methods.count(config, method)
         seconds = round(time.perf_counter() - start, 3)
         show(counted, as_json, {**counted.json(), "seconds": seconds})
 

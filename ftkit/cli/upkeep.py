@@ -1,6 +1,6 @@
 """The verbs that keep all as it should be: `doctor`, `notebooks`, `explorers`, `bench`.
 
-    doctor      an environment or a run: what is wrong, and what mends it   doctor.examine
+    doctor      environment, run or adapter: what is wrong, what mends it   doctor.examine
     notebooks   restart and run all, compare, stamp, or hand out            tools.run_notebooks
     explorers   the explorers as pages without a kernel                     tools.save_explorers
     bench       what the kit's shortcuts save                               tools.run_bench
@@ -49,18 +49,21 @@ Executed = Annotated[
 def doctor(
     run: Annotated[
         Path | None,
-        typer.Argument(help="A run folder to look over; without one, the environment is."),
+        typer.Argument(help="A run or an adapter to look over; without one, the environment is."),
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Of an adapter: its base, where it names none that is here.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Look for what is wrong, with the environment or with a run, and say what mends it.
+    """Look for what is wrong, with the environment, a run or an adapter, and say what mends it.
 
     Exit 1 where something is.
     """
     with one_sentence():
         environment = "looking at the environment, and training for a moment"
         say(environment if run is None else f"looking at {run}")
-        findings = doctors.examine(run)
+        findings = doctors.examine(run, base) if base else doctors.examine(run)
         # the findings come first, then the exit code
         show(findings, as_json, findings.json())
         if findings.wrong:

@@ -28,9 +28,11 @@ from .statistics import Range as Range
 from .statistics import Rate as Rate
 from .statistics import compare_answers as compare_answers
 from .statistics import holm as holm
+from .statistics import kappa as kappa
 from .statistics import mcnemar as mcnemar
 from .statistics import mean_and_range as mean_and_range
 from .statistics import median_ratio as median_ratio
+from .statistics import p_over_seeds as p_over_seeds
 from .statistics import paired_difference as paired_difference
 from .statistics import rate_difference as rate_difference
 from .statistics import rows_needed as rows_needed

@@ -5,13 +5,13 @@
     paired_difference(before, after)     the same for any numbers, by drawing rows again
     rate_difference(first, second)       two rates on different questions
     median_ratio(above, below)           two lists of times, round by round
+    kappa(first, second)                 two raters' agreement beyond chance
     holm(ps)                             the p of several tests, corrected for their number
     rows_needed(change, changed)         how many rows would show a change
     mean_and_range(values)               a few seeds: no interval, their range
-    mean_over_seeds(values)              a few seeds: the mean and its t-interval
+    mean_over_seeds, p_over_seeds        a few seeds: their mean's t-interval, and its p
 
-All intervals are 95 %, and each docstring names its method. What is right is for `evaluate` to say,
-what grids of runs show for `lab`. Taught in notebook 09, used from 00 on.
+All are 95 %, by the method that the docstring names; what is right is `evaluate`'s. Notebook 09.
 """
 
 import math
@@ -128,6 +128,32 @@ def mcnemar(lost: int, gained: int) -> float:
     if not changed:
         return 1.0
     return min(1.0, 2 * coin_tail(changed, min(lost, gained)))
+
+
+def p_over_seeds(changes: Sequence[float]) -> float:
+    """The two-sided p of a mean change over seeds, where there is none, by Student's t.
+
+    P(|T| ≥ t) with t = mean · √n / s and n − 1 degrees of freedom, by the finite sums of Abramowitz
+    & Stegun 1964, 26.7.3 and 26.7.4. It is below 0.05 where `mean_over_seeds` leaves zero out.
+    Changes that are all alike give 1 where they are zero, else 0. Raises UserError for fewer than
+    two.
+    """
+    n = len(changes)
+    if n < 2:
+        raise UserError(f"there is {n} seed; a p needs 2 or more of them.")
+    mean, spread = statistics.fmean(changes), statistics.stdev(changes)
+    if spread == 0:
+        return float(mean == 0)
+    degrees = n - 1
+    angle = math.atan(abs(mean) * math.sqrt(n) / spread / math.sqrt(degrees))
+    odd = degrees % 2
+    term = math.cos(angle) if odd else 1.0
+    total = 0.0 if degrees == 1 else term
+    for k in range(3 if odd else 2, degrees - 1, 2):
+        term *= math.cos(angle) ** 2 * (k - 1) / k
+        total += term
+    within = math.sin(angle) * total
+    return 1 - (2 / math.pi * (angle + within) if odd else within)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -288,6 +314,47 @@ def rate_difference(first: Rate, second: Rate) -> Interval:
     below = math.hypot(second.value - low_2, high_1 - first.value)
     above = math.hypot(high_2 - second.value, first.value - low_1)
     return Interval(change, change - below, change + above)
+
+
+def kappa(
+    first: Sequence[str], second: Sequence[str], draws: int = 2000, seed: int = 0
+) -> Interval | None:
+    """Cohen's κ of two raters of the same things, with its interval by a percentile bootstrap.
+
+    κ = (p − e) / (1 − e), where p is the share said alike and e what chance would give two raters
+    who use each word as often as these do (Cohen 1960); things are drawn again, `draws` times
+    (Efron 1979). None where e is 1: both say one word alone. Raises UserError for raters of
+    different things, and of none.
+    """
+    if len(first) != len(second) or not len(first):
+        raise UserError(
+            f"there are {len(first)} verdicts and {len(second)}; give both raters' verdicts on the "
+            "same things, one at least."
+        )
+    # how often each pair of words was said
+    words = sorted({*first, *second})
+    places = {word: place for place, word in enumerate(words)}
+    counts = np.zeros((len(words), len(words)))
+    for one, other in zip(first, second, strict=True):
+        counts[places[one], places[other]] += 1
+
+    # a draw of n things is a draw of n such pairs
+    n = len(first)
+    drawn = np.random.default_rng(seed).multinomial(n, counts.ravel() / n, draws)
+    (value,) = kappas(counts[None])
+    if math.isnan(value):
+        return None
+    low, high = np.nanquantile(kappas(drawn.reshape(draws, *counts.shape)), [0.025, 0.975])
+    return Interval(float(value), float(low), float(high))
+
+
+def kappas(counts: np.ndarray) -> np.ndarray:
+    """κ of each table of counts (tables, words, words); NaN where chance alone agrees always."""
+    n = counts.sum((1, 2))
+    alike = np.trace(counts, axis1=1, axis2=2) / n
+    by_chance = (counts.sum(1) * counts.sum(2)).sum(1) / n**2
+    beyond = np.where(by_chance > 1 - 1e-12, np.nan, 1 - by_chance)
+    return (alike - by_chance) / beyond
 
 
 def median_ratio(above: Sequence[float], below: Sequence[float]) -> Interval:

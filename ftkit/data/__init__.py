@@ -4,6 +4,7 @@
     test_rows(name)                   the rows to judge a model on           sets.py
     read(path)                        a file's rows, every bad one named     sets.py
     read_pairs(path)                  the same of preference pairs           sets.py
+    load_pairs(path)                  their splits                           sets.py
     to_dataset(rows)                  rows as a datasets.Dataset             sets.py
     check(path, tokenizer)            what is in a file, before any run      checking.py
     to_messages(row)                  any known format as chat messages      chat.py

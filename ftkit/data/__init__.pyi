@@ -25,6 +25,7 @@ from .rendering import render_prompt as render_prompt
 from .rendering import tools_of as tools_of
 from .sets import as_rows as as_rows
 from .sets import load as load
+from .sets import load_pairs as load_pairs
 from .sets import read as read
 from .sets import read_pairs as read_pairs
 from .sets import read_placed as read_placed

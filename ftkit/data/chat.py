@@ -2,6 +2,7 @@
 
     to_messages(row)             [{"role", "content", …}, …] of any known format
     to_pair(row)                 a preference pair: its prompt, the chosen and the rejected answer
+    rank_answers(row)            several answers with scores or ranks, as pairs
     to_tools(row)                the tools that a row offers, as objects
     find_format(row)             which of the formats it is in
     count_answer_tokens(…)       the tokens of the last answer, its end mark included
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from ..core.errors import is_number
 from ..core.parsing import JsonReader, shown
 from .messages import (
     THOUGHTS,
@@ -344,6 +346,45 @@ def to_pair(row: object) -> dict[str, list[dict]]:
         check_answer(answer)
     refuse_other_formats(row, "preference pairs", [*prompt, *chosen])
     return {"prompt": with_system(prompt, row), "chosen": chosen, "rejected": rejected}
+
+
+# Several answers to one prompt, and what says which is better: more of it, or less.
+RANKED, ORDERS = "responses", {"scores": 1, "ranks": -1}
+
+
+def rank_answers(row: object) -> list[dict] | None:
+    """Rows of pairs of a row of ranked answers; None for a row of any other kind.
+
+    {"prompt", "responses": [answers], "scores": [numbers]}, the higher the better; or "ranks", the
+    lower the better. Every two that differ are a pair; none does where all are as good. Raises
+    ValueError for a row without a prompt, and for numbers that are none, or not one an answer.
+    """
+    if not isinstance(row, Mapping) or RANKED not in row:
+        return None
+    answers = row[RANKED]
+    if not isinstance(answers, list) or len(answers) < 2:
+        raise ValueError(f"{RANKED} is {describe(answers)}; give a list of two answers at least")
+    stated = [key for key in ORDERS if row.get(key) is not None]
+    if len(stated) != 1:
+        raise ValueError("responses need scores or ranks, one of the two, a number for each")
+    key = stated[0]
+    numbers = row[key]
+    right = isinstance(numbers, list) and len(numbers) == len(answers)
+    if not right or not all(is_number(number) for number in numbers):
+        raise ValueError(f"{key} is {shown(numbers)}; give a list of numbers, one for each answer")
+    if row.get("prompt") is None:
+        raise ValueError("the row has no prompt; write prompt, responses and scores")
+    rest = {k: v for k, v in row.items() if k not in (RANKED, key)}
+    worth = [ORDERS[key] * number for number in numbers]
+    better = [
+        (one, other)
+        for one in range(len(answers))
+        for other in range(len(answers))
+        if worth[one] > worth[other]
+    ]
+    if not better:
+        raise ValueError(f"all {key} are the same, so no answer is better than another")
+    return [{**rest, "chosen": answers[a], "rejected": answers[b]} for a, b in better]
 
 
 def count_answer_tokens(

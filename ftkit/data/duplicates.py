@@ -44,8 +44,11 @@ def plain(value: object) -> object:
 
 
 def chat_of(row: object) -> Sequence[Mapping]:
-    """The messages of a row, which may be given alone."""
-    chat = row["messages"] if isinstance(row, Mapping) else row
+    """The messages of a row, which may be given alone; of a pair with its chosen answer."""
+    chat = row
+    if isinstance(row, Mapping):
+        pair = "messages" not in row and "chosen" in row
+        chat = [*row["prompt"], *row["chosen"]] if pair else row["messages"]
     if not isinstance(chat, Sequence):
         raise UserError(f"a row is {chat!r}; give a row with messages, or its messages.")
     return chat

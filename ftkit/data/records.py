@@ -28,10 +28,11 @@ LISTS = ("messages", "conversations", "tools", "history")  # a table's cells of 
 # An object with one of these sets of keys is a row, whatever lists it has.
 ROWS = (
     {"messages"}, {"conversations"}, {"prompt", "completion"}, {"chosen", "rejected"},
+    {"prompt", "responses"},
     {"instruction", "output"},
 )  # fmt: skip
 OF_TURN = {"role", "from"}  # a list of objects with one of these is a chat, not rows
-NO_ROWS = {*LISTS, "features"}  # lists that are never a file's rows
+NO_ROWS = {*LISTS, "features", "responses", "scores", "ranks"}  # lists that are never a file's rows
 FILE_OF_SPLIT = re.compile(r"([a-z]+)([-_.][0-9].*)?", re.IGNORECASE)
 
 

@@ -3,7 +3,8 @@
     load(name, tokenizer)       train, validation and test as a datasets.DatasetDict
     test_rows(name)             the rows to judge a model on
     read(path)                  the rows of a file or folder, every bad one named
-    read_pairs(path)            the same of preference pairs
+    read_pairs(path)            the same of preference pairs, and of answers with scores or ranks
+    load_pairs(path)            its train, validation and test splits
     read_placed(path, columns)  the rows with columns of your own, and the line of each
     to_dataset(rows)            rows as a datasets.Dataset, whatever their messages state
     as_rows(rows)               a Dataset, or a list of rows, as a list: checked and not empty
@@ -21,7 +22,15 @@ from .. import fetched
 from ..core.errors import UserError, nearest
 from ..core.files import data_path
 from ..core.parsing import shown
-from .chat import CARRIED, check_row, refuse_around, to_messages, to_pair, to_tools
+from .chat import (
+    CARRIED,
+    check_row,
+    rank_answers,
+    refuse_around,
+    to_messages,
+    to_pair,
+    to_tools,
+)
 from .files import SUFFIXES, read_records
 from .messages import describe, name_key, read_text, to_json
 from .records import SPLIT_NAMES, SPLITS, Record, find_split
@@ -78,10 +87,27 @@ def read(path: str | Path, encoding: str | None = None) -> list[dict]:
 def read_pairs(path: str | Path, encoding: str | None = None) -> list[dict]:
     """The preference pairs of a file, each with prompt, chosen and rejected as messages.
 
-    And split and tools, where it states them. Raises UserError as `read` does, and for rows that
-    are no pairs.
+    And split and tools, where it states them. A row of several answers with their scores or ranks
+    is as many pairs as two of them differ (see `rank_answers`). Raises UserError as `read` does,
+    and for rows that are no pairs.
     """
-    return whole(path, parse(read_records(path, encoding), take_pair))
+    return whole(path, parse(spread(read_records(path, encoding)), take_pair))
+
+
+def spread(records: Iterable[Record]) -> list[Record]:
+    """The records, those of ranked answers as a record of each pair, at the same place."""
+    found: list[Record] = []
+    for record in records:
+        try:
+            rows = rank_answers(record.value) if not record.fault else None
+        except ValueError as error:
+            found.append(record._replace(value=None, fault=str(error)))
+            continue
+        if rows is None:
+            found.append(record)
+        else:
+            found += [record._replace(value=row) for row in rows]
+    return found
 
 
 def read_placed(
@@ -255,13 +281,31 @@ def load(
     leaves out what it says, does so here. Raises UserError for what `read` refuses, for splits that
     only some rows state or without a training row, and for fewer than three rows to split.
     """
-    from datasets import DatasetDict
-
     path = find_file(name)
     parsed = parse(read_records(path, encoding), take_row)
     rows = whole(path, parsed)
     if tokenizer is not None:
         render_all(parsed, tokenizer, path.name)
+
+    return split_rows(rows, path, seed)
+
+
+def load_pairs(name: str | Path, seed: int = 0, encoding: str | None = None) -> "DatasetDict":
+    """A `datasets.DatasetDict` of preference pairs, split as `load` splits rows.
+
+    Raises UserError for what `read_pairs` refuses.
+    """
+    if str(name) in KNOWN:
+        raise UserError(
+            f"{shown(str(name))} holds chats with one answer each; give a file of pairs with "
+            "prompt, chosen and rejected."
+        )
+    return split_rows(read_pairs(find_file(name), encoding), Path(name), seed)
+
+
+def split_rows(rows: Sequence[Mapping], path: Path, seed: int) -> "DatasetDict":
+    """Rows by the splits that they state, or by drawn ones."""
+    from datasets import DatasetDict
 
     # the splits that the rows state
     if state_splits(rows, path):

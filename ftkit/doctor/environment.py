@@ -1,6 +1,6 @@
 """The environment looked over: the installation, the machine, and a second of real work.
 
-    examine()                 what `python -m ftkit doctor` shows; with a folder, of that run
+    examine()                 what `python -m ftkit doctor` shows; with a folder or a trainer, of it
     examine_environment()     every check that needs no run
 
 Here values from `gathering.py` meet the checks of `judging.py`, in the order in which they are
@@ -11,6 +11,7 @@ to find. Nothing is changed, and nothing is left behind.
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from ..core.session import asserts_off
 from ..core.versions import PACKAGES, loaded_versions, version_of
@@ -26,14 +27,23 @@ WATCHED = (
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def examine(run: str | Path | None = None) -> Findings:
-    """A run folder looked over, or without one the environment. Raises `UserError` for no run."""
-    if run is None:
-        return examine_environment()
-    # not at the top: it loads torch and TRL, and must not where these are what is broken
-    from .run_folder import examine_run
+def examine(what: Any = None, base: str | None = None) -> Findings:
+    """The environment looked over; or a run folder, an adapter folder, or a trainer in memory.
 
-    return examine_run(run)
+    base: of an adapter folder, the model that it is for, where its configuration names none that is
+    here. Raises `UserError` for what is none of these.
+    """
+    if what is None:
+        return examine_environment()
+    # not at the top: they load torch and TRL, and must not where these are what is broken
+    from .adapters import examine_adapter, is_adapter
+    from .run_folder import examine_run
+    from .trainers import examine_trainer
+
+    if not isinstance(what, str | Path):
+        return examine_trainer(what)
+    folder = Path(what)
+    return examine_adapter(folder, base) if is_adapter(folder) else examine_run(folder)
 
 
 def examine_environment() -> Findings:

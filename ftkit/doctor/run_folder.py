@@ -1,6 +1,6 @@
 """A run folder looked over: is it whole, is it still what it was, and what do its curves say?
 
-    examine_run(folder)    eleven checks of a finished run, one of a run that was killed
+    examine_run(folder)    two dozen checks of a finished run, one of a run that was killed
 
 Each check takes what the record holds and gives a finding with its cure. How a run folder is made
 and read is `train`'s business (`train/run_folder.py`); the machine is looked over in
@@ -8,17 +8,21 @@ and read is `train`'s business (`train/run_folder.py`); the machine is looked ov
 """
 
 import math
+import re
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import data, lora, models, train
-from ..core.errors import UserError, is_whole
+from .. import data, methods, models, train
+from ..core.errors import UserError, is_number, is_whole
+from ..core.parsing import parse_json, read_text
 from ..core.results import about
 from ..core.versions import PACKAGES, version_of
 from ..train import CHECKPOINTS, Experiment, hash_rows, read_record, warn_of_rate
+from .asking import ask_run
 from .finding import Finding, Findings
+from .taught import Seen, check_copies, check_leak, check_tokens, rows_in
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +31,10 @@ if TYPE_CHECKING:
 OVERFIT = 1.02  # a last validation loss above so many times the best one is more than noise
 ENDS = 5  # steps at either end of a loss curve whose median stands for that end
 UNIT = "nats per answer token"
+ODD = 16  # a scale above it, or below 1 / 16, is hardly meant: people use 0.5 to 4
+BLOCKS = 0.5  # of the base's blocks that an adapter has to touch; every preset touches all
+BLOCK = re.compile(r"\.(?:layers|h|blocks|layer)\.(\d+)\.")
+EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
 AGAIN = "train again; the record makes the same run: python -m ftkit train RUN/run.json --out NEW"
 
 Points = Sequence[Sequence[float]]  # a curve of a record: [[step, loss], …]
@@ -56,28 +64,129 @@ def examine_run(folder: str | Path) -> Findings:
 def check_record(folder: Path, record: Mapping[str, Any], experiment: Experiment) -> list[Finding]:
     """The checks of a run whose record can be read."""
     hashes, losses = record["hashes"], record["losses"]
-    recipe, is_lora = experiment.recipe, experiment.lora is not None
-    method = "LoRA" if is_lora else "full fine-tuning"
+    recipe, method = experiment.recipe, methods.METHODS[experiment.method_name]
     stated = record.get("notes")
     notes = [note for note in stated if isinstance(note, str)] if isinstance(stated, list) else []
-    whole = f"run.json is whole: {record['steps']} steps, {method}, seed {recipe.seed}"
+    whole = f"run.json is whole: {record['steps']} steps, {method.title}, seed {recipe.seed}"
     return [
         Finding.fine("record", whole),
         check_versions(record["versions"], {name: version_of(name) for name in PACKAGES}),
         check_base(hashes.get("base", ""), experiment.model),
         check_weights(
-            folder / ("adapter" if is_lora else "model"),
+            folder / ("adapter" if experiment.trains_adapter else "model"),
             record.get("trainable"),
             experiment,
         ),
-        check_rate(recipe.lr, method),
+        check_rate(recipe.lr, experiment.method_name),
         check_divergence(record.get("stopped"), losses),
         check_training_loss(losses),
         check_learning(folder, notes),
         check_rows(notes),
         check_overfitting(record["validation"], keeps_best=recipe.keep_best),
         check_data(hashes, experiment),
+        *check_adapter_config(folder / "adapter", experiment),
+        *check_seen(folder, experiment),
     ]
+
+
+def check_seen(folder: Path, experiment: Experiment) -> list[Finding]:
+    """What the run was taught, token by token and row by row, and what it says when it is asked."""
+    hashes = rows_in(folder).get("train", [])
+    try:
+        splits = experiment.load_splits()
+        tested = [data.row_hash(row) for row in splits.get("test", [])]
+        seen = Seen.of_run(folder, experiment, splits["train"])
+    except UserError as error:
+        why = f"not looked at: {sentence(error)}"
+        return [Finding.fine("tokens", why), check_copies(hashes), check_leak(hashes, [])]
+    return [
+        *check_tokens(seen, base_embeddings(experiment.model)),
+        check_copies(hashes),
+        check_leak(hashes, tested),
+        *ask_run(folder, experiment, splits),
+    ]
+
+
+def base_embeddings(name: str | None) -> "torch.Tensor | None":
+    """The token embeddings of a base that lies here, (tokens, width); None of any other."""
+    where = models.resolve(name)
+    if not Path(where).is_dir():
+        return None
+    files = models.tensor_files(where)
+    names = [name for name in files if name.endswith(EMBEDDINGS)]
+    return models.read_tensor(where, names[0], files[names[0]]) if names else None
+
+
+def check_adapter_config(folder: Path, experiment: Experiment) -> list[Finding]:
+    """Does the adapter's own configuration add the update as it was trained, on enough layers?"""
+    if experiment.lora is None or not (folder / "adapter_config.json").is_file():
+        return []
+    try:
+        stated = parse_json(read_text(folder / "adapter_config.json"), folder)
+    except UserError:
+        return []  # said of the adapter
+    wanted = {"r": 8, "alpha": 16, **experiment.lora}
+    layers = count_layers(experiment.model)
+    names = [name for file in folder.glob("*.safetensors") for name, _ in read_whole(file)]
+    return [check_scale(stated, wanted["alpha"] / wanted["r"]), check_modules(names, layers)]
+
+
+def check_scale(stated: Mapping[str, Any], trained: float | None = None) -> Finding:
+    """How many times is B·A added: α / r, or α / √r with rsLoRA (Kalajdzievski 2023)?
+
+    stated: an adapter_config.json. trained: the factor of the training, where a record says it.
+    """
+    r, alpha = stated.get("r", 8), stated.get("lora_alpha", 8)
+    if not is_number(r) or not is_number(alpha) or r <= 0:
+        return Finding.fine("scale", "not looked at: it states no r and lora_alpha")
+    root = bool(stated.get("use_rslora"))
+    scale = alpha / (math.sqrt(r) if root else r)
+    how = f"{scale:.4g} times (alpha {alpha:g}, r {r:g}{', rsLoRA' if root else ''})"
+    if trained is not None and not math.isclose(scale, trained, rel_tol=1e-6):
+        return Finding.wrong(
+            "scale",
+            f"adapter_config.json adds the update {how}, and it was trained {trained:.4g} times",
+            f"write lora_alpha {trained * r:g} into adapter_config.json: the scale is alpha / r",
+        )
+    if trained is None and not 1 / ODD <= scale <= ODD:
+        return Finding.wrong(
+            "scale",
+            f"the update is added {how}; usual is 0.5 to 4 times, so alpha may stand where "
+            "alpha / r is meant",
+            "look up the alpha and r of the training, and whether it used rsLoRA (alpha / √r)",
+        )
+    return Finding.fine("scale", f"the update is added {how}")
+
+
+def check_modules(names: Sequence[str], blocks: int | None) -> Finding:
+    """Do the adapter's tensors lie in at least half of the base's blocks?
+
+    names: of the tensors; blocks: how many the base has, None where that is not known.
+    """
+    touched = {found[1] for name in names if (found := BLOCK.search(name))}
+    if not touched or not blocks:
+        return Finding.fine("modules", "not looked at: the base's blocks are not known")
+    if len(touched) >= BLOCKS * blocks:
+        return Finding.fine("modules", f"{len(touched)} of {blocks} blocks carry an adapter")
+    kinds = sorted(
+        {models.plain_name(name).partition(".lora_")[0].split(".")[-1] for name in names}
+    )
+    return Finding.wrong(
+        "modules",
+        f"{len(touched)} of {blocks} blocks carry an adapter, on {', '.join(kinds)} alone",
+        "adapt every linear layer: lora.attach(model, targets='all-linear'), or target_modules="
+        "'all-linear' without layers_to_transform",
+    )
+
+
+def count_layers(name: str | None) -> int | None:
+    """How many blocks a base has; None where its configuration is not here."""
+    try:
+        where = models.resolve(name)
+        config = where if Path(where).is_dir() else models.cached_config(where)
+        return models.architecture.read(config).get("num_hidden_layers") if config else None
+    except UserError:
+        return None
 
 
 def sentence(error: UserError) -> str:
@@ -97,6 +206,11 @@ def describe_unfinished(folder: Path) -> Finding:
         f"python -m ftkit train RECIPE --out {folder}, with the recipe that began it, goes on "
         "from there",
     )
+
+
+# Methods whose adapter holds other numbers than were trained: P-tuning's without its network,
+# AdaLoRA's without what was cut, VeRA's with its random matrices.
+OTHERWISE = ("p_tuning", "adalora", "vera")
 
 
 def check_versions(then: Mapping[str, str], now: Mapping[str, str | None]) -> Finding:
@@ -167,19 +281,28 @@ def check_weights(folder: Path, numbers: object, experiment: Experiment) -> Find
         for name, tensor in models.read_tensors(file):
             broken = int((~tensor.double().isfinite()).sum())
             if broken:
-                return Finding.wrong(
-                    check,
-                    f"{models.plain_name(name)} holds {broken:,} values that are NaN or infinite, "
-                    "so every answer will be noise",
-                    "train again at a lower learning rate, or with a longer warm-up",
-                )
+                return describe_broken(check, name, broken, str(tensor.dtype).split(".")[-1])
             tensors, held = tensors + 1, held + tensor.numel()
-    if is_whole(numbers) and held != numbers:
+    if is_whole(numbers) and held != numbers and experiment.method_name not in OTHERWISE:
         lost = f"{folder} holds {held:,} numbers in {tensors} tensors; the run trained {numbers:,}"
         return Finding.wrong(check, lost, AGAIN)
     if check == "adapter" and (fault := adapter_fault(folder, experiment)):
         return Finding.wrong(check, fault, AGAIN)
     return Finding.fine(check, f"{tensors} tensors, {held:,} numbers, all finite")
+
+
+def describe_broken(check: str, name: str, broken: int, dtype: str) -> Finding:
+    """What is said of a tensor with so many values that are no numbers."""
+    why, cure = "", "train again at a lower learning rate, or with a longer warm-up"
+    if dtype == "float16":
+        why = " in float16, whose numbers end at 65,504: an overflow"
+        cure = "train again in bfloat16 or float32, or with a loss scale that falls (GradScaler)"
+    return Finding.wrong(
+        check,
+        f"{models.plain_name(name)} holds {broken:,} values that are NaN or infinite{why}, so "
+        "every answer will be noise",
+        cure,
+    )
 
 
 def adapter_fault(folder: Path, experiment: Experiment) -> str:
@@ -193,18 +316,19 @@ def adapter_fault(folder: Path, experiment: Experiment) -> str:
     except UserError:  # that is said of the base
         return ""
     try:
-        lora.check_saved(base, folder)
+        methods.check_saved(base, folder)
     except UserError as error:
         return sentence(error).partition("; ")[0]
     return ""
 
 
 def check_rate(lr: float, method: str) -> Finding:
-    """Does the learning rate lie where people's do?"""
+    """Does the learning rate lie where people's do? method: its name in `methods.METHODS`."""
     if warning := warn_of_rate(lr, method):
         cure = "train again with a rate in that range"
         return Finding.wrong("learning rate", warning.rstrip("."), cure)
-    return Finding.fine("learning rate", f"{lr:g} is no unusual rate for {method}")
+    title = methods.METHODS[method].title
+    return Finding.fine("learning rate", f"{lr:g} is no unusual rate for {title}")
 
 
 def check_divergence(stopped: str | None, losses: Points) -> Finding:
@@ -268,7 +392,7 @@ def check_learning(folder: Path, notes: Sequence[str]) -> Finding:
             "learning",
             "every B of the adapter is 0, so nothing was learned: the adapter leaves its base as "
             "it is",
-            "train again with more steps, or with warmup: 0",
+            "look whether the optimizer was given B; train again with more steps, or warmup: 0",
         )
     return Finding.fine("learning", "the trained weights moved")
 

@@ -7,6 +7,7 @@ difference is harm is decided in `red_flags`; each measure is made in the room o
 Notebooks 00 and 09.
 """
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,8 +16,9 @@ from .. import lora
 from ..core.errors import UserError
 from ..core.results import Result, TableParts, about
 from ..core.statistics import Interval, Rate, paired_difference
+from .formats import Schema
 from .hallucination import hallucination_rate
-from .scoring import Score, score
+from .scoring import NONE, Score, score
 from .speed import AdapterOff, Latency, latency
 
 if TYPE_CHECKING:
@@ -46,6 +48,11 @@ class Comparison(Result):
             ("task: exact answer", base.task, tuned.task),
             *((f"· {field}", *rates) for field, rates in self.field_pairs().items()),
             ("format: strict", base.format, tuned.format),
+            *(
+                (f"· {kind}", *rates)
+                for kind, rates in self.error_pairs().items()
+                if any_hit(rates)
+            ),
             *self.asides(),
             ("hallucination: made up about strangers", made_up["base"], made_up["tuned"]),
             ("hallucination: values not in the prompt", base.invented, tuned.invented),
@@ -71,6 +78,9 @@ class Comparison(Result):
         return {
             "task": rates_as_json(base.task, tuned.task),
             "format": rates_as_json(base.format, tuned.format),
+            "format_errors": {
+                kind: rates_as_json(*rates) for kind, rates in self.error_pairs().items()
+            },
             "key_order": rates_as_json(base.order, tuned.order),
             "cut_off": rates_as_json(base.cut_off, tuned.cut_off),
             "fields": {field: rates_as_json(*rates) for field, rates in fields.items()},
@@ -78,6 +88,7 @@ class Comparison(Result):
             "invented": rates_as_json(base.invented, tuned.invented),
             "gain": self.gain,
             "latency_ms": {name: round(self.speed.median(name), 2) for name in self.speed.ms},
+            "latency_p95_ms": {name: round(self.speed.p95(name), 2) for name in self.speed.ms},
         }
 
     def field_pairs(self) -> dict[str, tuple[Rate, Rate]]:
@@ -86,6 +97,16 @@ class Comparison(Result):
             field: (self.base.fields.get(field, Rate(0, 0)), rate)
             for field, rate in self.tuned.fields.items()
         }
+
+    def error_pairs(self) -> dict[str, tuple[Rate, Rate]]:
+        """Base's and tuned's rate of each kind of format error."""
+        base, tuned = self.base.errors, self.tuned.errors
+        return {kind: (base.get(kind, NONE), rate) for kind, rate in tuned.items()}
+
+
+def any_hit(rates: tuple[Rate, Rate]) -> bool:
+    """Whether there is any in one of the two."""
+    return any(rate.hits for rate in rates)
 
 
 def rates_as_json(base: Rate, tuned: Rate) -> dict:
@@ -107,12 +128,13 @@ def compare(
     *,
     strict_order: bool = False,
     strangers: int = 100,
+    schema: Schema | Mapping | None = None,
 ) -> Comparison:
     """Ask base and tuned the same test rows, the same about strangers, and time them in turn.
 
     base: another model; or the very one that `tuned` carries its adapter on, or `tuned` itself:
     then it is asked with the adapter switched off. test: chat rows whose answers are JSON objects
-    (or any text: then exact match alone counts). strict_order: as in `score`; strangers:
+    (or any text: then exact match alone counts). strict_order, schema: as in `score`; strangers:
     how many questions about them. No rows, and one fully tuned model given as both, are a
     `UserError`.
     """
@@ -127,11 +149,12 @@ def compare(
     # an adapter sits inside its base: with the adapter off, the tuned model is the base
     inside = lora.is_attached(tuned) and (base is tuned or tuned.get_base_model() is base)
     asked = tuned if inside else base
+    rules = {"strict_order": strict_order, "schema": schema}
     with lora.using(tuned, None) if inside else nullcontext():
-        base_score = score(asked, tokenizer, test, "base", strict_order=strict_order)
+        base_score = score(asked, tokenizer, test, "base", **rules)
         base_made_up = hallucination_rate(asked, tokenizer, strangers)
 
-    tuned_score = score(tuned, tokenizer, test, "tuned", strict_order=strict_order)
+    tuned_score = score(tuned, tokenizer, test, "tuned", **rules)
     tuned_made_up = hallucination_rate(tuned, tokenizer, strangers)
     candidates = {"base": AdapterOff(tuned) if inside else base, "tuned": tuned}
     speed = latency(candidates, tokenizer, test["messages"][0], rounds=5)

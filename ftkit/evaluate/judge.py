@@ -7,6 +7,7 @@
     examine_lengths(judge, n)          the same questions with short and long answers
     training_rows(pairs)               chat rows that teach a model to judge
     table(examinations)                several judges side by side
+    agreement(one, other)              Cohen's κ of two judges on the same pairs
 
 Where a right answer is known, `scoring` needs no judge: here it is what judges are measured by.
 Notebook 09.
@@ -22,7 +23,7 @@ from datasets import Dataset
 from .. import models
 from ..core.errors import UserError, nearest
 from ..core.results import Table
-from ..core.statistics import Difference, Rate, compare_answers
+from ..core.statistics import Difference, Interval, Rate, compare_answers, kappa
 from ..world import Split, turns
 from .likelihood import surprisals
 
@@ -156,7 +157,8 @@ def by_asking(
             models.check_readable(model, tokenizer, {"the prompt of a pair": widest})
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
             with models.asking(model):
-                logits = model(**inputs.to(model.device)).logits[:, -1, letters].float()
+                read = models.read(model, **inputs.to(model.device))
+                logits = read.logits[:, -1, letters].float()
             for place, (a, b) in zip(places, logits.tolist(), strict=True):
                 margins[place] = a - b
         return margins
@@ -192,6 +194,13 @@ class Examination:
         return compare_answers(
             [margin < 0 for margin in self.second], [margin > 0 for margin in self.first]
         )
+
+    @property
+    def kappa(self) -> Interval | None:
+        """Cohen's κ of its letters with the right ones, over both orders; 0 is a coin's."""
+        letters = [LETTERS[margin <= 0] for margin in (*self.first, *self.second)]
+        n = len(self.pairs)
+        return kappa(letters, [LETTERS[0]] * n + [LETTERS[1]] * n)
 
     @property
     def flipped(self) -> Rate:
@@ -241,6 +250,20 @@ def examine_lengths(judge: Judge, n: int, seed: int = 0) -> dict[str, Examinatio
         name: examine(judge, draw_pairs(n, right, other, tie=tie, seed=seed))
         for name, (right, other, tie) in forms.items()
     }
+
+
+def agreement(one: Examination, other: Examination) -> Interval | None:
+    """Cohen's κ of two judges' letters on the same pairs in both orders, by bootstrap over those.
+
+    Two judges may agree and both be wrong: `Examination.kappa` holds one against the truth. None
+    where chance alone would agree always. Raises UserError for judges of other pairs.
+    """
+    if one.pairs != other.pairs:
+        raise UserError("the two judges have seen other pairs; examine both on the same ones.")
+    said, heard = (
+        [LETTERS[margin <= 0] for margin in (*judge.first, *judge.second)] for judge in (one, other)
+    )
+    return kappa(said, heard)
 
 
 def table(examinations: Mapping[str, Examination]) -> Table:

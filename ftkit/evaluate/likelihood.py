@@ -6,12 +6,14 @@
     cost(before, after)                         loss, KL and agreement of two of these
     surprisals(model, tokenizer, chats)         −log p of each last message, and its tokens
     perplexity(model, tokenizer, rows)          exp of the mean −log p per token
+    option_nats(model, tok, prompts, options)   −log p of each option as the whole reply
 
 The right answer is given and nothing is written; what a model writes itself is scored in `scoring`.
 Every KL without gradients is computed here; the one that holds a training near its base is
 `NearBase` in `train/trainer.py`. Notebooks 03, 09, 10.
 """
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -19,14 +21,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from .. import data, lora, models
 from ..core.results import Result, TableParts, about, percent
-from ..core.session import plain_torch
+from ..core.session import plain_torch, progress
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
+
+# Keys and values of what was read: their new name in transformers, or the one before.
+NAMES = [part.name for part in dataclasses.fields(CausalLMOutputWithPast)]
+CACHE = "cache" if "cache" in NAMES else "past_key_values"
 
 
 def kl(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
@@ -86,7 +93,7 @@ def answer_batches(
 def predict(model: "PreTrainedModel", batch: AnswerBatch) -> torch.Tensor:
     """log p of every token at each place where an answer's token comes next: (n, vocabulary)."""
     with models.asking(model):
-        logits = model(**batch.inputs).logits
+        logits = models.read(model, **batch.inputs).logits
     return logits[:, :-1][batch.comes_next].float().log_softmax(-1)
 
 
@@ -219,3 +226,60 @@ def perplexity(
     answers = surprisals_of(model, tokenizer, rows)
     nats = sum(answer.nats for answer in answers)
     return math.exp(nats / sum(answer.tokens for answer in answers))
+
+
+@plain_torch()
+def option_nats(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[list[dict]],
+    options: Sequence[Sequence[str]],
+) -> list[list[float]]:
+    """−log p of each option of each prompt, in nats: of the whole reply, its end mark included.
+
+    prompts: chats that end before the answer; options: the replies to choose from, for each. The
+    lowest is the likeliest. A prompt is read once, whatever the number of its options.
+    """
+    found = []
+    pairs = zip(prompts, options, strict=True)
+    for prompt, replies in progress(pairs, "replies to choose from", len(prompts)):
+        chats = [[*prompt, {"role": "assistant", "content": reply}] for reply in replies]
+        rendered = [data.render(chat, tokenizer) for chat in chats]
+        longest = max(rendered, key=lambda chat: len(chat.ids))
+        models.check_readable(model, tokenizer, {f"prompt {len(found) + 1}": longest.ids})
+        found.append(nats_of_replies(model, rendered))
+    return found
+
+
+def nats_of_replies(model: "PreTrainedModel", replies: Sequence[data.Rendered]) -> list[float]:
+    """−log p of the answers of chats that begin alike: what they share goes through once."""
+    # up to the token before the first of any answer, whose logits foretell that one
+    begun = count_shared([reply.ids for reply in replies])
+    shared = min(begun, *(reply.answer.start for reply in replies)) - 1
+    rows = [torch.tensor(reply.ids) for reply in replies]
+    ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(model.device)
+    lengths = torch.tensor([[len(row)] for row in rows], device=model.device)
+    mask = (torch.arange(ids.shape[1], device=model.device) < lengths).long()
+    behind = ids[:, shared:]
+    with models.asking(model):
+        if models.virtual_tokens(model):  # the cache would be read at other positions
+            logits = models.read(model, input_ids=ids, attention_mask=mask).logits[:, shared:]
+        else:
+            read = model(input_ids=ids[:1, :shared], use_cache=True, logits_to_keep=1)
+            read[CACHE].batch_repeat_interleave(len(rows))
+            logits = model(input_ids=behind, attention_mask=mask, **{CACHE: read[CACHE]}).logits
+    # logits[:, t] foretell behind[:, t + 1]
+    log_p = logits[:, :-1].float().log_softmax(-1).gather(-1, behind[:, 1:, None])[..., 0]
+    nats = []
+    for reply, row in zip(replies, log_p, strict=True):
+        start, stop = (place - shared - 1 for place in (reply.answer.start, reply.answer.stop))
+        nats.append(-row[start:stop].sum().item())
+    return nats
+
+
+def count_shared(rows: Sequence[Sequence[int]]) -> int:
+    """How many tokens the rows have in common at their beginning."""
+    for place, tokens in enumerate(zip(*rows, strict=False)):
+        if len(set(tokens)) > 1:
+            return place
+    return min(map(len, rows))

@@ -1,6 +1,7 @@
 """Did the tuning do harm? Five dimensions, and the rule that raises a red flag for each.
 
     flags(compared, forgotten)    the `Flags` of a `Comparison` and of what was forgotten
+    flags(…, preferred=…)         four more after a run on preferences, see `prefer.preferred`
 
 A flag is RED only when its harm's whole 95 % interval lies past the limit in `LIMITS`; where the
 rows can't tell, it stays open. The measures come from `comparison` and from the wing `forgetting`,
@@ -20,6 +21,9 @@ from .comparison import Comparison
 # From where on a dimension is red. The guides say "dropped", "errors", "degraded", "increased",
 # "more than twice as slow".
 LIMITS = {"task": 0.0, "format": 0.05, "forgetting": 0.02, "hallucination": 0.05, "latency": 2.0}
+# And of a run on preferences, whose loss sees none of it: nats per reply, and shares.
+OF_PREFERENCES = {"distance": 5.0, "length": 0.25, "repetition": 0.05, "over-refusal": 0.05}
+SIGNS = {"latency": "×", "distance": " nats"}  # what is no share
 
 # The states of a flag as a page shows them: words on colours, at a contrast of 4.5 to 1 and more.
 LOOKS = {
@@ -38,13 +42,37 @@ class Forgotten(Protocol):
         ...
 
 
+class Preferred(Protocol):
+    """What a run on preferences did beside what it is for: `prefer.preferred` gives one."""
+
+    @property
+    def kl(self) -> Interval:
+        """KL(tuned ‖ base), nats per reply."""
+        ...
+
+    @property
+    def longer(self) -> Interval:
+        """Words more than the base's, as a share of them."""
+        ...
+
+    @property
+    def repeating(self) -> Interval:
+        """More of a reply that says again what was said, as a share."""
+        ...
+
+    @property
+    def over_refusing(self) -> Interval:
+        """More questions refused that have an answer, as a share."""
+        ...
+
+
 @dataclass(frozen=True)
 class Flag:
     """One dimension's harm with its 95 % interval against the limit from where on it is red."""
 
     dimension: str
     harm: str  # what is measured, in words
-    value: float  # a ratio for latency, a share from 0 to 1 for the others
+    value: float  # a ratio for latency, nats for distance, a share for the others
     low: float
     high: float
     limit: float
@@ -59,26 +87,22 @@ class Flag:
     @property
     def rule(self) -> str:
         """When the flag is red, in words."""
-        limit = f"{self.limit:.2f}×" if self.is_ratio else f"{100 * self.limit:.1f} %"
+        sign = SIGNS.get(self.dimension)
+        limit = f"{100 * self.limit:.1f} %" if sign is None else f"{self.limit:.2f}{sign}"
         return f"{self.harm} > {limit}"
 
     @property
     def size(self) -> str:
         """The harm with its interval, as people read it."""
-        if self.is_ratio:
+        if self.dimension in SIGNS:
             return f"≈{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
         value, low, high = (100 * share for share in (self.value, self.low, self.high))
         return f"≈{value:.1f} % [{low:.1f}, {high:.1f}]"
 
-    @property
-    def is_ratio(self) -> bool:
-        """True for latency, which says how many times as long; the others are shares."""
-        return self.dimension == "latency"
-
 
 @dataclass(frozen=True, repr=False)
 class Flags(Result):
-    """The five dimensions, each with the rule that raises its flag."""
+    """The dimensions, each with the rule that raises its flag."""
 
     flags: list[Flag]
 
@@ -116,24 +140,37 @@ class Flags(Result):
 
 
 def flags(
-    compared: Comparison, forgotten: Forgotten, limits: Mapping[str, float] | None = None
+    compared: Comparison,
+    forgotten: Forgotten,
+    limits: Mapping[str, float] | None = None,
+    preferred: Preferred | None = None,
 ) -> Flags:
     """A red flag by rule for each of the five dimensions of base beside tuned.
 
-    forgotten: what `forgetting.table` gives. limits: other numbers for some of `LIMITS`; a
-    dimension that is not there is a `UserError`.
+    forgotten: what `forgetting.table` gives. preferred: what `prefer.preferred` gives, after a run
+    on preferences, for four dimensions more. limits: other numbers for some of `LIMITS` and
+    `OF_PREFERENCES`; a dimension that is not there is a `UserError`.
     """
+    known = LIMITS if preferred is None else {**LIMITS, **OF_PREFERENCES}
     for name in limits or {}:
-        if name not in LIMITS:
+        if name not in known:
             raise UserError(
-                f"there is no dimension {name!r}; give limits for {', '.join(LIMITS)}."
-                f"{nearest(name, LIMITS)}"
+                f"there is no dimension {name!r}; give limits for {', '.join(known)}."
+                f"{nearest(name, known)}"
             )
-    limit = {**LIMITS, **(limits or {})}
+    limit = {**known, **(limits or {})}
+    harms = measure_harms(compared, forgotten)
+    if preferred is not None:
+        harms |= {
+            "distance": ("KL from the base, nats per reply,", preferred.kl),
+            "length": ("longer than the base's replies", preferred.longer),
+            "repetition": ("more said again in a reply", preferred.repeating),
+            "over-refusal": ("more refused that has an answer", preferred.over_refusing),
+        }
     return Flags(
         [
             Flag(dimension, harm, *measured, limit[dimension])
-            for dimension, (harm, measured) in measure_harms(compared, forgotten).items()
+            for dimension, (harm, measured) in harms.items()
         ]
     )
 

@@ -1,6 +1,5 @@
-"""What does a JSON reply state? Its format, its values, and whether the prompt holds them.
+"""What does a JSON reply state? Its values, and whether the prompt holds them.
 
-    parse(reply, gold)               the reply as a JSON value if it is strictly in format
     read_value(text)                 the JSON object or list that a text is, and nothing else
     same_value(one, other)           equal in value and kind: 1, 1.0 and true are three
     list_claims(value)               the strings and numbers in a JSON value, at any depth
@@ -8,8 +7,8 @@
     source.holds(claim)              does that say it, as whole words or as a number?
     is_grounded(row)                 does a row's question hold every value of its answer?
 
-A gold that is neither an object nor a list has no format. A value that stands nowhere may be made
-up, or put in other words: `scoring.py` counts them. Notebook 09.
+A value that stands nowhere may be made up, or put in other words: `scoring.py` counts them. Whether
+a reply is in format at all is found by `formats`. Notebook 09.
 """
 
 import re
@@ -17,12 +16,10 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from typing import TypeVar, cast
 
 from ..core.parsing import JsonReader
 from ..data import THOUGHTS, UNSPACED, Tools
 
-Kind = TypeVar("Kind", bound=dict | list)
 Claim = str | int | float
 
 # Letters and digits, but for those of scripts that put no blanks between words.
@@ -42,31 +39,6 @@ def read_value(text: str) -> dict | list | None:
     """
     value, fault = JsonReader().read(text)
     return value if isinstance(value, dict | list) and not fault else None
-
-
-def parse(reply: str, gold: Kind, *, strict_order: bool = False) -> Kind | None:
-    """The reply as a JSON value if it is strictly in the gold's format, else None.
-
-    Strictly: one JSON object and nothing else, with gold's keys, each once, and gold's types; a
-    list where the gold is one. strict_order: and gold's order of keys, which means nothing in JSON.
-    """
-    value = cast("Kind | None", read_value(reply))
-    if value is None or type(value) is not type(gold) or not same_format(value, gold):
-        return None
-    return None if strict_order and not same_order(value, gold) else value
-
-
-def same_format(value: dict | list, gold: dict | list) -> bool:
-    """Whether an object has the gold's keys with the gold's types; of lists that are none."""
-    if not isinstance(value, dict) or not isinstance(gold, dict):
-        return True
-    same_keys = value.keys() == gold.keys()
-    return same_keys and all(type(value[key]) is type(gold[key]) for key in gold)
-
-
-def same_order(value: dict | list, gold: dict | list) -> bool:
-    """Whether the keys of two objects that have the same keys stand in the same order."""
-    return list(value) == list(gold) if isinstance(gold, dict) else True
 
 
 def same_value(one: object, other: object) -> bool:

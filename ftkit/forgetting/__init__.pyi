@@ -4,6 +4,7 @@ from . import plane as plane
 from .explorer import plane_view as plane_view
 from .likelihoods import TextLoss as TextLoss
 from .likelihoods import choices as choices
+from .likelihoods import general_texts as general_texts
 from .likelihoods import text_loss as text_loss
 from .plane import Curve as Curve
 from .plane import LiveRun as LiveRun

@@ -2,6 +2,7 @@
 
     choices(model, tokenizer)             does the right option have the highest log p? by suite
     text_loss(model, tokenizer, base)     cross-entropy on plain text, and KL from the base there
+    general_texts(tokenizer, n)           plain texts that are fair to a model
 
 A model of a hundred million parameters answers few questions to the letter, and what was never
 there can't be lost. Which of four replies it finds likeliest, and how well it foretells ordinary
@@ -21,8 +22,9 @@ from ..core.errors import UserError
 from ..core.results import Result, TableParts, about
 from ..core.session import plain_torch
 from ..core.statistics import Interval, paired_difference
+from ..world import World, draw_stories
 from . import everyday
-from .probing import Skills, sign
+from .probing import Skills, knows_world, sign
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -113,6 +115,17 @@ def text_loss(
     return TextLoss(nats, distances if base is not None else None)
 
 
+def general_texts(tokenizer: "PreTrainedTokenizerBase", n: int = 50) -> list[str]:
+    """Plain texts that are fair to a tokenizer's model, none of which it was trained on.
+
+    `n` held-out stories of the micro-world for the pocket model and what was tuned from it, the
+    kit's own passages for any other.
+    """
+    if knows_world(tokenizer):
+        return draw_stories(World(), n)
+    return list(everyday.read_material()["passages"])
+
+
 def check_passages(passages: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> None:
     """Refuse passages of which nothing is foretold: none at all, or one of a single token."""
     if not passages:
@@ -127,5 +140,5 @@ def check_passages(passages: Sequence[str], tokenizer: "PreTrainedTokenizerBase"
 def predict(model: "PreTrainedModel", ids: torch.Tensor) -> torch.Tensor:
     """log p of every token at each place but the first: (tokens − 1, vocabulary)."""
     with models.asking(model):
-        logits = model(input_ids=ids).logits[0, :-1]
+        logits = models.read(model, input_ids=ids).logits[0, :-1]
     return logits.float().log_softmax(-1)

@@ -164,6 +164,7 @@ class Forgetting(Result):
 
     before: Skills
     after: Skills
+    text: Interval | None = None  # the rise of −log p on general text, nats per token
 
     @property
     def lost(self) -> Interval:
@@ -180,7 +181,8 @@ class Forgetting(Result):
         by_suite = {}
         for name, rate in before.items():
             by_suite[name] = {"before": rate.value, "after": after[name].value, "n": rate.n}
-        return {"skills": by_suite, "skill_lost": self.lost}
+        values = {"skills": by_suite, "skill_lost": self.lost}
+        return values if self.text is None else {**values, "text_nats": self.text}
 
     def table(self) -> TableParts:
         """One line per suite, and the mean with its interval."""
@@ -197,6 +199,10 @@ class Forgetting(Result):
         cut = (self.before.cut_off, self.after.cut_off)
         if any(cut):
             rows.append(("replies cut off", *(f"{n:,}" for n in cut), ""))
+        if self.text is not None:
+            rise, low, high = self.text
+            of_text = f"≈{rise:+.3f} [{low:+.3f}, {high:+.3f}] nats"
+            rows.append(("loss on general text", "", "", of_text))
         n = max(rate.n for rate in before.values())
         return (
             f"Skills before and after, n = {n} each",
@@ -220,8 +226,11 @@ def sign(way: str, prompts: Iterable[str]) -> str:
     return f"{way} {hashlib.sha256(json.dumps(list(prompts)).encode()).hexdigest()[:12]}"
 
 
-def table(before: Skills, after: Skills) -> Forgetting:
-    """Before beside after; `UserError` unless both have asked the same probes in the same way."""
+def table(before: Skills, after: Skills, text: Interval | None = None) -> Forgetting:
+    """Before beside after; `UserError` unless both have asked the same probes in the same way.
+
+    text: what general text costs more, as `text_loss(…).lost(…)` gives it, to stand beside.
+    """
     names, others = ({k: len(v) for k, v in one.right.items()} for one in (before, after))
     if names != others:
         raise UserError(
@@ -233,4 +242,4 @@ def table(before: Skills, after: Skills) -> Forgetting:
             "before and after were asked other probes, or in another way: give both the same seed, "
             "and ask both by forgetting.skills or both by forgetting.choices."
         )
-    return Forgetting(before, after)
+    return Forgetting(before, after, text)

@@ -16,7 +16,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from .. import models, studies
+from .. import models, prefer, probes, studies, ward
 from ..core.errors import UserError, nearest
 from ..core.files import data_path
 from ..core.statistics import Interval, mean_and_range, mean_over_seeds
@@ -28,8 +28,14 @@ ROWS = {
     "playground": PlaygroundRow,
     "epochs": LongRow,
     "real": RealRow,
+    "ward": ward.WardRow,
+    "healthy": ward.HealthyRow,
     "data": studies.DataRow,
+    "methods": studies.MethodRow,
+    "ranks": studies.RankRow,
     "deciding": studies.DecidingRow,
+    "preferences": prefer.PreferenceRow,
+    "safety": probes.SafetyRow,
 }
 
 AnyRow = TypeVar("AnyRow")

@@ -74,7 +74,7 @@ def measure_playground(point: Point) -> PlaygroundRow:
     splits = data.load(point.data)
     test = data.first(splits["test"], TESTED)
     general = data.first(data.load("general")["train"], GENERAL)
-    tuned = merge_if_exact(run.model, point)
+    tuned = merge.merge_if_exact(run.model)
     scores = score_run(tuned, tokenizer, test)
     # every so many steps of the training loss, PLACES of them or a few more
     every = max(1, len(run.losses) // PLACES)
@@ -141,12 +141,3 @@ def relative_size(
     for name, update in updates.items():
         sizes.append((update.norm() / layers[name].weight.norm()).item())
     return statistics.fmean(sizes)
-
-
-def merge_if_exact(tuned: "PreTrainedModel", point: Point) -> "PreTrainedModel":
-    """The tuned model with its update merged into a copy: the same within rounding, and half as
-    fast again.
-
-    4-bit bases, where merging rounds, stay as they are.
-    """
-    return merge.merge(tuned)[0] if point.method in ("lora", "dora") else tuned

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from .. import data, evaluate, forgetting, train
+from .. import data, evaluate, forgetting, merge, train
 from ..core.errors import UserError, nearest
 from ..core.files import data_path
 from ..core.results import Table, html_text, percent
@@ -32,7 +32,7 @@ from ..show.panel import Panel
 from ..show.svg import ACCENT, INK, WIDTH, Drawing
 from ..world import skills as suites
 from . import grids
-from .measuring import TESTED, merge_if_exact
+from .measuring import TESTED
 from .points import SEEDS, Point
 from .rows import PlaygroundRow, Scores
 
@@ -292,7 +292,7 @@ class Playground(Panel):
         # saved before it is measured, so that a run that breaks there is not lost
         train.save_run(experiment, run, tokenizer, folder)
         live = LiveRun(number, job.setting, seed, run.steps, run.losses)
-        scores = score(merge_if_exact(run.model, point), tokenizer, point, job)
+        scores = score(merge.merge_if_exact(run.model), tokenizer, point, job)
         if scores is None:
             return live, folder
         recorded = {"task": scores.task, "skills": scores.skills}

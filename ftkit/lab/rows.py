@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from .. import ward
 from .points import LongRun, Point, RealRun
 
 if TYPE_CHECKING:
@@ -115,4 +116,6 @@ def read_row(kind: type[Kind], columns: Mapping) -> Kind:
     if known.get("truncated"):
         cuts = known["truncated"].items()
         known["truncated"] = {rank: read_row(Scores, scores) for rank, scores in cuts}
+    if known.get("samples"):
+        known["samples"] = [read_row(ward.Sample, sample) for sample in known["samples"]]
     return kind(**known)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import studies
+from .. import prefer, probes, studies, ward
 from ..core.errors import UserError, is_whole, nearest
 from ..core.files import data_path, write_rows
 from . import epochs, real
@@ -40,8 +40,14 @@ GRIDS = {
     "playground": Grid(Point, playground_points, measure_playground),
     "epochs": Grid(LongRun, epochs.points, epochs.measure),
     "real": Grid(RealRun, real.points, real.measure),
+    "ward": Grid(ward.WardRun, ward.ward_points, ward.measure_ward),
+    "healthy": Grid(ward.HealthyRun, ward.healthy_points, ward.measure_healthy),
     "data": Grid(studies.DataRun, studies.data_points, studies.measure_data),
+    "methods": Grid(studies.MethodRun, studies.method_points, studies.measure_method),
+    "ranks": Grid(studies.RankRun, studies.rank_points, studies.measure_rank),
     "deciding": Grid(studies.DecidingRun, studies.deciding_points, studies.measure_deciding),
+    "preferences": Grid(prefer.PreferenceRun, prefer.preference_points, prefer.measure_preference),
+    "safety": Grid(probes.SafetyRun, probes.safety_points, probes.measure_safety),
 }
 
 

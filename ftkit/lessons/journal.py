@@ -13,7 +13,7 @@ file, and 0 names none. `scores` makes a card of it. In every notebook.
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -131,6 +131,8 @@ def storable(answer: object) -> Any:
         return answer
     if isinstance(answer, list | tuple):
         return [storable(item) for item in answer]
+    if isinstance(answer, Mapping):
+        return ", ".join(f"{name}: {storable(item)}" for name, item in answer.items())[:LONGEST]
     if callable(answer):
         return getattr(answer, "__name__", type(answer).__name__)
     return str(answer)[:LONGEST]

@@ -5,6 +5,7 @@ from .alpha_explorer import explore_alphas as explore_alphas
 from .by_hand import DoRALinear as DoRALinear
 from .by_hand import LoRALinear as LoRALinear
 from .by_hand import delta_w as delta_w
+from .by_peft import FRESH as FRESH
 from .by_peft import PeftModel as PeftModel
 from .by_peft import adapted_layers as adapted_layers
 from .by_peft import adapter_bytes as adapter_bytes
@@ -17,8 +18,11 @@ from .by_peft import check_new_name as check_new_name
 from .by_peft import check_portable as check_portable
 from .by_peft import check_saved as check_saved
 from .by_peft import describe_start as describe_start
+from .by_peft import drawn_from as drawn_from
 from .by_peft import is_attached as is_attached
 from .by_peft import load as load
+from .by_peft import note_start as note_start
+from .by_peft import sides as sides
 from .by_peft import trainable as trainable
 from .by_peft import using as using
 from .counting import count as count
@@ -26,6 +30,7 @@ from .counting import count_all as count_all
 from .counting import count_and_check as count_and_check
 from .rank_explorer import explore_ranks as explore_ranks
 from .rank_explorer import rank_view as rank_view
+from .saved import find_files as find_files
 from .target_explorer import explore_paths as explore_paths
 from .target_explorer import explore_targets as explore_targets
 from .target_explorer import paths_view as paths_view
@@ -33,6 +38,7 @@ from .target_explorer import target_view as target_view
 from .targets import PRESETS as PRESETS
 from .targets import check_rank as check_rank
 from .targets import choose_layers as choose_layers
+from .targets import name_endings as name_endings
 from .targets import narrowest_side as narrowest_side
 from .updates import add_updates as add_updates
 from .updates import deltas as deltas

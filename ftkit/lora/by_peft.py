@@ -24,11 +24,13 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from peft import (
     LoraConfig,
+    PeftConfig,
     PeftModel,
     get_peft_model,
     get_peft_model_state_dict,
     set_peft_model_state_dict,
 )
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import AuxiliaryTrainingWrapper
 from peft.utils.integrations import dequantize_module_weight
@@ -38,6 +40,7 @@ from .. import models
 from ..core.errors import UserError, is_number, is_whole, nearest, reason
 from ..core.parsing import parse_json, read_text, shown
 from ..core.session import LAST_SEED, plain_torch
+from ..core.versions import version_of
 from . import saved
 from .targets import check_rank, choose_layers, name_endings, narrowest_side
 
@@ -46,9 +49,15 @@ if TYPE_CHECKING:
     from transformers.pytorch_utils import Conv1D
     from typing_extensions import TypeIs
 
+CUT = "ftkit_cut"  # the attribute of a twin that holds AdaLoRA's pattern of ranks
 TWIN = "twin"  # an adapter's name that stands in no file, so that none is taken for a tensor's
 PEFT_PARTS = (BaseTunerLayer, AuxiliaryTrainingWrapper)  # what an adapter puts into a base
 FRESH = "load the base again by models.load(), or take the adapter off: base = adapted.unload()"
+# What peft calls a method's own parameters; the adapter's name follows.
+OWN = (
+    r"lora_\w+|ia3_l|vera_lambda_\w+|oft_R|ln_tuning_layers|bottleneck_\w+|prompt_encoder|"
+    r"ranknum|modules_to_save|trainable_tokens_\w+"
+)
 START = "ftkit_start"  # the attribute of a model that says what its adapters were when they came
 
 
@@ -115,7 +124,8 @@ def check_bare(model: nn.Module, cure: str) -> None:
     """
     layers = [module for module in model.modules() if isinstance(module, PEFT_PARTS)]
     names = sorted({name for layer in layers for name in layer.active_adapters})
-    if layers:
+    if layers or is_attached(model):
+        names = names or [str(name) for name in cast(Any, model).active_adapters]
         raise UserError(f"this model carries the adapter {', '.join(map(repr, names))}; {cure}.")
 
 
@@ -140,8 +150,9 @@ def describe_start(model: PeftModel) -> str:
         of_it = {label for label in now if adapter_of(label) == name}
         if words and all(now[label] == sums.get(label) for label in of_it):
             return words
-    # by peft itself: it changes nothing as long as B is 0
-    fresh = all(value == 0 for label, value in now.items() if is_b(label, model.active_adapters))
+    # by peft itself: a LoRA changes nothing as long as B is 0
+    of_b = [value for label, value in now.items() if is_b(label, model.active_adapters)]
+    fresh = of_b and not any(of_b)
     return "untouched adapter" if fresh else "an adapter that was changed outside train.sft"
 
 
@@ -232,7 +243,8 @@ def join(model: PeftModel, folder: Path, name: str, promised: Collection[str]) -
         if missing := sorted(promised - loaded.keys()):
             raise ValueError(f"it would lose {models.plain_name(missing[0])}")
         added = cast(LoraConfig, model.peft_config[name])
-        if added.lora_bias and any(config.target_parameters for config in before.values()):
+        of_experts = any(getattr(config, "target_parameters", None) for config in before.values())
+        if getattr(added, "lora_bias", False) and of_experts:
             raise ValueError("it would lose the biases of its B")
     except (ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
         # what failed half way is in some layers, and no longer among the configurations
@@ -258,11 +270,27 @@ def examine(model: "PreTrainedModel", folder: Path) -> tuple[dict[str, Any], set
     """`check_saved`, and the names of all that peft saves of such an adapter."""
     file, weights = saved.find_files(folder)
     models.check_safetensors(weights)
-    stated = saved.read_config(file, {key.name: key.default for key in fields(LoraConfig)})
+    stated = saved.read_config(file, known_keys)
     check_dora(model, file, stated)
     promised = check_promise(model, folder, weights, stated)
     saved.check_finite(weights)
     return stated, promised
+
+
+def known_keys(kind: str) -> dict[str, object]:
+    """{key: its default} of peft's configuration of a kind."""
+    return {key.name: key.default for key in fields(config_class(kind))}
+
+
+def config_class(kind: str) -> Any:
+    """peft's class for the configurations of a kind; `UserError` for one that it has not."""
+    known = PEFT_TYPE_TO_CONFIG_MAPPING
+    if kind not in known:
+        raise UserError(
+            f"peft {version_of('peft')} has no adapter of the kind {kind!r}; load it by "
+            "methods.load, which has the kit's own kinds too, or update peft."
+        )
+    return known[cast(Any, kind)]
 
 
 def check_dora(model: nn.Module, where: object, stated: Mapping[str, Any]) -> None:
@@ -287,7 +315,7 @@ def check_promise(
     The promise, which is handed back, is peft's own: the names of the tensors that it would save of
     such an adapter. It is made on a twin of the base that has shapes and no memory.
     """
-    twin = empty_twin(model, folder)
+    twin = empty_twin(model, folder, config_class(stated["peft_type"]))
     promised = shapes_to_save(twin, embeddings=False)
     optional = shapes_to_save(twin, embeddings=True)
     check_patterns(twin, folder / saved.CONFIG, stated)
@@ -354,17 +382,24 @@ def check_embeddings(
             )
 
 
-def empty_twin(model: "PreTrainedModel | PeftModel", folder: Path) -> PeftModel:
+def empty_twin(
+    model: "PreTrainedModel | PeftModel", folder: Path, kind: type[PeftConfig]
+) -> PeftModel:
     """The base of `model` without memory, with the adapter of `folder` on it, without memory too.
 
-    Raises `UserError` for a configuration that peft can't put on this base.
+    kind: peft's class of its configuration. Raises `UserError` for a configuration that peft can't
+    put on this base.
     """
     base = model.get_base_model() if is_attached(model) else model
     try:
         with torch.device("meta"), warnings.catch_warnings(action="ignore"):
-            config = LoraConfig.from_pretrained(str(folder))
+            config: Any = kind.from_pretrained(str(folder))
+            if cut := hasattr(config, "init_r") and config.rank_pattern:
+                config.rank_pattern = None  # its shapes are cut in `cut_shapes`
             twin = type(base)(copy.deepcopy(base.config))  # type: ignore # a PreTrainedModel takes one
-            return PeftModel(twin, config, TWIN, low_cpu_mem_usage=True)
+            made = PeftModel(twin, config, TWIN, low_cpu_mem_usage=True)
+            vars(made)[CUT] = cut or {}
+            return made
     except Exception as error:  # a configuration may be wrong in any way, and fail in any
         raise UserError(
             f"{folder / saved.CONFIG} does not fit this base ({reason(error)}); "
@@ -375,11 +410,30 @@ def empty_twin(model: "PreTrainedModel | PeftModel", folder: Path) -> PeftModel:
 def shapes_to_save(twin: PeftModel, *, embeddings: bool) -> dict[str, tuple[int, ...]]:
     """{tensor: shape} of what peft would save of an adapter, with or without the embeddings."""
     values = get_peft_model_state_dict(twin, adapter_name=TWIN, save_embedding_layers=embeddings)
-    return {name: tuple(tensor.shape) for name, tensor in values.items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in values.items()}
+    return cut_shapes(shapes, vars(twin)[CUT])
+
+
+def cut_shapes(
+    shapes: Mapping[str, tuple[int, ...]], pattern: Mapping[str, Sequence[bool]]
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of AdaLoRA's tensors with the ranks that a run has left.
+
+    pattern: {layer's name and "lora_E": for each rank whether it is kept}.
+    """
+    cut = dict(shapes)
+    for name, kept in pattern.items():
+        layer = f"base_model.model.{name.partition('.lora_E')[0]}"
+        for part, side in (("E", 0), ("A", 0), ("B", 1)):
+            if (whole := cut.get(key := f"{layer}.lora_{part}")) is not None:
+                cut[key] = tuple(sum(kept) if n == side else x for n, x in enumerate(whole))
+    return cut
 
 
 def check_patterns(twin: PeftModel, file: Path, stated: Mapping[str, Any]) -> None:
-    """Refuse a rank or an alpha for layers that the adapter lacks: peft passes them over."""
+    """Refuse a rank or an alpha for layers that a LoRA lacks: peft passes them over."""
+    if stated["peft_type"] != "LORA":
+        return
     tuner = cast(Any, twin.base_model)
     targets = [*tuner.targeted_module_names, *tuner.targeted_parameter_names]
     for key in ("rank_pattern", "alpha_pattern"):
@@ -481,7 +535,8 @@ def base_hash(record: Path) -> str:
 
 def check_portable(model: PeftModel) -> None:
     """Refuse to take an adapter to another base if its A and B began with a part of its own."""
-    start = cast(LoraConfig, model.peft_config[model.active_adapters[0]]).init_lora_weights
+    config = model.peft_config[model.active_adapters[0]]
+    start = getattr(config, "init_lora_weights", None)
     if saved.is_begun_from_base(start):
         raise UserError(
             f"the adapter's init_lora_weights is {start!r}, which took a part of its base over "
@@ -502,9 +557,12 @@ def carry_over(model: PeftModel, base: "PreTrainedModel") -> PeftModel:
             "set_adapter, or make one of them by merge.combine."
         )
     name = model.active_adapters[0]
-    config = cast(LoraConfig, copy.deepcopy(model.peft_config[name]))
+    config: Any = copy.deepcopy(model.peft_config[name])
     # PiSSA and its like would take their start out of `base`; the values come from `model` anyway
-    config.init_lora_weights = True
+    if hasattr(config, "init_lora_weights"):
+        config.init_lora_weights = True
+    if config.is_prompt_learning:  # what is saved of it are its vectors, not the network's weights
+        config.inference_mode = True
     try:
         twin = get_peft_model(base, config, adapter_name=name)
         values = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
@@ -535,7 +593,8 @@ def check_adapters(model: nn.Module, names: Sequence[str] = ()) -> PeftModel:
             f"the model is a {type(model).__name__} without an adapter; "
             "load one with lora.load(model, folder, name)."
         )
-    if not any(isinstance(module, PEFT_PARTS) for module in model.modules()):
+    changed = any(isinstance(module, PEFT_PARTS) for module in model.modules())
+    if not changed and not model.active_peft_config.is_prompt_learning:
         raise UserError(
             "this model's adapter is gone: it was merged into the base in place, or taken off; go "
             "on with what that call gave back, or load the adapter again."
@@ -607,5 +666,5 @@ def adapter_of(label: str) -> str | None:
 
     A matrix that is trained whole, and single rows of an embedding, are an adapter's too.
     """
-    found = re.search(r"\.(?:lora_\w+|modules_to_save|trainable_tokens_\w+)\.([^.]+)", label)
+    found = re.search(rf"(?:^|\.)(?:{OWN})\.([^.]+)", label)
     return found[1] if found else None

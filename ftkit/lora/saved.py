@@ -1,7 +1,7 @@
 """An adapter that was saved, before anything is loaded: its files, and what its config promises.
 
     find_files(folder)                      its configuration and its weights
-    read_config(file)                       the configuration: a LoRA that the kit can honour
+    read_config(file, known)                the configuration: a kind that the kit can honour
     read_shapes(file)                       {tensor: its shape}, from the header alone
     check_tensors(file, promised, config)   every tensor that is promised, and no other
     check_finite(file)                      no NaN, nothing infinite
@@ -11,7 +11,7 @@ peft: what a configuration promises on a base, and the loading, are `by_peft`'s.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,11 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 AGAIN = "copy or download the adapter again"
 SAVE = "save it again by peft's save_pretrained(folder)"
 
+# The kinds of adapters that the kit reads, as peft calls them; BOTTLENECK is the kit's own.
+KINDS = (
+    "LORA", "ADALORA", "VERA", "OFT", "IA3", "LN_TUNING", "PROMPT_TUNING", "PREFIX_TUNING",
+    "P_TUNING", "BOTTLENECK",
+)  # fmt: skip
 # What the base was made to lose at the start of training, so that A and B could begin with it.
 BEGUN_FROM_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 # What wrappers of training programs leave in names, and peft's own name of an adapter.
@@ -61,12 +66,12 @@ def find_files(folder: Path) -> tuple[Path, Path]:
     )
 
 
-def read_config(file: Path, known: Mapping[str, object]) -> dict[str, Any]:
-    """What an adapter_config.json states, if it is a LoRA that the kit can honour.
+def read_config(file: Path, known_of: Callable[[str], Mapping[str, object]]) -> dict[str, Any]:
+    """What an adapter_config.json states, if it is of a kind that the kit can honour.
 
-    known: the keys that the installed peft has for a LoRA, and what it takes where they are not
-    stated. What one of another version, or another program, states beside them would be passed
-    over, so it is refused unless it says nothing (null, false, 0, empty).
+    known_of: of a kind, the keys that the installed peft has for it, and what it takes where they
+    are not stated. What one of another version, or another program, states beside them would be
+    passed over, so it is refused unless it says nothing (null, false, 0, empty).
     """
     try:
         config = parse_json(read_text(file), file)
@@ -79,7 +84,9 @@ def read_config(file: Path, known: Mapping[str, object]) -> dict[str, Any]:
         )
     check_kind(file, config)
     check_parts(file, config)
-    check_scale(file, config)
+    if config["peft_type"] == "LORA":
+        check_scale(file, config)
+    known = known_of(config["peft_type"])
     check_switches(file, config, known)
     check_experts(file, config)
 
@@ -96,12 +103,12 @@ def read_config(file: Path, known: Mapping[str, object]) -> dict[str, Any]:
 
 
 def check_kind(file: Path, config: Mapping[str, Any]) -> None:
-    """Refuse what is no LoRA for a language model on its untouched base."""
+    """Refuse what is of no known kind, or not for a language model on its untouched base."""
     kind, task, start = (config.get(key) for key in ("peft_type", "task_type", "init_lora_weights"))
-    if kind != "LORA":
+    if kind not in KINDS:
         raise UserError(
-            f"{file} is an adapter of the kind {shown(kind)}, and the kit reads LORA; load it by "
-            "peft itself: PeftModel.from_pretrained(model, folder)."
+            f"{file} is an adapter of the kind {shown(kind)}, and the kit reads "
+            f"{', '.join(KINDS)}; load it by peft itself: PeftModel.from_pretrained(model, folder)."
         )
     if task not in (None, "CAUSAL_LM"):
         raise UserError(

@@ -38,7 +38,7 @@ from .formula import predict
 from .gpus import RESERVE, usable_bytes
 from .gpus import cards as known_cards
 from .sizes import read_architecture
-from .step import CHOICES, PARTS, Ledger
+from .step import CHOICES, METHODS, PARTS, Ledger
 
 if TYPE_CHECKING:
     from .fake_step import Course
@@ -261,7 +261,7 @@ def explore_fits(models: Sequence[str], cards: Iterable[str] | None = None) -> P
         model=list(models),
         length=lambda model: [n for n in LENGTHS if n <= positions[model]],
         batch=BATCHES,
-        method=CHOICES["method"],
+        method=METHODS,
         rank=RANKS,
         checkpoint=["on", "off"],
         optimizer=CHOICES["optimizer"],

@@ -25,7 +25,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from transformers import masking_utils
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from .. import lora, models
+from .. import lora, methods, models
 from ..core.errors import UserError
 from ..core.files import data_path, write_rows
 from .decoder import BOTTOM, END, FORWARD, LOSS, LOSS_BACKWARD, MIDDLE, OPTIMIZER, TOP
@@ -33,6 +33,7 @@ from .formula import peaks_at_depth, predict
 from .sizes import read_architecture
 from .step import (
     CHOICES,
+    OTHERS,
     TILE_TOKENS,
     TILE_WORDS,
     WORKSPACE,
@@ -213,8 +214,15 @@ def build_skeleton(step: Step) -> "PreTrainedModel | PeftModel":
         if step.method == "qlora":
             use_4bit_layers(model, step)
         if step.method != "full":
-            model = lora.attach(model, step.rank, 2 * step.rank, step.targets)
+            model = put_adapter(model, step)
     return prepare_training(model, step)
+
+
+def put_adapter(model: "PreTrainedModel", step: Step) -> "PreTrainedModel | PeftModel":
+    """The model with the step's adapter on it."""
+    if step.method in OTHERS:
+        return methods.attach(model, step.method)
+    return lora.attach(model, step.rank, 2 * step.rank, step.targets)
 
 
 def attention_kernel(model: "PreTrainedModel", step: Step) -> str:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from .autograd import Account
 from .decoder import MIDDLE, NF4_BLOCK, Decoder
-from .sizes import Tensors
-from .step import PARTS, WORKSPACE, Ledger, Step, make_ledger, make_step
+from .sizes import NotModelled, Tensors
+from .step import METHODS, OTHERS, PARTS, WORKSPACE, Ledger, Step, make_ledger, make_step
 
 if TYPE_CHECKING:
     from .sizes import Source
@@ -44,6 +44,11 @@ def predict(source: "Source | Step", **options: Any) -> Ledger:
     Raises UserError for a wrong option, and for all but dense decoders of the Llama family.
     """
     step = make_step(source, **options)
+    if step.method in OTHERS:
+        raise NotModelled(
+            f"the formula knows {', '.join(METHODS)}, and method is {step.method!r}; ask "
+            "memory.trace, which runs the step on fake tensors."
+        )
     return make_ledger(step, "formula", peaks_of(step))
 
 

@@ -21,13 +21,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .. import lora, models
+from .. import lora, methods, models
 from ..core.errors import UserError, is_number, nearest
 from ..core.files import data_path
 from ..core.results import GIB, Result, TableParts, gibibytes
 from .formula import predict
 from .sizes import NotModelled
-from .step import Step, make_step
+from .step import OTHERS, Step, make_step
 
 if TYPE_CHECKING:
     import torch
@@ -208,6 +208,8 @@ def step_in_training(
         base = model.get_base_model()
         name = model.active_adapters[0]
         layers: dict[str, Any] = dict(lora.adapted_layers(model, [name]))
+        if (other := methods.name_of(model)) in OTHERS:
+            raise NotModelled(f"the formula knows LoRA, and this adapter is {other}.")
         options = {
             "method": "qlora" if getattr(base, "is_loaded_in_4bit", False) else "lora",
             "rank": max(layer.r[name] for layer in layers.values()),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .. import lora, models
+from .. import models
 from ..core.errors import UserError
 from ..core.files import data_path, write_rows
 from ..core.session import device_and_dtype
@@ -28,6 +28,7 @@ from .fake_step import (
     loss_of,
     make_optimizer,
     prepare_training,
+    put_adapter,
     run_on_tape,
     trace,
     unwrap,
@@ -123,7 +124,7 @@ def load_model(step: Step) -> "PreTrainedModel | PeftModel":
             if parameter.is_floating_point():
                 parameter.data = parameter.data.float()
     if step.method != "full":
-        model = lora.attach(model, step.rank, 2 * step.rank, step.targets)
+        model = put_adapter(model, step)
         for parameter in models.trained_parameters(model):
             parameter.data = parameter.data.to(getattr(torch, step.trained_dtype))
     return prepare_training(model, step)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .. import lora
+from .. import lora, methods
 from ..core.errors import UserError, is_whole, nearest
 from ..core.results import Result, TableParts, gibibytes
 from ..core.session import DTYPES
@@ -23,9 +23,10 @@ from .sizes import Architecture, Sizes, Tensors, read_architecture
 if TYPE_CHECKING:
     from .sizes import Source
 
-METHODS = ("full", "lora", "qlora")
+METHODS = ("full", "lora", "qlora")  # those that the formula models
+OTHERS = tuple(name for name in methods.METHODS if name not in METHODS)  # those that are traced
 CHOICES = {
-    "method": METHODS,
+    "method": (*METHODS, *OTHERS),
     "dtype": tuple(DTYPES),
     "autocast": ("same", None, "bfloat16", "float16"),
     "adapter_dtype": (None, *DTYPES),
@@ -250,6 +251,11 @@ def check_row(step: Step) -> None:
 
 def check_together(step: Step) -> None:
     """Raise UserError for choices that don't go together."""
+    if step.method in OTHERS and (step.rank, step.targets) != (Step.rank, Step.targets):
+        raise UserError(
+            f"rank and targets are LoRA's, and method is {step.method!r}, which is traced with its "
+            "usual options (methods.METHODS); leave them out."
+        )
     if step.attention == "flash" and (step.autocast or step.dtype) == "float32":
         raise UserError(
             "attention is 'flash', whose kernels take 16-bit numbers only; give dtype='bfloat16', "

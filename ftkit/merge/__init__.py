@@ -1,6 +1,7 @@
 """Merging is a claim to check: one adapter folded into W, or several combined; notebook 13.
 
     merge(model)                                the merged model, and its proof    merging.py
+    merge_if_exact(tuned)                       the same where nothing rounds      merging.py
     compare(tuned, merged)                      the proof of any other merge       merging.py
     write(tuned, tokenizer, out)                merged on disk, proven there       writing.py
     run_of(folder)                              the run that was merged into it    writing.py

@@ -15,6 +15,7 @@ from .merging import compare as compare
 from .merging import independent_copy as independent_copy
 from .merging import logits as logits
 from .merging import merge as merge
+from .merging import merge_if_exact as merge_if_exact
 from .merging import probe_tokens as probe_tokens
 from .rounding import compare_dtypes as compare_dtypes
 from .rounding import round_update as round_update

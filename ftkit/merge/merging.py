@@ -1,6 +1,7 @@
 """Merge one adapter for good, W + ΔW in place of W, and prove that the model is still the same.
 
     merge(model)              (the merged model, a `MergeReport`)
+    merge_if_exact(tuned)     the merged model where merging rounds nothing worth the name
     compare(tuned, merged)    the same report on a merge that was made elsewhere
     check_report(report, …)   refuses a merged model that is not the tuned one
     independent_copy(model)   a copy to try a merge on
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 
-from .. import evaluate, lora, models
+from .. import evaluate, lora, methods, models
 from ..core.errors import UserError, reason
 from ..core.results import Result, TableParts, about, percent
 from ..core.session import plain_torch
@@ -106,6 +107,18 @@ def reference_logits(
         return adapted, logits(model, tokens)
 
 
+def merge_if_exact(tuned: "PreTrainedModel | PeftModel") -> "PreTrainedModel | PeftModel":
+    """The tuned model with its update merged into a copy, half as fast again, where that is the
+    same within rounding: in float32. In 16 or four bits merging rounds, and the model stays as it
+    is; so does one without an adapter, or with one that can't be merged.
+    """
+    method = methods.METHODS.get(methods.name_of(tuned))
+    lasting = not lora.is_attached(tuned) or (method is not None and not method.merges)
+    if lasting or any(number.dtype != torch.float32 for number in tuned.parameters()):
+        return tuned
+    return merge(tuned)[0]
+
+
 def compare_logits(
     adapted: torch.Tensor, base: torch.Tensor, merged: torch.Tensor, dtype: torch.dtype
 ) -> MergeReport:
@@ -160,6 +173,7 @@ def merge(
     model without an adapter, NaN in it, and in_place where it can't be are a `UserError`; so is a
     merged model that is no longer the tuned one (`check_report`), unless `into` asked for another.
     """
+    check_mergeable(model)
     tokens = probe_tokens(model) if tokens is None else tokens
     adapted, base = reference_logits(model, tokens)
     cause = likely_cause(model)
@@ -177,6 +191,7 @@ def merge_weights(
     into: "PreTrainedModel | None" = None,
 ) -> "PreTrainedModel":
     """`merge` without its proof."""
+    check_mergeable(model)
     check_finite(model)
     if in_place and (models.is_packed(model) or into is not None):
         raise UserError(
@@ -253,6 +268,16 @@ def copy_to_merge(model: "PeftModel", into: "PreTrainedModel | None") -> "PeftMo
         unpacked = independent_copy(model).unload().dequantize()
         return lora.carry_over(model, unpacked)
     return independent_copy(model)
+
+
+def check_mergeable(model: torch.nn.Module) -> None:
+    """Refuse an adapter that no matrix can take the place of, by its name and with the reason."""
+    method = methods.METHODS.get(methods.name_of(model))
+    if method is not None and not method.merges:
+        raise UserError(
+            f"{method.title} cannot be merged: {method.why}; use it beside its base, by "
+            "methods.load."
+        )
 
 
 def check_finite(model: torch.nn.Module) -> None:

@@ -9,6 +9,7 @@
     ReplyReader(…).read(ids)      what a model wrote, read as a gold is   replies.py
     greedy(model, reader)         generate takes the likeliest token      replies.py
     prompt_batches, chat_batches  chats as batches of token ids           batching.py
+    read, write, virtual_tokens   forward, generate: right of learned prompts too  virtual.py
     linears(model)                {name: linear layer} of the blocks      layers.py
     trained_parameters(model)     the parameters that are trained         layers.py
     sums(model)                   tell whether those have changed         layers.py
@@ -20,8 +21,7 @@
     plain_name(name)              without what peft puts around it        layers.py
     fingerprint(model)            which base this is                      files.py
     hash_weights(folder)          SHA-256 of a folder's safetensors       files.py
-    hub_commit(hub_id)            the commit in this machine's cache      files.py
-    cached_config(hub_id)         its config.json there                   files.py
+    hub_commit, cached_config     what this machine's cache holds of it   files.py
     stored_dtype(folder)          the dtype that it has on disk           files.py
     check_safetensors(file)       refuses a truncated or corrupt one      files.py
     tensor_files(where)           {name of a tensor: its file}            files.py

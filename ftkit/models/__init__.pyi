@@ -31,6 +31,7 @@ from .loading import QUANTIZATIONS as QUANTIZATIONS
 from .loading import load as load
 from .loading import load_tokenizer as load_tokenizer
 from .loading import resolve as resolve
+from .loading import saved_tokenizer as saved_tokenizer
 from .meta_device import language_part as language_part
 from .meta_device import list_weights as list_weights
 from .meta_device import skeleton as skeleton
@@ -38,3 +39,6 @@ from .replies import Reply as Reply
 from .replies import ReplyReader as ReplyReader
 from .replies import greedy as greedy
 from .replies import is_same as is_same
+from .virtual import read as read
+from .virtual import virtual_tokens as virtual_tokens
+from .virtual import write as write

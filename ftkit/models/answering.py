@@ -29,6 +29,7 @@ from .batching import (
 )
 from .layers import asking
 from .replies import Reply, ReplyReader, greedy, is_same
+from .virtual import read, virtual_tokens, write
 
 if TYPE_CHECKING:
     from tqdm.auto import tqdm
@@ -82,12 +83,8 @@ def write_replies(
                 config.max_new_tokens = room
                 options = {"tokenizer": tokenizer, "stopping_criteria": [Counter(shown)]}
                 with asking(model):
-                    output = model.generate(  # type: ignore # a causal model can
-                        **inputs, generation_config=config, **options
-                    )
-                # generate returns prompt and reply, and all prompts of a batch are padded alike
-                written = output[:, inputs["input_ids"].shape[1] :].tolist()
-                replies.update(zip(part, map(reader.read, written), strict=True))
+                    written = write(model, inputs, generation_config=config, **options)
+                replies.update(zip(part, map(reader.read, written.tolist()), strict=True))
             shown.update(number * max_new_tokens - shown.n)
     return [replies[place] for place in range(len(conversations))]
 
@@ -101,6 +98,7 @@ def in_reach(
     """
     inputs = dict(batch.to(model.device))
     last, length = last_position(model), inputs["input_ids"].shape[1]
+    last = None if last is None else last - virtual_tokens(model)
     if last is None or length + wanted <= last:
         yield places, inputs, wanted
         return
@@ -110,8 +108,8 @@ def in_reach(
         if room < 1:
             raise UserError(
                 f"chat {place + 1} has {length - begun:,} tokens and the model knows {last:,} "
-                "positions, so there is no room for a reply; shorten it, or take a model that "
-                "reads more."
+                "positions for them, so there is no room for a reply; shorten it, or take a model "
+                "that reads more."
             )
         single = {name: values[row : row + 1, begun:] for name, values in inputs.items()}
         yield [place], single, min(room, wanted)
@@ -199,7 +197,7 @@ def verify_tokens(
     texts = render_prompts(reader.tokenizer, prompts)
     ids = reader.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
     rows = [prompt + gold for prompt, gold in zip(ids, golds, strict=True)]
-    last = last_position(model) or math.inf
+    last = (last_position(model) or math.inf) - virtual_tokens(model)
     for places in shortest_first([len(row) for row in rows], batch_size):
         places = [place for place in places if len(rows[place]) <= last]
         if not places:
@@ -211,7 +209,7 @@ def verify_tokens(
         # the logits from the prompt's last token on: they choose the gold's first token
         positions = 1 + max(len(golds[place]) for place in places)
         with asking(model):
-            logits = model(**inputs.to(model.device), logits_to_keep=positions).logits
+            logits = read(model, **inputs.to(model.device), logits_to_keep=positions).logits
         likeliest = logits.argmax(-1).tolist()  # (rows, positions)
         for place, chosen in zip(places, likeliest, strict=True):
             gold = golds[place]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 from .. import data
 from ..core.errors import UserError
 from ..core.parsing import shown
+from .virtual import virtual_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -101,11 +102,12 @@ def check_readable(
     rows: {what each is, such as "row 3": its token ids}.
     """
     check_tokens(model, tokenizer, {place: max(ids, default=0) for place, ids in rows.items()})
-    last = last_position(model)
+    last, virtual = last_position(model), virtual_tokens(model)
     for place, ids in rows.items():
-        if last is not None and len(ids) > last:
+        if last is not None and len(ids) + virtual > last:
+            before = f", {virtual:,} of them for virtual tokens" if virtual else ""
             raise UserError(
-                f"{place} has {len(ids):,} tokens, and the model knows {last:,} positions "
+                f"{place} has {len(ids):,} tokens, and the model knows {last:,} positions{before} "
                 "(max_position_embeddings); shorten it, or take a model that reads more."
             )
 

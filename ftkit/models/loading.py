@@ -153,7 +153,12 @@ def load_tokenizer(name: str | Path | None = None) -> "PreTrainedTokenizerBase":
 
     Of a hub model everything but the weights is downloaded.
     """
-    where = folder_of(name, weights=False)
+    return saved_tokenizer(folder_of(name, weights=False))
+
+
+def saved_tokenizer(folder: str | Path) -> "PreTrainedTokenizerBase":
+    """The tokenizer in a folder, which may be an adapter's and hold no model."""
+    where = str(folder)
     check_tokenizer(where)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)

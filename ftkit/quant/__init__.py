@@ -9,6 +9,8 @@
     import_bitsandbytes()              its functions, or what to install         storage.py
     inspect_weight(W, format, block)   a weight in a format, counted             inspection.py
     quant_view(seen, name)             that, drawn                               explorer.py
+    FourBitLinear(layer, format)       packed codes that train what is around them  layer.py
+    loftq(W, r, format)                codes, with A and B for what they lost       layer.py
     explore_formats(weights)           the same with sliders                     explorer.py
 
 It loads no model (`models.load(quant="nf4")` does), and what four bits cost in answers is measured

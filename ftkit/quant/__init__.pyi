@@ -9,5 +9,7 @@ from .explorer import quant_view as quant_view
 from .formats import BITS as BITS
 from .formats import levels as levels
 from .inspection import inspect_weight as inspect_weight
+from .layer import FourBitLinear as FourBitLinear
+from .layer import loftq as loftq
 from .storage import import_bitsandbytes as import_bitsandbytes
 from .storage import stored_bytes as stored_bytes

@@ -57,11 +57,11 @@ def train_on(
         which = BY_HAND[run.change]
         taught = [(chat.ids, learned_tokens(chat, which)) for chat in chats]
         loss = fit(adapted, tokenizer, taught, steps=run.steps, lr=run.lr, seed=run.seed)
-        return merge.merge(adapted)[0], loss
+        return merge.merge_if_exact(adapted), loss
     epochs = epochs_of(run.steps, len(rows), BATCH)
     recipe = train.Recipe(run.lr, epochs, BATCH, evaluations=0, keep_best=False, seed=run.seed)
     done = train.sft(adapted, tokenizer, {"train": rows}, recipe)
-    return merge.merge(done.model)[0], done.loss
+    return merge.merge_if_exact(done.model), done.loss
 
 
 def epochs_of(steps: int, rows: int, batch_size: int) -> float:

@@ -19,11 +19,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import data, lora, models
+from .. import data, lora, methods, models
 from ..core.errors import UserError, is_number, is_whole, nearest
 from ..core.parsing import parse_json, parse_yaml, read_text, shown
 from ..core.session import chosen_model
-from .recipe import Check, Recipe, above_zero, share, true_or_false, whole_from
+from .recipe import (
+    OBJECTIVES,
+    Check,
+    Objective,
+    Recipe,
+    above_zero,
+    share,
+    true_or_false,
+    whole_from,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -34,6 +43,7 @@ if TYPE_CHECKING:
     from .watcher import Stop, Watch
 
 REPLAYED = ("general", "self")
+USUAL_LORA = {"r": 8, "alpha": 16}
 FOREIGN = (
     "the replayed rows tell of the pocket model's world, which another model would learn as facts; "
     "replayed: self replays the model's own answers instead."
@@ -50,7 +60,9 @@ NUMBER = re.compile(r"[-+]?([0-9]{1,99}\.?[0-9]{0,99}|\.[0-9]{1,99})([eE][-+]?[0
 class Experiment:
     """A whole run as a file can state it. `lora=None` means full fine-tuning.
 
-    Raises `UserError` for a value that a field cannot hold.
+    method: any other of `methods.METHODS`, as its name or as {"name": …} with its options; it takes
+    the place of `lora`. LoRA, DoRA and full fine-tuning are noted as `lora`, however they are
+    stated. Raises `UserError` for a value that a field cannot hold.
     """
 
     model: str | None = None
@@ -60,7 +72,10 @@ class Experiment:
     replay: float = 0.0  # share of general rows mixed into the training rows
     # Those rows' answers: the data set's ("general"), or what the base itself says ("self").
     replayed: str = "general"
-    lora: Mapping[str, Any] | None = field(default_factory=lambda: {"r": 8, "alpha": 16})
+    lora: Mapping[str, Any] | None = field(default_factory=lambda: dict(USUAL_LORA))
+    method: Mapping[str, Any] | str | None = None
+    # What is trained for, by its name or with its dials: see `Objective`; None is the usual loss.
+    objective: Mapping[str, Any] | str | None = None
     recipe: Recipe = field(default_factory=Recipe)
     # What a chat template that writes the date writes; the record of a run states its own.
     date: str | None = None
@@ -70,13 +85,86 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_names(self.model, self.data, self.encoding)
+        if self.method is not None:
+            self.settle_method()
         check_lora(self.lora)
+        self.settle_objective()
         with data.on_date(self.date):  # refuses what is no date
             pass
-        check_base(self.quant, trains_adapter=self.lora is not None)
+        check_base(self.quant, trains_adapter=self.trains_adapter)
         check_data(self.rows, self.replay, self.replayed)
         if not isinstance(self.recipe, Recipe):
             raise UserError(f"recipe is {shown(self.recipe)}; give a train.Recipe.")
+
+    @property
+    def goal(self) -> Objective:
+        """What is trained for."""
+        stated = self.objective
+        return Objective(**stated) if isinstance(stated, Mapping) else Objective()
+
+    def settle_objective(self) -> None:
+        """Note an objective that was stated as {"name": …, its dials}; the usual one as None."""
+        stated = {"name": self.objective} if isinstance(self.objective, str) else self.objective
+        if stated is None:
+            return
+        if not isinstance(stated, Mapping) or "name" not in stated:
+            raise UserError(
+                f"objective is {shown(stated)}; give a name such as dpo, or its dials too: "
+                "{name: dpo, beta: 0.1}."
+            )
+        check_keys(stated, field_names(Objective), "objective")
+        goal = Objective(**stated)
+        plain = goal.name == "sft"
+        object.__setattr__(self, "objective", None if plain else goal.dials())
+        if goal.on_pairs and self.replay:
+            raise UserError(
+                f"replay mixes chats into the rows, and {goal.name} is trained on pairs; leave it "
+                "out."
+            )
+
+    @property
+    def trains_adapter(self) -> bool:
+        """Whether the base itself stays as it is."""
+        return self.lora is not None or self.method is not None
+
+    @property
+    def method_name(self) -> str:
+        """The method, as `methods.METHODS` calls it."""
+        if isinstance(self.method, Mapping):
+            return self.method["name"]
+        if self.lora is None:
+            return "full"
+        return "dora" if self.lora.get("use_dora") else "lora"
+
+    def settle_method(self) -> None:
+        """Note a method that was stated: as {"name": …, options}, or as `lora` where it is one."""
+        if isinstance(self.method, str) and self.method in OBJECTIVES:
+            raise UserError(
+                f"method is {self.method!r}, which says what is trained for; state objective: "
+                f"{self.method}, and as method what of the model is trained, such as lora."
+            )
+        if self.lora is not None and self.lora != USUAL_LORA:
+            raise UserError(
+                "method and lora are both stated, and a run has one adapter; leave one of them out."
+            )
+        stated = {"name": self.method} if isinstance(self.method, str) else self.method
+        if not isinstance(stated, Mapping) or "name" not in stated:
+            raise UserError(
+                f"method is {shown(self.method)}; give a name such as ia3, or its options too: "
+                "{name: prompt, tokens: 20}."
+            )
+        options = dict(stated)
+        name = options.pop("name")
+        methods.find_method(name)
+        adapter: Any = None
+        if name in ("lora", "dora"):
+            adapter = {**options, "use_dora": True} if name == "dora" else options
+            check_lora(adapter)
+        else:
+            methods.check_options(name, options)
+        plain = name in ("full", "lora", "dora")
+        object.__setattr__(self, "lora", adapter)
+        object.__setattr__(self, "method", None if plain else {"name": name, **options})
 
     @classmethod
     def from_dict(cls, stated: Mapping) -> "Experiment":
@@ -92,6 +180,13 @@ class Experiment:
         # `lora: null` is full fine-tuning, and stays as it is
         adapter = read_part(stated, "lora", list(LORA_RULES))
         given: dict[str, Any] = {"lora": adapter} if stated.get("lora") is not None else {}
+        if isinstance(method := stated.get("method"), Mapping):
+            given["method"] = {key: as_number(value) for key, value in method.items()}
+        if isinstance(goal := stated.get("objective"), Mapping):
+            given["objective"] = {key: as_number(value) for key, value in goal.items()}
+        # a record states lora: null beside another method
+        if method is not None and stated.get("lora") is None:
+            stated = {key: value for key, value in stated.items() if key != "lora"}
         # a date without quotes is one to YAML, and text in a record
         if isinstance(date := stated.get("date"), datetime.date):
             given["date"] = date.isoformat()
@@ -130,7 +225,7 @@ class Experiment:
         """The fields as JSON gives them back, the base named: the dial may turn until tomorrow."""
         fields = {**dataclasses.asdict(self), "model": chosen_model(self.model)}
         # what was not asked for is not stated either
-        for name in ("date", "encoding"):
+        for name in ("date", "encoding", "method", "objective"):
             if fields[name] is None:
                 del fields[name]
         del fields["hashes"]
@@ -145,6 +240,11 @@ class Experiment:
 
         The model is needed only where it answers the replayed rows itself.
         """
+        if self.goal.on_pairs:
+            splits = data.load_pairs(self.data, self.recipe.seed, self.encoding)
+            if self.rows is not None:
+                splits["train"] = data.first(splits["train"], self.rows)
+            return splits
         general = self.load_general(model, tokenizer) if self.replay else None
         splits = data.load(self.data, tokenizer, seed=self.recipe.seed, encoding=self.encoding)
         if self.rows is not None:
@@ -182,9 +282,11 @@ class Experiment:
         set_seed(self.recipe.seed)
         model, tokenizer = models.load(self.model, self.quant)
         splits = self.load_splits(model, tokenizer)
-        if self.lora is not None:
-            return lora.attach(model, **self.lora), tokenizer, splits
-        return model, tokenizer, splits
+        options: dict[str, Any] = dict(self.lora or {})
+        if isinstance(self.method, Mapping):
+            options = {key: value for key, value in self.method.items() if key != "name"}
+        name = "lora" if self.lora is not None else self.method_name
+        return methods.attach(model, name, tokenizer=tokenizer, **options), tokenizer, splits
 
     def run(
         self, stop: "Stop | None" = None, watch: "Watch | None" = None
@@ -195,6 +297,11 @@ class Experiment:
         """
         from .supervised import sft
 
+        if self.objective is not None:
+            raise UserError(
+                f"the objective is {self.goal.name}, which prefer.train_into trains into a folder, "
+                "and prefer.tune a model that is loaded."
+            )
         model, tokenizer, splits = self.prepare()
         dated = self.dated(tokenizer)
         with data.on_date(dated.date):
@@ -273,7 +380,8 @@ def check_base(quant: str | None, *, trains_adapter: bool) -> None:
         )
     if not trains_adapter:
         raise UserError(
-            f"a base in {quant} cannot be trained itself; state a lora, or leave quant out."
+            f"a base in {quant} cannot be trained itself; state a lora or another method, or leave "
+            "quant out."
         )
 
 

@@ -1,6 +1,7 @@
 """The hyperparameters of one supervised run, checked when they are stated.
 
     Recipe(lr=2e-3, epochs=2)    every field has a default; a value that cannot be is a UserError
+    Objective("dpo", beta=0.1)   what is trained for, where that is not the usual loss
     warn_of_rate(lr, method)     what to expect of a learning rate that nobody uses
 
 What a field may hold is a row of `RULES`. How a recipe becomes TRL's arguments is `trainer.py`'s
@@ -9,17 +10,15 @@ Notebook 07 turns most of these dials.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from .. import methods
 from ..core.errors import UserError, is_number, is_whole, nearest
 from ..core.parsing import shown
 from ..core.session import LAST_SEED
 
 SCHEDULES = ("linear", "cosine", "constant_with_warmup")
 LARGEST = 1e38  # of a number: what float32 can hold
-
-# Learning rates that people use, from models of billions of parameters to those of few.
-USUAL = {"LoRA": (1e-5, 1e-2), "full fine-tuning": (1e-6, 1e-3)}
 
 
 @dataclass(frozen=True)
@@ -150,13 +149,14 @@ def check_micro_batch(micro_batch: int | None, batch_size: int) -> None:
 
 
 def warn_of_rate(lr: float, method: str) -> str:
-    """What to expect of a learning rate far outside a method's usual ones; "" for all others.
+    """What to expect of a learning rate outside a method's usual ones; "" for all others.
 
-    method: "LoRA" or "full fine-tuning", the keys of `USUAL`. Far is a hundredth of the lowest
-    and ten times the highest.
+    method: its name in `methods.METHODS`, which states the usual rates. Of LoRA, DoRA and full
+    fine-tuning only a rate far outside, below a hundredth or above ten times, says anything.
     """
-    low, high = USUAL[method]
-    if low / 100 <= lr <= 10 * high:
+    named = methods.find_method(method)
+    (low, high), (less, more) = named.usual, named.slack
+    if less * low <= lr <= more * high:
         return ""
     if lr == 0:
         fate = "nothing is learned"
@@ -165,6 +165,100 @@ def warn_of_rate(lr: float, method: str) -> str:
     else:
         fate = "the run may well diverge"
     return (
-        f"lr is {lr:g}, so {fate}: for {method} usual rates lie between {low:g} and {high:g}, "
+        f"lr is {lr:g}, so {fate}: for {named.title} usual rates lie between {low:g} and {high:g}, "
         "the larger the model the lower."
     )
+
+
+# What answers are trained for: the usual loss, pairs of them, or a reward for those that are drawn.
+OBJECTIVES = {
+    "sft": "the answers of chats (see `sft`)",
+    "dpo": "pairs: the chosen is to gain on the rejected",
+    "kto": "pairs taken apart: answers that are each good or bad",
+    "reward": "pairs, for a model that gives each answer a number",
+    "rloo": "a reward for replies that are drawn, against the others of their group",
+    "grpo": "the same, over the group's spread",
+}
+PAIR_LOSSES = ("sigmoid", "ipo", "hinge", "sigmoid_norm")  # of DPO, by TRL's names
+USUAL_BETA = {"dpo": 0.1, "kto": 0.1, "rloo": 0.05}  # as in TRL; of the others 0
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is trained for, and its dials; one that an objective does not have is a `UserError`."""
+
+    name: str = "sft"
+    # How dear it is to leave the reference; of rloo what a nat costs, taken off the reward.
+    beta: float | None = None
+    loss: str = "sigmoid"  # dpo: one of PAIR_LOSSES
+    sft: float = 0.0  # dpo: weight of the chosen answers' usual loss on top
+    # rloo, grpo: "exact", "words", "gold", or the run folder of a reward model
+    reward: str = "exact"
+    group: int = 8  # rloo, grpo: replies to a prompt
+    tokens: int = 64  # rloo, grpo: of a reply at most
+    temperature: float = 1.0  # rloo, grpo: at which replies are drawn
+
+    def __post_init__(self) -> None:
+        if self.name not in OBJECTIVES:
+            raise UserError(
+                f"objective is {shown(self.name)}; give one of {', '.join(OBJECTIVES)}."
+                f"{nearest(self.name, OBJECTIVES)}"
+            )
+        usual = {field.name: field.default for field in fields(self)}
+        for name, check in OBJECTIVE_RULES.items():
+            value = getattr(self, name)
+            if value == usual[name]:
+                continue
+            if name not in DIALS[self.name]:
+                own = ", ".join(DIALS[self.name]) or "none"
+                raise UserError(f"{self.name} has no {name}; its dials are: {own}.")
+            if instead := check(value):
+                raise UserError(f"{name} is {shown(value)}; {instead}")
+        if self.beta is None:
+            object.__setattr__(self, "beta", USUAL_BETA.get(self.name, 0.0))
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the model draws its own replies, to be rewarded."""
+        return self.name in ("rloo", "grpo")
+
+    @property
+    def on_pairs(self) -> bool:
+        """Whether its rows are pairs."""
+        return self.name in ("dpo", "kto", "reward")
+
+    def dials(self) -> dict[str, object]:
+        """Its name and what is stated of it, as a file states them."""
+        own = {name: getattr(self, name) for name in DIALS[self.name]}
+        return {"name": self.name, **own}
+
+
+DRAWS = ("reward", "beta", "group", "tokens", "temperature")
+DIALS: dict[str, tuple[str, ...]] = {
+    "sft": (), "dpo": ("beta", "loss", "sft"), "kto": ("beta",), "reward": (),
+    "rloo": DRAWS, "grpo": DRAWS,
+}  # fmt: skip
+
+
+def known_loss(value: object) -> str:
+    """The check of `loss`."""
+    if value in PAIR_LOSSES:
+        return ""
+    return f"give one of {', '.join(PAIR_LOSSES)}.{nearest(value, PAIR_LOSSES)}"
+
+
+def named_reward(value: object) -> str:
+    """The check of `reward`, as far as it can be made without looking."""
+    right = isinstance(value, str) and value.strip()
+    return "" if right else "give exact, words, gold, or the run folder of a reward model."
+
+
+OBJECTIVE_RULES: dict[str, Check] = {
+    "beta": from_zero,
+    "loss": known_loss,
+    "sft": from_zero,
+    "reward": named_reward,
+    "group": whole_from(2, 1024),
+    "tokens": whole_from(1, 1 << 16),
+    "temperature": above_zero(100),
+}

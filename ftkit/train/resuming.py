@@ -27,7 +27,7 @@ from ..memory import room_for
 from .batches import as_trl, cut, refuse_unreadable, rows_at_once
 from .checkpoint import HASHES, Clock, check_hashes, read_state, whole_checkpoints
 from .recipe import Recipe
-from .trainer import Keeper, NearBase, hold_in_float32, rhythm, sft_config
+from .trainer import Keeper, Kept, NearBase, Pruner, hold_in_float32, rhythm, sft_config
 from .watcher import Watcher
 
 ENDLESS = (
@@ -246,7 +246,7 @@ def build_trainer(
     options: dict[str, Any] = {
         "args": config,
         "processing_class": tokenizer,
-        "callbacks": [watcher, *early_stopping(recipe, validated=validated)],
+        "callbacks": [Pruner(), watcher, *early_stopping(recipe, validated=validated)],
         "train_dataset": rows,
         "eval_dataset": splits.get("validation"),
         "lasting": lasting,
@@ -302,7 +302,7 @@ def early_stopping(recipe: Recipe, *, validated: bool) -> list[EarlyStoppingCall
     return [EarlyStoppingCallback(early_stopping_patience=recipe.patience)]
 
 
-def train_or_resume(trainer: Keeper, watcher: Watcher) -> str | None:
+def train_or_resume(trainer: Kept, watcher: Watcher) -> str | None:
     """Train from the start, or go on from the last checkpoint of a trainer whose checkpoints last.
 
     Returns why it broke off, as a sentence, if the loss did not stay finite.
@@ -328,7 +328,7 @@ def train_or_resume(trainer: Keeper, watcher: Watcher) -> str | None:
     return None
 
 
-def last_checkpoint(trainer: Keeper) -> Path | None:
+def last_checkpoint(trainer: Kept) -> Path | None:
     """The checkpoint to go on from, None without one; refused where it is damaged or not whole."""
     paths = list(whole_checkpoints(trainer.folder).values()) if trainer.lasting else []
     if not paths:
@@ -351,7 +351,7 @@ def last_checkpoint(trainer: Keeper) -> Path | None:
     return last
 
 
-def take_over(trainer: Keeper, watcher: Watcher, last: Path) -> bool:
+def take_over(trainer: Kept, watcher: Watcher, last: Path) -> bool:
     """Take over curves and clock from a checkpoint; True where nothing is left to train.
 
     That is so when the process died between the last step and the end of the run. Else the Trainer
@@ -366,13 +366,13 @@ def take_over(trainer: Keeper, watcher: Watcher, last: Path) -> bool:
     return more["over"]
 
 
-def refuse_infinite_weights(trainer: Keeper) -> None:
+def refuse_infinite_weights(trainer: Kept) -> None:
     """Raise FloatingPointError where the last step, after which no loss comes, broke a weight."""
     if not all(weight.isfinite().all() for weight in models.trained_parameters(trainer.tuned)):
         raise FloatingPointError(f"a weight is not finite after step {trainer.state.global_step}")
 
 
-def end_diverged(trainer: Keeper, error: FloatingPointError) -> str:
+def end_diverged(trainer: Kept, error: FloatingPointError) -> str:
     """End a run that diverged, good weights in its model; returns what happened and the cure."""
     trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
     step = trainer.put_back()
@@ -382,7 +382,7 @@ def end_diverged(trainer: Keeper, error: FloatingPointError) -> str:
     )
 
 
-def train_within_memory(trainer: Keeper, last: Path | None) -> None:
+def train_within_memory(trainer: Kept, last: Path | None) -> None:
     """Train, from a checkpoint or the start; a full GPU is a `UserError` that says what fits.
 
     The memory of the step that did not fit is free again by then.
@@ -394,7 +394,7 @@ def train_within_memory(trainer: Keeper, last: Path | None) -> None:
 
     # the step that did not fit: its longest row, and as many rows as there are
     args = trainer.args
-    lengths = [len(ids) for ids in cast("Dataset", trainer.train_dataset)["input_ids"]]
+    lengths = trainer.row_lengths()
     autocast = "bfloat16" if args.bf16 else "float16" if args.fp16 else None
     raise UserError(
         memory.explain_full_gpu(
@@ -408,7 +408,7 @@ def train_within_memory(trainer: Keeper, last: Path | None) -> None:
     )
 
 
-def fits_memory(trainer: Keeper, last: Path | None) -> bool:
+def fits_memory(trainer: Kept, last: Path | None) -> bool:
     """Train, and say whether the GPU's memory was enough.
 
     torch's error ends here: as the context of the next error it would keep the frames of the step,

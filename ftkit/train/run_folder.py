@@ -20,11 +20,11 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from .. import data, lora, models
+from .. import data, lora, methods, models
 from ..core.errors import UserError
 from ..core.files import HALF, whole_or_nothing, write_whole
 from ..core.parsing import parse_json, read_text
@@ -68,28 +68,42 @@ RECORDED = {
 }
 
 
+class Teaching(NamedTuple):
+    """How an experiment is made ready, and what trains it: `sft`, or what `prefer` puts here."""
+
+    ready: Callable[[Experiment], tuple[Any, Any, Any]] = Experiment.prepare
+    teach: Callable[[Experiment], Callable[..., Run]] = lambda _: sft
+
+
 def train_into(
     experiment: Experiment,
     out: str | Path,
     stop: Stop | None = None,
     watch: Watch | None = None,
+    teaching: Teaching | None = None,
 ) -> Run | None:
     """Train and save into the run folder `out`, or go on from the last checkpoint there.
 
     On a CPU a run that was killed and goes on ends with the same bytes. Returns None where `out`
-    holds this very run complete. stop, watch: see `sft`.
+    holds this very run complete. stop, watch: see `sft`. teaching: for an objective of its own, as
+    `prefer.train_into` gives it.
 
     Raises `UserError` for a folder that holds another run, or that another process is writing into.
     A run that diverges is saved with its last good weights before `Diverged` goes on its way.
     """
     out = Path(out)
+    if teaching is None and experiment.objective is not None:
+        raise UserError(
+            f"the objective is {experiment.goal.name}, not the usual loss; train it by "
+            "prefer.train_into, or python -m ftkit train."
+        )
     if out.is_file():
         raise UserError(f"{out} is a file; give a folder to write into.")
     with explain_write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     try:
         with lock_folder(out):
-            return train_locked(experiment, out, stop, watch)
+            return train_locked(experiment, out, stop, watch, teaching or Teaching())
     except UserError:
         with contextlib.suppress(OSError):  # the folder goes again if nothing came of it
             out.rmdir()
@@ -97,12 +111,16 @@ def train_into(
 
 
 def train_locked(
-    experiment: Experiment, out: Path, stop: Stop | None, watch: Watch | None
+    experiment: Experiment,
+    out: Path,
+    stop: Stop | None,
+    watch: Watch | None,
+    teaching: Teaching,
 ) -> Run | None:
     """`train_into`, in a folder that no other process writes into."""
     for left in out.glob(f"{HALF}*"):  # of a process that was killed while it saved
         shutil.rmtree(left, ignore_errors=True)
-    model, tokenizer, splits = experiment.prepare()
+    model, tokenizer, splits = teaching.ready(experiment)
     made_from = hash_sources(model, splits["train"])
     experiment = continue_date(experiment, out).dated(tokenizer)
     if claim_folder(experiment, out, made_from):
@@ -112,7 +130,8 @@ def train_locked(
     said, checkpoints = explain_changes(experiment.hashes, made_from), out / CHECKPOINTS
     try:
         with data.on_date(experiment.date):
-            run = sft(model, tokenizer, splits, experiment.recipe, stop, watch, checkpoints)
+            train = teaching.teach(experiment)
+            run = train(model, tokenizer, splits, experiment.recipe, stop, watch, checkpoints)
     except Diverged as error:
         finish(experiment, error.run, tokenizer, out)
         raise
@@ -388,6 +407,11 @@ def reopen(
     folder = Path(folder)
     record = read_record(folder)
     experiment = Experiment.from_dict(record["experiment"])
+    if experiment.goal.name == "reward":
+        raise UserError(
+            f"{folder} holds a model of rewards, which gives numbers and no replies; open it by "
+            "prefer.open_reward."
+        )
     base, tokenizer = models.load(experiment.model, experiment.quant)
     was, now = record["hashes"].get("base", "unknown"), models.fingerprint(base)
     if was != now:
@@ -395,8 +419,8 @@ def reopen(
             f"{folder} was trained on another {experiment.model!r} ({was[:12]}…, here {now[:12]}…);"
             " give it the base it was trained on."
         )
-    if experiment.lora is None:
+    if not experiment.trains_adapter:
         return models.load(folder / "model")[0], base, tokenizer
     second, _ = models.load(experiment.model, experiment.quant)
-    tuned = cast("PreTrainedModel", lora.load(second, folder / "adapter").eval())
+    tuned = cast("PreTrainedModel", methods.load(second, folder / "adapter").eval())
     return tuned, base, tokenizer

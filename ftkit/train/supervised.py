@@ -1,6 +1,7 @@
 """Supervised fine-tuning: `sft` takes a model, chats and a recipe, and gives a `Run`.
 
     run = sft(model, tokenizer, examples, recipe)
+    carry_out(model, recipe, made_from, build, …)       any training: from its start to its `Run`
     run.model, run.losses, run.validation, run.loss     what came of it
     run.json()                                          what makes it again, without the data
 
@@ -16,14 +17,14 @@ import json
 import math
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from transformers import set_seed
 
-from .. import data, lora, models
+from .. import data, lora, methods, models
 from ..core.errors import UserError
 from ..core.results import Result, TableParts, about
 from ..core.session import plain_torch, quiet
@@ -40,7 +41,7 @@ from .resuming import (
     trained_whole,
     undone_if_broken_off,
 )
-from .trainer import Keeper
+from .trainer import Kept
 from .watcher import Curve, Stop, Watch, Watcher, alone
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ UNIT = "nats per answer token"
 class Run(Result):
     """What a training run did: the model, TRL's trainer, the curves and what it cost."""
 
-    trainer: Keeper
+    trainer: Kept
     training: Training  # where it started from, and what of the model's it trained
     recipe: Recipe
     losses: Curve  # (step, nats per answer token)
@@ -72,6 +73,7 @@ class Run(Result):
     notes: list[str] = field(default_factory=list)  # what its numbers do not say, such as rows lost
     rows: dict[str, list[str]] = field(default_factory=dict)  # {split: what each row says, hashed}
     date: str | None = None  # what the chat template wrote, if it writes the date
+    curves: dict[str, Curve] = field(default_factory=dict)  # what else was watched, by its name
 
     @property
     def model(self) -> "PreTrainedModel":
@@ -136,6 +138,7 @@ class Run(Result):
             "notes": self.notes,
             "losses": self.losses,
             "validation": self.validation,
+            **({"curves": self.curves} if self.curves else {}),
         }
 
 
@@ -161,12 +164,11 @@ def hash_sources(model: "PreTrainedModel | PeftModel", rows: "Dataset") -> dict[
 
 
 def hash_rows(rows: "Dataset") -> str:
-    """SHA-256 of a split's messages, and of the tools that rows offer."""
+    """SHA-256 of a split's messages, or its pairs', and of the tools that rows offer."""
     sha = hashlib.sha256()
-    for messages in rows["messages"]:
-        sha.update(json.dumps(messages, sort_keys=True).encode())
-    for tools in rows["tools"] if "tools" in rows.column_names else ():
-        sha.update(json.dumps(tools, sort_keys=True).encode())
+    for column in ("messages", "prompt", "chosen", "rejected", "tools"):
+        for stated in rows[column] if column in rows.column_names else ():
+            sha.update(json.dumps(stated, sort_keys=True).encode())
     return sha.hexdigest()
 
 
@@ -188,9 +190,8 @@ def prepare(
 
     What it is made from, by the names of `Run`: hashes, the rows' own, and notes.
     """
-    method = "LoRA" if lora.is_attached(model) else "full fine-tuning"
     tokenized, notes = tokenize(splits, model, tokenizer, recipe)
-    warn(warn_of_rate(recipe.lr, method), *notes)
+    warn(warn_of_rate(recipe.lr, methods.name_of(model) or "lora"), *notes)
     rendered = hash_tokens(tokenized["train"], recipe.max_length)
     return tokenized, {
         "hashes": {**hash_sources(model, splits["train"]), "rendered": rendered},
@@ -199,10 +200,10 @@ def prepare(
     }
 
 
-def warn(*sentences: str) -> None:
-    """Warn who called `sft` of what these sentences say; "" says nothing."""
+def warn(*sentences: str, level: int = 4) -> None:
+    """Warn who called `sft` of what these sentences say; "" says nothing. level: as warnings'."""
     for sentence in filter(None, sentences):
-        warnings.warn(sentence, stacklevel=4)
+        warnings.warn(sentence, stacklevel=level)
 
 
 def warn_of_start(training: Training) -> None:
@@ -210,16 +211,19 @@ def warn_of_start(training: Training) -> None:
     if training.changed:
         warn(
             f"the adapter was changed since a run had trained it ({training.changed}), by other "
-            "hands; this run starts from what it is now. Attach a fresh one for an untouched start."
+            "hands; this run starts from what it is now. Attach a fresh one for an untouched "
+            "start.",
+            level=5,
         )
     if training.forgot:
         warn(
             f"the adapter was put back to its start: another run had trained it "
-            f"({training.forgot}). To go on from there, give that run: train.sft(run, …)."
+            f"({training.forgot}). To go on from there, give that run: train.sft(run, …).",
+            level=5,
         )
 
 
-def explain_unmoved(trainer: Keeper, recipe: Recipe) -> str:
+def explain_unmoved(trainer: Kept, recipe: Recipe) -> str:
     """Why a run that is done acts as its base does, with the cure; "" where it has learned.
 
     A warm-up begins at rate 0, so a run of one step is nothing but that.
@@ -229,7 +233,10 @@ def explain_unmoved(trainer: Keeper, recipe: Recipe) -> str:
     steps, logged = trainer.state.global_step, trainer.state.log_history
     rates = [entry["learning_rate"] for entry in logged if "learning_rate" in entry]
     best = trainer.state.best_global_step
-    if recipe.lr == 0:
+    known = trainer.explain_unmoved()
+    if known is not None:
+        why, cure = known
+    elif recipe.lr == 0:
         why, cure = "lr is 0", "give a learning rate above 0"
     elif not any(rates):
         spell = f"all {steps} steps" if steps > 1 else "the only step"
@@ -269,7 +276,7 @@ def checkpoint_folder(checkpoints: Path | None) -> Iterator[Path]:
 
 
 def finish_run(
-    trainer: Keeper, training: Training, watcher: Watcher, stopped: str | None, **made_from: Any
+    trainer: Kept, training: Training, watcher: Watcher, stopped: str | None, **made_from: Any
 ) -> Run:
     """Make the `Run` of a trainer that is done, its model in evaluation mode.
 
@@ -283,7 +290,7 @@ def finish_run(
         at = f"ended early, as asked: step {watcher.stopped_at} of {state.max_steps}."
         made_from["notes"].append(at)
     if not stopped and (unmoved := explain_unmoved(trainer, recipe)):
-        warn(unmoved)
+        warn(unmoved, level=5)
         made_from["notes"].append(unmoved)
 
     # what it made, and what it cost
@@ -337,31 +344,50 @@ def sft(
     model = model.trainer.tuned if isinstance(model, Run) else model
     with alone(f"train.sft at lr {recipe.lr:g}"), plain_torch(), as_it_was(model):
         tokenized, made_from = prepare(model, tokenizer, check_splits(examples), recipe)
-        training = begin(model, recipe, made_from["hashes"]["rendered"], since)
-        warn_of_start(training)
-        with undone_if_broken_off(model, training):
-            watcher = Watcher(stop, watch)
-            trainer, stopped = train_once(model, tokenizer, tokenized, recipe, watcher, checkpoints)
-            run = finish_run(trainer, training, watcher, stopped, **made_from)
-    if stopped:
+
+        def build(folder: Path, watcher: Watcher, *, lasting: bool) -> Kept:
+            return build_trainer(
+                model, tokenizer, tokenized, recipe, folder, watcher, lasting=lasting
+            )
+
+        watcher = Watcher(stop, watch)
+        run = carry_out(model, recipe, made_from, build, watcher, checkpoints, since)
+    if run.stopped:
         raise Diverged(run)
     return run
 
 
-def train_once(
+Build = Callable[..., Kept]  # (folder, watcher, *, lasting): the trainer, ready to train
+
+
+def carry_out(
     model: "PreTrainedModel | PeftModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    tokenized: "Mapping[str, Dataset]",
     recipe: Recipe,
+    made_from: dict[str, Any],
+    build: Build,
     watcher: Watcher,
     checkpoints: Path | None,
-) -> tuple[Keeper, str | None]:
+    since: Training | None = None,
+) -> Run:
+    """The `Run` of any training, from the model's start or from `since`; see `sft` for the rest.
+
+    made_from: hashes, rows and notes, as `prepare` gives them. One that diverged says so in
+    `stopped`. It goes inside `alone` and `as_it_was`.
+    """
+    training = begin(model, recipe, made_from["hashes"]["rendered"], since)
+    warn_of_start(training)
+    with undone_if_broken_off(model, training):
+        trainer, stopped = train_once(build, recipe, watcher, checkpoints)
+        return finish_run(trainer, training, watcher, stopped, **made_from)
+
+
+def train_once(
+    build: Build, recipe: Recipe, watcher: Watcher, checkpoints: Path | None
+) -> tuple[Kept, str | None]:
     """(the trainer when it is done, why it broke off or None) of a model that is ready."""
     # everything random from here on comes from the seed
     set_seed(recipe.seed)
     lasting = checkpoints is not None
     with checkpoint_folder(checkpoints) as folder, contextlib.closing(watcher):
-        trainer = build_trainer(
-            model, tokenizer, tokenized, recipe, folder, watcher, lasting=lasting
-        )
+        trainer = build(folder, watcher, lasting=lasting)
         return trainer, train_or_resume(trainer, watcher)

@@ -1,7 +1,9 @@
-"""TRL's SFTTrainer as the kit runs it; no other file imports TRL.
+"""TRL's SFTTrainer as the kit runs it, and what it shares with trainers of preferences (`prefer`).
 
     sft_config(recipe, folder, …)    TRL's SFTConfig for a `Recipe`
-    Keeper(model, …)                 an SFTTrainer that ends at a broken loss and saves whole or not
+    trl_options(recipe, folder, …)   what of it every trainer of TRL's takes
+    Kept(model, …)                   a trainer that ends at a broken loss and saves whole or not
+    Keeper(model, …)                 the same as an SFTTrainer
     NearBase(model, kl=…)            the same, with KL(base ‖ model) beside the loss
 
 Who builds one and trains to the end is `resuming.py`. What the rows look like and how many go at
@@ -17,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
-from transformers import TrainerState
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage] (trl is lazy)
 
-from .. import lora, models
+from .. import lora, methods, models
 from ..core.session import device_and_dtype
 from .batches import NO_LOSS, ShortFirst
 from .checkpoint import (
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 
     from ..lora import PeftModel
 
+METHOD_STATE = "method.safetensors"  # in a checkpoint: see `methods.training_state`
 # What no recipe changes: each step is logged, a loss that is not finite as it is, and nowhere else
 # than in the curves; the best checkpoint is the one with the lowest validation loss.
 ALWAYS: dict[str, Any] = {
@@ -71,27 +75,36 @@ def sft_config(
     by. Which tokens carry loss the rows say themselves (see `batches.as_trl`).
     """
     return SFTConfig(
-        # what the recipe and the rows decide
-        output_dir=str(folder),
-        learning_rate=recipe.lr,
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=recipe.batch_size // micro,
-        per_device_eval_batch_size=4 * (recipe.micro_batch or recipe.batch_size),
-        warmup_steps=recipe.warmup,
-        lr_scheduler_type=recipe.schedule,
-        weight_decay=recipe.weight_decay,
         max_length=recipe.max_length,
         packing=recipe.packing,
-        gradient_checkpointing=recipe.checkpointing,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        load_best_model_at_end=validated and recipe.keep_best,
+        **trl_options(recipe, folder, rows=rows, micro=micro, validated=validated),
+    )
+
+
+def trl_options(
+    recipe: Recipe, folder: str | Path, *, rows: int, micro: int, validated: bool = False
+) -> dict[str, Any]:
+    """What a recipe and the machine decide for any trainer of TRL's; see `sft_config`."""
+    return {
+        # what the recipe and the rows decide
+        "output_dir": str(folder),
+        "learning_rate": recipe.lr,
+        "num_train_epochs": recipe.epochs,
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": recipe.batch_size // micro,
+        "per_device_eval_batch_size": 4 * (recipe.micro_batch or recipe.batch_size),
+        "warmup_steps": recipe.warmup,
+        "lr_scheduler_type": recipe.schedule,
+        "weight_decay": recipe.weight_decay,
+        "gradient_checkpointing": recipe.checkpointing,
+        "seed": recipe.seed,
+        "data_seed": recipe.seed,
+        "load_best_model_at_end": validated and recipe.keep_best,
         # what the validation points, the machine and the kit decide
         **rhythm(recipe, rows, validated=validated),
         **machine_options(),
         **ALWAYS,
-    )
+    }
 
 
 def rhythm(recipe: Recipe, rows: int, *, validated: bool) -> dict[str, Any]:
@@ -116,11 +129,12 @@ def machine_options() -> dict[str, Any]:
     return {"use_cpu": not cuda, "dataloader_pin_memory": cuda, **sixteen}
 
 
-class Keeper(SFTTrainer):
-    """An SFTTrainer that ends at a loss that is not finite, and whose checkpoints can be trusted.
+class Kept(Trainer):
+    """A trainer that ends at a loss that is not finite, and whose checkpoints can be trusted.
 
-    They are whole or not there, small, and free of pickles. The Trainer's own are pickles in part,
-    and half there when the process dies while it writes them.
+    It stands before a trainer of TRL's, as in `class Keeper(Kept, SFTTrainer)`. Its checkpoints are
+    whole or not there, small, and free of pickles. The Trainer's own are pickles in part, and half
+    there when the process dies while it writes them.
 
     lasting: checkpoints are there to go on from, now and then; else for the best one alone.
     """
@@ -132,7 +146,6 @@ class Keeper(SFTTrainer):
         self.lasting = lasting
         self.clock = Clock()
         self.begun_with = models.sums(self.tuned)
-        self.nats, self.answer_tokens = 0.0, 0  # of the validation that is going on
         # (step, copies of the trained weights after it) of the last finite loss
         self.last_good: tuple[int, list[torch.Tensor]] | None = None
 
@@ -152,6 +165,24 @@ class Keeper(SFTTrainer):
         parts = self.optimizer, self.lr_scheduler, self.accelerator.scaler
         return cast("tuple[Optimizer, LRScheduler, GradScaler | None]", parts)
 
+    @property
+    def parts(self) -> int:
+        """How many times a step goes forward and backward."""
+        return self.args.gradient_accumulation_steps
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,  # noqa: FBT001, FBT002 (the Trainer gives it by position)
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """TRL's loss, and in training what the method itself adds to it."""
+        loss: Any = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if return_outputs or not self.tuned.training:
+            return loss
+        return loss + methods.penalty(self.tuned) / self.parts
+
     def training_step(self, *inputs: Any, **options: Any) -> torch.Tensor:
         """A step whose loss has to be finite; FloatingPointError where it is not.
 
@@ -163,6 +194,9 @@ class Keeper(SFTTrainer):
             raise FloatingPointError(
                 f"the loss is {loss.item()} at step {self.state.global_step + 1}"
             )
+        # what a method adds to the loss is in the gradients, and no part of the curve
+        with torch.no_grad():
+            loss = loss - methods.penalty(self.tuned) / self.parts
         # after the last rows of the step: all of them were fine with these weights
         if self.accelerator.sync_gradients:
             self.keep_weights()
@@ -224,6 +258,18 @@ class Keeper(SFTTrainer):
         if self.has_best():
             self._load_best_model()
 
+    def explain_unmoved(self) -> tuple[str, str] | None:
+        """(why nothing moved, the cure) where a trainer knows better than its rates; else None."""
+        return None
+
+    def row_lengths(self) -> list[int]:
+        """Tokens of each training row."""
+        return [len(ids) for ids in cast("Dataset", self.train_dataset)["input_ids"]]
+
+    def save_weights(self, new: Path) -> None:
+        """Write the trained weights into the folder `new`."""
+        self.tuned.save_pretrained(new)
+
     def has_best(self) -> bool:
         """Whether the best checkpoint is asked for and is there."""
         return self.args.load_best_model_at_end and bool(self.state.best_model_checkpoint)
@@ -236,7 +282,9 @@ class Keeper(SFTTrainer):
 
     def write_state(self, new: Path) -> None:
         """Write all that a checkpoint holds, the weights first, into the folder `new`."""
-        self.tuned.save_pretrained(new)
+        self.save_weights(new)
+        if more := methods.training_state(self.tuned):
+            save_file(more, new / METHOD_STATE)
         if self.lasting:
             over, seconds = self.control.should_training_stop, self.clock.seconds()
             save_state(new, *self.moving_parts, over=over, seconds=seconds)
@@ -247,8 +295,54 @@ class Keeper(SFTTrainer):
                 noted[type(callback).__name__] = callback.state()
         self.state.save_to_json(str(new / "trainer_state.json"))
 
+    def take_back(self, checkpoint: str) -> bool:
+        """Take the weights out of a checkpoint whose method has more than peft saves; was it so?"""
+        file = Path(checkpoint) / METHOD_STATE
+        if file.is_file():
+            methods.restore_state(self.tuned, load_file(file))
+        return file.is_file()
+
     # What follows replaces the Trainer's own methods; each keeps the name and the arguments by
     # which the Trainer calls it.
+
+    def _save_checkpoint(self, model: object, trial: object) -> None:
+        if not self.args.should_save or not (self.lasting or self.args.load_best_model_at_end):
+            return
+        step, before = self.state.global_step, self.clock.seconds()
+        with write_checkpoint(self.folder, step) as new:
+            self.write_state(new)
+        self.find_best()
+        drop_checkpoints(self.folder, but={step, self.state.best_global_step})
+        self.clock.set_next(self.clock.seconds() - before)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            load_state(Path(checkpoint), *self.moving_parts)
+            self.find_best()
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            load_random(Path(checkpoint))
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+    ) -> None:
+        if self.take_back(resume_from_checkpoint):
+            return
+        with same_dtypes(self.tuned):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_best_model(self) -> None:
+        if self.take_back(cast(str, self.state.best_model_checkpoint)):
+            return
+        with same_dtypes(self.tuned):
+            super()._load_best_model()
+
+
+class Keeper(Kept, SFTTrainer):
+    """An SFTTrainer that is `Kept`, whose validation loss is the mean over the answers' tokens."""
+
+    nats, answer_tokens = 0.0, 0  # of the validation that is going on
 
     def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **more: Any) -> Any:
         """A batch's validation loss, and its share in the mean over all answer tokens."""
@@ -279,34 +373,21 @@ class Keeper(SFTTrainer):
         size = self.args.train_batch_size * self.args.gradient_accumulation_steps
         return ShortFirst(lengths, size, cast(int, self.args.data_seed))
 
-    def _save_checkpoint(self, model: object, trial: object) -> None:
-        if not self.args.should_save or not (self.lasting or self.args.load_best_model_at_end):
-            return
-        step, before = self.state.global_step, self.clock.seconds()
-        with write_checkpoint(self.folder, step) as new:
-            self.write_state(new)
-        self.find_best()
-        drop_checkpoints(self.folder, but={step, self.state.best_global_step})
-        self.clock.set_next(self.clock.seconds() - before)
 
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            load_state(Path(checkpoint), *self.moving_parts)
-            self.find_best()
+class Pruner(TrainerCallback):
+    """Cuts AdaLoRA's ranks on the way, over the true number of steps; nothing else is pruned."""
 
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            load_random(Path(checkpoint))
-
-    def _load_from_checkpoint(
-        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
     ) -> None:
-        with same_dtypes(self.tuned):
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        """Set the schedule to the steps of this run."""
+        methods.begin_pruning(more["model"], state.max_steps, anew=not state.global_step)
 
-    def _load_best_model(self) -> None:
-        with same_dtypes(self.tuned):
-            super()._load_best_model()
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
+    ) -> None:
+        """Cut after a step, as long as its gradients are there."""
+        methods.prune(more["model"], state.global_step)
 
 
 class NearBase(Keeper):
@@ -343,10 +424,12 @@ class NearBase(Keeper):
 
         # at place t the logits foretell token t + 1: both models' log p there, (tokens, vocabulary)
         learned = inputs["labels"][:, 1:] != NO_LOSS
+        rows_length = inputs["labels"].shape[1]  # virtual tokens stand before
         asked = {name: value for name, value in inputs.items() if name != "labels"}
         with torch.no_grad(), self.adapter_off():
-            theirs = (self.frozen or model)(**asked).logits[:, :-1][learned].log_softmax(-1)
-        ours = model(**asked).logits[:, :-1][learned].log_softmax(-1)
+            base = (self.frozen or model)(**asked)
+            theirs = base.logits[:, -rows_length:-1][learned].log_softmax(-1)
+        ours = model(**asked).logits[:, -rows_length:-1][learned].log_softmax(-1)
 
         # summed, then divided by the tokens of the whole step, as the usual loss is
         distance = F.kl_div(ours, theirs, log_target=True, reduction="sum")

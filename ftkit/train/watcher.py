@@ -22,7 +22,7 @@ import torch
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from .. import data
+from .. import data, models
 from ..core.errors import UserError
 from ..core.session import PATIENCE, progress_wanted
 
@@ -209,7 +209,7 @@ class TokenLosses:
         try:
             with torch.no_grad():
                 ids = torch.tensor([self.ids], device=self.model.device)
-                logits = self.model(input_ids=ids).logits[0, :-1].float()
+                logits = models.read(self.model, input_ids=ids).logits[0, :-1].float()
             lost = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
         finally:
             self.model.train(training)

@@ -30,6 +30,7 @@ NOTEBOOKS = (
     "07b",
     "09",
     "10",
+    "11",
     "13",
 )
 
@@ -166,7 +167,7 @@ def test_the_smallest_factor_is_found_and_its_mistakes(merged_evidence):
     ],
 )
 def test_a_new_judge_is_right_whichever_way_it_came_out(hits, said):
-    found = answers.judge(EXERCISES["09.6"], Rate(hits, 120), Rate(84, 120))
+    found = answers.judge(EXERCISES["09.4"], Rate(hits, 120), Rate(84, 120))
     assert found.right is True and said in found.text
 
 
@@ -174,7 +175,7 @@ def test_a_new_judge_is_right_whichever_way_it_came_out(hits, said):
     ("flips", "said"), [(0.4, "a rate with its"), (Rate(84, 120), "of the first judge")]
 )
 def test_no_rate_and_the_first_judges_are_none(flips, said):
-    found = answers.judge(EXERCISES["09.6"], flips, Rate(84, 120))
+    found = answers.judge(EXERCISES["09.4"], flips, Rate(84, 120))
     assert found.right is False and said in found.text
 
 
@@ -335,6 +336,7 @@ TRUTHS = {
     "09.order": ({"likelihood": 0, "base, asked": 0.88, "trained, asked": 0.7}, "base, asked"),
     "09.refusals": (0.0, 0),
     "09.mixed": (1.0, 100),
+    "09.hidden": (0.85, 85),
     "13.cast": ({"merging": 2e-5, "casting": 0.33}, "casting"),
     "13.ways": (
         {"in place": 11.0, "into the dequantized base": 0.013, "into the original base": 5.4},

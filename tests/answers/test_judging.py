@@ -3,6 +3,7 @@
 import pytest
 
 from ftkit import answers, decide
+from ftkit.core import statistics
 
 
 def judge(name, code):
@@ -91,3 +92,51 @@ def test_the_other_exercises_of_06_are_the_kits_own_figures():
     assert decide.context_precision(found, {"1", "3"}) == answers.find_exercise("06.2").right
     told = decide.choose(lacks="facts", facts_change="weekly").what
     assert told == answers.find_exercise("06.3").right
+
+
+def kappa(one, other):
+    n = len(one)
+    p = sum(a == b for a, b in zip(one, other, strict=True)) / n
+    e = sum(one.count(w) * other.count(w) for w in {*one, *other}) / n**2
+    return (p - e) / (1 - e)
+
+
+def alike(one, other):
+    return sum(a == b for a, b in zip(one, other, strict=True)) / len(one)
+
+
+def chance(one, other):
+    return sum(one.count(w) * other.count(w) for w in {*one, *other}) / len(one) ** 2
+
+
+def beyond(one, other, e):
+    return (alike(one, other) - e) / (1 - e)
+
+
+def pooled(one, other):
+    both = [*one, *other]
+    return sum((both.count(w) / len(both)) ** 2 for w in {*both})
+
+
+KAPPAS = {
+    "take away what chance gives": alike,
+    "not yet divided": lambda a, b: alike(a, b) - chance(a, b),
+    "not 1 in so many words": lambda a, b: beyond(a, b, 1 / len({*a, *b})),
+    "they give Scott's π": lambda a, b: beyond(a, b, pooled(a, b)),
+    "what chance gives alone": chance,
+    "is no number": lambda a, b: "much",
+}
+
+
+@pytest.mark.parametrize("said", KAPPAS)
+def test_each_mistake_of_a_kappa_is_named(said):
+    found = judge("09.kappa", KAPPAS[said])
+    assert found.right is False
+    assert said in found.text
+
+
+def test_kappas_that_are_right_are_taken():
+    assert judge("09.kappa", kappa).right
+    assert judge("09.kappa", lambda a, b: statistics.kappa(a, b).value).right
+    assert judge("09.kappa", lambda a, b: ...).right is None
+    assert judge("09.kappa", lambda a, b: 0.3).right is False

@@ -78,7 +78,9 @@ def test_two_reviewers_agree_beyond_chance_or_not(tmp_path):
     found = audit.review(ROWS, one, page)
     # p = 0.9, e = 0.5 · 0.4 + 0.5 · 0.6 = 0.5
     assert (found.both, found.agreed) == (10, 0.9) and found.kappa == pytest.approx(0.8)
-    assert "κ = 0.80" in str(found)
+    low, high = found.kappa_interval
+    assert -1 <= low < 0.8 < high <= 1
+    assert f"κ = 0.80 [{low:.2f}, {high:.2f}]" in str(found)
     same = dict.fromkeys(audit.read_verdicts(one), "right")
     assert audit.review(ROWS, same, same).kappa is None
     opposite = {
@@ -121,3 +123,17 @@ def test_what_is_no_sheet_is_one_sentence(tmp_path):
         with pytest.raises(UserError, match=sentence):
             call()
     assert data.as_rows(ROWS) == ROWS
+
+
+def test_verdicts_come_back_by_a_column_that_no_reviewer_saw():
+    """Rows that say the same count for each of the models that wrote them."""
+    rows = [row("1?", "one", model="a"), row("1?", "one", model="b"), row("2?", "two", model="b")]
+    ids = {each.answer: each.id for each in audit.make_sheet(rows, 2).rows}
+    found = audit.review(rows, {ids["one"]: "right", ids["two"]: "wrong"}, by="model")
+    assert {name: (one.hits, one.n) for name, (one,) in found.by.items()} == {
+        "a": (1, 1), "b": (1, 2)
+    }  # fmt: skip
+    assert found.json()["by"]["b"][0]["share"] == 0.5
+    assert "b, reviewer 1" in str(found)
+    with pytest.raises(UserError, match=r"row 1 has no 'modle'.*Did you mean 'model'"):
+        audit.review(rows, {ids["one"]: "right"}, by="modle")

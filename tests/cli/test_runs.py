@@ -100,6 +100,9 @@ def test_merge_evaluate_and_train_read_the_run_folder(tour, tmp_path):
     assert refused.exit_code == 1 and "is the folder of a run" in refused.stderr
     compared = invoke("evaluate", out, "--data", "tickets", "--json")
     assert compared.exit_code == 0, compared.stderr
+    # general text costs more, by a little: beside the skills, with its interval
+    rise, low, high = json.loads(compared.stdout)["text_nats"]
+    assert low <= rise <= high and -0.1 < rise < 1
     assert json.loads(compared.stdout)["task"]["tuned"] == pytest.approx(
         found["task"]["tuned"], abs=0.011
     )
@@ -130,7 +133,7 @@ def asked(monkeypatch):
     """The prompts of the rows that `evaluate` scores, and the year that each is asked in."""
     found, plain = [], evaluate.score
 
-    def score(model, tokenizer, test, name):
+    def score(model, tokenizer, test, name, schema=None):
         for chat in test["messages"]:
             text = sets.render_prompt(chat[:1], tokenizer)
             found.append((chat[0]["content"], text[:4]))
@@ -172,6 +175,22 @@ def test_a_model_out_of_a_run_is_not_asked_what_it_was_trained_on(tuned, asked, 
     assert "which is not there: rows that it was trained on" in json.loads(done.stdout)["notes"][0]
 
 
+def test_format_errors_apart_by_a_schema_and_fuzzy_likeness(tmp_path, monkeypatch):
+    """The keys that were there stay; new ones stand beside them."""
+    monkeypatch.setattr(runs.forgetting, "skills", lambda *_: forgetting.Skills({"copy": [True]}))
+    rows = [{"prompt": f"JSON with order {n}.", "completion": f'{{"order": {n}}}'} for n in (5, 6)]
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "s.json").write_text('{"required": ["order"], "maxProperties": 1}')
+    words = ["evaluate", "pocket", "--data", tmp_path / "d.jsonl"]
+    plain = json.loads(invoke(*words, "--json").stdout)
+    assert list(plain) == ["notes", "task", "format", "format_errors", "cut_off", "skills"]
+    more = [*words, "--schema", tmp_path / "s.json", "--fuzzy"]
+    found = json.loads(invoke(*more, "--json").stdout)
+    assert {*found["format_errors"]} - {*plain["format_errors"]} == {"against a rule of the schema"}
+    assert found["fuzzy"]["n"] == 2
+    assert "fuzzy match, n = 2" in invoke(*more).stdout
+
+
 def test_train_from_a_recipe_file(tmp_path):
     recipe = tmp_path / "r.yaml"
     rows = data_path("tasks", "tickets.jsonl").read_text().splitlines()[:40]
@@ -192,6 +211,10 @@ def test_train_from_a_recipe_file(tmp_path):
         (["train", "nothing.yaml", "--out", "out"], "no recipe file"),
         (["evaluate", "pokcet", "--data", "tickets"], "Did you mean 'pocket'"),
         (["evaluate", "pocket", "--data", "nothing.jsonl"], "no file 'nothing.jsonl'"),
+        (
+            ["evaluate", "pocket", "--data", "tickets", "--schema", "none.json"],
+            "could not read none.json",
+        ),
         (
             ["evaluate", "pocket", "--data", "bad.jsonl"],
             "bad.jsonl has 1 bad row: line 2: not JSON",

@@ -193,3 +193,51 @@ def test_three_numbers_are_an_interval_or_a_range():
         assert isinstance(three, statistics.Interval)
         assert three.low <= three.value <= three.high
     assert statistics.mean_and_range([1, 2, 6]) == statistics.Range(3, 1, 6)
+
+
+def test_kappa_is_agreement_beyond_chance():
+    """Cohen's own measure: 0.9 said alike where chance gives 0.5 is 0.8 (by hand)."""
+    first = ["yes"] * 5 + ["no"] * 5
+    second = ["yes"] * 4 + ["no"] * 6
+    value, low, high = statistics.kappa(first, second)
+    assert value == pytest.approx(0.8)
+    assert low < 0.8 < high <= 1
+    assert statistics.kappa(second, first).value == pytest.approx(value)
+    assert statistics.kappa(first, [w.upper() for w in first]).value == 0, "other words"
+    # three words: p = 3/4, e = (1·2 + 2·1 + 1·1) / 16
+    assert statistics.kappa("abbc", "aabc").value == pytest.approx((3 / 4 - 5 / 16) / (11 / 16))
+    assert statistics.kappa(["a"] * 4, ["a"] * 4) is None
+    with pytest.raises(UserError, match="2 verdicts and 1"):
+        statistics.kappa("ab", "a")
+    with pytest.raises(UserError, match="0 verdicts"):
+        statistics.kappa([], [])
+
+
+def test_the_interval_of_kappa_holds_the_truth_nearly_as_often_as_it_says():
+    """Two raters, right 80 % of the time each: κ of such pairs is 0.36."""
+    rng, inside = random.Random(0), 0
+    for trial in range(200):
+        truth = [rng.random() < 0.5 for _ in range(80)]
+        said = [[str(t ^ (rng.random() < 0.2)) for t in truth] for _ in range(2)]
+        _, low, high = statistics.kappa(*said, draws=300, seed=trial)
+        inside += low <= 0.36 <= high
+    assert 180 <= inside <= 199
+
+
+def test_p_over_seeds_is_students():
+    # twice the tail of Student's density, integrated by Simpson's rule
+    known = {
+        (1.0, 2.0, 3.0): 0.07417990022744858,
+        (0.1, -0.2): 0.7951672353008665,
+        (1.0, 1.5, 0.5, 2.0, 1.2): 0.007727887826583402,
+        (0.3, 0.1, -0.2, 0.5): 0.3257657105349413,
+    }
+    for changes, p in known.items():
+        assert statistics.p_over_seeds(changes) == pytest.approx(p, rel=1e-5)
+    # below 0.05 exactly where the interval leaves zero out
+    for changes in ((0.1, 0.2, 0.15), (0.1, 0.2, -0.05), (0.01, 0.2, 0.1)):
+        low, high = statistics.mean_over_seeds(changes)[1:]
+        assert (statistics.p_over_seeds(changes) < 0.05) is (low > 0 or high < 0)
+    assert statistics.p_over_seeds((0.0, 0.0)) == 1 and statistics.p_over_seeds((2.0, 2.0)) == 0
+    with pytest.raises(UserError, match="there is 1 seed"):
+        statistics.p_over_seeds((1.0,))

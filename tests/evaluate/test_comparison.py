@@ -60,8 +60,12 @@ def test_the_base_inside_a_tuned_model_is_asked_with_the_adapter_off(pocket, tun
 def test_the_json_is_one_entry_per_dimension(pocket, tuned, rows, quick):
     compared = evaluate.compare(tuned, tuned, pocket[1], rows, strangers=2)
     record = json.loads(json.dumps(compared.json()))
-    dimensions = ["task", "format", "key_order", "cut_off", "fields", "hallucination", "invented"]
-    assert list(record) == [*dimensions, "gain", "latency_ms"]
+    dimensions = ["task", "format", "format_errors", "key_order", "cut_off", "fields"]
+    dimensions += ["hallucination", "invented", "gain", "latency_ms", "latency_p95_ms"]
+    assert list(record) == dimensions
+    kinds = ["not JSON", "missing key", "extra key", "wrong type"]
+    assert list(record["format_errors"]) == kinds
+    assert record["format_errors"]["not JSON"]["n"] == 4
     assert record["task"]["n"] == 4
     assert record["hallucination"]["n"] == 2
     assert list(record["latency_ms"]) == ["base", "tuned"]
@@ -80,6 +84,33 @@ def test_keys_in_another_order_and_replies_cut_off_are_said_where_there_are_any(
     shown = str(evaluate.Comparison(plain, odd, made_up, speed))
     assert "keys in the gold's order" in shown
     assert "replies cut off" in shown
+
+
+def test_kinds_of_format_errors_are_lines_where_one_of_the_two_has_some():
+    speed = evaluate.Latency({"base": [1.0] * 3, "tuned": [1.0] * 3})
+    made_up = {"base": Rate(0, 2), "tuned": Rate(0, 2)}
+    clean = {"not JSON": Rate(0, 4), "missing key": Rate(0, 4)}
+    tuned = evaluate.Score("tuned", [""], [True], Rate(1, 1), {}, Rate(0, 0), errors=clean)
+    base = dataclasses.replace(tuned, name="base", errors={**clean, "missing key": Rate(3, 4)})
+    compared = evaluate.Comparison(base, tuned, made_up, speed)
+    assert "· missing key" in str(compared)
+    assert "not JSON" not in str(compared)
+    record = compared.json()["format_errors"]["missing key"]
+    assert (record["base"], record["tuned"], record["n"]) == (0.75, 0, 4)
+    # a score that was made without them has none to judge
+    old = dataclasses.replace(base, errors={})
+    assert (
+        evaluate.Comparison(old, tuned, made_up, speed).json()["format_errors"]["not JSON"]["base"]
+        is None
+    )
+
+
+def test_a_schema_judges_both(pocket, tuned, rows, quick):
+    schema = {"required": ["name"], "propertyOrdering": ["name", "city"]}
+    compared = evaluate.compare(tuned, tuned, pocket[1], rows, strangers=2, schema=schema)
+    rule = "against a rule of the schema"
+    assert rule in compared.base.errors and rule in compared.tuned.errors
+    assert "keys in another order" in compared.json()["format_errors"]
 
 
 def test_free_text_has_no_format_in_a_record():

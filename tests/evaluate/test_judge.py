@@ -133,3 +133,18 @@ def test_the_table_has_a_line_per_judge_and_nothing_to_judge_is_refused():
     assert "n = 10 pairs" in str(shown)
     with pytest.raises(UserError, match="no pairs"):
         judge.examine(always_first, [])
+
+
+def test_agreement_beyond_chance_is_with_the_truth_and_between_judges():
+    """A judge of one letter is right on half of all and has κ 0; two of them agree by chance."""
+    pairs = judge.draw_pairs(40)
+    right = judge.examine(oracle(pairs), pairs)
+    wrong = judge.examine(lambda shown: [-m for m in oracle(pairs)(shown)], pairs)
+    lazy = judge.examine(always_first, pairs)
+    assert right.kappa.value == pytest.approx(1) and wrong.kappa.value == pytest.approx(-1)
+    assert lazy.kappa == (0, 0, 0)
+    assert judge.agreement(wrong, wrong).value == pytest.approx(1), "alike, and both wrong"
+    assert judge.agreement(right, wrong).value == pytest.approx(-1)
+    assert judge.agreement(lazy, lazy) is None, "one letter: chance alone would agree"
+    with pytest.raises(UserError, match="other pairs"):
+        judge.agreement(right, judge.examine(always_first, pairs[:3]))

@@ -172,3 +172,62 @@ def test_replies_to_other_prompts_are_judged_by_what_those_said(pocket):
     given = evaluate.score_replies(reader, rows, replies, asked=[[passage]])
     assert (plain.task, plain.invented.hits) == (given.task, 1)
     assert given.invented.hits == 0
+
+
+def test_kinds_of_format_errors_are_counted_among_the_golds_that_have_a_format(score_of):
+    replies = [json.dumps(GOLD), "no idea", json.dumps({"name": 5, "x": 1}), "no"]
+    result = score_of(replies, [json.dumps(GOLD)] * 3 + ["yes"])
+    counted = {kind: (rate.hits, rate.n) for kind, rate in result.errors.items()}
+    assert counted == {
+        "not JSON": (1, 3), "missing key": (1, 3), "extra key": (1, 3), "wrong type": (1, 3)
+    }  # fmt: skip
+    assert re.search(r"· not JSON +≈33.3 %", str(result))
+    clean = score_of([json.dumps(GOLD)], [json.dumps(GOLD)])
+    assert "·" not in str(clean)
+
+
+def test_a_schema_says_what_format_is(score_of):
+    """A key that the gold has may be missing; a value against a rule is out of format."""
+    schema = {"properties": {"order": {"minimum": 1000}}, "required": ["name"]}
+    replies = ['{"name": "Vezan Tolber"}', '{"name": "Vezan Tolber", "order": 5}']
+    result = score_of(replies, [json.dumps(GOLD)] * 2, schema=schema)
+    assert (result.format.hits, result.task.hits) == (1, 0)
+    assert result.errors["against a rule of the schema"].hits == 1
+    assert {key: rate.hits for key, rate in result.fields.items()}["name"] == 1
+    with pytest.raises(UserError, match=r"test row 1 breaks the schema itself \(against a rule"):
+        score_of(replies, ['{"name": "a", "order": 5}'] * 2, schema=schema)
+    with pytest.raises(UserError, match="nothing for the schema to judge"):
+        score_of(["yes"], ["yes"], schema=schema)
+
+
+def test_a_reply_that_just_missed_is_near(score_of):
+    gold, near = json.dumps(GOLD), json.dumps({**GOLD, "name": "Vezan Tolbr"})
+    result = evaluate.fuzzy(score_of([gold, near, "no"], [gold] * 3))
+    assert (result.exact.hits, result.near.hits, result.near.n) == (1, 1, 3)
+    assert result.alike[0] == 1 > result.alike[1] > 0.95 > 0.2 > result.alike[2]
+    assert result.json()["likeness"] == pytest.approx(sum(result.alike) / 3)
+    assert "90% alike or more" in str(result)
+    with pytest.raises(UserError, match="least is 2"):
+        evaluate.fuzzy(result, 2)
+
+
+def test_people_judge_two_models_blind_and_it_comes_back_by_model(score_of):
+    from ftkit import audit
+
+    golds = [str(n) for n in range(8)]
+    scores = [score_of(golds, golds, name="tuned"), score_of(["no"] * 8, golds, name="base")]
+    chats = [[{"role": "user", "content": f"Say {gold}"}, {"role": "assistant", "content": gold}]
+             for gold in golds]  # fmt: skip
+    rows = evaluate.rows_to_rate(data.to_dataset([{"messages": c} for c in chats]), scores, 5)
+    assert [row["model"] for row in rows] == ["tuned"] * 5 + ["base"] * 5
+    asked = [row["messages"][0]["content"] for row in rows]
+    assert asked[:5] == asked[5:], "both on the same questions"
+    sheet = audit.make_sheet(rows, 10)
+    assert "tuned" not in sheet.csv() + sheet.html()
+    said = {each.id: "wrong" if each.answer == "no" else "right" for each in sheet.rows}
+    found = audit.review(rows, said, by="model")
+    assert {name: (one.hits, one.n) for name, (one,) in found.by.items()} == {
+        "tuned": (5, 5), "base": (0, 5)
+    }  # fmt: skip
+    with pytest.raises(UserError, match="from 1 to 8"):
+        evaluate.rows_to_rate(data.to_dataset([{"messages": c} for c in chats]), scores, 9)

@@ -57,3 +57,10 @@ def test_a_clock_of_your_own_is_the_one_that_is_read(pocket):
         {"a": model}, tokenizer, CHAT, tokens=4, rounds=3, clock=lambda: 4 * next(ticks)
     )
     assert speed.ms["a"] == [1000.0] * 3  # four seconds by this clock, over four tokens
+
+
+def test_p95_is_what_95_of_100_rounds_stay_within():
+    speed = evaluate.Latency({"a": [float(n) for n in range(1, 102)], "b": [3.0, 1.0]})
+    assert speed.p95("a") == pytest.approx(96)
+    assert 2.8 < speed.p95("b") <= 3
+    assert "p95" in str(speed)

@@ -84,3 +84,20 @@ def test_the_kits_own_passages_are_read_by_default(qwen, monkeypatch):
 def test_passages_that_say_nothing_are_refused(passages):
     with pytest.raises(UserError, match="passage"):
         forgetting.text_loss(*models.load("pocket"), passages=passages)
+
+
+def test_general_texts_are_fair_to_the_model(qwen, monkeypatch):
+    """Stories of its world for the pocket model, which no English passage is fair to."""
+    monkeypatch.setattr(everyday, "read_material", lambda: {"passages": PASSAGES})
+    assert forgetting.general_texts(qwen[1]) == PASSAGES
+    stories = forgetting.general_texts(models.load("pocket")[1], 5)
+    assert len(stories) == 5 and all("Once there was" in story for story in stories)
+
+
+def test_what_general_text_costs_stands_beside_the_skills():
+    one = forgetting.Skills({"copy": [True, False]})
+    plain = forgetting.table(one, one)
+    assert "text_nats" not in plain.json() and "general text" not in str(plain)
+    found = forgetting.table(one, one, likelihoods.Interval(0.2, 0.1, 0.3))
+    assert found.json()["text_nats"] == (0.2, 0.1, 0.3)
+    assert "≈+0.200 [+0.100, +0.300] nats" in str(found)

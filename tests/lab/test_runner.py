@@ -84,7 +84,7 @@ def test_rows_that_older_commands_left_count(made, tmp_path):
             "loar",
             0,
             1,
-            r"no grid 'loar'; give one of lora, playground, epochs, real, data, deciding\. Did",
+            r"no grid 'loar'; give one of lora, playground, .*safety\. Did you mean 'lora'",
         ),
         ("lora", 2, 2, "worker is 2 of 2"),
         ("lora", -1, 2, "worker is -1 of 2"),

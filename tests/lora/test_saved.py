@@ -10,7 +10,7 @@ import warnings
 
 import pytest
 import torch
-from peft import IA3Config, LoraConfig, PromptTuningConfig, get_peft_model
+from peft import HRAConfig, LoHaConfig, LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -167,8 +167,8 @@ def test_what_says_nothing_is_passed_over(values, folder, base):
 
 def test_other_methods_are_refused_by_name(tmp_path, base):
     for config in (
-        IA3Config(task_type="CAUSAL_LM", target_modules=["q_proj"], feedforward_modules=[]),
-        PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4),
+        LoHaConfig(task_type="CAUSAL_LM", target_modules=["q_proj"]),
+        HRAConfig(task_type="CAUSAL_LM", target_modules=["q_proj"]),
     ):
         get_peft_model(models.load("pocket")[0], config).save_pretrained(tmp_path / "other")
         refused(base, tmp_path / "other", f"kind {config.peft_type.value!r}", "peft itself")

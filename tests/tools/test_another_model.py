@@ -32,6 +32,7 @@ FAMILY = {
     "07b": "gemma",
     "09": "llama",
     "10": "qwen",
+    "11": "gemma",
     "13": "phi",
     "ten": "llama",
 }

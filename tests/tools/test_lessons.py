@@ -33,6 +33,7 @@ LESSONS: set[str] = {
     "07",
     "07b",
     "10",
+    "11",
 }
 CELLS, MEDIAN, LONGEST, COLUMNS = 35, 8, 15, 110
 # What `lessons` is asked by id, and where that id is looked up.

@@ -222,3 +222,41 @@ def test_replies_that_are_cut_off_are_not_replayed(monkeypatch):
         rows = train.Experiment(replay=0.25, replayed="self").load_general("model", "tokenizer")
     assert len(rows) == len(written) - 1
     assert rows["messages"][0][-1]["content"] == "r1"
+
+
+def test_a_method_is_stated_by_its_name_or_with_its_options():
+    one = Experiment.from_dict({"method": "ia3"})
+    assert (one.method, one.lora, one.method_name) == ({"name": "ia3"}, None, "ia3")
+    two = Experiment.from_dict({"method": {"name": "prompt", "tokens": "4", "text": "Write."}})
+    assert two.method == {"name": "prompt", "tokens": 4, "text": "Write."}
+    assert two.trains_adapter
+    # what a record states is the same run, also of a recipe without a method
+    for experiment in (one, two, Experiment(), Experiment(lora=None)):
+        assert Experiment.from_dict(experiment.to_dict()) == experiment
+    assert "method" not in Experiment().to_dict()
+
+
+def test_lora_dora_and_full_are_noted_as_ever():
+    assert Experiment(method="lora") == Experiment(lora={})
+    assert Experiment.from_dict({"method": {"name": "lora", "r": "4"}}).lora == {"r": 4}
+    dora = Experiment(method={"name": "dora", "r": 2})
+    assert (dora.lora, dora.method, dora.method_name) == ({"r": 2, "use_dora": True}, None, "dora")
+    full = Experiment(method="full")
+    assert full == Experiment(lora=None) and not full.trains_adapter
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"method": "ia33"}, r"method is 'ia33'; give one of .*'ia3'\?"),
+        ({"method": {"tokens": 4}}, r"give a name such as ia3, or its options too: \{name: prompt"),
+        ({"method": {"name": "prompt", "tokns": 4}}, r"no option 'tokns'.*'tokens'\?"),
+        ({"method": "ia3", "lora": {"r": 4}}, "method and lora are both stated"),
+        ({"method": 3}, "method is 3"),
+        ({"method": {"name": "lora", "r": 0}}, "r is 0"),
+        ({"method": "full", "quant": "nf4"}, "cannot be trained itself; state a lora or another"),
+    ],
+)
+def test_a_method_that_cannot_be_is_one_sentence(stated, message):
+    with pytest.raises(UserError, match=message):
+        Experiment.from_dict(stated)

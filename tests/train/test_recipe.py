@@ -50,12 +50,18 @@ def test_every_field_has_a_rule_or_a_check_beside_another_field():
 @pytest.mark.parametrize(
     ("lr", "method", "warning"),
     [
-        (0, "LoRA", "nothing is learned: for LoRA usual rates lie between 1e-05 and 0.01"),
-        (1e-9, "LoRA", "next to nothing"),
-        (0.5, "LoRA", "may well diverge"),
-        (0.05, "full fine-tuning", "diverge: for full fine-tuning .* between 1e-06 and 0.001,"),
-        (0.05, "LoRA", ""),
-        (2e-3, "full fine-tuning", ""),
+        (0, "lora", "nothing is learned: for LoRA usual rates lie between 1e-05 and 0.01"),
+        (1e-9, "lora", "next to nothing"),
+        (0.5, "lora", "may well diverge"),
+        (0.05, "full", "diverge: for full fine-tuning .* between 1e-06 and 0.001,"),
+        (0.05, "lora", ""),
+        (2e-3, "full", ""),
+        # a LoRA's rate, at which most others learn nothing
+        (2e-3, "prompt", "next to nothing is learned: for prompt tuning usual .* 0.003 and 1,"),
+        (1e-3, "ia3", "for IA³ usual rates lie between 0.003 and 0.3"),
+        (0.5, "ia3", "may well diverge"),
+        (1e-1, "ia3", ""),
+        (5e-2, "adalora", ""),
     ],
 )  # fmt: skip
 def test_an_absurd_learning_rate_is_named(lr, method, warning):

@@ -58,6 +58,17 @@ KILLED = {
         "lora": {"r": 2, "alpha": 4},
         "recipe": {"epochs": 2, "batch_size": 4, "evaluations": 3},
     },
+    # what peft saves of these is not enough to go on from
+    "adalora": {
+        "rows": 24,
+        "method": {"name": "adalora", "r": 2, "first_r": 4},
+        "recipe": {"lr": 2e-2, "epochs": 3, "batch_size": 4, "evaluations": 3},
+    },
+    "p_tuning": {
+        "rows": 24,
+        "method": {"name": "p_tuning", "tokens": 4, "hidden": 16},
+        "recipe": {"lr": 1e-2, "epochs": 2.5, "batch_size": 4, "evaluations": 2},
+    },
 }  # fmt: skip
 # Each of these runs is killed so often, in random order: after so many more checkpoints, and a
 # moment.

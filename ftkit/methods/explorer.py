@@ -1,0 +1,224 @@
+"""The methods of a grid, drawn: score over rate, what each keeps, and the differences.
+
+    rates_figure(outcomes, names)     score by learning rate, a curve per method
+    methods_view(outcomes, method)    all methods on one plane, task against skills kept, and the
+                                      rates of one of them
+    explore_methods(outcomes)         the same with menus
+    differences_figure(differences)   skills kept beside LoRA's, with intervals
+
+outcomes: `comparing.outcomes(rows, task)`, which are numbers; a lone method's rates are its path on
+the plane. Notebook 08.
+"""
+
+import math
+from collections.abc import Sequence
+
+from ..core.errors import UserError, nearest
+from ..core.results import percent
+from ..show.panel import Panel
+from ..show.plots import Picture, intervals, new_figure
+from ..show.svg import (
+    ACCENT,
+    FAINT,
+    GREY,
+    MARGIN,
+    PLAIN,
+    SMALL,
+    Area,
+    Drawing,
+    Frame,
+    dot,
+    drawing,
+    line,
+    mix,
+    words,
+)
+from .catalogue import METHODS
+from .comparing import BAR, Difference, Outcome, rank, title_of
+
+HEIGHT = 468
+PLANE = Area(left=62, top=74, width=392, height=300)
+SKILLS = Area(left=566, top=92, width=170, height=282)
+SHARES = {share / 100: f"{share}" for share in (0, 50, 75, 90, 96, 99, 100)}
+KEY_TOP, KEY_COLUMNS, KEY_STEP = 424, 5, 148
+ROW = 19
+BAR_AT = 86  # from a skill's name to its bar
+SEVEN = ("full", "lora", "adalora", "ia3", "prompt, text", "prefix", "p_tuning")
+
+
+def rates_figure(
+    found: Sequence[Outcome], names: Sequence[str] = SEVEN, bar: float = BAR
+) -> Picture:
+    """Share exactly right by learning rate, a curve per method, its range over seeds around it.
+
+    names: labels such as "lora" or "prompt, text"; bar: the score from which a task is learned.
+    Raises UserError for a method that was not run.
+    """
+    figure, ax = new_figure(8.0, 3.8)
+    colours = (PLAIN, ACCENT, "#007a6e", "#8a8f98", "#edae49", "#b35c00", "#6b4e71", "#2f4b26")
+    tops: list[float] = []  # where names stand; several at one rate are stacked
+    for place, label in enumerate(names):
+        rates = sorted(of_method(found, label), key=lambda one: one.lr)
+        colour = colours[place % len(colours)]
+        x = [one.lr for one in rates]
+        ax.plot(x, [100 * one.exact.value for one in rates], "o-", color=colour, ms=4, lw=1.5)
+        low, high = ([100 * getattr(one.exact, end) for one in rates] for end in ("low", "high"))
+        ax.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
+        # a method's name stands at its highest point
+        best = max(rates, key=lambda one: one.exact.value)
+        ax.annotate(
+            title_of(label),
+            (best.lr, 100 * best.exact.value),
+            xytext=(0, 5 + 10 * tops.count(best.lr)),
+            textcoords="offset points",
+            color=colour,
+            ha="center",
+            size=8,
+        )
+        tops.append(best.lr)
+    ax.axhline(100 * bar, color=FAINT, lw=0.8, zorder=0)
+    ax.set_xscale("log")
+    ax.set(xlabel="highest learning rate", ylabel="exactly right, %", ylim=(-3, 118))
+    return figure
+
+
+def of_method(found: Sequence[Outcome], label: str) -> list[Outcome]:
+    """The outcomes of one method; UserError, with the nearest, for one that was not run."""
+    known = list(dict.fromkeys(one.label for one in found))
+    if label not in known:
+        raise UserError(
+            f"method is {label!r}; the rows have {', '.join(known)}.{nearest(label, known)}"
+        )
+    return [one for one in found if one.label == label]
+
+
+def best_of(found: Sequence[Outcome], label: str, bar: float = BAR) -> Outcome:
+    """A method at its own rate, as `comparing.choose_rates` takes it."""
+    return max(of_method(found, label), key=lambda one: rank(one, bar))
+
+
+def methods_view(
+    found: Sequence[Outcome], method: str = "lora", rate: int | None = None
+) -> Drawing:
+    """All methods at their own rates on one plane, and all the rates of one of them as its path.
+
+    Hollow dots are methods that cannot be merged. rate: which of its rates is looked at, counted
+    from 1; None: its own. Right of the plane the skills that it keeps. Raises UserError for a
+    method or a rate that was not run.
+    """
+    path = sorted(of_method(found, method), key=lambda one: one.lr)
+    if rate is not None and not 1 <= rate <= len(path):
+        raise UserError(f"rate is {rate}; this method has the rates 1 to {len(path)}.")
+    here = best_of(found, method) if rate is None else path[rate - 1]
+    frame = PLANE.frame((-1.0, 0.0), (-1.0, 0.0))
+    parts = [
+        *draw_axes(frame),
+        *draw_others(frame, found, method),
+        *draw_path(frame, path, here),
+        words(SKILLS.left, SKILLS.top - 22, "share right by skill, %"),
+        *draw_skills(here),
+    ]
+    aside = f"{here.trainable:,} trained, {here.seeds} seeds"
+    return drawing(f"{here.title} at {here.lr:g}", parts, describe(here), aside, HEIGHT)
+
+
+def stretch(share: float) -> float:
+    """−√(1 − share): a place on an axis that gives the last percents room, where most methods are.
+
+    75, 96 and 100 % stand at −0.5, −0.2 and 0.
+    """
+    return -math.sqrt(max(0.0, 1 - share))
+
+
+def place_of(frame: Frame, one: Outcome) -> tuple[float, float]:
+    """Where an outcome stands: skills kept to the right, the task upwards."""
+    return frame.at(stretch(one.skills.value), stretch(one.exact.value))
+
+
+def draw_axes(frame: Frame) -> list[str]:
+    """Skills kept to the right, the task upwards, both stretched towards 100 %."""
+    ticks = {stretch(share): text for share, text in SHARES.items()}
+    return [
+        frame.axes(ticks, ticks, "task exactly right, %"),
+        frame.x_label("skills still right, %"),
+    ]
+
+
+def draw_others(frame: Frame, found: Sequence[Outcome], method: str) -> list[str]:
+    """Every other method at its own rate as a numbered dot, and below all what the numbers are."""
+    parts = []
+    for number, label in enumerate(dict.fromkeys(one.label for one in found), 1):
+        row, column = divmod(number - 1, KEY_COLUMNS)
+        name = f"{number} {title_of(label)}"
+        colour = ACCENT if label == method else GREY
+        parts.append(words(MARGIN + KEY_STEP * column, KEY_TOP + 14 * row, name, 9.5, colour))
+        if label != method:
+            one = best_of(found, label)
+            x, y = place_of(frame, one)
+            # hollow where it can't be merged
+            fill = PLAIN if METHODS[one.method].merges else "#ffffff"
+            parts.append(dot(x, y, 7, fill, PLAIN))
+            inside = "#ffffff" if fill == PLAIN else PLAIN
+            parts.append(words(x, y + 3, str(number), 8.5, inside, "middle"))
+    return parts
+
+
+def draw_path(frame: Frame, path: Sequence[Outcome], here: Outcome) -> list[str]:
+    """One method over its rates, the one that is looked at in full colour."""
+    places = [place_of(frame, one) for one in path]
+    parts = [line(places, mix("#ffffff", ACCENT, 0.5), 1.5)] if len(places) > 1 else []
+    for one, (x, y) in zip(path, places, strict=True):
+        chosen = one is here
+        colour = ACCENT if chosen else mix("#ffffff", ACCENT, 0.5)
+        parts.append(dot(x, y, 6 if chosen else 3.5, colour))
+        parts.append(words(x + 8, y - 6, f"{one.lr:g}", 9, colour))
+    return parts
+
+
+def draw_skills(here: Outcome) -> list[str]:
+    """A bar per skill."""
+    parts = []
+    for row, (name, share) in enumerate(here.by_skill.items()):
+        y = SKILLS.top + ROW * row
+        parts.append(words(SKILLS.left, y + 4, name, SMALL, GREY))
+        start, end = SKILLS.left + BAR_AT, SKILLS.left + SKILLS.width
+        parts.append(line([(start, y), (end, y)], FAINT, 5))
+        colour = ACCENT if share < 0.9 else PLAIN
+        if share:
+            parts.append(line([(start, y), (start + share * (end - start), y)], colour, 5))
+    return parts
+
+
+def describe(here: Outcome) -> str:
+    """The picture in one line of words."""
+    lost = sorted(here.by_skill, key=lambda name: here.by_skill[name])[:2]
+    worst = ", ".join(f"{name} {percent(here.by_skill[name])}" for name in lost)
+    return (
+        f"{here.title} at rate {here.lr:g}: task {percent(here.exact.value)}, skills "
+        f"{percent(here.skills.value)}, worst {worst}; {here.trainable:,} trained"
+    )
+
+
+def explore_methods(found: Sequence[Outcome]) -> Panel:
+    """The plane behind two controls: the method, and which of its rates."""
+    labels = list(dict.fromkeys(one.label for one in found))
+
+    def view(method: str, rate: str) -> Drawing:
+        path = sorted(of_method(found, method), key=lambda one: one.lr)
+        rates = [f"{one.lr:g}" for one in path]
+        return methods_view(found, method, None if rate == "its own" else rates.index(rate) + 1)
+
+    def rates_of(method: str) -> list[str]:
+        path = sorted(of_method(found, method), key=lambda one: one.lr)
+        return ["its own", *(f"{one.lr:g}" for one in path)]
+
+    return Panel(view, title="Methods at their rates", method=labels, rate=rates_of)
+
+
+def differences_figure(found: Sequence[Difference]) -> Picture:
+    """Skills kept minus LoRA's in points, a row per method, in colour where it is no chance."""
+    changes = {}
+    for one in found:
+        value, low, high = (100 * share for share in one.change)
+        changes[f"{one.title} (p {one.p:.2g})"] = value, low, high
+    return intervals(changes, "skills kept, points above LoRA")

@@ -1,0 +1,258 @@
+"""What the owner of a run sees of it, and how the doctor did: pictures and tables of finished runs.
+
+    find_patients(rows, room)              {"A": row, …}: the patients of a room
+    show_patients({"A": row, …}, title)    curves, what lies in the folders, what was replied
+    treat(rows, room)                      what the doctor said of them, and the cured runs
+    tally(rows, healthy)                   a `Tally`: hits, misses and false alarms
+
+Nothing here says what a run has; that is `illnesses`' to know and the reader's to find. Finished
+runs are read by `lab.grids.read("ward")`. Notebook 11.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..core.results import Result, Table, TableParts
+from ..show.labels import decades
+from ..show.svg import ACCENT, FAINT, GREY, PLAIN, Area, Drawing, Frame, dot, drawing, line, words
+from .illnesses import ILLNESSES, ROOMS, HealthyRow, Illness, WardRow, WardRun
+
+ACROSS = 2  # curves beside each other
+LEFT, TOP, WIDE, HIGH, GAP_X, GAP_Y = 56, 70, 286, 96, 88, 74
+LOWEST = 5e-4  # nats; what lies below is drawn there
+LEARNED = "⟦", "⟧"  # around the part of a row that carries loss
+BEGIN, ENDING = 22, 30  # characters of a row that are shown at either end
+QUESTION, REPLY = 90, 130  # characters of a question and of a reply that are shown
+
+
+@dataclass(frozen=True)
+class Patients:
+    """Some runs as their owners see them: a picture of the curves and two tables."""
+
+    curves: Drawing
+    folders: Table
+    replies: Table
+
+    def __repr__(self) -> str:
+        return "\n\n".join(map(repr, (self.curves, self.folders, self.replies)))
+
+    def _repr_html_(self) -> str:
+        parts = (self.curves, self.folders, self.replies)
+        return "".join(part._repr_html_() for part in parts)
+
+
+def show_patients(rows: Mapping[str, WardRow], title: str) -> Patients:
+    """Runs by the names of their patients; title: of the picture, what it shows as a claim."""
+    facts = {name: folder_facts(row) for name, row in rows.items()}
+    first = next(iter(facts.values()))
+    table = [(fact, *(facts[name][fact] for name in rows)) for fact in first]
+    replies = [(name, *told) for name, row in rows.items() for told in read_samples(row)]
+    return Patients(
+        draw_curves(rows, title),
+        Table("What lies in their folders", ("", *rows), table),
+        Table("What they reply", ("", "asked", "right", "written"), replies),
+    )
+
+
+def find_patients(rows: Sequence[WardRow], room: str, seed: int = 0) -> dict[str, WardRow]:
+    """The sick runs of a room by the names of its patients."""
+    by_run = {WardRun(**settings(row)): row for row in rows}
+    return {
+        patient: by_run[dataclasses.replace(ILLNESSES[name].sick, seed=seed)]
+        for patient, name in ROOMS[room].items()
+    }
+
+
+def treat(rows: Sequence[WardRow], room: str, seed: int = 0) -> Table:
+    """A line per patient of a room: the illness, what the doctor said, and both runs' scores."""
+    by_run = {WardRun(**settings(row)): row for row in rows}
+    lines = []
+    for patient, name in ROOMS[room].items():
+        illness = ILLNESSES[name]
+        sick, cured = (
+            by_run[dataclasses.replace(run, seed=seed)] for run in (illness.sick, illness.cured)
+        )
+        right = f"{mean_right([sick]):.0%}", f"{mean_right([cured]):.0%}"
+        lines.append((patient, name, sick.said, *right))
+    heads = ("", "illness", "the doctor says", "right", "right when cured")
+    return Table("What the doctor finds in the folders", heads, lines)
+
+
+def read_samples(row: WardRow) -> list[tuple[str, str, str]]:
+    """The first question of each kind: (asked, right, written)."""
+    each = len(row.samples) // (2 if "new" in row.scores else 1)
+    return [
+        (clip(one.asked, QUESTION), one.wanted, written(one.reply, ended=one.ended))
+        for one in row.samples[::each]
+    ]
+
+
+def clip(text: str, longest: int) -> str:
+    """A text on one line, and no longer than that."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else f"{line[:longest]} …"
+
+
+def written(reply: str, *, ended: bool) -> str:
+    """A reply as it is shown: shortened, and marked where it was cut off."""
+    short = clip(reply, REPLY) or "(nothing)"
+    return short if ended else f"{short.removesuffix(' …')} … and so on"
+
+
+def folder_facts(row: WardRow) -> dict[str, str]:
+    """What its owner reads in a run's folder, in a dozen words each."""
+    record = row.record
+    trained, different = record["rows"]
+    then, now = record["base"]
+    recipe_alpha, config_alpha = record["alpha"]
+    right = f"{row.scores['test']:.0%}"
+    if "new" in row.scores:
+        right += f"; in use {row.scores['new']:.0%}"
+    return {
+        "test rows right": right,
+        "replies that end": f"{row.scores['test: ended']:.0%}",
+        "run.json: rate, steps": f"{record['lr']:g}, {record['steps']}",
+        "run.json: numbers trained": f"{record['trainable']:,}",
+        "run.json: alpha; adapter_config.json": f"{recipe_alpha:g}; {config_alpha:g} (r = 8)",
+        "base: in run.json; now": f"{then}; {now}",
+        "training rows": f"{trained}, {different} of them different",
+        "first row as trained": shorten(str(record["row"])),
+        "prompt of the saved template": str(record["prompt"]),
+    }
+
+
+def shorten(row: str) -> str:
+    """Both ends of a row, in which ⟦ ⟧ stand around what carries loss."""
+    begin, _, rest = row.partition(LEARNED[0])
+    question = begin if len(begin) <= 2 * BEGIN else f"{begin[:BEGIN]} … {begin[-BEGIN // 2 :]}"
+    answer = rest if len(rest) <= 2 * ENDING else f"{rest[: ENDING // 2]} … {rest[-ENDING:]}"
+    return f"{question}{LEARNED[0]}{answer}" if rest else question
+
+
+def draw_curves(rows: Mapping[str, WardRow], title: str) -> Drawing:
+    """Training and validation loss of some runs by step, each in a frame of its own."""
+    parts, told = [], []
+    for place, (name, row) in enumerate(rows.items()):
+        left = LEFT + (place % ACROSS) * (WIDE + GAP_X)
+        top = TOP + (place // ACROSS) * (HIGH + GAP_Y)
+        parts.append(draw_curve(Area(left, top, WIDE, HIGH), name, row))
+        told.append(f"{name}: {in_words(row)}")
+    lines = math.ceil(len(rows) / ACROSS)
+    height = TOP + lines * (HIGH + GAP_Y) - GAP_Y + 44
+    aside = "line: training; dots: validation; both logarithmic"
+    return drawing(title, parts, f"{title}. {'; '.join(told)}", aside, height)
+
+
+def draw_curve(area: Area, name: str, row: WardRow) -> str:
+    """The two curves of one run."""
+    losses = [(step, max(loss, LOWEST)) for step, loss in row.losses if math.isfinite(loss)]
+    checks = [(step, max(loss, LOWEST)) for step, loss in row.validation if math.isfinite(loss)]
+    top = max(2.0, *(1.3 * loss for _, loss in [*losses, *checks]))
+    frame: Frame = area.frame((0, row.steps), (LOWEST, top), log_y=True)
+    ticks = {0: "0", row.steps / 2: f"{row.steps // 2}", row.steps: f"{row.steps}"}
+    tens = {y: text for y, text in decades(LOWEST, top).items() if math.log10(y) % 1 == 0}
+    parts = [frame.axes(ticks, tens, ""), words(area.left, area.top - 9, name, 13, bold=True)]
+    parts.append(words(area.left + 18, area.top - 9, "loss, nats per learned token", 10.5, GREY))
+    parts.append(line([frame.at(*point) for point in losses], PLAIN, 1.6))
+    parts += [dot(*frame.at(*point), 3.4, ACCENT) for point in checks]
+    if len(losses) == 1:
+        parts.append(dot(*frame.at(*losses[0]), 3.4, PLAIN))
+
+    # a curve that breaks off says so
+    broken = next((step for step, loss in row.losses if not math.isfinite(loss)), None)
+    if broken is not None:
+        parts.append(frame.upright(broken, FAINT, 2, "4 3"))
+        x, y = frame.at(broken, math.sqrt(LOWEST * top))
+        parts.append(words(x + 8, y, f"nan from step {broken:g} on", 12, ACCENT, bold=True))
+    return "".join(parts)
+
+
+def in_words(row: WardRow) -> str:
+    """A run's curves in a sentence."""
+    losses = [loss for _, loss in row.losses]
+    checks = [loss for _, loss in row.validation if math.isfinite(loss)]
+    said = f"training {losses[0]:.3g} to {losses[-1]:.3g}"
+    return f"{said}, validation {checks[0]:.3g} to {checks[-1]:.3g}" if checks else said
+
+
+@dataclass(frozen=True)
+class Line:
+    """How one illness came out over its seeds."""
+
+    illness: Illness
+    seeds: int
+    sick: float  # the mean share of right answers
+    cured: float
+    named: int  # in how many seeds the doctor's check for it found it
+    healed: int  # in how many seeds it found nothing wrong with the cured run
+
+
+@dataclass(frozen=True, repr=False)
+class Tally(Result):
+    """What the doctor found of the sick runs, of their cured ones, and of healthy runs."""
+
+    lines: Sequence[Line]
+    healthy: int
+    alarms: Sequence[HealthyRow]  # healthy runs of which it called something wrong
+
+    @property
+    def sick(self) -> int:
+        """How many sick runs there are."""
+        return sum(line.seeds for line in self.lines)
+
+    @property
+    def hits(self) -> int:
+        """Sick runs whose illness was named."""
+        return sum(line.named for line in self.lines)
+
+    def table(self) -> TableParts:
+        """A line per illness."""
+        rows = [
+            (
+                line.illness.name,
+                f"{line.sick:.0%}",
+                f"{line.cured:.0%}",
+                line.illness.check,
+                f"{line.named} of {line.seeds}",
+                f"{line.healed} of {line.seeds}",
+            )
+            for line in self.lines
+        ]
+        title = (
+            f"Named: {self.hits} of {self.sick} sick runs; false alarms: {len(self.alarms)} of "
+            f"{self.healthy} healthy ones"
+        )
+        heads = ("illness", "right", "cured", "the doctor's check", "named", "cured run is fine")
+        return title, heads, rows
+
+
+def tally(rows: Sequence[WardRow], healthy: Sequence[HealthyRow]) -> Tally:
+    """The doctor's hits and misses over the ward, and its false alarms among healthy runs."""
+    by_run = {WardRun(**settings(row)): row for row in rows}
+    seeds = sorted({row.seed for row in rows})
+    lines = [count_line(illness, by_run, seeds) for illness in ILLNESSES.values()]
+    return Tally(lines, len(healthy), [row for row in healthy if row.found])
+
+
+def settings(row: WardRow) -> dict:
+    """What decides a finished run."""
+    return {field.name: getattr(row, field.name) for field in dataclasses.fields(WardRun)}
+
+
+def count_line(illness: Illness, rows: Mapping[WardRun, WardRow], seeds: Sequence[int]) -> Line:
+    """One illness over its seeds."""
+    sick, cured = (
+        [rows[dataclasses.replace(run, seed=seed)] for seed in seeds]
+        for run in (illness.sick, illness.cured)
+    )
+    named = sum(illness.check in row.found for row in sick)
+    healed = sum(not row.found for row in cured)
+    return Line(illness, len(seeds), mean_right(sick), mean_right(cured), named, healed)
+
+
+def mean_right(rows: Sequence[WardRow]) -> float:
+    """The mean share of right answers: to new questions, where these were asked, too."""
+    right = [row.scores.get("new", row.scores["test"]) for row in rows]
+    return sum(right) / len(right)

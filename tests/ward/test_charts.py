@@ -1,0 +1,86 @@
+"""What owners see is drawn and told, and the doctor's hits and misses are counted."""
+
+from dataclasses import replace
+
+import pytest
+
+from ftkit import ward
+from ftkit.lab import grids
+from ftkit.ward import charts
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return grids.read("ward")
+
+
+@pytest.fixture(scope="module")
+def healthy():
+    return grids.read("healthy")
+
+
+@pytest.mark.parametrize("room", ward.ROOMS)
+def test_patients_are_shown_and_their_illness_is_not(rows, room):
+    patients = ward.find_patients(rows, room)
+    shown = ward.show_patients(patients, "A claim")
+    text, page = repr(shown), shown._repr_html_()
+    for said in (text, page):
+        assert not any(name in said for name in ward.ROOMS[room].values())
+    assert text.startswith("A claim. ") and page.startswith('<img alt="A claim. ')
+    assert all(f"{patient}: training" in text for patient in patients)
+    # as many facts of each, and a reply of each
+    assert {len(row) for row in shown.folders.rows} == {5} and len(shown.folders.rows) == 9
+    assert {row[0] for row in shown.replies.rows} == set(patients)
+
+
+def test_the_doctors_words_name_both_scores(rows):
+    told = ward.treat(rows, "curves").rows
+    assert [row[0] for row in told] == ["A", "B", "C", "D"]
+    assert all(row[2] for row in told) and told[0][3:] == ("0%", "100%")
+
+
+def test_the_shipped_runs_are_named_and_the_cured_ones_fine(rows, healthy):
+    counted = ward.tally(rows, healthy)
+    assert (counted.hits, counted.sick) == (48, 48)
+    assert all(line.healed == line.seeds == 3 for line in counted.lines)
+    assert counted.healthy == 54 and len(counted.alarms) <= 0.02 * 54
+    assert repr(counted).startswith("Named: 48 of 48 sick runs; false alarms: ")
+
+
+def test_a_miss_a_relapse_and_an_alarm_are_counted(rows, healthy):
+    fever = ward.ILLNESSES["rate too high"]
+    spoiled = [
+        replace(row, found=[])
+        if row.lr == fever.sick.lr and row.seed == 0
+        else replace(row, found=["endings"])
+        if charts.settings(row) == vars(replace(fever.cured, seed=1))
+        else row
+        for row in rows
+    ]
+    alarmed = [replace(healthy[0], found=["leak"]), *healthy[1:]]
+    counted = ward.tally(spoiled, alarmed)
+    line = next(line for line in counted.lines if line.illness.name == "rate too high")
+    assert (line.named, line.healed) == (2, 2)
+    assert counted.hits == 47 and counted.alarms[0].found == ["leak"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "ended", "shown"),
+    [
+        ("red", True, "red"),
+        ("", True, "(nothing)"),
+        ("", False, "(nothing) … and so on"),
+        ("a\nb", False, "a b … and so on"),
+        ("x" * 200, True, "x" * charts.REPLY + " …"),
+    ],
+)
+def test_a_reply_is_shown_short_and_marked_where_it_goes_on(reply, ended, shown):
+    assert charts.written(reply, ended=ended) == shown
+
+
+def test_both_ends_of_a_row_are_kept():
+    row = "<|bos|>" + "q" * 90 + "⟦" + "a" * 90 + "<|end|>⟧"
+    short = charts.shorten(row)
+    assert short.startswith("<|bos|>q") and short.endswith("<|end|>⟧") and "⟦a" in short
+    assert len(short) < 120
+    assert charts.shorten("⟦all⟧") == "⟦all⟧"
