@@ -11,6 +11,8 @@
     check_minhash(estimate)  estimate(one, other, functions): how alike two sets are
     check_most_lost(most)    most(before, after): which skill fell most, and how far
     check_starts(count)      count(ids, start): how many start marks a row begins with
+    check_bottleneck(count)  count(d, width, places): what bottleneck adapters train
+    check_cases(chosen, rows) {case: method}, held against the runs of a grid
     check_patients(room)     a check of {patient: illness}; check_cures(patients) of their cures
 
 Run on inputs of the check's own; code on matrices is in `matrices`. Notebooks 00, 04, 05, 07 to 11.
@@ -19,6 +21,7 @@ Run on inputs of the check's own; code on matrices is in `matrices`. Notebooks 0
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 from types import SimpleNamespace
 from typing import Any
@@ -26,8 +29,9 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from .. import ward
+from .. import methods, ward
 from ..core.errors import nearest
+from ..core.results import percent
 from ..core.statistics import coin_tail, mcnemar, rows_needed
 from .comparing import NOTHING, as_words, attempt, plain, read_number, spell
 from .exercise import Feedback
@@ -857,6 +861,101 @@ def starts_mistake(found: object, ids: Sequence[int], start: int, begins: int) -
     if found in (1, 2) and begins == 3:
         return f"{said}: there may be more than two."
     return f"{said}."
+
+
+def bottleneck_numbers(d: int, width: int, places: int) -> int:
+    """down (width, d) and up (d, width), each with its biases, in so many places."""
+    return places * (2 * d * width + width + d)
+
+
+def check_bottleneck(count: Callable[[int, int, int], int]) -> Feedback:
+    """Hold count(d, width, places) against what bottleneck adapters train.
+
+    d: the width of a token's vector; width: of the bottleneck; places: how many there are.
+    """
+    for d, width, places in ((256, 32, 8), (4096, 64, 64)):
+        found, fault = attempt(count, d, width, places)
+        if fault is not None:
+            return fault
+        number = read_number(plain(found))
+        if number is None:
+            return Feedback(False, f"it has to give a number; this is {spell(found)}.")
+        if number.value != bottleneck_numbers(d, width, places):
+            asked = f"count({d}, {width}, {places}) is {spell(plain(found))}: "
+            return Feedback(False, asked + wrong_bottleneck(number.value, d, width, places))
+    return Feedback(True, "two matrices and two biases, in every place.")
+
+
+def wrong_bottleneck(found: float, d: int, width: int, places: int) -> str:
+    """What is wrong with a count of bottlenecks."""
+    both, right = 2 * d * width, bottleneck_numbers(d, width, places)
+    wrong = {
+        places * both: "the biases are missing: one per output of each matrix.",
+        places * (both + width): "up has biases too, d of them.",
+        places * (both + d): "down has biases too, width of them.",
+        places * (both + 2 * width): "up has d outputs, so d biases.",
+        places * (both + 2 * d): "down has width outputs, so width biases.",
+        places * (d * width + width + d): "there are two matrices, down and up.",
+        places * d * width: "there are two matrices, down and up, and each has biases.",
+        right // places: "that is one of them; they stand in several places.",
+        places * d * d: "nothing in a bottleneck is (d, d): down is (width, d), up is (d, width).",
+    }
+    return wrong.get(int(found), "it is not two matrices with their biases, in every place.")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What somebody asks of a method: shares from 0 to 1, and the most that it may train."""
+
+    task: str
+    exact: float
+    skills: float
+    most: int | None = None
+    merged: bool = False
+
+
+CASES = {
+    "one product": Case("tickets", 0.9, 0.94, merged=True),
+    "a thousand customers": Case("tickets", 0.8, 0.85, most=10_000),
+    "a stock of facts": Case("facts", 0.9, 0.8, most=1_000_000),
+}
+
+
+def check_cases(chosen: Mapping[str, str], rows: Sequence[Any]) -> Feedback:
+    """Hold {case: method} against the runs of the grid "methods", each at its own rate.
+
+    Every method that has all that a case asks for is right.
+    """
+    example = "{" + ", ".join(f"{name!r}: …" for name in CASES) + "}"
+    if not isinstance(chosen, Mapping) or set(chosen) != set(CASES):
+        return Feedback(False, f"give a dict with a method for each case: {example}.")
+    told = [case_mistake(name, case, chosen[name], rows) for name, case in CASES.items()]
+    wrong = [said for said in told if said]
+    if not wrong:
+        return Feedback(True, "each has all that its case asks for, over three seeds.")
+    fine = len(CASES) - len(wrong)
+    return Feedback(False, f"{fine} of {len(CASES)} are right. {' '.join(wrong)}")
+
+
+def case_mistake(name: str, case: Case, chosen: object, rows: Sequence[Any]) -> str:
+    """What a method lacks for a case, or ""."""
+    if chosen is None or chosen is ...:
+        return f"{name} is still to come."
+    known = methods.choose_rates(rows, case.task, case.exact)
+    called = {as_words(label): one for label, one in known.items()}
+    called |= {as_words(one.title): one for one in known.values()}
+    one = called.get(as_words(chosen))
+    if one is None:
+        return f"{name}: {spell(chosen)} was not run on {case.task}.{nearest(chosen, known)}"
+    said = f"{name}: {one.title}"
+    if one.exact.value < case.exact:
+        return f"{said} reaches {percent(one.exact.value)}, and {case.exact:.0%} are asked for."
+    if case.most is not None and one.trainable > case.most:
+        return f"{said} trains {one.trainable:,} numbers, more than {case.most:,}."
+    if one.skills.value < case.skills:
+        return f"{said} keeps {percent(one.skills.value)} of the skills, not {case.skills:.0%}."
+    method = methods.METHODS[one.method]
+    return "" if method.merges or not case.merged else f"{said} can't be merged: {method.why}."
 
 
 def check_patients(room: str) -> Callable[[object], Feedback]:

@@ -2,6 +2,7 @@
 
     check_lora(mine)                          a LoRA layer: shapes, start, frozen W, scale
     check_dora(weight)                        weight(W, A, B, m, alpha): DoRA's, and its gradients
+    check_ia3(forward)                        forward(x, layer, factor, inputs): IA³'s
     check_truncate(cut)                       cut(W, delta, r): W and the best piece of delta
     check_overlap(phi)                        phi(a, b, i, j): how much two spaces share
     check_four_bits((quantize, dequantize))   sixteen levels, a scale per block, and back
@@ -9,7 +10,7 @@
     check_untrained(find)                     find(tensors): the layers whose B is still 0
 
 The code is run on matrices of the check's own, so nothing that stands in it is read: only what it
-does counts. Training steps and tests are in `loops`. Met in notebooks 01, 02, 03, 11 and 13.
+does counts. Training steps and tests are in `loops`. Met in notebooks 01, 02, 03, 08, 11 and 13.
 """
 
 import copy
@@ -294,6 +295,55 @@ def wrong_scales(
         V = W + factor * side
         made[why] = column * V / V.norm(dim=1, keepdim=True)
     return made
+
+
+Forward = Callable[[torch.Tensor, torch.nn.Linear, torch.Tensor, bool], torch.Tensor]
+
+
+def check_ia3(forward: Forward) -> Feedback:
+    """Hold forward(x, layer, factor, inputs) against IA³: a factor per output, or per input.
+
+    layer: a linear layer with a bias, (d_out, d_in); factor: (d_out,), or (d_in,) where `inputs`.
+    What comes back is (…, d_out) (Liu et al. 2022, §3.3).
+    """
+    layer = seeded(torch.nn.Linear(24, 16))
+    x = noise((5, 24))
+    for inputs, side in ((False, 16), (True, 24)):
+        factor = 1 + 0.5 * noise((side,), seed=3)
+        with torch.no_grad():
+            out, fault = attempt(forward, x.clone(), layer, factor.clone(), inputs)
+            if fault is not None:
+                return fault
+            if mistake := ia3_mistake(out, x, layer, factor):
+                return Feedback(False, f"with inputs={inputs}: {mistake}")
+    return Feedback(True, "outputs of keys and values, inputs of the matrix that ends an MLP.")
+
+
+def ia3_mistake(out: Any, x: torch.Tensor, layer: torch.nn.Linear, factor: torch.Tensor) -> str:
+    """The first mistake of IA³'s output, or ""; which side is scaled shows in the factor's size."""
+    inputs = len(factor) == layer.in_features
+    plain, bias = layer(x), layer.bias
+    if mistake := shape_fault(out, plain, "what comes back"):
+        return mistake
+    scaled = layer(x * factor) if inputs else plain * factor
+    if is_close(out, scaled):
+        return ""
+    # what people write instead
+    grown = layer(x * (1 + factor)) if inputs else plain * (1 + factor)
+    wrong = {
+        "that is the layer alone: the factor changes nothing.": plain,
+        "1 was added to the factor: factors begin as 1, which leaves a layer as it was.": grown,
+        "the layer's own output was added: a factor takes its place.": plain + scaled,
+        "the bias is lost: call the layer itself, `layer(…)`.": scaled - bias
+        if inputs
+        else (plain - bias) * factor,
+        "the factor is added; it has to multiply.": layer(x + factor) if inputs else plain + factor,
+    }
+    if not inputs:
+        wrong["the bias is not scaled: the factor belongs to all that the layer gives."] = (
+            plain - bias
+        ) * factor + bias
+    return first_match(out, wrong) or "it is not the layer with a factor per output, or per input."
 
 
 def best_piece(delta: torch.Tensor, r: int) -> torch.Tensor:

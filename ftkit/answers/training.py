@@ -1,7 +1,7 @@
-"""Training and its price: what is asked in notebooks 07, 07b, 10 and 11.
+"""Training and its price: what is asked in notebooks 07, 07b, 08, 10 and 11.
 
-    EXERCISES      steps and means, padding, rates; what a mean hides, cures; sick runs named
-    PREDICTIONS    which tokens are taught, valleys and spikes; what goes first; what runs hide
+    EXERCISES      steps, padding, rates; methods; what a mean hides, cures; sick runs named
+    PREDICTIONS    which tokens are taught, valleys; methods; what goes first; what runs hide
 
 Each exercise names the mistakes that people make; code of the reader's is checked in `loops`.
 """
@@ -522,7 +522,89 @@ BROKEN = (
     ),
 )
 
-EXERCISES = (*TEACHING, *FORGETTING, *BROKEN)
+METHODS = (
+    Exercise(
+        "08.ia3",
+        "IA³, forward",
+        matrices.check_ia3,
+        because="a factor per output, or per input; nothing is added.",
+        hint="`*` on the last axis: a factor of shape (d_out,) goes with every row of (…, d_out).",
+        look="The two formulas above: which of them has the factor inside the brackets?",
+        solution="`def forward(x, layer, factor, inputs):\n"
+        "    return layer(x * factor) if inputs else layer(x) * factor`",
+        minutes=5,
+        importance=5,
+        kind=CODE,
+    ),
+    Exercise(
+        "08.1",
+        "Count a prompt",
+        20 * 4096,
+        (
+            Mistake(20 * 4096 * 32, "A prompt stands before the text once, not in every layer."),
+            Mistake(20 * 4096 * 2, "Keys and values are prefix tuning's; a prompt is one vector."),
+            Mistake(4096, "That is one virtual token; there are 20."),
+            Mistake(20 * 128_256, "A virtual token is a vector of d numbers, no row of logits."),
+            Mistake(163_840, "Those are its bytes; the question is numbers."),
+        ),
+        because="164 kB in 16 bits, beside a model of 16 GB.",
+        hint="One vector per virtual token. How long is it?",
+        look="The table of section 1, and what prompt tuning trains.",
+        solution="`20 * 4096`: no layer, no vocabulary.",
+        importance=3,
+        kind=COUNT,
+    ),
+    Exercise(
+        "08.bottleneck",
+        "Count bottlenecks",
+        loops.check_bottleneck,
+        because="133,376 on the pocket model, as many as a LoRA of rank 8 and a little more.",
+        hint="Write down the shapes of down and up, and of their biases.",
+        look="Section 6, where the bottleneck is written out.",
+        solution="`def count(d, width, places):\n    return places * (2 * d * width + width + d)`",
+        minutes=5,
+        importance=4,
+        kind=CODE,
+    ),
+    Exercise(
+        "08.2",
+        "Which rate gets there?",
+        0.5 / 150,
+        (
+            Mistake(0.5 / 300, "The rate falls to 0: on average it is half of the highest."),
+            Mistake(1.5 / 150, "It begins at 1 and goes to 1.5: that is half a unit of way."),
+            Mistake(1.5 / 300, "It begins at 1, and the rate falls: half a unit, half the rate."),
+            Mistake(150 / 0.5, "Upside down: the way by the steps."),
+        ),
+        because="Ten times what is usual for a LoRA of a large model, and no factor gets there "
+        "with less.",
+        hint="With Adam a number moves by about the rate in each step. Add up 300 steps of a rate "
+        "that falls in a line to 0.",
+        look="What section 2 says of how far a factor can travel.",
+        solution="The steps add up to `rate * 300 / 2`. That has to be 0.5: `0.5 / 150`.",
+        difficulty="medium",
+        minutes=5,
+        importance=5,
+    ),
+    Exercise(
+        "08.case",
+        "Choose a method",
+        loops.check_cases,
+        because="What is asked for decides; the number of trained parameters alone never does.",
+        hint="`methods.compare_methods(rows, task, bar)` with the case's task and bar, and read "
+        "along the row.",
+        look="The tables of sections 4 and 5; the column *merges* for the first case.",
+        solution='`{"one product": "oft", "a thousand customers": "vera", '
+        '"a stock of facts": "adalora"}`; there are others for the first two.',
+        difficulty="medium",
+        minutes=8,
+        importance=5,
+        kind=NAMES,
+        evidence="the rows of the grid",
+    ),
+)
+
+EXERCISES = (*TEACHING, *METHODS, *FORGETTING, *BROKEN)
 
 KNOWN = (
     "KL on general rows",
@@ -537,6 +619,16 @@ MENDS = ("warm-up", "clipping", "four times the batch", "a tenth of the rate")
 def sorted_names(values: Mapping[str, float]) -> tuple[str, ...]:
     """The names by their numbers, the largest first."""
     return tuple(sorted(values, key=values.__getitem__, reverse=True))
+
+
+TRAINED = ("full fine-tuning", "LoRA", "prefix tuning", "IA³")
+
+
+def how_many(count: int) -> str:
+    """A small count in words, as a prediction's options have them."""
+    if count == 0:
+        return "none"
+    return "one or two" if count < 3 else "three to five" if count < 6 else "six or more"
 
 
 PREDICTIONS = (
@@ -616,6 +708,52 @@ PREDICTIONS = (
         lambda spikes: sorted_names({name: -value for name, value in spikes.items()}),
         order=MENDS,
         evidence="a dict of the spike under each cure",
+    ),
+    Prediction(
+        "08.common",
+        "Of the thirteen ways, how many get not a single test ticket right at LoRA's rate?",
+        lambda shares: sum(share == 0 for share in shares.values()),
+        between=(0, 13),
+        unit="ways",
+        near=1,
+        told=lambda shares: f"{sum(share == 0 for share in shares.values())} of {len(shares)}",
+        evidence="a dict of the share right of each method",
+    ),
+    Prediction(
+        "08.span",
+        "The highest of the methods' own rates: how many times the lowest?",
+        lambda rates: max(rates) / min(rates),
+        between=(1, 10_000),
+        unit="times",
+        log=True,
+        near=2.5,
+        evidence="the own rate of each method",
+    ),
+    Prediction(
+        "08.start",
+        "A prompt that begins with words, before any training: what share of the tickets is right?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=8,
+        told=percent,
+        evidence="the share of right answers before training",
+    ),
+    Prediction(
+        "08.apart",
+        "How many methods keep a share of the skills that can be told apart from LoRA's?",
+        lambda ps: how_many(sum(p < 0.05 for p in ps)),
+        options=("none", "one or two", "three to five", "six or more"),
+        told=lambda ps: f"{sum(p < 0.05 for p in ps)} of {len(ps)}",
+        evidence="the corrected p of each method",
+    ),
+    Prediction(
+        "08.least",
+        "Each at its own rate: which of the four keeps the fewest skills?",
+        lambda kept: min(TRAINED, key=lambda name: kept[name]),
+        options=TRAINED,
+        told=lambda kept: percent(min(kept[name] for name in TRAINED)),
+        evidence="a dict of the skills that each method keeps",
     ),
     Prediction(
         "10.near",

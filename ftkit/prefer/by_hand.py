@@ -15,7 +15,7 @@ The reference is the model with its adapter off, or what `reference` says. The s
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from transformers import GenerationConfig
@@ -97,15 +97,7 @@ def sample(
     order = torch.tensor(places).argsort()
     inputs = {name: values[order].to(model.device) for name, values in batch.items()}
     reader = models.ReplyReader(model, tokenizer)
-    config = GenerationConfig(
-        do_sample=True,
-        temperature=float(temperature),
-        top_k=0,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=sorted(reader.ends),
-        pad_token_id=tokenizer.pad_token_id,
-        cache_implementation=None,
-    )
+    config = drawing_config(reader, tokenizer, max_new_tokens, temperature)
     with models.asking(model):
         written = models.write(model, dict(inputs), generation_config=config)
 
@@ -118,6 +110,23 @@ def sample(
         replied=replied,
         texts=[reader.read(row).text for row in written.tolist()],
         group=n,
+    )
+
+
+def drawing_config(
+    reader: models.ReplyReader,
+    tokenizer: "PreTrainedTokenizerBase",
+    max_new_tokens: int,
+    temperature: float,
+) -> GenerationConfig:
+    """How `generate` draws from all tokens by their probability, until one ends the reply."""
+    return GenerationConfig(
+        do_sample=True,
+        temperature=float(temperature),
+        top_k=0,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=sorted(reader.ends),
+        pad_token_id=tokenizer.pad_token_id,
     )
 
 
@@ -319,42 +328,48 @@ def reinforce(
     step for a batch of replies, so PPO's ratio is 1.
     """
     pace, drawing = pace or Pace(steps=15, falls=False), rollouts or Rollouts()
-    group, beta = drawing.group, drawing.beta
-    grouped = drawing.advantages is losses.grpo_advantages
     optimizer, schedule = make_optimizer(model, pace)
     batches = endless(len(rows), drawing.prompts, pace.seed)
     for step, places in zip(range(pace.steps), batches, strict=False):
         asked = [rows[place] for place in places]
+        chats = [row["messages"][:-1] for row in asked]
+        longest, heat = drawing.max_new_tokens, drawing.temperature
         drawn = sample(
-            model,
-            tokenizer,
-            [row["messages"][:-1] for row in asked],
-            group,
-            max_new_tokens=drawing.max_new_tokens,
-            temperature=drawing.temperature,
+            model, tokenizer, chats, drawing.group, max_new_tokens=longest, temperature=heat
         )
-        rewards = torch.tensor(ask_reward(reward, asked, drawn.texts)).view(-1, group)
+        rewards = torch.tensor(ask_reward(reward, asked, drawn.texts)).view(-1, drawing.group)
         with plain_torch():
-            with torch.no_grad(), adapter_off(model):
-                base = answer_logs(model, drawn)
-            model.eval()
-            log_p = answer_logs(model, drawn)
-            distance = (log_p.detach() - base).sum(1)
-            # what each reply is worth beside the others of its group
-            paid = rewards if grouped else rewards - beta * distance.cpu().view(-1, group)
-            worth = drawing.advantages(paid).flatten().to(log_p)
-            loss = (token_loss if grouped else reply_loss)(log_p, base, worth, drawn, beta)
+            loss, kl = reward_loss(model, drawn, rewards, drawing)
             take_step(model, optimizer, loss)
         schedule.step()
         yield RewardStep(
             step=step + 1,
             reward=rewards.mean().item(),
-            kl=distance.mean().item(),
+            kl=kl,
             tokens=drawn.lengths.float().mean().item(),
             dead=(rewards == rewards[:, :1]).all(1).float().mean().item(),
-            rows=[row for row in asked for _ in range(group)],
+            rows=[row for row in asked for _ in range(drawing.group)],
             texts=drawn.texts,
         )
+
+
+def reward_loss(
+    model: "PeftModel", drawn: Samples, rewards: torch.Tensor, drawing: Rollouts
+) -> tuple[torch.Tensor, float]:
+    """(the loss of replies with their rewards (prompts, group), their distance in nats a reply)."""
+    with torch.no_grad(), adapter_off(model):
+        base = answer_logs(model, drawn)
+    model.eval()
+    log_p = answer_logs(model, drawn)
+    distance = (log_p.detach() - base).sum(1)
+    # what each reply is worth beside the others of its group
+    grouped = drawing.advantages is losses.grpo_advantages
+    paid = rewards
+    if not grouped:
+        paid = rewards - drawing.beta * distance.cpu().view(rewards.shape)
+    worth = drawing.advantages(paid).flatten().to(log_p)
+    loss_of = token_loss if grouped else reply_loss
+    return loss_of(log_p, base, worth, drawn, drawing.beta), distance.mean().item()
 
 
 def reply_loss(

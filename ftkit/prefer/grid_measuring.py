@@ -470,7 +470,7 @@ def make_hacking(run: PreferenceRun) -> Made:
 
 
 def watch_gold(run: PreferenceRun, loop: Any, made: Made, seconds: float) -> Made:
-    """The steps of a loop with what the replies are really worth, up to a distance if it has one."""
+    """The steps of a loop with what the replies are worth, up to a distance if it has one."""
     clock = Clock()
     clock.seconds = seconds
     while True:
@@ -602,7 +602,7 @@ def in_words(value: object) -> str:
 
 
 def make_distil(run: PreferenceRun) -> Made:
-    """The student writes, the teacher (the base that was told the fields) says what was likelier."""
+    """The student writes, and a base that was told the fields says what was likelier."""
     model, tokenizer = attach_anew(run)
     teacher, _ = load_start("distil", "base", run.seed)
     rows = list(data.first(data.load("tickets")["train"], 96))

@@ -11,6 +11,7 @@ behind `by_trl`. Notebook 12.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -130,14 +131,12 @@ def tune(
     """Tune `model` in place on pairs or on a reward, by TRL; returns the `TunedRun`.
 
     examples: pairs (dpo, kto, reward), or chats whose last message is the right answer (rloo,
-    grpo); or {"train": …, "validation": …} of them, validation for pairs alone. reward: any
-    function of rows and replies in place of the one that the objective names. aside: `reference`,
-    a model on the same base, by default what the model is when the run begins; `stop`, `watch` and
-    `checkpoints` as in `train.sft`, whose promises hold. A step of rloo and grpo is
-    `recipe.batch_size` prompts, each with its group of replies.
-
-    Raises `Diverged`, and `UserError` for rows that are no pairs or do not fit, a reward that gives
-    no numbers, a reference on another base, and what `train.sft` refuses.
+    grpo, a step of which is `recipe.batch_size` prompts with a group of replies each); or {"train":
+    …, "validation": …} of them. reward: a function of rows and replies in place of the objective's.
+    aside: `reference`, a model on the same base, by default what the model is when the run begins;
+    `stop`, `watch` and `checkpoints` as in `train.sft`, whose promises hold. Raises `Diverged`, and
+    `UserError` for rows that are no pairs or do not fit, a reward that gives no numbers, and a
+    reference on another base.
     """
     more = Aside(**aside)
     objective = Objective(objective) if isinstance(objective, str) else objective
@@ -154,20 +153,24 @@ def tune(
             prepared = ask_reference(more.reference, tokenizer, splits, prepared, recipe)
         options = own_reference(objective, model)
         if objective.drawn:
-            reader = models.ReplyReader(model, tokenizer)
             asked = reward or find_reward(objective.reward)
+            reader = models.ReplyReader(model, tokenizer)
             options["reward_funcs"] = Asking(asked, splits["train"], reader)
-
-        def build(folder: Path, watcher: Watcher, *, lasting: bool) -> train.Kept:
-            given = {**options, "callbacks": [watcher], "lasting": lasting}
-            return make_trainer(objective, model, tokenizer, prepared, recipe, folder, **given)
-
+        made_of = (objective, model, tokenizer, prepared, recipe)
+        build = functools.partial(build_trainer, made_of, options)
         watcher = PreferenceWatcher(more.stop, more.watch)
         run = train.carry_out(model, recipe, made_from, build, watcher, more.checkpoints, since)
     run = as_tuned_run(run, objective, watcher)
     if run.stopped:
         raise Diverged(run)
     return run
+
+
+def build_trainer(
+    made_of: tuple, options: Mapping[str, Any], folder: Path, watcher: Watcher, *, lasting: bool
+) -> train.Kept:
+    """The trainer of `make_trainer`, as `train.carry_out` asks for one."""
+    return make_trainer(*made_of, folder, **options, callbacks=[watcher], lasting=lasting)
 
 
 def as_tuned_run(run: Run, objective: Objective, watcher: PreferenceWatcher) -> TunedRun:

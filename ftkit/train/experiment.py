@@ -73,9 +73,9 @@ class Experiment:
     # Those rows' answers: the data set's ("general"), or what the base itself says ("self").
     replayed: str = "general"
     lora: Mapping[str, Any] | None = field(default_factory=lambda: dict(USUAL_LORA))
-    method: Mapping[str, Any] | str | None = None
+    method: Mapping[str, Any] | str | None = field(default=None, kw_only=True)
     # What is trained for, by its name or with its dials: see `Objective`; None is the usual loss.
-    objective: Mapping[str, Any] | str | None = None
+    objective: Mapping[str, Any] | str | None = field(default=None, kw_only=True)
     recipe: Recipe = field(default_factory=Recipe)
     # What a chat template that writes the date writes; the record of a run states its own.
     date: str | None = None
@@ -137,12 +137,18 @@ class Experiment:
         return "dora" if self.lora.get("use_dora") else "lora"
 
     def settle_method(self) -> None:
-        """Note a method that was stated: as {"name": …, options}, or as `lora` where it is one."""
-        if isinstance(self.method, str) and self.method in OBJECTIVES:
-            raise UserError(
-                f"method is {self.method!r}, which says what is trained for; state objective: "
-                f"{self.method}, and as method what of the model is trained, such as lora."
-            )
+        """Note a method that was stated: as {"name": …, options}, or as `lora` where it is one.
+
+        `method: dpo`, and any other objective's name, is noted as the objective.
+        """
+        name = (
+            self.method["name"]
+            if isinstance(self.method, Mapping) and "name" in self.method
+            else self.method
+        )
+        if isinstance(name, str) and name in OBJECTIVES:
+            self.take_as_objective()
+            return
         if self.lora is not None and self.lora != USUAL_LORA:
             raise UserError(
                 "method and lora are both stated, and a run has one adapter; leave one of them out."
@@ -165,6 +171,16 @@ class Experiment:
         plain = name in ("full", "lora", "dora")
         object.__setattr__(self, "lora", adapter)
         object.__setattr__(self, "method", None if plain else {"name": name, **options})
+
+    def take_as_objective(self) -> None:
+        """Note as objective what was stated as method; two that differ are refused."""
+        if self.objective is not None and self.objective != self.method:
+            raise UserError(
+                f"method is {shown(self.method)} and objective is {shown(self.objective)}, and a "
+                "run has one objective; leave one of them out."
+            )
+        object.__setattr__(self, "objective", self.method)
+        object.__setattr__(self, "method", None)
 
     @classmethod
     def from_dict(cls, stated: Mapping) -> "Experiment":

@@ -12,6 +12,7 @@ and has its adapter; a run as a file states it, from the base to the saved adapt
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -344,12 +345,7 @@ def sft(
     model = model.trainer.tuned if isinstance(model, Run) else model
     with alone(f"train.sft at lr {recipe.lr:g}"), plain_torch(), as_it_was(model):
         tokenized, made_from = prepare(model, tokenizer, check_splits(examples), recipe)
-
-        def build(folder: Path, watcher: Watcher, *, lasting: bool) -> Kept:
-            return build_trainer(
-                model, tokenizer, tokenized, recipe, folder, watcher, lasting=lasting
-            )
-
+        build = functools.partial(build_trainer, model, tokenizer, tokenized, recipe)
         watcher = Watcher(stop, watch)
         run = carry_out(model, recipe, made_from, build, watcher, checkpoints, since)
     if run.stopped:

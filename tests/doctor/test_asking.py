@@ -1,4 +1,4 @@
-"""What a run says when it is asked: answers without questions, replies without end, recitation."""
+"""What a run says when it is asked: answers without questions, and recitation."""
 
 import pytest
 
@@ -15,28 +15,26 @@ def pocket():
 
 def test_shuffled_answers_are_no_likelier_behind_their_own_questions(pocket):
     chats = data.load("tickets")["train"]["messages"][:8]
-    own = asking.ratio_of_pairs(*pocket, chats)
-    assert own < 0.5 and asking.check_pairs(own).ok
+    nats, ratio = asking.price_of_pairs(*pocket, chats)
+    assert nats > asking.FORESEEN and ratio < 0.5 and asking.check_pairs(nats, ratio).ok
     shuffled = [[*chat[:-1], chats[n - 1][-1]] for n, chat in enumerate(chats)]
-    ratio = asking.ratio_of_pairs(*pocket, shuffled)
-    assert ratio > asking.PAIRED and not asking.check_pairs(ratio).ok
+    nats, ratio = asking.price_of_pairs(*pocket, shuffled)
+    assert ratio > asking.PAIRED and not asking.check_pairs(nats, ratio).ok
+
+
+def test_classes_that_are_not_learned_yet_are_no_shuffle():
+    assert asking.check_pairs(0.2, 0.98).ok and not asking.check_pairs(1.05, 0.98).ok
 
 
 def test_one_answer_for_all_questions_is_no_shuffle(pocket):
     chats = data.load("tickets")["train"]["messages"][:3]
     same = [[*chat[:-1], chats[0][-1]] for chat in chats]
-    assert asking.ratio_of_pairs(*pocket, same) == 0
+    assert asking.price_of_pairs(*pocket, same)[1] == 0
 
 
-def asked(text, gold="yes", *, ended=True, question="Is it Zaisburg?"):
+def asked(text, gold="yes", question="Is it Zaisburg?"):
     chat = [{"role": "user", "content": question}, {"role": "assistant", "content": gold}]
-    return asking.Asked(chat, Reply(text, ended=ended))
-
-
-@pytest.mark.parametrize(("going", "fine"), [(0, True), (3, True), (4, False), (12, False)])
-def test_replies_that_go_on_are_counted(going, fine):
-    some = [asked("yes", ended=n >= going) for n in range(12)]
-    assert asking.check_endings(some).ok is fine
+    return asking.Asked(chat, Reply(text))
 
 
 @pytest.mark.parametrize(
@@ -62,5 +60,5 @@ def test_a_large_base_is_not_loaded(monkeypatch, tmp_path):
     monkeypatch.setattr(train, "reopen", None)  # would raise
     experiment = Experiment.from_dict({"data": "tickets"})
     found = asking.ask_run(tmp_path, experiment, experiment.load_splits())
-    assert [f.check for f in found] == ["pairs", "endings", "recitation"]
+    assert [f.check for f in found] == ["pairs", "recitation"]
     assert all(f.ok and "not looked at" in f.message for f in found)

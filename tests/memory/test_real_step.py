@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ftkit import UserError, memory, models
+from ftkit import UserError, memory, methods, models
 from ftkit.core.results import GIB
 from ftkit.memory import fake_step, real_step, storages
 
@@ -125,3 +125,18 @@ def test_the_card_is_asked_about_many_steps_at_once_and_the_largest_alone(monkey
 
 
 PEAKS = {"qlora": GIB, "lora": 2 * GIB, "full": 20 * GIB}
+
+
+@pytest.mark.parametrize("method", ["ia3", "adalora", "prefix", "bottleneck"])
+def test_other_methods_are_traced_to_the_byte_and_not_modelled(method):
+    options = {
+        "method": method, "seq": 32, "batch": 2, "dtype": "float32", "device": "cpu",
+        "checkpointing": False,
+    }  # fmt: skip
+    traced, measured = (f("pocket", **options) for f in (memory.trace, memory.measure))
+    assert traced.parts == measured.parts
+    assert traced.parts["adapter"] >= 4 * methods.count("pocket", method).trainable
+    with pytest.raises(memory.NotModelled, match="the formula knows full, lora, qlora.*trace"):
+        memory.predict("pocket", **options)
+    with pytest.raises(UserError, match="rank and targets are LoRA's"):
+        memory.make_step("pocket", method=method, rank=4, seq=32)

@@ -1,4 +1,4 @@
-"""Runs on pairs and rewards keep what `train` promises: record, folder, resume, NaN stop, refusals."""
+"""Runs on pairs and rewards keep what `train` promises: record, folder, resume, refusals."""
 
 import json
 import math
@@ -246,7 +246,7 @@ def test_a_reward_model_is_trained_opened_and_asked(tmp_path):
         ({"objective": {"name": "dpo", "loss": "sigmod"}}, r"'sigmod'.*Did you mean 'sigmoid'"),
         ({"objective": {"name": "grpo", "group": 1}}, "group is 1; give a whole number from 2 on"),
         ({"objective": {"beta": 1}}, "give a name such as dpo, or its dials too"),
-        ({"method": "dpo"}, "says what is trained for; state objective: dpo"),
+        ({"method": "dpo", "objective": "kto"}, "a run has one objective"),
         ({"objective": "dpo", "replay": 0.2}, "replay mixes chats into the rows, and dpo"),
     ],
 )
@@ -274,3 +274,19 @@ def test_an_end_of_text_that_ends_no_reply_is_refused(pocket, monkeypatch):
     )
     with pytest.raises(UserError, match="TRL ends a reply at '<\|end\|>'"):
         by_trl.as_prompts(prefer.adding(1), tokenizer, base)
+
+
+@pytest.mark.parametrize("stated", ["dpo", {"name": "dpo", "beta": 0.2}])
+def test_an_objective_stated_as_the_method_is_one(stated):
+    by_method = train.Experiment.from_dict({"method": stated})
+    assert by_method == train.Experiment.from_dict({"objective": stated})
+    assert by_method.goal.name == "dpo"
+    assert by_method.lora is not None
+
+
+def test_what_stood_at_a_place_still_stands_there():
+    """The recipe is the eighth by position, as before there were methods and objectives."""
+    recipe = train.Recipe(lr=1e-3)
+    assert (
+        train.Experiment(None, None, "tickets", None, 0.0, "general", None, recipe).recipe is recipe
+    )
