@@ -43,6 +43,18 @@ ARGUMENTS = {
         save_steps
     """,
     "trl.SFTTrainer": "model args processing_class callbacks train_dataset eval_dataset",
+    "trl.DPOConfig": """
+        beta loss_type loss_weights max_length precompute_ref_log_probs precompute_ref_batch_size
+    """,
+    "trl.KTOConfig": "beta max_length",
+    "trl.RewardConfig": "max_length",
+    "trl.RLOOConfig": "beta num_generations max_completion_length temperature disable_dropout",
+    "trl.GRPOConfig": "beta num_generations max_completion_length temperature disable_dropout",
+    "trl.DPOTrainer": "args processing_class callbacks train_dataset eval_dataset",
+    "trl.KTOTrainer": "args processing_class callbacks train_dataset eval_dataset ref_model",
+    "trl.RewardTrainer": "args processing_class callbacks train_dataset eval_dataset",
+    "trl.RLOOTrainer": "args processing_class callbacks train_dataset eval_dataset reward_funcs",
+    "trl.GRPOTrainer": "args processing_class callbacks train_dataset eval_dataset reward_funcs",
     "transformers.Trainer.train": "resume_from_checkpoint",
     "transformers.EarlyStoppingCallback": "early_stopping_patience",
     "transformers.BitsAndBytesConfig": """
@@ -88,8 +100,8 @@ ARGUMENTS = {
 # What is read, called or imported: attributes of a class or of its instances, names in a module.
 MEMBERS = {
     "transformers": """
-        AutoConfig AutoModelForCausalLM AutoTokenizer LlamaConfig LlamaForCausalLM
-        PreTrainedTokenizerFast EarlyStoppingCallback PrinterCallback TrainerCallback
+        AutoConfig AutoModelForCausalLM AutoModelForSequenceClassification AutoTokenizer LlamaConfig LlamaForCausalLM
+        PreTrainedTokenizerFast EarlyStoppingCallback PrinterCallback Trainer TrainerCallback
         TrainerControl TrainerState TrainingArguments BitsAndBytesConfig masking_utils pipeline
         set_seed GenerationConfig StoppingCriteria
     """,
@@ -132,7 +144,13 @@ MEMBERS = {
     "transformers.modeling_utils": "ALL_ATTENTION_FUNCTIONS",
     "transformers.modeling_utils.ALL_ATTENTION_FUNCTIONS": "register",
     "transformers.utils.logging": "set_verbosity_error disable_progress_bar",
-    "trl": "SFTConfig SFTTrainer",
+    "trl": """
+        SFTConfig SFTTrainer DPOConfig DPOTrainer KTOConfig KTOTrainer RewardConfig RewardTrainer
+        RLOOConfig RLOOTrainer GRPOConfig GRPOTrainer
+    """,
+    "trl.DPOTrainer": "_precompute_ref_logps _prepare_dataset compute_ref_log_probs data_collator",
+    "trl.KTOTrainer": "_prepare_dataset",
+    "trl.RewardTrainer": "_prepare_dataset",
     "peft": """
         LoraConfig PeftModel get_peft_model get_peft_model_state_dict set_peft_model_state_dict
     """,
@@ -161,7 +179,7 @@ MEMBERS = {
     "bitsandbytes.backends.default.ops": "_gemm_4bit_default_impl",
     "accelerate.Accelerator": "sync_gradients scaler unwrap_model",
     "datasets": "Dataset DatasetDict Features Json List Value concatenate_datasets",
-    "datasets.Dataset": "from_dict from_list map select select_columns shuffle",
+    "datasets.Dataset": "add_column from_dict from_list map select select_columns shuffle",
     "datasets.utils.logging": "disable_progress_bar",
     "huggingface_hub": """
         errors get_safetensors_metadata hf_hub_download snapshot_download try_to_load_from_cache
@@ -187,6 +205,14 @@ OVERRIDDEN = {
     "_load_rng_state": "self checkpoint",
     "_load_from_checkpoint": "self resume_from_checkpoint model",
     "_load_best_model": "self",
+}
+# The same of what TRL's own trainers call.
+OF_TRL = {
+    "trl.DPOTrainer._precompute_ref_logps": "self dataset name batch_size",
+    "trl.DPOTrainer.compute_ref_log_probs": "self model inputs",
+    "trl.DPOTrainer._prepare_dataset": "self dataset processing_class args dataset_name",
+    "trl.KTOTrainer._prepare_dataset": "self dataset processing_class args dataset_name",
+    "trl.RewardTrainer._prepare_dataset": "self dataset processing_class args dataset_name",
 }
 # Used under no name of their own: the parent's arguments pass through, or a string holds them.
 UNNAMED = {"trl.SFTTrainer model", "transformers.PreTrainedModel device"}
@@ -274,6 +300,11 @@ def test_overridden_methods_are_called_as_they_were(method):
     assert not (reason := moved_parameters(f"transformers.Trainer.{method}", OVERRIDDEN[method])), (
         reason
     )
+
+
+@pytest.mark.parametrize("path", OF_TRL)
+def test_methods_of_trls_trainers_are_called_as_they_were(path):
+    assert not (reason := moved_parameters(path, OF_TRL[path])), reason
 
 
 @pytest.mark.parametrize(
@@ -408,7 +439,7 @@ def test_every_keyword_of_these_calls_is_in_the_table(path, file):
 def test_every_overridden_method_is_in_the_table():
     own = {
         name
-        for cls in (trainer.Keeper, trainer.NearBase)
+        for cls in (trainer.Kept, trainer.Keeper, trainer.NearBase)
         for name, f in vars(cls).items()
         if inspect.isfunction(f)
     }

@@ -1,21 +1,16 @@
 """Code of a reader's own that steps, counts or tests, held against the kit's: the first mistake.
 
-    check_mask(labels)       labels(ids, assistant, end): which tokens of a chat carry loss
-    check_step(step)         step(model, batches, optimizer): one step over several batches
-    check_stop(stop)         stop(losses, patience): early stopping, the best epoch and the last
-    check_ledger(ledger)     ledger(frozen, trained, tokens, words): the bytes of a LoRA step
-    check_mcnemar(p)         p(lost, gained): the exact two-sided test
-    check_rows(rows)         rows(change, changed, power): how many rows show a difference
-    check_frontier(frontier) frontier(points): the pairs that no other one beats
-    check_validator(is_good) is_good(row): can a row of chat be learned from?
-    check_minhash(estimate)  estimate(one, other, functions): how alike two sets are
-    check_most_lost(most)    most(before, after): which skill fell most, and how far
-    check_starts(count)      count(ids, start): how many start marks a row begins with
-    check_bottleneck(count)  count(d, width, places): what bottleneck adapters train
-    check_cases(chosen, rows) {case: method}, held against the runs of a grid
-    check_patients(room)     a check of {patient: illness}; check_cures(patients) of their cures
+    check_mask, check_step, check_stop    labels of a chat; a step; early stopping (07, 07b)
+    check_ledger(ledger)                  the bytes of a LoRA step (04)
+    check_mcnemar(p), check_rows(rows)    an exact test; how many rows show a difference (09)
+    check_frontier, check_most_lost       what no other pair beats; what fell most (10, 00)
+    check_validator, check_minhash        can a row be learned from; how alike are two sets (05)
+    check_bottleneck, check_cases         what adapters train; {case: method}, by a grid (08)
+    check_starts(count)                   how many start marks a row begins with (11)
+    check_patients, check_cures           {patient: illness}, {patient: number of the cure} (11)
 
-Run on inputs of the check's own; code on matrices is in `matrices`. Notebooks 00, 04, 05, 07 to 11.
+Each takes a reader's function and runs it on inputs of its own; what it has to give stands in the
+check's docstring. Code on matrices is in `matrices`.
 """
 
 import hashlib

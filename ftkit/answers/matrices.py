@@ -635,7 +635,7 @@ def make_adapter(untrained: Sequence[str] = (), zero_a: Sequence[str] = ()) -> d
     for place, layer in enumerate(("0.self_attn.q_proj", "0.mlp.up_proj", "1.self_attn.q_proj")):
         name = f"base_model.model.model.layers.{layer}"
         B = noise((6, 2), place)
-        B[-1] -= B.sum()  # its sum is 0 and it is not
+        B[-1, -1] -= B.sum()  # its sum is 0, and it is not
         tensors[f"{name}.lora_A.weight"] = noise((2, 5), 9 + place) * (layer not in zero_a)
         tensors[f"{name}.lora_B.weight"] = B * (layer not in untrained)
     return tensors
@@ -643,7 +643,7 @@ def make_adapter(untrained: Sequence[str] = (), zero_a: Sequence[str] = ()) -> d
 
 def check_untrained(find: Callable[[Mapping[str, torch.Tensor]], Sequence[str]]) -> Feedback:
     """Hold find(tensors) against the names of the B that are 0 in an adapter's file."""
-    cases = ((), ("0.mlp.up_proj",), ("0.self_attn.q_proj", "0.mlp.up_proj", "1.self_attn.q_proj"))
+    cases = (("0.mlp.up_proj",), (), ("0.self_attn.q_proj", "0.mlp.up_proj", "1.self_attn.q_proj"))
     for zero in cases:
         tensors = make_adapter(zero, zero_a=("1.self_attn.q_proj",))
         found, fault = attempt(find, dict(tensors))

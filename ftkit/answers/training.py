@@ -419,6 +419,13 @@ def solve_cures(patients: Mapping[str, str]) -> str:
     return f"`{numbers}`"
 
 
+def count_low(losses: Sequence[float]) -> int:
+    """How many last losses lie below 0.02 nats, as those of healthy runs do."""
+    if not losses:
+        raise ValueError("there are no losses")
+    return sum(loss < 0.02 for loss in losses)
+
+
 TREATED = {
     patient: illness
     for room in ward.ROOMS.values()
@@ -813,15 +820,15 @@ PREDICTIONS = (
     Prediction(
         "11.loss",
         "Of the sixteen sick runs, how many end with a training loss below 0.02 nats?",
-        lambda losses: sum(loss < 0.02 for loss in losses),
+        count_low,
         between=(0, 16),
         unit="runs",
         near=1,
-        told=lambda losses: f"{sum(loss < 0.02 for loss in losses)} of {len(losses)}",
+        told=lambda losses: f"{count_low(losses)} of {len(losses)}",
         evidence="the last training loss of each sick run",
     ),
     Prediction(
-        "11.starts",
+        "11.twice",
         "A second start mark before every training row: what does it cost?",
         lambda lost: (
             "nothing" if lost < 0.02 else "a few answers" if lost < 0.2 else "half or more"

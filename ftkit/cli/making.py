@@ -17,6 +17,8 @@ from .. import lab, pocket, world
 from ..core.session import quiet
 from .app import Json, app, one_sentence, say, show
 
+# The grids, by name; `lab` would take seconds to say them.
+GRIDS = "lora, playground, epochs, real, ward, healthy, data, methods, ranks, deciding, preferences or safety"
 # How a grid's runs are shared out.
 Parts = Annotated[
     Path | None,
@@ -41,7 +43,7 @@ Probes = Annotated[int, typer.Option(min=1, help="Probes in each suite of the ca
 
 @app.command()
 def grid(
-    name: Annotated[str, typer.Argument(help="lora, playground, epochs or real.")],
+    name: Annotated[str, typer.Argument(help=f"One of {GRIDS}.")],
     parts: Parts = None,
     worker: Worker = 0,
     workers: Workers = 1,

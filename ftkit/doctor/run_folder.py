@@ -93,6 +93,8 @@ def check_seen(folder: Path, experiment: Experiment) -> list[Finding]:
     """What the run was taught, token by token and row by row, and what it says when it is asked."""
     hashes = rows_in(folder).get("train", [])
     try:
+        if experiment.goal.name != "sft":
+            raise UserError(f"the run is on {experiment.goal.name}, and this reads chats' answers.")
         splits = experiment.load_splits()
         tested = [data.row_hash(row) for row in splits.get("test", [])]
         seen = Seen.of_run(folder, experiment, splits["train"])
@@ -477,7 +479,7 @@ def reads_alike(was: str | None, rows: "Dataset", experiment: Experiment) -> boo
     """
     try:
         where = models.resolve(experiment.model)
-        if was is None or not Path(where).is_dir():
+        if was is None or not Path(where).is_dir() or experiment.goal.name != "sft":
             return True
         with data.on_date(experiment.date):
             tokens = train.as_trl(rows, models.load_tokenizer(where))

@@ -107,7 +107,7 @@ def reference_logits(
         return adapted, logits(model, tokens)
 
 
-def merge_if_exact(tuned: "PreTrainedModel | PeftModel") -> "PreTrainedModel | PeftModel":
+def merge_if_exact(tuned: "PreTrainedModel | PeftModel") -> "PreTrainedModel":
     """The tuned model with its update merged into a copy, half as fast again, where that is the
     same within rounding: in float32. In 16 or four bits merging rounds, and the model stays as it
     is; so does one without an adapter, or with one that can't be merged.
@@ -115,7 +115,7 @@ def merge_if_exact(tuned: "PreTrainedModel | PeftModel") -> "PreTrainedModel | P
     method = methods.METHODS.get(methods.name_of(tuned))
     lasting = not lora.is_attached(tuned) or (method is not None and not method.merges)
     if lasting or any(number.dtype != torch.float32 for number in tuned.parameters()):
-        return tuned
+        return cast("PreTrainedModel", tuned)  # peft's model has the same calls
     return merge(tuned)[0]
 
 

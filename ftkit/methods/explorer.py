@@ -43,6 +43,8 @@ SHARES = {share / 100: f"{share}" for share in (0, 50, 75, 90, 96, 99, 100)}
 KEY_TOP, KEY_COLUMNS, KEY_STEP = 424, 5, 148
 ROW = 19
 BAR_AT = 86  # from a skill's name to its bar
+COLOURS = (PLAIN, ACCENT, "#007a6e", "#8a8f98", "#edae49", "#b35c00", "#6b4e71", "#2f4b26")
+MARKERS = "osD^vPXd"  # names are told apart without colours, too
 SEVEN = ("full", "lora", "adalora", "ia3", "prompt, text", "prefix", "p_tuning")
 
 
@@ -51,34 +53,25 @@ def rates_figure(
 ) -> Picture:
     """Share exactly right by learning rate, a curve per method, its range over seeds around it.
 
-    names: labels such as "lora" or "prompt, text"; bar: the score from which a task is learned.
+    names: labels such as "lora" or "prompt, text", eight at most; bar: the score from which a task
+    is learned.
     Raises UserError for a method that was not run.
     """
     figure, ax = new_figure(8.0, 3.8)
-    colours = (PLAIN, ACCENT, "#007a6e", "#8a8f98", "#edae49", "#b35c00", "#6b4e71", "#2f4b26")
-    tops: list[float] = []  # where names stand; several at one rate are stacked
-    for place, label in enumerate(names):
+    for label, colour, marker in zip(names, COLOURS, MARKERS, strict=False):
         rates = sorted(of_method(found, label), key=lambda one: one.lr)
-        colour = colours[place % len(colours)]
         x = [one.lr for one in rates]
-        ax.plot(x, [100 * one.exact.value for one in rates], "o-", color=colour, ms=4, lw=1.5)
+        y = [100 * one.exact.value for one in rates]
+        ax.plot(x, y, marker + "-", color=colour, ms=5, lw=1.5, label=title_of(label))
         low, high = ([100 * getattr(one.exact, end) for one in rates] for end in ("low", "high"))
         ax.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
-        # a method's name stands at its highest point
-        best = max(rates, key=lambda one: one.exact.value)
-        ax.annotate(
-            title_of(label),
-            (best.lr, 100 * best.exact.value),
-            xytext=(0, 5 + 10 * tops.count(best.lr)),
-            textcoords="offset points",
-            color=colour,
-            ha="center",
-            size=8,
-        )
-        tops.append(best.lr)
-    ax.axhline(100 * bar, color=FAINT, lw=0.8, zorder=0)
+    # all figures of a grid over the same rates
+    every = [one.lr for one in found]
     ax.set_xscale("log")
-    ax.set(xlabel="highest learning rate", ylabel="exactly right, %", ylim=(-3, 118))
+    ax.set_xlim(min(every) / 1.3, max(every) * 1.3)
+    ax.axhline(100 * bar, color=FAINT, lw=0.8, zorder=0)
+    ax.set(xlabel="highest learning rate", ylabel="exactly right, %", ylim=(-3, 104))
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
 
 
@@ -171,7 +164,7 @@ def draw_path(frame: Frame, path: Sequence[Outcome], here: Outcome) -> list[str]
         chosen = one is here
         colour = ACCENT if chosen else mix("#ffffff", ACCENT, 0.5)
         parts.append(dot(x, y, 6 if chosen else 3.5, colour))
-        parts.append(words(x + 8, y - 6, f"{one.lr:g}", 9, colour))
+        parts.append(words(x + 8, y - 6, f"{one.lr:g}", 9, ACCENT))
     return parts
 
 
@@ -216,7 +209,10 @@ def explore_methods(found: Sequence[Outcome]) -> Panel:
 
 
 def differences_figure(found: Sequence[Difference]) -> Picture:
-    """Skills kept minus LoRA's in points, a row per method, in colour where it is no chance."""
+    """Skills kept minus LoRA's in points, a row per method, its corrected p behind its name.
+
+    In colour where the interval, which is that of a single comparison, leaves zero out.
+    """
     changes = {}
     for one in found:
         value, low, high = (100 * share for share in one.change)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from ftkit import answers
+from ftkit import answers, ward
+from ftkit.answers import loops, training
 from ftkit.core.statistics import coin_tail, mcnemar
 
 
@@ -510,3 +511,68 @@ def test_what_was_lost_is_right_in_points_rounded_or_not():
     assert judge("00.5", lambda b, a: (fell(b, a)[0], 100 * fell(b, a)[1])).right is True
     assert judge("00.5", lambda b, a: [fell(b, a)[0], round(100 * fell(b, a)[1])]).right is True
     assert judge("00.5", lambda b, a: (..., ...)).right is None
+
+
+def starts(ids, start):
+    return next((n for n, token in enumerate(ids) if token != start), len(ids))
+
+
+STARTS = {
+    "count those at the beginning alone": lambda ids, start: ids.count(start),
+    "there may be more than two": lambda ids, start: min(2, starts(ids, start)),
+    "True and False say less": lambda ids, start: ids[:2] == [start, start],
+    "begins with 2 start marks (7), and you found 0": lambda ids, start: 0,
+}
+
+
+@pytest.mark.parametrize("why", STARTS)
+def test_each_mistake_of_a_count_of_start_marks_is_named(why):
+    found = judge("11.starts", STARTS[why])
+    assert found.right is False and why in found.text
+
+
+def test_a_right_count_of_start_marks_is_right_and_nothing_is_no_answer():
+    assert judge("11.starts", starts).right is True
+    assert judge("11.starts", lambda ids, start: ...).right is None
+
+
+ROOMS = ("curves", "replies", "losses", "rows")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_patients_are_named_in_any_spelling(room):
+    right = ward.ROOMS[room]
+    spelled = {patient: f" {name.upper().replace(' ', '_')}. " for patient, name in right.items()}
+    assert judge(f"11.{room}", right).right is True
+    assert judge(f"11.{room}", spelled).right is True
+    assert judge(f"11.{room}", dict.fromkeys(right, ...)).right is None
+
+
+def test_a_wrong_name_is_told_by_what_one_would_see():
+    found = judge("11.curves", {"A": "over-fit", "B": "wrong base", "C": "overfit"})
+    assert found.right is False and found.text.startswith("1 of 4 are right.")
+    assert "B is not 'wrong base': then the base's hash would be another one now" in found.text
+    assert "'overfit' is no illness of the list. Did you mean 'over-fit'?" in found.text
+    assert "D is still to come" in found.text and "A " not in found.text
+    assert judge("11.curves", "over-fit").text.startswith("give a dict with the illness of each")
+    assert "'Z' is not here; the patients are A, B, C, D" in judge("11.curves", {"Z": "x"}).text
+
+
+def test_cures_are_numbers_of_the_list():
+    listed = loops.cures()
+    assert listed == sorted(listed) and len(listed) == 16
+    right = {
+        patient: listed.index(ward.ILLNESSES[name].cure) + 1
+        for patient, name in training.TREATED.items()
+    }
+    assert sorted(right) == ["C", "D", "F", "Q", "R"]
+    assert judge("11.cures", right).right is True
+    assert judge("11.cures", {name: str(number) for name, number in right.items()}).right is True
+    found = judge("11.cures", right | {"C": right["D"]})
+    assert found.text == "C: to give the optimizer every B is the cure of 'B never trained'. " + (
+        "What has it?"
+    )
+    for number in (0, 17, 2.5, "some", ...):
+        assert "C: give the number of a cure, from 1 to 16" in judge("11.cures", {"C": number} | {
+            "D": 1
+        }).text  # fmt: skip

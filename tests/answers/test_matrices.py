@@ -400,3 +400,32 @@ def test_a_right_weight_of_dora_is_right_and_nothing_is_no_answer():
     torch.nn.init.normal_(layer.B)
     given = layer.base.weight, layer.A, layer.B, layer.m
     torch.testing.assert_close(dora(*given, 8), layer.weight())
+
+
+def zero(tensors, part="lora_B"):
+    return [name for name, tensor in tensors.items() if part in name and not tensor.any()]
+
+
+UNTRAINED = {
+    "an A is among them": lambda tensors: zero(tensors, "lora"),
+    "a sum of 0 is not enough": lambda tensors: [
+        name for name, t in tensors.items() if "lora_B" in name and abs(t.sum()) < 1e-4
+    ],
+    "upside down": lambda tensors: [
+        name for name, tensor in tensors.items() if "lora_B" in name and tensor.any()
+    ],
+    "give the list of their names": lambda tensors: bool(zero(tensors)),
+    "0 names came back, and 1 B are 0": lambda tensors: [],
+}
+
+
+@pytest.mark.parametrize("why", UNTRAINED)
+def test_each_mistake_of_a_rule_for_untrained_b_is_named(why):
+    found = judge("11.untrained", UNTRAINED[why])
+    assert found.right is False and why in found.text, found
+
+
+def test_a_right_rule_for_untrained_b_is_right_and_nothing_is_no_answer():
+    for kind in (list, set, tuple):
+        assert judge("11.untrained", lambda tensors, kind=kind: kind(zero(tensors))).right is True
+    assert judge("11.untrained", lambda tensors: ...).right is None

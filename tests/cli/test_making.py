@@ -6,6 +6,8 @@ import pytest
 from verbs import invoke
 
 from ftkit import lab, pocket, world
+from ftkit.cli import making
+from ftkit.lab import grids
 
 
 @pytest.mark.parametrize(
@@ -71,3 +73,7 @@ def test_tasks_are_drawn_into_a_folder(monkeypatch):
 def test_a_pretraining_of_nothing_is_bad_usage(monkeypatch, option):
     monkeypatch.setattr(pocket, "pretrain_and_ship", lambda *_: pytest.fail("it began to train"))
     assert invoke("pretrain", option, 0).exit_code == 2
+
+
+def test_the_help_names_every_grid():
+    assert making.GRIDS.replace(" or ", ", ").split(", ") == list(grids.ROWS)

@@ -39,6 +39,12 @@ def test_an_answer_is_a_line_with_its_time(tmp_path):
     assert entry["right"] is False and entry["at"].endswith("+00:00") and entry["seconds"] >= 0
 
 
+def test_names_are_kept_as_a_line_of_words(tmp_path):
+    check("11.curves", {"A": "over-fit", "B": ...})
+    (entry,) = lines(tmp_path / journal.NAME)
+    assert entry["answer"] == "A: over-fit, B: Ellipsis" and entry["right"] is False
+
+
 def test_the_same_answer_again_is_no_further_line(tmp_path):
     for _ in range(3):
         check("00.1", 7)

@@ -136,7 +136,7 @@ def test_other_methods_are_traced_to_the_byte_and_not_modelled(method):
     traced, measured = (f("pocket", **options) for f in (memory.trace, memory.measure))
     assert traced.parts == measured.parts
     assert traced.parts["adapter"] >= 4 * methods.count("pocket", method).trainable
-    with pytest.raises(memory.NotModelled, match="the formula knows full, lora, qlora.*trace"):
+    with pytest.raises(memory.NotModelled, match=r"the formula knows full, lora, qlora.*trace"):
         memory.predict("pocket", **options)
     with pytest.raises(UserError, match="rank and targets are LoRA's"):
         memory.make_step("pocket", method=method, rank=4, seq=32)

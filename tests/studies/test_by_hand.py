@@ -82,3 +82,26 @@ def test_every_template_says_all_that_a_row_says(name, rows, adapted):
 def test_an_unknown_template_is_refused(adapted):
     with pytest.raises(UserError, match=r"no template 'alpacka'.*Did you mean 'alpaca'"):
         templates.written_in(adapted[1], "alpacka")
+
+
+def test_the_loop_gives_a_loss_for_each_step_and_the_model_can_be_asked_between(rows, adapted):
+    model, tokenizer = adapted
+    chats = [data.render(chat, tokenizer) for chat in rows["messages"]]
+    taught = [(chat.ids, studies.learned_tokens(chat, "answer")) for chat in chats]
+    modes, losses = [], []
+    for loss in studies.Loop(3, 4e-3).run(model, tokenizer, taught):
+        losses.append(loss)
+        modes.append(model.training)
+        model.eval()
+    assert modes == [True] * 3 and not model.training
+    other = lora.attach(models.load("pocket")[0], r=4, alpha=8, seed=3)
+    assert studies.fit(other, tokenizer, taught, steps=3, lr=4e-3) == losses[-1]
+
+
+def test_a_loss_scale_that_stays_is_taken_back_by_the_clipping_alone(rows, adapted):
+    """Gradients above a norm of 1 are clipped: so large a scale makes every step as long."""
+    model, tokenizer = adapted
+    chats = [data.render(chat, tokenizer) for chat in rows["messages"]]
+    taught = [(chat.ids, studies.learned_tokens(chat, "answer")) for chat in chats]
+    losses = list(studies.Loop(2, 4e-3, scale=1e4).run(model, tokenizer, taught))
+    assert all(loss < 100 for loss in losses) and len(losses) == 2

@@ -1,4 +1,4 @@
-"""The ward is whole: every illness has a patient, a check of the doctor's, and a cure of its own."""
+"""The ward is whole: every illness has a patient, a check of the doctor's, and its own cure."""
 
 from dataclasses import replace
 

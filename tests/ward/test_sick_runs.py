@@ -1,4 +1,4 @@
-"""A sick run is made as it was when the kit's file was made, and leaves what its owner would see."""
+"""A sick run is made as when the file was made, and leaves what its owner would see."""
 
 import json
 from dataclasses import replace
@@ -63,7 +63,7 @@ def test_an_overflow_is_infinite_before_it_is_nan():
 
 
 def test_a_base_in_another_order_answers_as_before():
-    model, tokenizer = models.load("pocket")
+    model, _ = models.load("pocket")
     ids = torch.arange(40)[None]
     before = model(ids).logits
     was = model.model.layers[0].mlp.up_proj.weight.detach().clone()
