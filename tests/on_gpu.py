@@ -30,7 +30,7 @@ from ftkit.tools import bench
 from ftkit.train import Experiment
 
 DTYPES = ("bfloat16", "float16")
-NOTEBOOKS = tuple("ten 00 01 01b 02 02b 03 04 04b 05 06 07 07b 09 10 11 13".split())
+NOTEBOOKS = tuple("ten 00 01 01b 02 02b 03 04 04b 05 06 07 07b 08 09 10 11 13".split())
 IN_FLOAT16 = ("00", "03", "07", "10")
 AT_ONCE = 14  # processes; a machine with fewer cores is only slower
 SMALL, LARGE = ("qwen", "qwen2.5-0.5b"), ("llama", "llama-3.1-8b")

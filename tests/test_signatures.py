@@ -100,7 +100,8 @@ ARGUMENTS = {
 # What is read, called or imported: attributes of a class or of its instances, names in a module.
 MEMBERS = {
     "transformers": """
-        AutoConfig AutoModelForCausalLM AutoModelForSequenceClassification AutoTokenizer LlamaConfig LlamaForCausalLM
+        AutoConfig AutoModelForCausalLM AutoModelForSequenceClassification AutoTokenizer
+        LlamaConfig LlamaForCausalLM
         PreTrainedTokenizerFast EarlyStoppingCallback PrinterCallback Trainer TrainerCallback
         TrainerControl TrainerState TrainingArguments BitsAndBytesConfig masking_utils pipeline
         set_seed GenerationConfig StoppingCriteria

@@ -332,8 +332,8 @@ def ia3_mistake(out: Any, x: torch.Tensor, layer: torch.nn.Linear, factor: torch
     grown = layer(x * (1 + factor)) if inputs else plain * (1 + factor)
     wrong = {
         "that is the layer alone: the factor changes nothing.": plain,
-        "1 was added to the factor: factors begin as 1, which leaves a layer as it was.": grown,
-        "the layer's own output was added: a factor takes its place.": plain + scaled,
+        "1 was added to the factor, or the layer's own output to it: factors begin as 1, and what "
+        "they scale is all.": grown,
         "the bias is lost: call the layer itself, `layer(…)`.": scaled - bias
         if inputs
         else (plain - bias) * factor,

@@ -7,7 +7,7 @@ Each exercise names the mistakes that people make; code of the reader's is check
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import ward
@@ -549,10 +549,13 @@ METHODS = (
         20 * 4096,
         (
             Mistake(20 * 4096 * 32, "A prompt stands before the text once, not in every layer."),
-            Mistake(20 * 4096 * 2, "Keys and values are prefix tuning's; a prompt is one vector."),
+            Mistake(
+                20 * 4096 * 2,
+                "Twice as many: those are bytes in 16 bits, or a key and a value; a prompt is one "
+                "vector per token.",
+            ),
             Mistake(4096, "That is one virtual token; there are 20."),
             Mistake(20 * 128_256, "A virtual token is a vector of d numbers, no row of logits."),
-            Mistake(163_840, "Those are its bytes; the question is numbers."),
         ),
         because="164 kB in 16 bits, beside a model of 16 GB.",
         hint="One vector per virtual token. How long is it?",
@@ -629,6 +632,14 @@ def sorted_names(values: Mapping[str, float]) -> tuple[str, ...]:
 
 
 TRAINED = ("full fine-tuning", "LoRA", "prefix tuning", "IA³")
+
+
+def count_of(values: Iterable[float], is_it: Callable[[float], bool]) -> int:
+    """How many of some values are it; ValueError where there are no values."""
+    found = [is_it(value) for value in values]
+    if not found:
+        raise ValueError("there are no values to count")
+    return sum(found)
 
 
 def how_many(count: int) -> str:
@@ -719,11 +730,13 @@ PREDICTIONS = (
     Prediction(
         "08.common",
         "Of the thirteen ways, how many get not a single test ticket right at LoRA's rate?",
-        lambda shares: sum(share == 0 for share in shares.values()),
+        lambda shares: count_of(shares.values(), lambda share: share == 0),
         between=(0, 13),
         unit="ways",
         near=1,
-        told=lambda shares: f"{sum(share == 0 for share in shares.values())} of {len(shares)}",
+        told=lambda shares: (
+            f"{count_of(shares.values(), lambda share: share == 0)} of {len(shares)}"
+        ),
         evidence="a dict of the share right of each method",
     ),
     Prediction(
@@ -749,9 +762,9 @@ PREDICTIONS = (
     Prediction(
         "08.apart",
         "How many methods keep a share of the skills that can be told apart from LoRA's?",
-        lambda ps: how_many(sum(p < 0.05 for p in ps)),
+        lambda ps: how_many(count_of(ps, lambda p: p < 0.05)),
         options=("none", "one or two", "three to five", "six or more"),
-        told=lambda ps: f"{sum(p < 0.05 for p in ps)} of {len(ps)}",
+        told=lambda ps: f"{count_of(ps, lambda p: p < 0.05)} of {len(ps)}",
         evidence="the corrected p of each method",
     ),
     Prediction(

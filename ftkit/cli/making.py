@@ -18,7 +18,11 @@ from ..core.session import quiet
 from .app import Json, app, one_sentence, say, show
 
 # The grids, by name; `lab` would take seconds to say them.
-GRIDS = "lora, playground, epochs, real, ward, healthy, data, methods, ranks, deciding, preferences or safety"
+GRIDS = (
+    "lora, playground, epochs, real, ward, healthy, "
+    "data, methods, ranks, deciding, preferences or safety"
+)
+
 # How a grid's runs are shared out.
 Parts = Annotated[
     Path | None,

@@ -79,7 +79,7 @@ def check_record(folder: Path, record: Mapping[str, Any], experiment: Experiment
         ),
         check_rate(recipe.lr, experiment.method_name),
         check_divergence(record.get("stopped"), losses),
-        check_training_loss(losses),
+        check_training_loss(losses if not experiment.goal.drawn else []),
         check_learning(folder, notes),
         check_rows(notes),
         check_overfitting(record["validation"], keeps_best=recipe.keep_best),
@@ -311,7 +311,12 @@ def describe_broken(check: str, name: str, broken: int, dtype: str) -> Finding:
 
 
 def adapter_fault(folder: Path, experiment: Experiment) -> str:
-    """Why `lora.load` would refuse the adapter; "" for one that it takes, and without the base."""
+    """Why `lora.load` would refuse the adapter; "" for one that it takes, and without the base.
+
+    That of a reward model is `prefer.open_reward`'s to judge, which has a head of its own.
+    """
+    if experiment.goal.name == "reward":
+        return ""
     try:
         where = models.resolve(experiment.model)
         config = Path(where) if Path(where).is_dir() else models.cached_config(where)

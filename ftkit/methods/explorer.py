@@ -12,6 +12,7 @@ the plane. Notebook 08.
 
 import math
 from collections.abc import Sequence
+from itertools import cycle
 
 from ..core.errors import UserError, nearest
 from ..core.results import percent
@@ -44,7 +45,7 @@ KEY_TOP, KEY_COLUMNS, KEY_STEP = 424, 5, 148
 ROW = 19
 BAR_AT = 86  # from a skill's name to its bar
 COLOURS = (PLAIN, ACCENT, "#007a6e", "#8a8f98", "#edae49", "#b35c00", "#6b4e71", "#2f4b26")
-MARKERS = "osD^vPXd"  # names are told apart without colours, too
+MARKERS = "osD^vPX"  # of another number than colours, so that no two curves look alike
 SEVEN = ("full", "lora", "adalora", "ia3", "prompt, text", "prefix", "p_tuning")
 
 
@@ -53,12 +54,11 @@ def rates_figure(
 ) -> Picture:
     """Share exactly right by learning rate, a curve per method, its range over seeds around it.
 
-    names: labels such as "lora" or "prompt, text", eight at most; bar: the score from which a task
-    is learned.
+    names: labels such as "lora" or "prompt, text"; bar: the score from which a task is learned.
     Raises UserError for a method that was not run.
     """
     figure, ax = new_figure(8.0, 3.8)
-    for label, colour, marker in zip(names, COLOURS, MARKERS, strict=False):
+    for label, colour, marker in zip(names, cycle(COLOURS), cycle(MARKERS), strict=False):
         rates = sorted(of_method(found, label), key=lambda one: one.lr)
         x = [one.lr for one in rates]
         y = [100 * one.exact.value for one in rates]

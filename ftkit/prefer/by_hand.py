@@ -15,7 +15,7 @@ The reference is the model with its adapter off, or what `reference` says. The s
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from transformers import GenerationConfig
@@ -78,7 +78,7 @@ class Samples(NamedTuple):
 
 @plain_torch()
 def sample(
-    model: "PreTrainedModel",
+    model: "PreTrainedModel | PeftModel",
     tokenizer: "PreTrainedTokenizerBase",
     chats: Sequence[list[dict]],
     n: int = 8,
@@ -96,10 +96,11 @@ def sample(
     ((places, batch),) = models.prompt_batches(tokenizer, repeated, batch_size=len(repeated))
     order = torch.tensor(places).argsort()
     inputs = {name: values[order].to(model.device) for name, values in batch.items()}
-    reader = models.ReplyReader(model, tokenizer)
+    asked = cast("PreTrainedModel", model)  # a peft model has the same calls
+    reader = models.ReplyReader(asked, tokenizer)
     config = drawing_config(reader, tokenizer, max_new_tokens, temperature)
-    with models.asking(model):
-        written = models.write(model, dict(inputs), generation_config=config)
+    with models.asking(asked):
+        written = models.write(asked, dict(inputs), generation_config=config)
 
     # a reply counts up to the first token that ends it
     ends = torch.isin(written, torch.tensor(sorted(reader.ends), device=written.device))

@@ -10,6 +10,8 @@ The kit's own rendering says which tokens are an answer's, nothing is cut, bf16 
 are off unless they help. The reference is the model as it is when the run begins; the losses by
 hand are `losses`. Who builds one and trains to the end is `tuning`. Notebook 12.
 """
+# pyright: reportPrivateImportUsage=false
+# (trl is lazy)
 
 import contextlib
 import copy
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from datasets import Dataset
 from transformers import PrinterCallback
-from trl import (  # pyright: ignore[reportPrivateImportUsage] (trl is lazy)
+from trl import (
     DPOConfig,
     DPOTrainer,
     GRPOConfig,

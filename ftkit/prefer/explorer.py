@@ -67,7 +67,8 @@ def series(run: PreferenceRow, column: str) -> list[tuple[float, float]]:
     if column not in run.columns:
         raise UserError(f"the run has no column {column!r}; it has {', '.join(run.columns)}.")
     place = list(run.columns).index(column)
-    return [(values[0], values[place]) for values in run.curve]
+    points = [(values[0], values[place]) for values in run.curve]
+    return [(step, value) for step, value in points if step is not None and value is not None]
 
 
 def mean_line(lines: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float]]:

@@ -605,7 +605,7 @@ def make_distil(run: PreferenceRun) -> Made:
     """The student writes, and a base that was told the fields says what was likelier."""
     model, tokenizer = attach_anew(run)
     teacher, _ = load_start("distil", "base", run.seed)
-    rows = list(data.first(data.load("tickets")["train"], 96))
+    rows: Any = list(data.first(data.load("tickets")["train"], 96))
     optimizer, _ = by_hand.make_optimizer(model, Pace(run.lr, run.steps, falls=False))
     batches = by_hand.endless(len(rows), 8, run.seed)
     made, clock = Made(model, ("step", "kl")), Clock()
@@ -648,7 +648,7 @@ def reply_logits(model: Any, ids: torch.Tensor, mask: torch.Tensor, length: int)
 def ask_distil(run: PreferenceRun, model: Any) -> tuple[dict[str, float], str]:
     """Test tickets exactly right, and what it cost."""
     _, tokenizer = load_start(run.study, run.start, run.seed)
-    rows = list(data.first(data.load("tickets")["test"], ASKED))
+    rows: Any = list(data.first(data.load("tickets")["test"], ASKED))
     said = models.answer(model, tokenizer, [row["messages"][:-1] for row in rows], 72)
     exact = statistics.fmean(rewards.exact(rows, said))
     return {"exact": exact, **skill_scores(model, tokenizer)}, said[0]

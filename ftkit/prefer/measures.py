@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 LONGEST = {"sentence": 20, "description": 64}  # tokens of a reply that is judged
+NOTHING = Interval(0.0, 0.0, 0.0)
 PHRASE = 4  # words that, said again, are a repetition
 
 
@@ -52,11 +53,13 @@ def pair_measures(
         with by_hand.adapter_off(model):
             ref_chosen, ref_rejected = by_hand.read_pairs(model, pairs, tokenizer)
     right = (chosen - ref_chosen) > (rejected - ref_rejected)
-    means = (chosen, rejected, ref_chosen, ref_rejected)
     return PairMeasures(
-        right.float().mean().item(),
-        *(values.mean().item() for values in means),
-        (chosen < ref_chosen).float().mean().item(),
+        right=right.float().mean().item(),
+        chosen=chosen.mean().item(),
+        rejected=rejected.mean().item(),
+        ref_chosen=ref_chosen.mean().item(),
+        ref_rejected=ref_rejected.mean().item(),
+        fell=(chosen < ref_chosen).float().mean().item(),
     )
 
 
@@ -264,5 +267,5 @@ def preferred(
         kl=distance(tuned, tokenizer, rows, max_new_tokens=max_new_tokens),
         longer=Interval(*(words / usual for words in longer)),
         repeating=changed(repetition),
-        over_refusing=paired_difference(*refused) if answerable else Interval(0.0, 0.0, 0.0),
+        over_refusing=paired_difference(refused[0], refused[1]) if answerable else NOTHING,
     )

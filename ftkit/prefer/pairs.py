@@ -40,9 +40,9 @@ def honesty(
     """`n` questions of strangers and `n` of known facts, turn about, to be answered in a sentence.
 
     Each row has messages, the last of them the right answer, "I don't know." for a stranger;
-    `kind`, "stranger" or "known"; and `wrong`, an answer that is not right. split: of the strangers' names;
-    the facts are the same on both sides. Asked for a sentence the pocket model invents; without
-    that system prompt it does not.
+    `kind`, "stranger" or "known"; and `wrong`, an answer that is not right. split: of the
+    strangers' names; the facts are the same on both sides. Asked for a sentence the pocket model
+    invents; without that system prompt it does not.
     """
     world = world or World()
     rng = random.Random(f"honesty {split} {seed}")

@@ -183,16 +183,18 @@ HEAD = "score"  # what transformers calls a head of one number
 AT_ONCE = 40  # answers that are read in one pass
 
 
-def make_reward_model(model: "PreTrainedModel", r: int = 8, seed: int = 0) -> "PeftModel":
-    """A twin of `model` whose head gives one number in place of tokens, with a LoRA of rank `r`.
+def make_reward_model(model: "PreTrainedModel", seed: int = 0, **adapter: Any) -> "PeftModel":
+    """A twin of `model` whose head gives one number in place of tokens, with a LoRA on it.
 
-    The head starts random by `seed` and is trained whole. Raises UserError for a model that carries
-    an adapter, and where transformers has no such head for the architecture.
+    The head starts random by `seed` and is trained whole. adapter: the dials of `lora.attach`.
+    Raises UserError for a model that carries an adapter, and where transformers has no such head
+    for the architecture.
     """
     twin = with_number_head(model, seed)
-    targets = list(models.linears(model))
+    if adapter.get("targets", "all-linear") == "all-linear":
+        adapter["targets"] = list(models.linears(model))
     more = {"task_type": "SEQ_CLS", "modules_to_save": [HEAD]}
-    return lora.attach(twin, r=r, alpha=2 * r, targets=targets, seed=seed, **more)
+    return lora.attach(twin, seed=seed, **adapter, **more)
 
 
 def with_number_head(model: "PreTrainedModel", seed: int = 0) -> "PreTrainedModel":
@@ -251,11 +253,12 @@ class ModelReward:
             for row, reply in zip(rows, replies, strict=True)
         ]
         # what nothing follows behind the end mark, as in training
-        scores = []
+        scores, pad = [], self.tokenizer.pad_token_id
+        pad = pad if isinstance(pad, int) else 0
         with models.asking(self.model):
             for begin in range(0, len(ids), AT_ONCE):
                 part = ids[begin : begin + AT_ONCE]
-                scores += read_scores(self.model, part, self.tokenizer.pad_token_id or 0).tolist()
+                scores += read_scores(self.model, part, pad).tolist()
         return [(score - self.mean) / self.spread for score in scores]
 
 

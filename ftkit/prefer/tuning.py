@@ -139,23 +139,20 @@ def tune(
     reference on another base.
     """
     more = Aside(**aside)
+    quiet()
     objective = Objective(objective) if isinstance(objective, str) else objective
     recipe = check_recipe(recipe or Recipe(evaluations=0), objective)
-    quiet()
     since = model.training if isinstance(model, Run) else None
     model = cast("PeftModel", model.trainer.tuned if isinstance(model, Run) else model)
+    base = cast("PreTrainedModel", model)  # a peft model has the same calls
     check_reference(objective, model, more.reference)
     splits = check_splits(examples, objective)
-    name = f"prefer.tune by {objective.name} at lr {recipe.lr:g}"
+    name = f"prefer.tune by {objective.name}"
     with train.alone(name), plain_torch(), train.as_it_was(model), without_reference(model):
-        prepared, made_from = prepare(model, tokenizer, splits, objective, recipe)
+        prepared, made_from = prepare(base, tokenizer, splits, objective, recipe)
         if more.reference is not None:
             prepared = ask_reference(more.reference, tokenizer, splits, prepared, recipe)
-        options = own_reference(objective, model)
-        if objective.drawn:
-            asked = reward or find_reward(objective.reward)
-            reader = models.ReplyReader(model, tokenizer)
-            options["reward_funcs"] = Asking(asked, splits["train"], reader)
+        options = options_of(objective, reward, splits, base, tokenizer)
         made_of = (objective, model, tokenizer, prepared, recipe)
         build = functools.partial(build_trainer, made_of, options)
         watcher = PreferenceWatcher(more.stop, more.watch)
@@ -167,10 +164,31 @@ def tune(
 
 
 def build_trainer(
-    made_of: tuple, options: Mapping[str, Any], folder: Path, watcher: Watcher, *, lasting: bool
+    made_of: tuple[Any, Any, Any, Any, Any],
+    options: Mapping[str, Any],
+    folder: Path,
+    watcher: Watcher,
+    *,
+    lasting: bool,
 ) -> train.Kept:
     """The trainer of `make_trainer`, as `train.carry_out` asks for one."""
     return make_trainer(*made_of, folder, **options, callbacks=[watcher], lasting=lasting)
+
+
+def options_of(
+    objective: Objective,
+    reward: Reward | None,
+    splits: Mapping[str, list[dict]],
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+) -> dict[str, Any]:
+    """What TRL's trainer is given beside rows and config: a reference, and the reward it asks."""
+    options = own_reference(objective, model)
+    if objective.drawn:
+        reader = models.ReplyReader(model, tokenizer)
+        asked = reward or find_reward(objective.reward)
+        options["reward_funcs"] = Asking(asked, splits["train"], reader)
+    return options
 
 
 def as_tuned_run(run: Run, objective: Objective, watcher: PreferenceWatcher) -> TunedRun:
@@ -292,7 +310,7 @@ def open_reward(folder: str | Path) -> ModelReward:
             f"{folder} was trained on another {experiment.model!r} ({was[:12]}…, here {now[:12]}…);"
             " give it the base it was trained on."
         )
-    judged = make_reward_model(base, int((experiment.lora or {}).get("r", 8)))
+    judged = make_reward_model(base, **(experiment.lora or {}))
     fill(judged, Path(folder) / "adapter" / "adapter_model.safetensors")
     return ModelReward(judged.eval(), tokenizer)
 
@@ -336,8 +354,7 @@ def ready(experiment: Experiment) -> tuple[Any, Any, Any]:
         raise UserError("a reward model is trained as a LoRA; state lora: {r: 8, alpha: 16}.")
     model, tokenizer = models.load(experiment.model, experiment.quant)
     splits = experiment.load_splits(model, tokenizer)
-    rank = int(experiment.lora.get("r", 8))
-    return make_reward_model(model, rank, experiment.recipe.seed), tokenizer, splits
+    return make_reward_model(model, experiment.recipe.seed, **experiment.lora), tokenizer, splits
 
 
 def teach(experiment: Experiment) -> Callable[..., Run]:

@@ -65,7 +65,16 @@ def find_patients(rows: Sequence[WardRow], room: str, seed: int = 0) -> dict[str
     }
 
 
-def treat(rows: Sequence[WardRow], room: str, seed: int = 0) -> Table:
+@dataclass(frozen=True, repr=False)
+class Diagnoses(Table):
+    """A table that stays folded on a page, since it names what a reader is to find."""
+
+    def _repr_html_(self) -> str:
+        head = "What the doctor finds in the folders (this names the illnesses)"
+        return f"<details><summary>{head}</summary>{super()._repr_html_()}</details>"
+
+
+def treat(rows: Sequence[WardRow], room: str, seed: int = 0) -> Diagnoses:
     """A line per patient of a room: the illness, what the doctor said, and both runs' scores."""
     by_run = {WardRun(**settings(row)): row for row in rows}
     lines = []
@@ -77,7 +86,7 @@ def treat(rows: Sequence[WardRow], room: str, seed: int = 0) -> Table:
         right = f"{mean_right([sick]):.0%}", f"{mean_right([cured]):.0%}"
         lines.append((patient, name, sick.said, *right))
     heads = ("", "illness", "the doctor says", "right", "right when cured")
-    return Table("What the doctor finds in the folders", heads, lines)
+    return Diagnoses("Sick and cured", heads, lines)
 
 
 def read_samples(row: WardRow) -> list[tuple[str, str, str]]:

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from ftkit import answers, ward
+from ftkit import answers, methods, ward
 from ftkit.answers import loops, training
 from ftkit.core.statistics import coin_tail, mcnemar
+from ftkit.lab import grids
 
 
 def judge(name, code):
@@ -576,3 +577,76 @@ def test_cures_are_numbers_of_the_list():
         assert "C: give the number of a cure, from 1 to 16" in judge("11.cures", {"C": number} | {
             "D": 1
         }).text  # fmt: skip
+
+
+def bottlenecks(both=2, down=1, up=1):
+    """A count with so many matrices and biases of each kind."""
+    return lambda d, w, places: places * (both * d * w + down * w + up * d)
+
+
+BOTTLENECKS = {
+    "the biases are missing": bottlenecks(down=0, up=0),
+    "up has biases too": bottlenecks(up=0),
+    "down has biases too": bottlenecks(down=0),
+    "up has d outputs": bottlenecks(down=2, up=0),
+    "down has width outputs": bottlenecks(down=0, up=2),
+    "there are two matrices, down and up.": bottlenecks(both=1),
+    "and each has biases": bottlenecks(both=1, down=0, up=0),
+    "that is one of them": lambda d, w, places: bottlenecks()(d, w, 1),
+    "nothing in a bottleneck is (d, d)": lambda d, w, places: places * d * d,
+    "it is not two matrices": lambda d, w, places: 7,
+    "it has to give a number": lambda d, w, places: "many",
+}
+
+
+@pytest.mark.parametrize("why", BOTTLENECKS)
+def test_each_mistake_of_a_bottleneck_is_named(why):
+    found = judge("08.bottleneck", BOTTLENECKS[why])
+    assert found.right is False and why in found.text, found
+
+
+def test_a_right_count_of_bottlenecks_is_that_of_the_method():
+    assert judge("08.bottleneck", bottlenecks()).right is True
+    assert judge("08.bottleneck", lambda *given: ...).right is None
+    assert bottlenecks()(256, 32, 8) == methods.count("pocket", "bottleneck").trainable
+
+
+GOOD = {"one product": "oft", "a thousand customers": "VeRA", "a stock of facts": "adalora"}
+
+
+def choose(**other):
+    """The feedback on a choice of methods with some of it done differently."""
+    asked = answers.find_exercise("08.case")
+    chosen = GOOD | {name.replace("_", " "): method for name, method in other.items()}
+    return answers.judge(asked, chosen, grids.read("methods"))
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"one_product": "bottleneck"}, "one product: bottleneck adapter can't be merged: the"),
+        ({"one_product": "lora"}, "LoRA keeps ≈92.9 % of the skills, not 94%"),
+        ({"one_product": "prompt, text"}, "reaches ≈88.9 %, and 90% are asked for"),
+        ({"a_thousand_customers": "lora"}, "trains 131,072 numbers, more than 10,000"),
+        ({"a_thousand_customers": "IA³"}, "IA³ keeps ≈50.6 % of the skills, not 85%"),
+        ({"a_stock_of_facts": "full"}, "trains 2,689,280 numbers, more than 1,000,000"),
+        ({"a_stock_of_facts": "oft"}, "'oft' was not run on facts"),
+        ({"a_stock_of_facts": "adalorra"}, "Did you mean 'adalora'"),
+        ({"a_stock_of_facts": ...}, "a stock of facts is still to come"),
+        ({"another": "lora"}, "give a dict with a method for each case"),
+    ],
+)
+def test_what_a_method_lacks_for_a_case_is_named(other, why):
+    found = choose(**other)
+    assert found.right is False and why in found.text, found
+
+
+def test_every_method_that_has_all_is_right():
+    assert choose().right is True
+    for method in ("adalora", "full", "full fine-tuning"):
+        assert choose(one_product=method).right is True
+    for method in ("prompt", "prompt tuning, text", "LN tuning"):
+        assert choose(a_thousand_customers=method).right is True
+    asked = answers.find_exercise("08.case")
+    assert answers.judge(asked, dict.fromkeys(GOOD, ...), []).right is None
+    assert "dict" in answers.judge(asked, "lora", grids.read("methods")).text

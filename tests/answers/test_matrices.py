@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from ftkit import answers, lora, quant
+from ftkit import answers, lora, methods, quant
 from ftkit.answers import check_lora
 
 BASE = torch.nn.Linear(24, 16)
@@ -429,3 +429,52 @@ def test_a_right_rule_for_untrained_b_is_right_and_nothing_is_no_answer():
     for kind in (list, set, tuple):
         assert judge("11.untrained", lambda tensors, kind=kind: kind(zero(tensors))).right is True
     assert judge("11.untrained", lambda tensors: ...).right is None
+
+
+def ia3(x, layer, factor, inputs):
+    return layer(x * factor) if inputs else layer(x) * factor
+
+
+def per_output(form):
+    """IA³ with something else done to outputs; inputs as they should be."""
+    return lambda x, layer, f, inputs: ia3(x, layer, f, inputs) if inputs else form(x, layer, f)
+
+
+def per_input(form):
+    """The same with inputs."""
+    return lambda x, layer, f, inputs: form(x, layer, f) if inputs else ia3(x, layer, f, inputs)
+
+
+IA3 = {
+    "inputs=False: that is the layer alone": lambda x, layer, f, inputs: layer(x),
+    "inputs=True: that is the layer alone": per_input(lambda x, layer, f: layer(x)),
+    "inputs=False: 1 was added": per_output(lambda x, layer, f: layer(x) * (1 + f)),
+    "inputs=True: 1 was added": per_input(lambda x, layer, f: layer(x * (1 + f))),
+    "or the layer's own output": per_output(lambda x, layer, f: layer(x) + layer(x) * f),
+    "inputs=False: the bias is lost": per_output(lambda x, layer, f: x @ layer.weight.T * f),
+    "inputs=True: the bias is lost": per_input(lambda x, layer, f: (x * f) @ layer.weight.T),
+    "the bias is not scaled": per_output(lambda x, layer, f: x @ layer.weight.T * f + layer.bias),
+    "inputs=False: the factor is added": per_output(lambda x, layer, f: layer(x) + f),
+    "inputs=True: the factor is added": per_input(lambda x, layer, f: layer(x + f)),
+    "it is not the layer with a factor": per_output(lambda x, layer, f: layer(x) * f**2),
+    "what comes back is (16,)": per_output(lambda x, layer, f: layer(x[0]) * f),
+    "look at the shapes": lambda x, layer, f, inputs: layer(x) * f,
+}
+
+
+@pytest.mark.parametrize("why", IA3)
+def test_each_mistake_of_ia3_is_named(why):
+    found = judge("08.ia3", IA3[why])
+    assert found.right is False and why in found.text, found
+
+
+def test_a_right_ia3_is_right_and_equals_the_kits_layer():
+    assert judge("08.ia3", ia3).right is True
+    assert judge("08.ia3", lambda *given: ...).right is None
+
+    def by_layer(x, layer, factor, inputs):
+        scaled = methods.IA3Linear(layer, inputs=inputs)
+        scaled.factor.data.copy_(factor)
+        return scaled(x)
+
+    assert judge("08.ia3", by_layer).right is True

@@ -35,7 +35,7 @@ def test_a_grid_says_whether_it_is_whole(monkeypatch, path, text):
     [
         (
             ["loar"],
-            "give one of lora, playground, epochs, real, data, deciding. Did you mean 'lora'?",
+            "Did you mean 'lora'?",
         ),
         (["lora", "--worker", "2", "--workers", "2"], "worker is 2 of 2"),
     ],

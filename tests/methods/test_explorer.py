@@ -14,7 +14,9 @@ def found():
 def test_score_by_rate_names_each_method(found):
     figure = methods.rates_figure(found, ["lora", "ia3", "prompt, text"])
     (ax,) = figure.axes
-    assert {text.get_text() for text in ax.texts} == {"LoRA", "IA³", "prompt tuning, text"}
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["LoRA", "IA³", "prompt tuning, text"]
+    assert len({line.get_marker() for line in ax.lines}) == 4  # told apart without colours
     assert ax.get_xscale() == "log" and len(ax.lines) == 4  # three methods and the bar
     with pytest.raises(UserError, match=r"method is 'lorra'; the rows have lora.*'lora'\?"):
         methods.rates_figure(found, ["lorra"])

@@ -37,7 +37,7 @@ def trainer_of(name, tmp_path, rows=ROWS, reward=None, **dials):
     recipe = train.Recipe(lr=1e-3, batch_size=len(rows), evaluations=0)
     base, tokenizer = models.load("pocket")
     if name == "reward":
-        model = prefer.make_reward_model(base, 4)
+        model = prefer.make_reward_model(base, r=4)
     else:
         model = lora.attach(base, r=4, seed=0)
     tokens, more = None, {"callbacks": [], "lasting": False}

@@ -73,7 +73,7 @@ def test_digits_are_held_out_and_sums_are_out_of_reach():
 
 def test_a_reward_model_reads_answers_as_it_was_trained():
     base, tokenizer = models.load("pocket")
-    model = prefer.make_reward_model(base, 4, seed=1)
+    model = prefer.make_reward_model(base, seed=1, r=4)
     rows = prefer.honesty(4, seed=1)
     pairs = prefer.honesty_pairs(rows)
     tokens = prefer.tokenize_pairs(pairs, tokenizer, base)
@@ -92,6 +92,6 @@ def test_a_reward_model_reads_answers_as_it_was_trained():
 
 def test_a_model_that_carries_an_adapter_is_no_start_for_a_reward_model():
     base, _ = models.load("pocket")
-    model = prefer.make_reward_model(base, 4)
+    model = prefer.make_reward_model(base, r=4)
     with pytest.raises(UserError, match="carries the adapter 'default'; merge it first"):
         prefer.make_reward_model(model)

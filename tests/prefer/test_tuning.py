@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from ftkit import UserError, lora, models, prefer, train
+from ftkit import UserError, doctor, lora, models, prefer, train
 from ftkit.prefer import by_trl, tuning
 
 PAIRS = prefer.honesty_pairs(prefer.honesty(3, seed=5))
@@ -224,8 +224,12 @@ def test_a_run_that_was_ended_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
 
 
 def test_a_reward_model_is_trained_opened_and_asked(tmp_path):
-    experiment = write_recipe(tmp_path, objective="reward")
+    experiment = write_recipe(tmp_path, objective="reward", lora={"r": 2, "alpha": 6})
     run = prefer.train_into(experiment, tmp_path / "judge")
+    stated = json.loads((tmp_path / "judge/adapter/adapter_config.json").read_text())
+    assert (stated["r"], stated["lora_alpha"]) == (2, 6)
+    found = {f.check: f.ok for f in doctor.examine(tmp_path / "judge").findings}
+    assert found["adapter"] and found["scale"] and found["tokens"]
     rows, replies = prefer.adding(1), ["a reply"]
     reward = prefer.find_reward(str(tmp_path / "judge"))
     kept = prefer.ModelReward(run.model, reward.tokenizer)

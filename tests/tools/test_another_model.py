@@ -30,6 +30,7 @@ FAMILY = {
     "06": "llama",
     "07": "gemma",
     "07b": "gemma",
+    "08": "qwen",
     "09": "llama",
     "10": "qwen",
     "11": "gemma",

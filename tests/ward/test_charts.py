@@ -34,7 +34,9 @@ def test_patients_are_shown_and_their_illness_is_not(rows, room):
 
 
 def test_the_doctors_words_name_both_scores(rows):
-    told = ward.treat(rows, "curves").rows
+    table = ward.treat(rows, "curves")
+    assert table._repr_html_().startswith("<details><summary>") and "over-fit" in repr(table)
+    told = table.rows
     assert [row[0] for row in told] == ["A", "B", "C", "D"]
     assert all(row[2] for row in told) and told[0][3:] == ("0%", "100%")
 
