@@ -776,6 +776,16 @@ PREDICTIONS = (
         evidence="a dict of the skills that each method keeps",
     ),
     Prediction(
+        "08.directions",
+        "Of 2,689,280 dimensions, how many random ones are enough for nine tenths of the score?",
+        lambda d: 1.0 * d,
+        between=(100, 2_689_280),
+        unit="directions",
+        log=True,
+        near=3.5,
+        evidence="d90",
+    ),
+    Prediction(
         "10.near",
         "Of what the model could do and that is like the task: how much is lost after the run?",
         lambda share: 100 * share,

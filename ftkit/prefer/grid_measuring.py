@@ -409,7 +409,7 @@ def judge(size: int, seed: int) -> "tuple[ModelReward, float]":
     replies = [text for said in draw_replies(start, tokenizer, rows, 4, 48) for text in said]
     asked = [row for row in rows for _ in range(4)]
     raw = ModelReward(model, tokenizer)(asked, replies)
-    spread = statistics.pstdev(raw)
+    spread = statistics.pstdev(raw) or 1.0
     reward = ModelReward(model, tokenizer, statistics.fmean(raw) - 2 * spread, spread)
     return reward, clock.seconds + seconds
 
@@ -438,16 +438,24 @@ def make_judge(run: PreferenceRun) -> Made:
     asked = [row for row in rows for _ in range(4)]
     texts = [text for said in replies for text in said]
     given, worth = reward(asked, texts), rewards.gold(asked, texts)
+    sizes = [float(measures.count_words(text)) for text in texts]
     more = {
         "right": rank_right(reward, held).value,
         "right, shorter better": rank_right(reward, short).value,
         "longer is better": statistics.fmean(map(is_longer, held)),
-        "with gold": statistics.correlation(given, worth),
-        "with words": statistics.correlation(given, [float(len(t.split())) for t in texts]),
-        "gold with words": statistics.correlation(worth, [float(len(t.split())) for t in texts]),
+        "with gold": correlation(given, worth),
+        "with words": correlation(given, sizes),
+        "gold with words": correlation(worth, sizes),
         "held pairs": float(len(held)),
     }
     return Made(model, seconds=seconds, more=more)
+
+
+def correlation(ones: Sequence[float], others: Sequence[float]) -> float:
+    """Pearson's correlation; 0 where one side is always the same."""
+    if len(set(ones)) < 2 or len(set(others)) < 2:
+        return 0.0
+    return statistics.correlation(ones, others)
 
 
 def make_hacking(run: PreferenceRun) -> Made:

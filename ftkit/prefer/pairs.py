@@ -106,8 +106,9 @@ def pairs_by(
         *prompt, answer = row["messages"]
         scores = [worth(row, reply) for reply in said]
         best, worst = (said[scores.index(pick(scores))] for pick in (max, min))
-        if max(scores) > min(scores) and worst.strip():
-            pairs.append(make_pair(prompt, answer["content"] if gold else best, worst))
+        best = answer["content"] if gold else best
+        if max(scores) > min(scores) and worst.strip() not in ("", best.strip()):
+            pairs.append(make_pair(prompt, best, worst))
     return pairs
 
 

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 R, ALPHA = 8, 16
 COPIES = 50  # of the one wrong row
 SHORT = 84  # tokens that are left of a row whose answer is cut off
-LOSS_SCALE = 2.0**16  # what AMP begins with; here it stays
+LOSS_SCALE = 2.0**24  # it stays, whatever the gradients become
+EPS = 1e-4  # AdamW's in 16 bits, where its own, 1e-8, is 0
 NEW_END = "<|stop|>"  # an end mark that the vocabulary had not
 ASKED, SHOWN, HELD_OUT = 24, 3, 16  # test rows: scored, shown, and for the validation loss
 POINTS = 8  # validation losses of a run
@@ -247,8 +248,9 @@ def spoil_tokens(chat: Rendered, plan: Plan) -> Taught:
 def fit(plan: Plan) -> None:
     """Train, and note the loss of every step and of some validation points."""
     run, rows, held_out = plan.run, taught(plan, plan.train), taught(plan, plan.validation)
-    scale = LOSS_SCALE if run.fault == "fp16" else 1.0
-    loop = Loop(run.steps, run.lr, BATCH, run.seed, scale)
+    loop = Loop(run.steps, run.lr, BATCH, run.seed)
+    if run.fault == "fp16":
+        loop = dataclasses.replace(loop, scale=LOSS_SCALE, optimizer=adam_in_16_bits)
     every = max(1, run.steps // POINTS)
     for step, loss in enumerate(loop.run(plan.model, plan.tokenizer, rows), 1):
         plan.losses.append([step, loss])
@@ -262,6 +264,11 @@ def fit(plan: Plan) -> None:
         plan.losses.append([step, math.nan])
         if step % every == 0:
             plan.curve.append([step, math.nan])
+
+
+def adam_in_16_bits(model: torch.nn.Module, lr: float) -> torch.optim.Optimizer:
+    """AdamW for weights in fp16: its usual eps, 1e-8, is 0 there."""
+    return torch.optim.AdamW(models.trained_parameters(model), lr, eps=EPS, weight_decay=0.0)
 
 
 def validate(plan: Plan, rows: Sequence[Taught]) -> float:

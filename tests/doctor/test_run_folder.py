@@ -289,12 +289,11 @@ def test_a_validation_loss_that_ends_above_its_best_is_a_sign_of_overfitting(
             "the last step's weights were kept",
             "keep_best: true",
         )
-        assert only(
-            planted(recipe={"keep_best": True}),
-            "over-fitting",
-            "the best step's weights were kept",
-            "fewer epochs",
-        )
+        # with the best weights kept, a small rise costs nothing
+        assert planted(recipe={"keep_best": True})["over-fitting"].ok
+        far = planted(validation=curve(2, 1, 1.6), recipe={"keep_best": True})
+        kept = "the best step's weights were kept"
+        assert only(far, "over-fitting", kept, "fewer epochs")
 
 
 def test_data_that_changed_are_found_and_data_that_are_elsewhere_are_not_held_against_the_run(

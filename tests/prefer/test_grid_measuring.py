@@ -8,6 +8,12 @@ from ftkit import prefer
 from ftkit.prefer import grid_measuring, runs
 
 
+def replies(model, tokenizer, rows, each, longest):
+    """The right answer of each row, and a wrong one that is longer or shorter."""
+    wrong = ["No.", "This is a long sentence that says nothing of what was asked at all."]
+    return [[row["messages"][-1]["content"], wrong[n % 2]] * 2 for n, row in enumerate(rows)]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def few():
     """Few rows, steps and questions; what runs start from is made of few rows, too."""
@@ -16,9 +22,7 @@ def few():
         for name, owner in drawers.items():
             drawn = getattr(owner, name)
             patch.setattr(owner, name, lambda n, *a, drawn=drawn, **k: drawn(min(n, 6), *a, **k))
-        # so few replies would hardly ever be worth different things
-        for worth in ("exact_worth", "gold_worth"):
-            patch.setattr(grid_measuring, worth, lambda row, reply: sum(map(ord, reply)))
+        patch.setattr(grid_measuring, "draw_replies", replies)
         patch.setattr(grid_measuring, "ASKED", 2)
         patch.setattr(grid_measuring, "PROBES", 1)
         patch.setattr(grid_measuring.data, "first", lambda rows, n: rows.select(range(min(n, 6))))
