@@ -17,10 +17,10 @@ def test_every_stage_runs_and_keeps_what_the_others_found(tmp_path, monkeypatch)
     said = {
         "tour": {"seconds": 1.5},
         "notebooks": {
-            "ran": ["10_x"],
-            "seconds": {"10_x": 2.5},
-            "reasons": {"10_x": "10_x, cell 3: KeyError"},
-            "claims": {"10_x": {}},
+            "ran": ["11_x"],
+            "seconds": {"11_x": 2.5},
+            "reasons": {"11_x": "11_x, cell 3: KeyError"},
+            "claims": {"11_x": {}},
         },
     }
     asked = []
@@ -39,8 +39,8 @@ def test_every_stage_runs_and_keeps_what_the_others_found(tmp_path, monkeypatch)
         stage: [row for row in found["rows"] if row["stage"] == stage] for stage in on_gpu.STAGES
     }
     assert [row["seconds"] for row in rows["notebooks"]] == [1.5, 2.5]
-    assert rows["notebooks"][1]["failed"] == "10_x, cell 3: KeyError"
-    assert {row["what"] for row in rows["notebooks"]} == {"tour", "notebook 10"}
+    assert rows["notebooks"][1]["failed"] == "11_x, cell 3: KeyError"
+    assert {row["what"] for row in rows["notebooks"]} == {"tour", "notebook 11"}
     assert {env["FTKIT_DTYPE"] for *_, env in asked} == {"bfloat16"}
     assert rows["qlora"][0]["seconds_a_step"] > 0
     assert rows["qlora"][0]["loss"] > 0

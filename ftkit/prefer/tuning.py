@@ -135,13 +135,11 @@ def tune(
     …, "validation": …} of them. reward: a function of rows and replies in place of the objective's.
     aside: `reference`, a model on the same base, by default what the model is when the run begins;
     `stop`, `watch` and `checkpoints` as in `train.sft`, whose promises hold. Raises `Diverged`, and
-    `UserError` for rows that are no pairs or do not fit, a reward that gives no numbers, and a
-    reference on another base.
+    `UserError` for rows, rewards and references that can't be.
     """
     more = Aside(**aside)
     quiet()
-    objective = Objective(objective) if isinstance(objective, str) else objective
-    recipe = check_recipe(recipe or Recipe(evaluations=0), objective)
+    objective, recipe = settle(objective, recipe)
     since = model.training if isinstance(model, Run) else None
     model = cast("PeftModel", model.trainer.tuned if isinstance(model, Run) else model)
     base = cast("PreTrainedModel", model)  # a peft model has the same calls
@@ -200,10 +198,16 @@ def as_tuned_run(run: Run, objective: Objective, watcher: PreferenceWatcher) -> 
     if dead and 0 < (mean := sum(dead) / len(dead)):
         fields["notes"] = [
             *run.notes,
-            f"{mean:.0%} of the groups got one reward for all of their replies, so they taught "
+            f"of the groups {mean:.0%} got one reward for all of their replies, so they taught "
             "nothing.",
         ]
     return TunedRun(**{**fields, "curves": watcher.curves}, objective=objective)
+
+
+def settle(objective: Objective | str, recipe: Recipe | None) -> tuple[Objective, Recipe]:
+    """(the objective, by its name or as it is; the recipe, checked for it, by default as usual)."""
+    goal = Objective(objective) if isinstance(objective, str) else objective
+    return goal, check_recipe(recipe or Recipe(evaluations=0), goal)
 
 
 def check_recipe(recipe: Recipe, objective: Objective) -> Recipe:

@@ -91,7 +91,7 @@ def axes_in_words(ax: Axes) -> str:
     what = " by ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel()))) or "a drawing"
     _, named = ax.get_legend_handles_labels()
     named += [text.get_text() for text in ax.texts]
-    names = dict.fromkeys(name for name in named if not any(map(str.isdigit, name)))
+    names = dict.fromkeys(name for name in named if not any(map(str.isdecimal, name)))
     return f"{what}: {', '.join(names)}" if names else what
 
 

@@ -76,7 +76,7 @@ def test_groups_that_all_get_one_reward_are_told_and_move_nothing(pocket):
     # B is as it began
     assert all(p.eq(0).all() for name, p in model.named_parameters() if "lora_B" in name)
     assert run.curves["dead groups"] == [(1, 1.0)]
-    assert any("100% of the groups got one reward" in note for note in run.notes)
+    assert any("of the groups 100% got one reward" in note for note in run.notes)
 
 
 @pytest.mark.parametrize("name", ["rloo", "grpo"])
@@ -294,3 +294,14 @@ def test_what_stood_at_a_place_still_stands_there():
     assert (
         train.Experiment(None, None, "tickets", None, 0.0, "general", None, recipe).recipe is recipe
     )
+
+
+def test_the_verb_trains_and_merges_what_a_recipe_says(tmp_path):
+    write_recipe(tmp_path, method={"name": "dpo", "sft": 0.5})
+    told = run_verb("train", tmp_path / "recipe.yaml", "--out", tmp_path / "out", "--json")
+    assert told["steps"] == 2 and math.isfinite(told["loss"])
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    assert record["experiment"]["objective"]["sft"] == 0.5
+    assert "log p of the chosen" in record["curves"]
+    run_verb("merge", tmp_path / "out", "--out", tmp_path / "merged", "--json")
+    assert (tmp_path / "merged/config.json").is_file()

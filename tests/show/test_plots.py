@@ -64,6 +64,8 @@ def test_words_of_a_figure_are_by_default_what_its_axes_say():
     loss = show.curves([(1, 2.0), (2, 1.0)], best=2).describe("It learns")
     assert loss.alt == "It learns. loss, nats per answer token by step: training, kept"
     assert show.new_figure()[0].describe("A line").alt == "A line. a drawing"
+    curve = show.lines({"IA³": [(1, 2), (2, 3)], "r = 8": [(1, 1), (2, 1)]}, "step", "loss")
+    assert curve.describe("It learns").alt == "It learns. loss by step: IA³"  # ³ is no figure
 
 
 def test_a_long_title_takes_as_many_lines_as_it_needs():
