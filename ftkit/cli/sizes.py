@@ -38,9 +38,7 @@ Config = Annotated[
         help="A name in data/configs, 'pocket', a config.json, a directory or a hub id."
     ),
 ]
-Method = Annotated[
-    str, typer.Option(help="full, lora or qlora; others, such as ia3, are traced.")
-]
+Method = Annotated[str, typer.Option(help="full, lora or qlora; others, such as ia3, are traced.")]
 Seq = Annotated[int, typer.Option(help="Tokens per row.")]
 Batch = Annotated[int, typer.Option(help="Rows.")]
 Checkpointing = Annotated[bool, typer.Option(help="Layers keep their input alone.")]

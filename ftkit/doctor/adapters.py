@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 # A direction of B·A that is smaller than this part of its largest one is none: rounding leaves
-# 1e-7 of it in float32. In trained adapters of rank 8 the smallest direction has 0.017 of the largest.
+# 1e-7 of it in float32. In trained adapters of rank 8 the smallest has 0.017 and more.
 NOTHING = 1e-5
 NEVER = 0.05  # of the B that may be zero, as of experts that no token reached
 DEFICIENT = 0.5  # of its rank that an adapter may leave unused

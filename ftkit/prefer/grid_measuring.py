@@ -110,7 +110,7 @@ def make_start(study: str, seed: int) -> "tuple[PreTrainedModel, Any]":
         return base, tokenizer
     rows, rate, epochs, replay = {
         "honesty": (pairs.honesty(100, seed=seed), 2e-3, 1, 0.0),
-        "length": (rewards.describing(320, seed=seed), 5e-3, 2, 0.2),
+        "length": (rewards.describing(400, seed=seed), 5e-3, 2, 0.2),
         "distil": (None, 4e-3, 1, 0.0),
     }[study]
     chats = data.load("tickets")["train"] if rows is None else as_chats(rows)
@@ -440,8 +440,8 @@ def make_judge(run: PreferenceRun) -> Made:
     given, worth = reward(asked, texts), rewards.gold(asked, texts)
     sizes = [float(measures.count_words(text)) for text in texts]
     more = {
-        "right": rank_right(reward, held).value,
-        "right, shorter better": rank_right(reward, short).value,
+        "ranked right": rank_right(reward, held).value,
+        "ranked right, shorter better": rank_right(reward, short).value,
         "longer is better": statistics.fmean(map(is_longer, held)),
         "with gold": correlation(given, worth),
         "with words": correlation(given, sizes),

@@ -128,11 +128,13 @@ def describing(
 ) -> list[dict]:
     """`n` rows of "Describe X.", each answered by one to four right sentences in random order.
 
-    part: "train" or "test", other people and countries. A row has `entity`, which `gold` looks up.
+    part: "train" or "test", other people and countries; of all of them the corpus asks for each
+    fact. A row has `entity`, which `gold` looks up.
     """
     world = world or World()
     rng = random.Random(f"describing {part} {seed}")
-    names = [name for name, facts in world.biographies.items() if len(facts) == 4]
+    known = world.biographies.items()
+    names = [name for name, facts in known if len(facts) == 4 and all(f.asked for f in facts)]
     names = [name for place, name in enumerate(names) if (place % 3 == 0) == (part == "test")]
     rows = []
     for _ in range(n):

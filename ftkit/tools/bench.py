@@ -280,7 +280,7 @@ def time_products(name: str, shape: tuple[int, int]) -> float:
     """
     model, _ = models.load(name)
     tokens, learned = shape
-    head = model.get_output_embeddings().weight
+    head = cast("torch.nn.Linear", model.get_output_embeddings()).weight
     weights = [(layer.weight, tokens) for layer in models.linears(model).values()]
     spent = 0.0
     with torch.no_grad():

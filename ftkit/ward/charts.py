@@ -150,7 +150,7 @@ def draw_curves(rows: Mapping[str, WardRow], title: str) -> Drawing:
         told.append(f"{name}: {in_words(row)}")
     lines = math.ceil(len(rows) / ACROSS)
     height = TOP + lines * (HIGH + GAP_Y) - GAP_Y + 44
-    aside = "line: training; dots: validation; both logarithmic"
+    aside = "line: training, dots: validation"
     return drawing(title, parts, f"{title}. {'; '.join(told)}", aside, height)
 
 

@@ -280,5 +280,7 @@ def test_what_was_measured_on_a_card_is_what_readme_says_of_it():
     assert (round(min(over), 1), round(max(over), 1)) == (0.1, 5.5)
     assert (round(min(short), 1), round(max(short), 1)) == (0.1, 5.2)
     assert min(row["allocated"] - row["formula"] for row in rows) >= 47.5 * 2**20
-    with pytest.raises(UserError, match="nothing was measured on 'H200'; there are figures of NVIDIA"):
+    with pytest.raises(
+        UserError, match="nothing was measured on 'H200'; there are figures of NVIDIA"
+    ):
         memory.measured("H200")

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 import yaml
+from verbs import invoke
 
 from ftkit import UserError, doctor, lora, models, prefer, train
 from ftkit.prefer import by_trl, tuning
@@ -298,10 +299,11 @@ def test_what_stood_at_a_place_still_stands_there():
 
 def test_the_verb_trains_and_merges_what_a_recipe_says(tmp_path):
     write_recipe(tmp_path, method={"name": "dpo", "sft": 0.5})
-    told = run_verb("train", tmp_path / "recipe.yaml", "--out", tmp_path / "out", "--json")
+    done = invoke("train", tmp_path / "recipe.yaml", "--out", tmp_path / "out", "--json")
+    told = json.loads(done.stdout)
     assert told["steps"] == 2 and math.isfinite(told["loss"])
     record = json.loads((tmp_path / "out/run.json").read_text())
     assert record["experiment"]["objective"]["sft"] == 0.5
     assert "log p of the chosen" in record["curves"]
-    run_verb("merge", tmp_path / "out", "--out", tmp_path / "merged", "--json")
+    assert not invoke("merge", tmp_path / "out", "--out", tmp_path / "merged").exit_code
     assert (tmp_path / "merged/config.json").is_file()
