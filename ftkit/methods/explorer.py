@@ -211,10 +211,12 @@ def explore_methods(found: Sequence[Outcome]) -> Panel:
 def differences_figure(found: Sequence[Difference]) -> Picture:
     """Skills kept minus LoRA's in points, a row per method, its corrected p behind its name.
 
-    In colour where the interval, which is that of a single comparison, leaves zero out.
+    In colour where that p is below 0.05; the interval is that of a single comparison.
     """
-    changes = {}
+    changes, settled = {}, []
     for one in found:
+        name = f"{one.title} (p {one.p:.2g})"
         value, low, high = (100 * share for share in one.change)
-        changes[f"{one.title} (p {one.p:.2g})"] = value, low, high
-    return intervals(changes, "skills kept, points above LoRA")
+        changes[name] = value, low, high
+        settled += [name] if one.p < 0.05 else []
+    return intervals(changes, "skills kept, points above LoRA", settled)

@@ -14,7 +14,7 @@ import base64
 import html
 import io
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -201,15 +201,22 @@ def bars(
     return figure
 
 
-def intervals(changes: Mapping[str, tuple[float, float, float]], xlabel: str) -> Picture:
+def intervals(
+    changes: Mapping[str, tuple[float, float, float]],
+    xlabel: str,
+    settled: Collection[str] | None = None,
+) -> Picture:
     """A row per name: a value with its interval, in colour where the interval leaves zero out.
 
-    changes: {name: (value, low, high)}, the first name on top.
+    changes: {name: (value, low, high)}, the first name on top. settled: the names in colour, where
+    something else than their own interval decides, such as a corrected p.
     """
+    if settled is None:
+        settled = [name for name, (_, low, high) in changes.items() if low > 0 or high < 0]
     figure, ax = new_figure(7.0, 0.9 + ROW * len(changes))
-    from_below = list(changes.values())[::-1]
-    for row, (value, low, high) in enumerate(from_below):
-        colour = ACCENT if low > 0 or high < 0 else "gray"
+    from_below = list(changes.items())[::-1]
+    for row, (name, (value, low, high)) in enumerate(from_below):
+        colour = ACCENT if name in settled else "gray"
         ax.hlines(row, low, high, color=colour, lw=1.6)
         ax.plot(value, row, "o", color=colour, ms=5)
     ax.axvline(0, color="black", lw=0.8, zorder=0)

@@ -4,6 +4,8 @@ import pytest
 from method_rows import ROWS
 
 from ftkit import UserError, methods
+from ftkit.core.statistics import Interval
+from ftkit.methods.comparing import Difference
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +55,10 @@ def test_differences_have_their_p(found):
     figure = methods.differences_figure(methods.differences(ROWS))
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert any(label.startswith("IA³ (p ") for label in labels)
+
+
+def test_only_what_the_corrected_p_settles_is_in_colour():
+    change = Interval(0.03, 0.01, 0.05)
+    found = [Difference("lora", change, p) for p in (0.04, 0.12)]
+    dots = methods.differences_figure(found).axes[0].lines[:2]
+    assert [dot.get_color() == "gray" for dot in dots] == [True, False], "the first row is on top"
