@@ -104,7 +104,7 @@ MEMBERS = {
         LlamaConfig LlamaForCausalLM
         PreTrainedTokenizerFast EarlyStoppingCallback PrinterCallback Trainer TrainerCallback
         TrainerControl TrainerState TrainingArguments BitsAndBytesConfig masking_utils pipeline
-        set_seed GenerationConfig StoppingCriteria
+        set_seed GenerationConfig StoppingCriteria DynamicCache
     """,
     "transformers.AutoModelForCausalLM": "from_config from_pretrained",
     "transformers.AutoConfig": "for_model",
@@ -153,6 +153,7 @@ MEMBERS = {
     "trl.KTOTrainer": "_prepare_dataset",
     "trl.RewardTrainer": "_prepare_dataset",
     "peft": """
+        PeftConfig
         LoraConfig PeftModel get_peft_model get_peft_model_state_dict set_peft_model_state_dict
     """,
     "peft.PeftModel": """
@@ -164,7 +165,10 @@ MEMBERS = {
         targeted_module_names targeted_parameter_names
     """,
     "peft.tuners.lora.Linear": "base_layer get_base_layer get_delta_weight lora_A lora_variant r",
-    "peft.tuners.tuners_utils": "BaseTunerLayer",
+    "peft.mapping": """
+        PEFT_TYPE_TO_CONFIG_MAPPING PEFT_TYPE_TO_PREFIX_MAPPING PEFT_TYPE_TO_TUNER_MAPPING
+    """,
+    "peft.tuners.tuners_utils": "BaseTuner BaseTunerLayer",
     "peft.utils": "AuxiliaryTrainingWrapper",
     "peft.utils.integrations": "dequantize_module_weight",
     "bitsandbytes": "cextension functional",

@@ -35,7 +35,7 @@ def momentum(model: torch.nn.Module, lr: float) -> torch.optim.Optimizer:
 def adam_in_8_bits(model: torch.nn.Module, lr: float) -> torch.optim.Optimizer:
     """bitsandbytes' Adam, whose two moments take a byte each (Dettmers et al. 2022)."""
     quant.import_bitsandbytes()
-    from bitsandbytes.optim.adamw import AdamW8bit
+    from bitsandbytes.optim import AdamW8bit  # type: ignore  # where its users import it from
 
     return AdamW8bit(models.trained_parameters(model), lr=lr, weight_decay=0.0)
 
