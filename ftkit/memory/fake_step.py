@@ -33,6 +33,7 @@ from .formula import peaks_at_depth, predict
 from .sizes import read_architecture
 from .step import (
     CHOICES,
+    METHODS,
     OTHERS,
     TILE_TOKENS,
     TILE_WORDS,
@@ -543,7 +544,7 @@ def draw_options(chance: random.Random) -> dict:
     pick = chance.choice
     row = {"source": pick(ARCHITECTURES), "seq": pick(LENGTHS), "batch": pick(BATCHES)}
     for name in ("method", "dtype", "autocast", "attention", "optimizer", "loss"):
-        row[name] = pick(CHOICES[name])
+        row[name] = pick(METHODS if name == "method" else CHOICES[name])
     row["checkpointing"] = pick((True, False))
     # An adapter, on some of the layers that this architecture has.
     if row["method"] != "full":

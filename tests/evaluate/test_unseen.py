@@ -132,7 +132,7 @@ def test_an_older_run_folder_is_read_again_from_its_data(folder, mine):
 
 def test_the_verb_leaves_them_out_and_says_so(folder, mine, monkeypatch):
     asked = []
-    monkeypatch.setattr(runs, "compare_run", lambda _, test: asked.append(len(test)) or ("ok", {}))
+    monkeypatch.setattr(runs, "compare_run", lambda _, test, *more: asked.append(len(test)) or ("ok", {}))
     said = invoke("evaluate", folder, "--data", mine)
     assert said.exit_code == 0, said.stderr
     assert re.search("own test split.*32 of 40 rows were trained on", said.stdout, re.DOTALL)
@@ -167,7 +167,7 @@ def test_a_date_that_was_trained_on_is_the_date_of_the_questions(folder, mine, m
     tokenizer.chat_template = "{{ strftime_now('%d %b %Y') }}" + tokenizer.chat_template
     seen = []
 
-    def compare(base, tuned, tokenizer, test):
+    def compare(base, tuned, tokenizer, test, **more):
         seen.append(data.render_prompt(test["messages"][0][:1], tokenizer))
         raise UserError("enough")
 

@@ -5,7 +5,7 @@ from pictures import TorchCalls, elements, every_position, numbers, options, swe
 
 from ftkit import memory
 from ftkit.core.results import GIB
-from ftkit.memory import CHOICES, PARTS, explorer
+from ftkit.memory import METHODS, PARTS, explorer
 from ftkit.memory.explorer import COLOURS
 
 CARDS = {name: 0.95 * memory.usable_bytes(name) for name in memory.cards()}
@@ -81,7 +81,7 @@ def test_a_row_is_never_longer_than_the_model_takes(panel):
     assert panel.values()["length"] == max(options(panel.controls["length"])) == 4096
 
 
-@pytest.mark.parametrize("method", CHOICES["method"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("card", CARDS)
 def test_the_verdict_is_the_sum_and_the_bar_is_to_scale(method, card):
     ledger, limit = memory.predict("llama-3.1-8b", method=method), CARDS[card]
@@ -101,7 +101,7 @@ def test_the_verdict_is_the_sum_and_the_bar_is_to_scale(method, card):
 
 
 def test_stacks_share_one_axis():
-    ledgers = {m: memory.predict("llama-3.1-8b", method=m) for m in CHOICES["method"]}
+    ledgers = {m: memory.predict("llama-3.1-8b", method=m) for m in METHODS}
     shown = memory.steps_view(ledgers, "Three methods")
     *bars, _swatch = widths(shown.svg, "weights")
     assert len(bars) == 3

@@ -11,7 +11,7 @@ import pytest
 
 from ftkit import UserError, lora, memory
 from ftkit.core.results import GIB
-from ftkit.memory import CHOICES, PARTS
+from ftkit.memory import CHOICES, METHODS, PARTS
 from ftkit.models import architecture
 
 LLAMA = "llama-3.1-8b"
@@ -29,7 +29,7 @@ def llama(hidden, inner, heads, layers, positions=2048):
     return {**LLAMA_2, **sides, "num_hidden_layers": layers, "max_position_embeddings": positions}
 
 
-@pytest.mark.parametrize("method", CHOICES["method"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("loss", CHOICES["loss"])
 def test_the_parts_sum_to_the_peak_and_the_peak_is_the_largest_phase(method, loss):
     ledger = memory.predict(LLAMA, method=method, loss=loss)

@@ -12,7 +12,7 @@ LLAMA = "llama-3.1-8b"
     [
         (
             {"method": "qlroa"},
-            "method is 'qlroa'; give 'full', 'lora', 'qlora'. Did you mean 'qlora'",
+            "method is 'qlroa'; give 'full', 'lora', 'qlora', .*Did you mean 'qlora'",
         ),
         ({"optimizer": "adamw_8bits"}, "Did you mean 'adamw_8bit'"),
         ({"attention": "spda"}, "Did you mean 'sdpa'"),
