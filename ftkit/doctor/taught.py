@@ -6,7 +6,7 @@
     check_copies(…), check_leak(…)      one row many times; test rows among the training rows
 
 The first thing to look at in a sick run, and the last that people look at. Thresholds stand beside
-the names below; how often they raise a false alarm is measured in `studies` (data/grids/ward.json).
+the names below; how often they raise a false alarm is measured in `ward` (data/grids/healthy.json).
 Which tokens of a chat should carry loss `data.render` says. Notebook 11.
 """
 
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from .. import data, models, train
 from ..core.errors import UserError
 from ..core.parsing import parse_json, read_text
+from ..train import NO_LOSS
 from .finding import Finding
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from ..train import Experiment
 
 SEEN = "seen.json"  # in a run folder: [{"input_ids", "labels"}, …] of the first rows
-NO_LOSS = -100
 LOOKED_AT, RENDERED = 64, 1000  # rows; and chats among which those of a seen.json are looked for
 # Of the rows, how many may be so before it is no accident: a healthy run has none at all.
 MOST, FEW = 0.5, 0.05

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from .. import lora, models
+from .. import lora, methods, models
 from ..core.errors import UserError, reason
 from .adapters import (
     check_curves,
@@ -45,12 +45,11 @@ def examine_trainer(trainer: Any) -> Findings:
             "of a run or of an adapter."
         )
     model, state = trainer.model, trainer.state
-    findings = [check_trainable(model), check_precision(trainer.args)]
+    # each method has its own usual rates; of a kind that the kit has not, a LoRA's
+    rate = check_rate(trainer.args.learning_rate, methods.name_of(model) or "lora")
+    findings = [check_trainable(model), check_precision(trainer.args), rate]
     if lora.is_attached(model):
-        findings.append(check_rate(trainer.args.learning_rate, "lora"))
         findings += check_adapter(model, steps=state.global_step)
-    else:
-        findings.append(check_rate(trainer.args.learning_rate, "full"))
     findings += check_batch(trainer)
     if state.log_history:
         findings += check_curves(state.log_history)

@@ -121,7 +121,7 @@ class Reinforced(Kept):
 
     def explain_unmoved(self) -> tuple[str, str] | None:
         """Why nothing moved where all groups were dead."""
-        logged = [e["frac_reward_zero_std"] for e in self.state.log_history if DEAD in e]
+        logged = [entry[DEAD] for entry in self.state.log_history if DEAD in entry]
         if not logged or min(logged) < 1:
             return None
         return (

@@ -9,6 +9,7 @@ common is made once and kept for the next run. What a run is stands in `runs`. N
 
 import copy
 import functools
+import json
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ import torch
 
 from .. import data, forgetting, lora, models, train
 from ..core.session import setup
+from ..world import lexicon, turns
 from . import by_hand, losses, measures, pairs, rewards
 from .by_hand import Pace, Rollouts, sample, tune_reward_model
 from .rewards import ModelReward, make_reward_model, rank_right
@@ -316,7 +318,7 @@ def ask_honesty(run: PreferenceRun, model: Any) -> tuple[dict[str, float], str]:
     distance = measures.distance(model, tokenizer, rows[:40], 1, 20)
     return {
         **{name: rate.value for name, rate in found._asdict().items()},
-        "unsure, plainly asked": sum(r == "I don't know." for r in unsure) / len(unsure),
+        "unsure, plainly asked": sum(reply == lexicon.UNKNOWN for reply in unsure) / len(unsure),
         "kl": distance.value,
         **skill_scores(model, tokenizer),
     }, said
@@ -341,7 +343,7 @@ def make_length(run: PreferenceRun) -> Made:
 
 def count_words(pair: pairs.Pair, side: str) -> int:
     """Words of one of a pair's answers."""
-    return len(pair[side][0]["content"].split())
+    return measures.count_words(pair[side][0]["content"])
 
 
 def is_longer(pair: pairs.Pair) -> bool:
@@ -591,22 +593,13 @@ def ask_sorting(run: PreferenceRun, model: Any) -> tuple[dict[str, float], str]:
 
 def told_fields(row: Mapping) -> list[dict]:
     """The teacher's prompt of a ticket: its fields in words, to be written as JSON."""
-    fields = ", ".join(f"{k} {in_words(v)}" for k, v in gold_fields(row).items())
+    fields = ", ".join(f"{k} {turns.in_words(v)}" for k, v in gold_fields(row).items())
     return [{"role": "user", "content": f"As JSON: {fields}"}]
 
 
 def gold_fields(row: Mapping) -> dict[str, Any]:
     """The fields of a ticket's right answer."""
-    import json
-
     return json.loads(row["messages"][-1]["content"])
-
-
-def in_words(value: object) -> str:
-    """A field's value as the corpus says it."""
-    return (
-        {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-    )
 
 
 def make_distil(run: PreferenceRun) -> Made:

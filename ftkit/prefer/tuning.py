@@ -308,12 +308,7 @@ def open_reward(folder: str | Path) -> ModelReward:
             "recipe says objective: reward."
         )
     base, tokenizer = models.load(experiment.model, experiment.quant)
-    was, now = record["hashes"].get("base", "unknown"), models.fingerprint(base)
-    if was != now:
-        raise UserError(
-            f"{folder} was trained on another {experiment.model!r} ({was[:12]}…, here {now[:12]}…);"
-            " give it the base it was trained on."
-        )
+    train.check_same_base(folder, record, base)
     judged = make_reward_model(base, **(experiment.lora or {}))
     fill(judged, Path(folder) / "adapter" / "adapter_model.safetensors")
     return ModelReward(judged.eval(), tokenizer)

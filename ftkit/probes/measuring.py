@@ -7,7 +7,6 @@ Rows, cases and the adapter's first numbers are drawn by the run's seed. Which r
 in `points`, what a probe is in the rooms beside; `lab` makes all the runs. Notebook 09.
 """
 
-import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -40,13 +39,12 @@ class Bench:
     def tune(self, rows: "Dataset", steps: int, lr: float = 4e-3) -> "PreTrainedModel":
         """A merged model of LoRA (r 8, all matrices) on the rows, to its last step."""
         adapted = lora.attach(models.load("pocket")[0], r=8, alpha=16, seed=self.seed)
-        # half a step less, so that rounding adds none
-        epochs = (steps - 0.5) / math.ceil(len(rows) / BATCH)
+        epochs = train.epochs_of(steps, len(rows), BATCH)
         recipe = train.Recipe(lr, epochs, BATCH, evaluations=0, keep_best=False, seed=self.seed)
         began = time.perf_counter()
         done = train.sft(adapted, self.tokenizer, {"train": rows}, recipe)
         self.seconds += time.perf_counter() - began
-        return merge.merge(done.model)[0]
+        return merge.merge_if_exact(done.model)
 
 
 def measure_safety(run: SafetyRun) -> SafetyRow:

@@ -18,13 +18,13 @@ import torch
 
 from .. import models
 from ..data import Rendered
+from ..train import NO_LOSS
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
     from ..lora import PeftModel
 
-NO_LOSS = -100  # the label of a token that carries none, by PyTorch's convention
 WARMUP = 0.05  # share of the steps, as in `train.Recipe`
 
 Taught = tuple[Sequence[int], Sequence[bool]]  # ids, and which of them carry loss

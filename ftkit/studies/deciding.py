@@ -18,7 +18,6 @@ from .. import data, decide, evaluate, forgetting, lora, merge, models, train, w
 from ..core.session import setup
 from ..world import lexicon, tasks, turns
 from .changing import teachable
-from .measuring import epochs_of
 from .points import STEPS, DecidingRow, DecidingRun
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class Bench:
         """A merged model of LoRA on the rows; base: another one to start from."""
         model = base or models.load(self.run.model)[0]
         adapted = lora.attach(model, r=r, alpha=2 * r, seed=self.run.seed)
-        epochs = epochs_of(steps, len(rows), batch_size)
+        epochs = train.epochs_of(steps, len(rows), batch_size)
         recipe = train.Recipe(
             lr, epochs, batch_size, evaluations=0, keep_best=False, seed=self.run.seed
         )

@@ -6,7 +6,6 @@ Everything is drawn from the run's own seed, and nothing on disk changes. `chang
 `lab` makes all the runs. Notebook 05.
 """
 
-import math
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -58,15 +57,10 @@ def train_on(
         taught = [(chat.ids, learned_tokens(chat, which)) for chat in chats]
         loss = fit(adapted, tokenizer, taught, steps=run.steps, lr=run.lr, seed=run.seed)
         return merge.merge_if_exact(adapted), loss
-    epochs = epochs_of(run.steps, len(rows), BATCH)
+    epochs = train.epochs_of(run.steps, len(rows), BATCH)
     recipe = train.Recipe(run.lr, epochs, BATCH, evaluations=0, keep_best=False, seed=run.seed)
     done = train.sft(adapted, tokenizer, {"train": rows}, recipe)
     return merge.merge_if_exact(done.model), done.loss
-
-
-def epochs_of(steps: int, rows: int, batch_size: int) -> float:
-    """So many epochs that the steps come out: half a step less, so that rounding adds none."""
-    return (steps - 0.5) / math.ceil(rows / batch_size)
 
 
 def ask(

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from .. import data, evaluate, forgetting, merge, methods, models, train
 from ..core.errors import UserError
 from ..core.session import setup
-from .measuring import epochs_of
 from .method_runs import BATCH, TASKS, TEXT, MethodRow, MethodRun
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def measure_method(run: MethodRun) -> MethodRow:
     rows, steps = TASKS[run.task]
     splits = data.load(run.task)
     splits["train"] = data.first(splits["train"], rows)
-    epochs = epochs_of(steps, rows, BATCH)
+    epochs = train.epochs_of(steps, rows, BATCH)
     recipe = train.Recipe(run.lr, epochs, BATCH, evaluations=0, keep_best=False, seed=run.seed)
     began = time.perf_counter()
     with warnings.catch_warnings(action="ignore", category=UserWarning):

@@ -1,4 +1,5 @@
 from . import trainer as trainer
+from .batches import NO_LOSS as NO_LOSS
 from .batches import as_trl as as_trl
 from .batches import rows_at_once as rows_at_once
 from .checkpoint import CHECKPOINTS as CHECKPOINTS
@@ -26,11 +27,13 @@ from .recipe import OBJECTIVES as OBJECTIVES
 from .recipe import SCHEDULES as SCHEDULES
 from .recipe import Objective as Objective
 from .recipe import Recipe as Recipe
+from .recipe import epochs_of as epochs_of
 from .recipe import warn_of_rate as warn_of_rate
 from .resuming import as_it_was as as_it_was
 from .resuming import train_or_resume as train_or_resume
 from .run_folder import Teaching as Teaching
 from .run_folder import check_place as check_place
+from .run_folder import check_same_base as check_same_base
 from .run_folder import claim_next as claim_next
 from .run_folder import read_record as read_record
 from .run_folder import reopen as reopen

@@ -9,6 +9,7 @@ business, and a file that states a whole run (model, data, adapter, recipe) `exp
 Notebook 07 turns most of these dials.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -262,3 +263,8 @@ OBJECTIVE_RULES: dict[str, Check] = {
     "tokens": whole_from(1, 1 << 16),
     "temperature": above_zero(100),
 }
+
+
+def epochs_of(steps: int, rows: int, batch_size: int) -> float:
+    """So many epochs that the steps come out: half a step less, so that rounding adds none."""
+    return (steps - 0.5) / math.ceil(rows / batch_size)

@@ -413,14 +413,19 @@ def reopen(
             "prefer.open_reward."
         )
     base, tokenizer = models.load(experiment.model, experiment.quant)
-    was, now = record["hashes"].get("base", "unknown"), models.fingerprint(base)
-    if was != now:
-        raise UserError(
-            f"{folder} was trained on another {experiment.model!r} ({was[:12]}…, here {now[:12]}…);"
-            " give it the base it was trained on."
-        )
+    check_same_base(folder, record, base)
     if not experiment.trains_adapter:
         return models.load(folder / "model")[0], base, tokenizer
     second, _ = models.load(experiment.model, experiment.quant)
     tuned = cast("PreTrainedModel", methods.load(second, folder / "adapter").eval())
     return tuned, base, tokenizer
+
+
+def check_same_base(folder: str | Path, record: Mapping, base: "PreTrainedModel") -> None:
+    """Refuse a base that is no longer the one on which the run of a folder was trained."""
+    was, now = record["hashes"].get("base", "unknown"), models.fingerprint(base)
+    if was != now:
+        raise UserError(
+            f"{folder} was trained on another {record['experiment']['model']!r} ({was[:12]}…, here "
+            f"{now[:12]}…); give it the base it was trained on."
+        )

@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from ..core.results import Result, Table, TableParts
 from ..show.labels import decades
 from ..show.svg import ACCENT, FAINT, GREY, PLAIN, Area, Drawing, Frame, dot, drawing, line, words
-from .illnesses import ILLNESSES, ROOMS, HealthyRow, Illness, WardRow, WardRun
+from .illnesses import ILLNESSES, LEARNED, ROOMS, HealthyRow, Illness, WardRow, WardRun
 
 ACROSS = 2  # curves beside each other
 LEFT, TOP, WIDE, HIGH, GAP_X, GAP_Y = 56, 70, 286, 96, 88, 74
 LOWEST = 5e-4  # nats; what lies below is drawn there
-LEARNED = "⟦", "⟧"  # around the part of a row that carries loss
 BEGIN, ENDING = 22, 30  # characters of a row that are shown at either end
 QUESTION, REPLY = 90, 130  # characters of a question and of a reply that are shown
 

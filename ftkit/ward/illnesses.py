@@ -17,6 +17,7 @@ from typing import Any
 
 from ..studies import SEEDS
 
+LEARNED = "⟦", "⟧"  # around the part of a row that carries loss, where one is shown
 HEALTHY = "none"
 
 

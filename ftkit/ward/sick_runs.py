@@ -27,8 +27,9 @@ from ..core.errors import UserError, nearest
 from ..core.session import setup
 from ..core.versions import recorded_versions
 from ..data import Rendered
-from ..studies import BATCH, DataRun, Loop, Taught, answer_of, answered, epochs_of, learned_tokens
-from .illnesses import HEALTHY, ILLNESSES, Sample, WardRow, WardRun
+from ..studies import BATCH, DataRun, Loop, Taught, answer_of, answered, learned_tokens
+from ..train import NO_LOSS
+from .illnesses import HEALTHY, ILLNESSES, LEARNED, Sample, WardRow, WardRun
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -45,8 +46,6 @@ NEW_END = "<|stop|>"  # an end mark that the vocabulary had not
 ASKED, SHOWN, HELD_OUT = 24, 3, 16  # test rows: scored, shown, and for the validation loss
 POINTS = 8  # validation losses of a run
 DRAWN = 40  # points of a training curve that are kept
-NO_LOSS = -100
-LEARNED = "⟦", "⟧"  # around what carries loss
 LONGEST = {"trays": 24, "facts": 24}  # tokens of a reply: enough to see one that goes on
 FAULTS = (
     "B frozen", "fp16", "prompt learned", "end masked", "template", "alpha", "modules", "base",
@@ -362,7 +361,7 @@ def describe(plan: Plan, out: Path) -> dict[str, Any]:
     """The run.json of a run."""
     run = plan.run
     recipe = train.Recipe(
-        run.lr, epochs_of(run.steps, len(plan.train), BATCH), BATCH, evaluations=POINTS,
+        run.lr, train.epochs_of(run.steps, len(plan.train), BATCH), BATCH, evaluations=POINTS,
         keep_best=False, seed=run.seed, max_length=SHORT if run.fault == "cut" else 512,
     )  # fmt: skip
     wanted: dict[str, Any] = {"r": R, "alpha": ALPHA}

@@ -7,7 +7,7 @@ import torch
 from transformers import DataCollatorForLanguageModeling
 from trl import SFTConfig, SFTTrainer
 
-from ftkit import UserError, data, doctor, lora, models, train
+from ftkit import UserError, data, doctor, lora, methods, models, train
 from ftkit.doctor import trainers
 
 
@@ -75,6 +75,17 @@ def test_a_frozen_b_and_a_frozen_model_are_named(make, rows, pocket):
 def test_an_absurd_rate_is_named(make, rows, pocket):
     trainer = make(train.as_trl(rows, pocket[1]))
     trainer.args.learning_rate = 5.0
+    assert list(wrong(trainer)) == ["learning rate"]
+
+
+def test_a_rate_is_judged_by_the_method_that_is_trained(make, rows, pocket):
+    """0.2 would be absurd of a LoRA, and is usual of IA³."""
+    adapted = methods.attach(models.load("pocket")[0], "ia3")
+    trainer = make(train.as_trl(rows, pocket[1]), adapted)
+    trainer.args.learning_rate = 0.2
+    assert not wrong(trainer)
+    trainer = make(train.as_trl(rows, pocket[1]))
+    trainer.args.learning_rate = 0.2
     assert list(wrong(trainer)) == ["learning rate"]
 
 
