@@ -3,8 +3,10 @@
 from collections import Counter
 
 import pytest
+import torch
+from peft.optimizers import create_loraplus_optimizer
 
-from ftkit import lab, methods, studies
+from ftkit import lab, lora, methods, models, studies
 from ftkit.studies import method_runs, rank_measuring
 
 
@@ -68,3 +70,16 @@ def test_what_a_method_leaves_open_is_measured(
     row = studies.measure_rank(studies.RankRun(question, setting, amount))
     assert row.trainable == trainable
     assert 0 <= row.state - state < 1000  # steps are counted beside the moments
+
+
+def test_loras_plus_is_pefts():
+    """By hand and by peft each number moves at the same rate."""
+    model = lora.attach(models.load("pocket")[0], r=2)
+    theirs = create_loraplus_optimizer(model, torch.optim.AdamW, lr=1e-3, loraplus_lr_ratio=4)
+    ours = rank_measuring.lora_plus(4)(model, 1e-3)
+    by_hand, by_peft = (
+        {id(p): group["lr"] for group in made.param_groups for p in group["params"]}
+        for made in (ours, theirs)
+    )
+    assert by_hand == by_peft
+    assert set(by_hand.values()) == {1e-3, 4e-3}
