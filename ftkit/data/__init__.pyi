@@ -1,5 +1,6 @@
 from .chat import count_answer_tokens as count_answer_tokens
 from .chat import to_messages as to_messages
+from .chat import to_pair as to_pair
 from .checking import Checked as Checked
 from .checking import check as check
 from .checking import to_html as to_html

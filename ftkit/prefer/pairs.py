@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import data, models
-from ..core.errors import UserError
+from ..core.errors import UserError, reason
 from ..core.parsing import shown
 from ..world import World, entities, lexicon, turns
 
@@ -116,19 +116,41 @@ def check_pairs(pairs: object) -> list[Pair]:
     """The pairs as a list; UserError for the first that is none, by its number.
 
     A pair has a prompt that ends in another's message than the assistant's, and one assistant's
-    message each as chosen and rejected, which say different things.
+    message each as chosen and rejected, which say different things. Plain texts are taken as such
+    messages, and answers that repeat the prompt are cut to what they add, as from a file.
     """
     if isinstance(pairs, str | Mapping) or not isinstance(pairs, Iterable):
         raise UserError(
             f"pairs is {shown(pairs)}; give a list of them, such as data.read_pairs('pairs.jsonl')."
         )
-    taken = [dict(pair) if isinstance(pair, Mapping) else pair for pair in pairs]
+    taken = [as_messages(pair, number) for number, pair in enumerate(pairs, 1)]
     for number, pair in enumerate(taken, 1):
         if fault := find_fault(pair):
             raise UserError(f"pair {number} {fault}")
     if not taken:
         raise UserError("there are no pairs; give one at least.")
     return taken  # type: ignore # each is a dict by now
+
+
+def as_messages(pair: object, number: int) -> object:
+    """A pair whose parts are messages; UserError for parts that can't be read as such."""
+    if not isinstance(pair, Mapping):
+        return pair
+    sides = [pair.get(side) for side in ("prompt", "chosen", "rejected")]
+    if not all(sides) or all(map(are_messages, sides)):
+        return dict(pair)
+    try:
+        return {**pair, **data.to_pair(pair)}
+    except ValueError as error:
+        raise UserError(f"pair {number}: {reason(error)}.") from error
+
+
+def are_messages(part: object) -> bool:
+    """Whether a part of a pair is a list of messages, each with a role and a text."""
+    return isinstance(part, list) and all(
+        isinstance(one, Mapping) and {str} == {type(one.get(key)) for key in ("role", "content")}
+        for one in part
+    )
 
 
 def find_fault(pair: object) -> str:

@@ -71,6 +71,26 @@ def test_pairs_of_no_use_are_refused_by_their_number(bad, sentence):
         prefer.check_pairs([pair(), bad])
 
 
+def test_pairs_in_plain_text_are_read_as_from_a_file():
+    said = [{"role": "assistant", "content": text} for text in ("Ann.", "Bob.")]
+    texts = {"prompt": "Who?", "chosen": "Ann.", "rejected": "Bob."}
+    (read,) = prefer.check_pairs([texts])
+    asked = [{"role": "user", "content": "Who?"}]
+    assert read == {"prompt": asked, "chosen": said[:1], "rejected": said[1:]}
+    (mixed,) = prefer.check_pairs([{**texts, "chosen": said[:1]}])
+    assert mixed == read
+
+
+@pytest.mark.parametrize(
+    "part", [{"role": "assistant"}, {"role": "assistant", "content": None}, {"content": "Ann."}, 3]
+)
+def test_a_message_that_is_none_is_one_sentence(part):
+    bad = {"prompt": "Who?", "chosen": [part], "rejected": "Bob."}
+    with pytest.raises(UserError, match=r"^pair 1: \S.*chosen") as error:
+        prefer.check_pairs([bad])
+    assert "\n" not in str(error.value)
+
+
 def test_no_pairs_at_all_are_refused():
     with pytest.raises(UserError, match="there are no pairs"):
         prefer.check_pairs([])
