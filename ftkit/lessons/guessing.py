@@ -159,11 +159,13 @@ def make_slider(asked: Prediction) -> Any:
 
     low, high = asked.between or (0.0, 1.0)
     layout = ipywidgets.Layout(width="420px", max_width="100%", min_width="240px")
+    # things that are counted are right within a whole number of them, and are guessed whole
+    whole = all(isinstance(number, int) for number in (low, high, asked.near))
     # as many decimals as a step of the slider is worth
-    digits = 0 if high - low >= 50 else 1 if high - low >= 5 else 2
+    digits = 0 if whole or high - low >= 50 else 1 if high - low >= 5 else 2
     shown = {"description": asked.unit, "layout": layout, "readout_format": f".{digits}f"}
     if not asked.log:
-        step = (high - low) / 100
+        step = 1 if whole else (high - low) / 100
         return ipywidgets.FloatSlider(value=low, min=low, max=high, step=step, **shown)
     bounds = {"min": math.log10(low), "max": math.log10(high), "step": 0.02}
     return ipywidgets.FloatLogSlider(value=low, base=10, **bounds, **shown)

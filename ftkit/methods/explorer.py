@@ -160,11 +160,14 @@ def draw_path(frame: Frame, path: Sequence[Outcome], here: Outcome) -> list[str]
     """One method over its rates, the one that is looked at in full colour."""
     places = [place_of(frame, one) for one in path]
     parts = [line(places, mix("#ffffff", ACCENT, 0.5), 1.5)] if len(places) > 1 else []
+    named = [place_of(frame, here)]  # the one that is looked at has its name, and those with room
     for one, (x, y) in zip(path, places, strict=True):
         chosen = one is here
         colour = ACCENT if chosen else mix("#ffffff", ACCENT, 0.5)
         parts.append(dot(x, y, 6 if chosen else 3.5, colour))
-        parts.append(words(x + 8, y - 6, f"{one.lr:g}", 9, ACCENT))
+        if chosen or all(abs(x - a) > 30 or abs(y - b) > 11 for a, b in named):
+            parts.append(words(x + 8, y - 6, f"{one.lr:g}", 9, ACCENT))
+            named.append((x, y))
     return parts
 
 

@@ -8,8 +8,8 @@ import nbclient
 import nbformat
 import pytest
 
-from ftkit import UserError, show
-from ftkit.lessons import displays, journal, predict, predicting, reveal, score_card
+from ftkit import UserError, answers, show
+from ftkit.lessons import displays, guessing, journal, predict, predicting, reveal, score_card
 
 
 @pytest.fixture(autouse=True)
@@ -203,3 +203,11 @@ def test_a_kernel_without_a_front_end_shows_it_all(tmp_path):
     assert said[4] == "✗ You said a hundredth; the answer is a twentieth (4.65 %)."
     assert said[5].startswith("Not yet: v_proj") and "0 of 6 exercises right" in said[6]
     assert "ft-still" in json.dumps(book.cells[1].outputs[0]["data"])
+
+
+def test_what_is_counted_is_guessed_in_whole_numbers():
+    counted = guessing.make_slider(answers.find_prediction("08.common"))
+    assert (counted.step, counted.readout_format) == (1, ".0f")
+    # a ratio that is right within three tenths is guessed in hundredths
+    ratio = answers.find_prediction("13.latency")
+    assert guessing.make_slider(ratio).step < 0.1

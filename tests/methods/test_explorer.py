@@ -1,5 +1,8 @@
 """The methods drawn: every name is there, every control can be moved, what is wrong is named."""
 
+import re
+from dataclasses import replace
+
 import pytest
 from method_rows import ROWS
 
@@ -62,3 +65,12 @@ def test_only_what_the_corrected_p_settles_is_in_colour():
     found = [Difference("lora", change, p) for p in (0.04, 0.12)]
     dots = methods.differences_figure(found).axes[0].lines[:2]
     assert [dot.get_color() == "gray" for dot in dots] == [True, False], "the first row is on top"
+
+
+def test_rates_that_crowd_do_not_write_over_each_other(found):
+    """All rates of one method at one place: only the one that is looked at has its name."""
+    (one, *_) = [outcome for outcome in found if outcome.label == "lora"]
+    crowd = [replace(one, lr=lr) for lr in (1e-3, 2e-3, 4e-3)]
+    drawn = methods.methods_view(crowd, "lora", rate=2)
+    names = re.findall(r">(0\.00\d)<", drawn.svg)
+    assert names == ["0.002"]
