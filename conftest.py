@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 OFFLINE = Path(__file__).parent / "tests" / "offline"
 
 
@@ -53,8 +55,15 @@ SLOWEST = (
 
 
 def pytest_collection_modifyitems(items):
-    """A file's tests stay together in one process, as a notebook's cells must; slow files first."""
+    """A file's tests stay together in one process, as a notebook's cells must; slow files first.
+
+    Those that are marked `weekly` are skipped with that reason, unless FTKIT_WEEKLY is 1.
+    """
     root = Path(__file__).parent
+    if os.environ.get("FTKIT_WEEKLY") != "1":
+        for item in items:
+            if item.get_closest_marker("weekly"):
+                item.add_marker(pytest.mark.skip(reason="runs once a week: FTKIT_WEEKLY=1"))
 
     def slowness(item):
         file = item.path.relative_to(root).as_posix() if root in item.path.parents else ""

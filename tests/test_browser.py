@@ -266,7 +266,7 @@ def status(lab, text, minutes=10):
     lab.wait_for_function(says, arg=text, timeout=minutes * MINUTE)
 
 
-@pytest.mark.parametrize("front", ["jupyterlab", "voila"])
+@pytest.mark.parametrize("front", ["jupyterlab", pytest.param("voila", marks=pytest.mark.weekly)])
 def test_the_playground_redraws_trains_pins_and_stops(front, tmp_path):
     with shown_by(front, playground(tmp_path), tmp_path / f"{front}.png") as lab:
         picture = lab.locator(".ft-view svg").first
