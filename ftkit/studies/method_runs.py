@@ -96,8 +96,9 @@ class RankRun:
     """One run of what a method leaves open, by the loop by hand, to its last step.
 
     question: "rank" (amount is r), "plus" (LoRA+: how many times faster B is), "optimizer" (of a
-    LoRA) or "subspace" (all weights, moved in so many random directions). setting: the optimizer's
-    name, or where a subspace starts: "pretrained" or "random".
+    LoRA), "subspace" (all weights, moved in so many random directions) or "rows" (amount is how
+    many are trained on). setting: the optimizer's name; where a subspace starts, "pretrained" or
+    "random"; what is trained on the rows, "lora" or "full".
     """
 
     question: str = "rank"
@@ -131,12 +132,20 @@ OPTIMIZERS = {
 }
 SUBSPACES = (100, 300, 1000, 3000, 10000, 30000)
 SUBSPACE_RATES = (1e-3, LORAS)  # of a weight: z moves so much faster that weights move by these
+# LoRA beside full, by the rows of a task: tickets for as many steps each, facts for ten epochs.
+ROWS = {"tickets": (24, 96, 300), "facts": (40, 80, 240)}
+ROWS_STEPS, ROWS_EPOCHS = 96, 10
+ROWS_RATES = {
+    ("lora", "tickets"): (1.5e-3, LORAS), ("lora", "facts"): (LORAS, 1e-2),
+    ("full", "tickets"): (3e-4, 1e-3), ("full", "facts"): (3e-4, 1e-3),
+}  # fmt: skip
 
 
 def rank_points() -> list[RankRun]:
-    """Every run of the grid "ranks", seed by seed."""
+    """Every run of the grid "ranks", seed by seed; those by rows come last."""
     settings = [*ranks(), *plus(), *optimizers(), *subspaces()]
-    return [replace(run, seed=seed) for seed in SEEDS for run in settings]
+    points = [replace(run, seed=seed) for seed in SEEDS for run in settings]
+    return points + [replace(run, seed=seed) for seed in SEEDS for run in by_rows()]
 
 
 def ranks() -> Iterator[RankRun]:
@@ -162,3 +171,10 @@ def subspaces() -> Iterator[RankRun]:
     for start in ("pretrained", "random"):
         for d in SUBSPACES if start == "pretrained" else (1000, 30000):
             yield from (RankRun("subspace", start, d, lr=lr) for lr in SUBSPACE_RATES)
+
+
+def by_rows() -> Iterator[RankRun]:
+    """LoRA and full fine-tuning on few rows and on all, each at two rates of its own."""
+    for (what, task), rates in ROWS_RATES.items():
+        for rows in ROWS[task]:
+            yield from (RankRun("rows", what, rows, task, lr) for lr in rates)

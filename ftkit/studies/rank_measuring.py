@@ -16,7 +16,9 @@ from .. import data, evaluate, forgetting, lora, methods, models, quant
 from ..core.session import setup
 from .by_hand import Loop, adam, learned_tokens
 from .method_measuring import PROBES, TESTED
-from .method_runs import BATCH, TASKS, WIDE_TARGETS, RankRow, RankRun
+from .method_runs import (
+    BATCH, ROWS_EPOCHS, ROWS_STEPS, TASKS, WIDE_TARGETS, RankRow, RankRun,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -66,7 +68,7 @@ def measure_rank(run: RankRun) -> RankRow:
     setup(seed=run.seed)
     base, tokenizer = models.load("pocket")
     model, maker = prepared(run, base)
-    rows, steps = TASKS[run.task]
+    rows, steps = rows_and_steps(run)
     splits = data.load(run.task)
     train = data.first(splits["train"], rows)
     chats = [data.render(chat, tokenizer) for chat in train["messages"]]
@@ -105,12 +107,23 @@ def prepared(run: RankRun, base: "PreTrainedModel") -> tuple[Any, Any]:
         return lora.attach(base, r, r, [*WIDE_TARGETS], seed=run.seed), adam
     if run.question == "plus":
         return lora.attach(base, seed=run.seed), lora_plus(run.amount)
+    if run.question == "rows":
+        full = run.setting == "full"
+        return (base.requires_grad_() if full else lora.attach(base, seed=run.seed)), adam
     if run.question == "optimizer":
         return lora.attach(base, seed=run.seed), OPTIMIZER_OF[run.setting]
     if run.setting == "random":
         torch.manual_seed(run.seed)
         base = type(base)(base.config)
     return methods.Subspace(base, int(run.amount), run.seed), adam
+
+
+def rows_and_steps(run: RankRun) -> tuple[int, int]:
+    """How many rows of its task a run is trained on, and for how many steps."""
+    if run.question != "rows":
+        return TASKS[run.task]
+    rows = int(run.amount)
+    return rows, ROWS_STEPS if run.task == "tickets" else rows * ROWS_EPOCHS // BATCH
 
 
 def state_bytes(optimizer: torch.optim.Optimizer) -> int:
