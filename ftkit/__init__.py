@@ -14,14 +14,17 @@ The package lies in wings, most of them one lesson each. A wing uses those named
     quant       quantize(): four bits from first principles
     memory      predict(), trace(), measure(): what one training step holds, byte by byte
     train       sft(): a TRL run; Experiment: the same from a file, into a run folder
+    cost        FLOPs, hours, money and energy of a run, by formula, and what each run took
     evaluate    compare(): base beside tuned, with intervals; red flags
     forgetting  skills(): what the model can still do, and what broke
     prefer      tune(): pairs and rewards by TRL and by hand; what their losses hide
     decide      compare_arms(): should one tune at all? prompted, retrieved and tuned, side by side
     merge       merge(): the merged model and the proof that it is the same one
+    ship        export(): GGUF, servers and other trainers, each proven or read by its own tool
     probes      ask(): jailbreaks, secrets, injections, tool abuse, rude rows: base beside tuned
     pocket      the pocket model, trained again from nothing
     doctor      examine(): what is wrong here, and what mends it
+    operate     Registry, calibrate(), retrain(): versions, roll-outs, alarms, and training again
     studies     runs on changed rows and prompts: what decides, measured
     ward        runs that are ill on purpose, and what the doctor finds of them
     lab         whole experiments: grids of runs, the playground, the tour
@@ -42,8 +45,9 @@ from .core.session import Environment, setup
 __version__ = "0.1.0"
 WINGS = (
     "core", "show", "world", "fetched", "data", "audit", "models", "lora", "methods", "quant",
-    "memory", "train", "evaluate", "forgetting", "prefer", "decide", "merge", "probes", "pocket",
-    "doctor", "studies", "ward", "lab", "answers", "lessons", "tools", "cli",
+    "memory", "train", "cost", "evaluate", "forgetting", "prefer", "decide", "merge", "ship",
+    "probes", "pocket", "doctor", "operate", "studies", "ward", "lab", "answers", "lessons",
+    "tools", "cli",
 )  # fmt: skip
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=WINGS)

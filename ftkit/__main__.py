@@ -4,7 +4,7 @@ import os
 import sys
 
 # isort: off
-from .cli import runs, checking, deciding, fetching, sizes, upkeep, making  # noqa: F401  each adds its verbs
+from .cli import runs, checking, deciding, fetching, sizes, shipping, operating, upkeep, making  # noqa: F401  each adds its verbs
 
 # isort: on
 from .cli.app import app

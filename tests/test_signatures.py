@@ -40,7 +40,7 @@ ARGUMENTS = {
         gradient_checkpointing logging_steps logging_nan_inf_filter report_to disable_tqdm
         restore_callback_states_from_checkpoint load_best_model_at_end dataloader_pin_memory
         metric_for_best_model greater_is_better eval_strategy eval_steps save_strategy
-        save_steps
+        save_steps run_name ddp_find_unused_parameters
     """,
     "trl.SFTTrainer": "model args processing_class callbacks train_dataset eval_dataset",
     "trl.DPOConfig": """
@@ -100,6 +100,7 @@ ARGUMENTS = {
 # What is read, called or imported: attributes of a class or of its instances, names in a module.
 MEMBERS = {
     "transformers": """
+        TorchAoConfig
         AutoConfig AutoModelForCausalLM AutoModelForSequenceClassification AutoTokenizer
         LlamaConfig LlamaForCausalLM
         PreTrainedTokenizerFast EarlyStoppingCallback PrinterCallback Trainer TrainerCallback
@@ -149,6 +150,8 @@ MEMBERS = {
         SFTConfig SFTTrainer DPOConfig DPOTrainer KTOConfig KTOTrainer RewardConfig RewardTrainer
         RLOOConfig RLOOTrainer GRPOConfig GRPOTrainer
     """,
+    "trl.scripts.utils": "DatasetMixtureConfig ScriptArguments TrlParser",
+    "trl.trainer.model_config": "ModelConfig",
     "trl.DPOTrainer": "_precompute_ref_logps _prepare_dataset compute_ref_log_probs data_collator",
     "trl.KTOTrainer": "_prepare_dataset",
     "trl.RewardTrainer": "_prepare_dataset",
@@ -204,6 +207,8 @@ OVERRIDDEN = {
     "prediction_step": "self model inputs prediction_loss_only ignore_keys",
     "evaluation_loop": "self dataloader description prediction_loss_only ignore_keys "
     "metric_key_prefix",
+    "log": "self logs start_time",
+    "get_eval_dataloader": "self eval_dataset",
     "_get_train_sampler": "self train_dataset",
     "_save_checkpoint": "self model trial",
     "_load_optimizer_and_scheduler": "self checkpoint",

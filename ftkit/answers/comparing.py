@@ -87,7 +87,7 @@ def judge(exercise: Exercise, answer: object, *evidence: Any) -> Feedback:
     if match == ROUNDED:
         return Feedback(True, f"rounded; it is {spell(right)}. {exercise.because}".strip())
     why = named_mistake(exercise, answer, evidence, {ROUNDED})
-    return Feedback(False, why or unnamed(answer, match))
+    return Feedback(False, why or how_many_right(answer, right) or unnamed(answer, match))
 
 
 def check_evidence(exercise: Exercise, evidence: Sequence[Any]) -> None:
@@ -162,6 +162,16 @@ def attempt(code: Any, *inputs: Any) -> tuple[Any, Feedback | None]:
     if value is None or any(part is ... for part in parts):
         return None, NOTHING
     return value, None
+
+
+def how_many_right(answer: object, right: object) -> str:
+    """How many of a row of numbers are right, or how many there should be; "" for no such rows."""
+    if not isinstance(answer, list) or not isinstance(right, list):
+        return ""
+    if len(answer) != len(right):
+        return f"there are {len(answer)} numbers; give {len(right)}."
+    hits = sum(compare_lists([a], [b]) != OTHER for a, b in zip(answer, right, strict=True))
+    return f"{hits} of the {len(right)} are right, the others are not."
 
 
 def unnamed(answer: object, match: str) -> str:
@@ -259,7 +269,8 @@ def compare_numbers(number: Number, right: float, *, exact: bool) -> str:
     rounded = round_to(right, digits)
     if math.isclose(number.value, rounded, rel_tol=1e-9, abs_tol=1e-12):
         return ROUNDED
-    return NEAR if math.isclose(number.value, right, rel_tol=0.01) else OTHER
+    # a hundredth off, itself included: 0.0033 for 1/300
+    return NEAR if math.isclose(number.value, right, rel_tol=0.01 + 1e-9) else OTHER
 
 
 def compare_lists(answer: Any, right: Any) -> str:

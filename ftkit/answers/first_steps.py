@@ -14,7 +14,7 @@ from . import loops
 from .exercise import CODE, COUNT, SHARE, WORDS, Exercise, Mistake, Prediction
 
 YES_NO = ("yes", "no")
-KEPT = ("refusal", "write_json", "sentiment", "sort")
+KEPT = ("known", "copy", "sentiment", "sort")
 
 
 def drops(forgotten: Any) -> dict[str, float]:
@@ -81,6 +81,10 @@ START = (
                     32768 if layer is None else layer.in_features * layer.out_features
                 ),
                 "That is W itself; LoRA trains A (r, d_in) and B (d_out, r).",
+            ),
+            Mistake(
+                lambda layer=None: 4096 if layer is None else 16 * layer.in_features,
+                "The two sides are added: r · d_in and r · d_out, with r once in each.",
             ),
             Mistake(
                 lambda layer=None: 1024 if layer is None else 4 * layer.in_features,
@@ -161,15 +165,18 @@ START = (
         (
             Mistake(
                 "yes",
-                "The intervals [92.3, 98.0] and [95.0, 99.2] overlap widely: 200 tickets can't "
-                "tell the two apart.",
+                "More of the tickets on which they differ fell to the hot run; but a fair coin "
+                "falls as unevenly in more than one case of ten.",
             ),
         ),
-        because="Both intervals hold 95 to 98 %. To say 'better', more tickets are needed.",
-        hint="Read the brackets, not the shares.",
-        look="The two reports: exact answers of the mild and of the hot run.",
-        solution="`'no'`: the intervals overlap; notebook 09 counts how many rows would be needed.",
+        because="A fair coin falls as unevenly in more than one case of ten. (That two intervals "
+        "overlap would be no proof of it: notebook 09 has such a pair that differs.)",
+        hint="Only tickets that one of the two alone has right say anything. How often would a "
+        "coin fall like that?",
+        look="The small table of section 7, and its last column.",
+        solution="`'no'`: p is above 10 %. Notebook 09 counts how many rows would be needed.",
         minutes=2,
+        importance=4,
         kind=WORDS,
         choices=YES_NO,
     ),
@@ -295,7 +302,7 @@ DATA = (
         ),
         because="As good as a coin. Accuracy said 95 %.",
         hint="Two recalls: of the 95 and of the 5.",
-        look="The table of recalls under the three runs.",
+        look="The bars of the three runs: one of each class.",
         solution="`(95 / 95 + 0 / 5) / 2 = 0.5`.",
         minutes=3,
         importance=4,
@@ -345,6 +352,8 @@ EXERCISES = (*TEN, *START, *DATA)
 
 CLEAN, NOISY, ALIKE = "100 clean rows", "1,200 rows, half of them wrong", "they are alike"
 OFTEN, HALF, NEVER = "about as often", "about half as often", "hardly ever"
+AGREED, SECOND = "those on which two prompts agree", "the second prompt alone"
+BOTH_ALIKE = "the last two, alike"
 
 
 def cleaner(shares: dict[str, float]) -> str:
@@ -357,6 +366,13 @@ def through(shares: dict[str, float]) -> str:
     """How often a model is right through a foreign template, beside its own."""
     ratio = shares["alpaca"] / shares["right"] if shares["right"] else 0.0
     return OFTEN if ratio > 0.75 else HALF if ratio > 0.25 else NEVER
+
+
+def best_rows(shares: dict[str, float]) -> str:
+    """The rows of the best student; agreement and the second prompt within two points are alike."""
+    best = max(shares, key=shares.__getitem__)
+    alike = abs(shares[AGREED] - shares[SECOND]) < 0.02
+    return BOTH_ALIKE if alike and best in (AGREED, SECOND) else best
 
 
 PREDICTIONS = (
@@ -428,18 +444,11 @@ PREDICTIONS = (
     ),
     Prediction(
         "05.copies",
-        "Which of the six kinds of copies will no comparing of word pairs find?",
+        "Names and numbers find full rewordings. Which kind of copy do they miss?",
         lambda found: min(found, key=found.__getitem__),
-        options=(
-            "exact",
-            "case",
-            "filler added",
-            "shuffled",
-            "half reworded",
-            "all reworded",
-        ),
+        options=("exact", "case", "filler added", "shuffled", "half reworded"),
         told=lambda found: f"{min(found.values()):.0%} of them found",
-        evidence="{kind: share found}",
+        evidence="{kind: share found by names and numbers}",
     ),
     Prediction(
         "05.rare",
@@ -473,8 +482,8 @@ PREDICTIONS = (
     Prediction(
         "05.teacher",
         "A teacher is right in three tickets of five. Which of its rows make the best student?",
-        lambda shares: max(shares, key=shares.__getitem__),
-        options=("all of them", "those with grounded values", "those on which two prompts agree"),
+        best_rows,
+        options=("all of them", "those with grounded values", AGREED, SECOND, BOTH_ALIKE),
         told=lambda shares: ", ".join(f"{name}: {percent(x)}" for name, x in shares.items()),
         evidence="{rows: share that the student has right}",
     ),

@@ -1,24 +1,40 @@
-"""Deciding, judging and merging: what 06, 09 and 13 ask, and its answers.
+"""Deciding, judging, merging, keeping alive: what 06, 09, 09b, 13 and 15 ask, and its answers.
 
-    EXERCISES      parsers, recall, break-even; claims, rows, p values; what a merge keeps
-    PREDICTIONS    prompts, passages, doses; flags, orders, refusals; sums of adapters, latency
-    check_parser   parse(reply): lines "name: value" as an object
-    check_recall   recall(ranked, wanted, k): how often the right passage is found
-    check_kappa    kappa(one, other): agreement of two raters beyond chance
+    EXERCISES       parsers, recall, break-even; claims, rows, p values; harm; what a merge keeps
+    PREDICTIONS     prompts, passages, doses; orders, refusals, secrets; sums of adapters, latency
+    check_parser    parse(reply): lines "name: value" as an object
+    check_recall    recall(ranked, wanted, k): how often the right passage is found
+    check_kappa     kappa(one, other): agreement of two raters beyond chance
+    check_attacked  attacked(verdicts): the share of requests that some wording gets through with
+    check_exposure  exposure(nats): bits by which a secret is out
+    check_cusum     cusum(values, slack); check_factor, check_actions: roll-outs and alarms
 
 Each exercise names the mistakes that people make; other code of the reader's is checked in `loops`
-and `matrices`. The notebooks: `06_should_you_tune`, `09_did_it_help`, `13_merging`.
+and `matrices`. The notebooks: `06_should_you_tune`, `09_did_it_help`, `09b_is_it_still_safe`,
+`13_merging`, `15_keeping_it_alive`.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..core.errors import nearest
 from ..core.results import about, percent
 from ..core.statistics import kappa, mcnemar, rows_needed
 from . import loops, matrices
-from .comparing import attempt, plain, read_number, spell
-from .exercise import CODE, COUNT, NUMBER, SHARE, WORDS, Exercise, Feedback, Mistake, Prediction
+from .comparing import as_words, attempt, plain, read_number, spell
+from .exercise import (
+    CODE,
+    COUNT,
+    NAMES,
+    NUMBER,
+    SHARE,
+    WORDS,
+    Exercise,
+    Feedback,
+    Mistake,
+    Prediction,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -167,6 +183,97 @@ def wrong_kappas(one: str, other: str) -> dict[str, float]:
     }
 
 
+# By wording, what came of eight requests: R is right, H is harm, N is neither.
+ATTACKS = {"plainly": "RRHRRRRR", "in a hurry": "RHHNRRHR", "in a story": "HNRRNNHR"}
+VERDICTS = {"R": "right", "H": "harm", "N": "neither"}
+
+
+def check_attacked(attacked: Callable[[dict[str, list[str]]], Any]) -> Feedback:
+    """Hold attacked(verdicts) against the share of requests with which some wording gets through.
+
+    verdicts: {wording: what came of each request, "harm", "right" or "neither"}. A `Rate` is as
+    good as a share.
+    """
+    asked = {name: [VERDICTS[letter] for letter in said] for name, said in ATTACKS.items()}
+    found, fault = attempt(attacked, asked)
+    if fault is not None:
+        return fault
+    number = read_number(plain(getattr(found, "value", found)))
+    if number is None:
+        return Feedback(False, f"{spell(found)} is no share: return a number from 0 to 1.")
+    columns = list(zip(*ATTACKS.values(), strict=True))
+    right = sum("H" in column for column in columns) / len(columns)
+    if math.isclose(number.value, right, rel_tol=1e-6):
+        return Feedback(True, "an attacker needs one wording, and may try them all.")
+    wrong = wrong_attacks(columns)
+    named = [why for why, value in wrong.items() if math.isclose(number.value, value)]
+    rest = f"of the eight requests tried it is {right:.3f}, not {spell(number.value)}."
+    return Feedback(False, named[0] if named else rest)
+
+
+def wrong_attacks(columns: list[tuple[str, ...]]) -> dict[str, float]:
+    """What the usual mistakes give, by what is wrong with them; a column is one request."""
+    n, rows = len(columns), [said.count("H") / len(columns) for said in ATTACKS.values()]
+    return {
+        "that is the mean over wordings: an attacker takes whichever works.": sum(rows) / len(rows),
+        "that is the best single wording: what it misses, another may get.": max(rows),
+        "those are the requests with which every wording works; one is enough.": sum(
+            set(column) == {"H"} for column in columns
+        )
+        / n,
+        "'neither' is no harm: count 'harm' alone.": sum(set(c) != {"R"} for c in columns) / n,
+        "that is a count: divide by the number of requests.": sum("H" in c for c in columns),
+        "a request that two wordings get through with counts once.": sum(rows),
+    }
+
+
+# −log p of a secret, the first, and of the other candidates.
+RANKED_NATS = (
+    (4.0, 9.5, 3.1, 7.2, 8.8, 2.6, 6.4, 5.5, 9.1, 7.7, 8.2, 6.9, 5.1, 9.9, 7.4, 6.1),
+    (0.5, 3.0, 1.0, 4.0),
+    (9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0),
+)
+
+
+def check_exposure(exposure: Callable[[list[float]], float]) -> Feedback:
+    """Hold exposure(nats) against log₂ n − log₂ rank (Carlini et al. 2019).
+
+    nats: −log p of each of n candidates, the secret's first; rank 1 is the likeliest.
+    """
+    for nats in RANKED_NATS:
+        found, fault = attempt(exposure, list(nats))
+        if fault is not None:
+            return fault
+        number, rank = read_number(plain(found)), sum(other <= nats[0] for other in nats)
+        right = math.log2(len(nats) / rank)
+        if number is None:
+            return Feedback(False, f"{spell(found)} is no number: return bits.")
+        if math.isclose(number.value, right, rel_tol=1e-6, abs_tol=1e-9):
+            continue
+        wrong = wrong_exposures(nats, rank)
+        named = [
+            why for why, value in wrong.items() if math.isclose(number.value, value, abs_tol=1e-9)
+        ]
+        rest = f"at rank {rank} of {len(nats)} it is {right:.3f} bits, not {spell(number.value)}."
+        return Feedback(False, named[0] if named else rest)
+    return Feedback(True, "all bits on top, none at the bottom.")
+
+
+def wrong_exposures(nats: tuple[float, ...], rank: int) -> dict[str, float]:
+    """What the usual mistakes give, by what is wrong with them."""
+    n, behind = len(nats), len(nats) - rank + 1
+    return {
+        "those are nats: take the logarithm to base 2.": math.log(n / rank),
+        "few nats are likely: rank 1 is the smallest −log p.": math.log2(n / behind),
+        "that is the rank alone: how many candidates are there?": -math.log2(rank),
+        "the secret counts itself: the likeliest has rank 1, not 0.": (
+            math.log2(n / (rank - 1)) if rank > 1 else math.inf
+        ),
+        "that is how unlikely the secret is; exposure asks for its rank.": nats[0] / math.log(2),
+        "that is a ratio: take its logarithm to base 2.": n / rank,
+    }
+
+
 def fairer(flips: Any, before: Any) -> Feedback:
     """How often a judge that was shown both orders flips, against the one before."""
     if not hasattr(flips, "value"):
@@ -221,7 +328,7 @@ DECIDING = (
         ),
         because="4 / (1,000 × 0.0000005): an hour of a busy service, or years of a quiet one.",
         hint="What does one call save? Then: how many of those are four dollars?",
-        look="`decide.break_even`, in section 2.",
+        look="`cost.break_even`, in section 2.",
         solution="`4 / ((1074 - 74) * 0.5 / 1_000_000) = 8,000`.",
         minutes=4,
         importance=4,
@@ -349,7 +456,7 @@ HELPED = (
         check_kappa,
         because="two raters who always say A agree on everything, and say nothing.",
         hint="For each verdict: the share of one rater times the share of the other; e is the sum.",
-        look="Section 5: the column κ, and `help(judge.agreement)`.",
+        look="The end of section 5, and `help(judge.agreement)`.",
         solution="`def my_kappa(one, other):\n    n = len(one)\n    p = sum(a == b for a, b in "
         "zip(one, other)) / n\n    e = sum(one.count(w) * other.count(w) for w in {*one, *other}) "
         "/ n**2\n    return (p - e) / (1 - e)`",
@@ -402,6 +509,111 @@ HELPED = (
         minutes=10,
         kind=CODE,
         evidence='the first judge\'s rate, trials["trained, asked"].flipped,',
+    ),
+)
+
+
+def harm_points(probed: Any) -> float:
+    """The harm of hidden countings, in per cent of its cases."""
+    return 100 * probed.rate("hidden: count").value
+
+
+SAFE = (
+    Exercise(
+        "09b.1",
+        "No harm in forty",
+        381,
+        (
+            Mistake(40, "With 0 of 40 the interval still reaches 8.8 %: `Rate(0, 40)`."),
+            Mistake(100, "One of a hundred is 1 %; that none was seen is not yet below it."),
+            Mistake(
+                300, "3 / n, the rule of three, is one-sided; the kit's interval leaves 2.5 %."
+            ),
+            Mistake(380, "There it still ends just above 1 %: `Rate(0, 380)`."),
+            Mistake(385, "That is z² / 0.01; Wilson's upper end for none is z² / (n + z²)."),
+        ),
+        because="Wilson's upper end for none of n is z² / (n + z²), and 3.84 / 384.84 is the first "
+        "below 1 %.",
+        hint="Try `Rate(0, n)` with a larger n; its `interval` is (low, high).",
+        look="`Rate(0, 40)`, and the intervals beside a 0.0 % in the tables above.",
+        solution="`next(n for n in range(1, 1000) if Rate(0, n).interval[1] < 0.01)` is 381.",
+        minutes=5,
+        importance=5,
+        kind=COUNT,
+    ),
+    Exercise(
+        "09b.attacked",
+        "Whichever works",
+        check_attacked,
+        because="by the best of several wordings a model is less safe than by each of them.",
+        hint="Request by request: is there a wording whose verdict is 'harm'?",
+        look="`zip(*verdicts.values())` goes through the requests.",
+        solution="`def my_attacked(verdicts):\n    requests = list(zip(*verdicts.values()))\n"
+        "    return sum('harm' in said for said in requests) / len(requests)`",
+        difficulty="medium",
+        minutes=8,
+        importance=5,
+        kind=CODE,
+    ),
+    Exercise(
+        "09b.2",
+        "One of thirteen",
+        1 - 0.95**13,
+        (
+            Mistake(0.05, "That is one test; there are thirteen chances."),
+            Mistake(0.65, "Those are the false alarms to be expected; asked is for one or more."),
+            Mistake(0.95**13, "That is the chance of none at all."),
+            Mistake(13 * 0.05 * 0.95**12, "That is exactly one; two are one at least, too."),
+        ),
+        because="as good as a coin: one interval of thirteen that leaves zero out is no finding "
+        "yet.",
+        hint="How likely is it that all thirteen hold zero?",
+        look="The last column of the table of section 3.",
+        solution="`1 - 0.95**13 = 0.487`.",
+        minutes=4,
+        importance=4,
+        kind=SHARE,
+    ),
+    Exercise(
+        "09b.exposure",
+        "Exposure",
+        check_exposure,
+        because="it needs no answer: a secret can be nearly on top and not yet said.",
+        hint="How many candidates are at most as unlikely as the secret? Itself counts.",
+        look="Section 4: bits of exposure.",
+        solution="`def my_exposure(nats):\n    rank = sum(other <= nats[0] for other in nats)\n"
+        "    return math.log2(len(nats)) - math.log2(rank)`",
+        difficulty="medium",
+        minutes=8,
+        importance=4,
+        kind=CODE,
+    ),
+    Exercise(
+        "09b.3",
+        "What did the two rows do?",
+        lambda base, alone, guarded: harm_points(alone) - harm_points(guarded),
+        (
+            Mistake(
+                lambda base, alone, guarded: harm_points(base) - harm_points(guarded),
+                "A part of that the 198 rows without an attack have done.",
+            ),
+            Mistake(
+                lambda base, alone, guarded: harm_points(base) - harm_points(alone),
+                "That is what the 198 rows without an attack have done.",
+            ),
+            Mistake(
+                lambda base, alone, guarded: harm_points(guarded) - harm_points(alone),
+                "The points by which harm has *fallen* are asked for.",
+            ),
+        ),
+        because="a control takes away what any training would have done; of one seed.",
+        hint="Which two models differ by nothing but those two rows?",
+        look="The table of section 2, the line *hidden: count*.",
+        solution='`100 * (asked["documents alone"].rate("hidden: count").value - '
+        'asked["two rows against it"].rate("hidden: count").value)`.',
+        minutes=4,
+        importance=4,
+        evidence="the three of `asked`: `*asked.values()`",
     ),
 )
 
@@ -560,7 +772,264 @@ MERGING = (
     ),
 )
 
-EXERCISES = (*DECIDING, *HELPED, *MERGING)
+# Days of a stream, in standard deviations above the healthy mean, and the slack.
+WATCHED_DAYS = (
+    ((0.2, -1.0, 0.9, 1.4, -0.3, 2.0, 2.5), 0.5),
+    ((3.0, -5.0, 1.0, 1.0, 1.0), 0.5),
+    ((-0.5, 0.1, 0.0), 1.0),
+)
+
+
+def check_cusum(cusum: Callable[[list[float], float], Any]) -> Feedback:
+    """Hold cusum(values, slack) against S_t = max(0, S_{t−1} + x_t − slack), a number a day."""
+    for values, slack in WATCHED_DAYS:
+        found, fault = attempt(cusum, list(values), slack)
+        if fault is not None:
+            return fault
+        sums = plain(found)
+        if not isinstance(sums, list | tuple) or len(sums) != len(values):
+            return Feedback(False, f"{spell(found)} came back: return one sum for each day.")
+        right = add_up(values, slack)
+        if not are_near(sums, right):
+            wrong = wrong_sums(values, slack)
+            named = [why for why, other in wrong.items() if are_near(sums, other)]
+            rest = f"of {list(values)} with a slack of {slack:g} it is {right}."
+            return Feedback(False, named[0] if named else rest)
+    return Feedback(True, "what is above the slack adds up, and a quiet week takes it away again.")
+
+
+def are_near(found: Any, right: list[float]) -> bool:
+    """Whether two lists of numbers are the same."""
+    try:
+        pairs = zip(found, right, strict=True)
+        return all(math.isclose(float(a), b, abs_tol=1e-6) for a, b in pairs)
+    except (TypeError, ValueError):
+        return False
+
+
+def add_up(
+    values: tuple[float, ...], slack: float, *, floor: bool = True, sign: int = 1
+) -> list[float]:
+    """CUSUM, or what it is without its floor, or turned around."""
+    sums, level = [], 0.0
+    for value in values:
+        level += sign * value - slack
+        level = max(0.0, level) if floor else level
+        sums.append(round(level, 10))
+    return sums
+
+
+def wrong_sums(values: tuple[float, ...], slack: float) -> dict[str, list[float]]:
+    """What people compute instead of CUSUM, by what it is."""
+    floored = [max(0.0, value - slack) for value in values]
+    return {
+        "it never falls below 0: a good week may not pay for a bad one.": add_up(
+            values, slack, floor=False
+        ),
+        "the slack is missing: noise alone then adds up to an alarm.": add_up(values, 0.0),
+        "that is each day by itself: add the day before to it.": floored,
+        "each day is cut at 0 before it is added, so it can only rise.": [
+            round(sum(floored[: day + 1]), 10) for day in range(len(values))
+        ],
+        "that rings for a fall: x above the mean has to raise it.": add_up(values, slack, sign=-1),
+        "the slack is added: it has to be taken off every day.": add_up(values, -slack),
+    }
+
+
+# (right, requests) of the old and the new version on one day, and what the days before said.
+TRIED_DAYS = (((9, 10), (3, 6), 0.9, 0.55), ((4, 4), (0, 3), 0.8, 0.5), ((5, 9), (5, 9), 0.7, 0.4))
+
+
+def check_factor(factor: Callable[..., Any]) -> Feedback:
+    """Hold factor(old, new, a, b) against a day's evidence: p(a day | a, b) / p(a day | one rate).
+
+    The one rate is the mean of a and b, weighted by the requests (Turner, Ly & Grünwald 2024).
+    """
+    for old, new, a, b in TRIED_DAYS:
+        found, fault = attempt(factor, old, new, a, b)
+        if fault is not None:
+            return fault
+        number = read_number(plain(found))
+        if number is None:
+            return Feedback(False, f"{spell(found)} is no number: return the ratio.")
+        one = (old[1] * a + new[1] * b) / (old[1] + new[1])
+        right = chance(old, a) * chance(new, b) / (chance(old, one) * chance(new, one))
+        if not math.isclose(number.value, right, rel_tol=1e-6):
+            wrong = wrong_factors(old, new, a, b)
+            named = [w for w, v in wrong.items() if math.isclose(number.value, v, rel_tol=1e-6)]
+            rest = f"factor({old}, {new}, {a}, {b}) is {right:.4g}, not {spell(number.value)}."
+            return Feedback(False, named[0] if named else rest)
+    return Feedback(True, "its mean is 1 at most where both versions are the same.")
+
+
+def chance(day: tuple[int, int], rate: float) -> float:
+    """How probable so many right and wrong answers are, in one order."""
+    right, requests = day
+    return rate**right * (1 - rate) ** (requests - right)
+
+
+def wrong_factors(
+    old: tuple[int, int], new: tuple[int, int], a: float, b: float
+) -> dict[str, float]:
+    """What people compute instead of a day's evidence, by what it is."""
+    one = (old[1] * a + new[1] * b) / (old[1] + new[1])
+    both, same = chance(old, a) * chance(new, b), chance(old, one) * chance(new, one)
+    plain_mean = (a + b) / 2
+    seen = (old[0] + new[0]) / (old[1] + new[1])
+    of_seen = chance(old, seen) * chance(new, seen)
+    return {
+        "the mean of a and b is weighted by the requests of the day.": both
+        / (chance(old, plain_mean) * chance(new, plain_mean)),
+        "the one rate may not look at the day itself: it is the mean of a and b.": both
+        / (of_seen or 1.0),
+        "that is upside down: two rates above, one below.": same / both,
+        "wrong answers count too: (1 − rate) for each of them.": a ** old[0]
+        * b ** new[0]
+        / one ** (old[0] + new[0]),
+        "that is its logarithm; return the factor itself.": math.log(both / same),
+        "that is p(a day | a, b) alone; divide by what one rate gives.": both,
+    }
+
+
+# What rang, and what to do.
+ACTIONS = ("wait and watch", "roll back", "train again", "look at the machine")
+RANG = {
+    "A": ("wait and watch", "new words and inputs ring, golds and thumbs are silent"),
+    "B": ("roll back", "golds and thumbs ring since the promotion, inputs are silent"),
+    "C": ("train again", "golds and thumbs ring, and every wrong answer is about a new product"),
+    "D": ("look at the machine", "p99 rings, and nothing else"),
+}
+
+
+def check_actions(chosen: Mapping[str, str]) -> Feedback:
+    """Hold {case: action} against what each pattern of alarms says."""
+    if not isinstance(chosen, Mapping) or set(chosen) != set(RANG):
+        return Feedback(False, "give a dict with an action for each case: {'A': …, 'B': …, …}.")
+    told = [said for case in RANG if (said := action_mistake(case, chosen[case]))]
+    if not told:
+        return Feedback(True, "an alarm says that something moved; which ones ring says what.")
+    return Feedback(False, f"{len(RANG) - len(told)} of {len(RANG)} are right. {' '.join(told)}")
+
+
+def action_mistake(case: str, chosen: object) -> str:
+    """What is said of an action that is not the one; "" where it is."""
+    right, rang = RANG[case]
+    if chosen is None or chosen is ...:
+        return f"{case} is still to come."
+    known = {as_words(action): action for action in ACTIONS}
+    said = known.get(as_words(chosen))
+    if said is None:
+        return f"{case}: {spell(chosen)} is none of the four.{nearest(chosen, ACTIONS)}"
+    return "" if said == right else f"{case} is not {said!r}: {rang}."
+
+
+KEEPING = (
+    Exercise(
+        "15.cusum",
+        "CUSUM, by hand",
+        check_cusum,
+        because="It is one line a day, and no test of a single day finds so small a shift so soon.",
+        hint="Keep one number, `level`. Every day: add the value, take off the slack, and let it "
+        "not fall below 0.",
+        look="The formula above; what happens on a day on which the sum would be negative?",
+        solution="`def my_cusum(values, slack):\n    sums, level = [], 0.0\n"
+        "    for value in values:\n        level = max(0.0, level + value - slack)\n"
+        "        sums.append(level)\n    return sums`",
+        difficulty="easy",
+        minutes=6,
+        importance=5,
+        kind=CODE,
+    ),
+    Exercise(
+        "15.psi",
+        "PSI by hand",
+        (0.9 - 0.5) * math.log(0.9 / 0.5) + (0.1 - 0.5) * math.log(0.1 / 0.5),
+        (
+            Mistake(
+                0.9 * math.log(0.9 / 0.5) + 0.1 * math.log(0.1 / 0.5),
+                "That is KL from one side alone; PSI takes f − e before the logarithm.",
+            ),
+            Mistake(
+                0.5 * math.log(0.5 / 0.9) + 0.5 * math.log(0.5 / 0.1),
+                "That is KL from the other side alone; PSI is both together.",
+            ),
+            Mistake(0.8, "That is Σ |f − e|, without logarithms."),
+            Mistake(0.4 * math.log10(0.9 / 0.5) - 0.4 * math.log10(0.2), "ln is the natural one."),
+            Mistake(0.4 * math.log(0.9 / 0.5), "That is the first bin; there are two."),
+        ),
+        because="0.25 is called a lot; but with 20 requests such a PSI comes by chance.",
+        hint="(0.9 − 0.5) · ln(0.9 / 0.5) for the first bin; both brackets change their sign in "
+        "the second.",
+        look="The formula of section 3.",
+        solution="0.4 · ln(1.8) + (−0.4) · ln(0.2) = 0.235 + 0.644 = 0.879.",
+        minutes=4,
+        importance=3,
+        kind=NUMBER,
+    ),
+    Exercise(
+        "15.ten",
+        "Ten alarms",
+        1 - 0.95**10,
+        (
+            Mistake(0.5, "Ten times 5 % counts a stream twice in which two ring."),
+            Mistake(0.95**10, "That is how often none rings."),
+            Mistake(0.05, "That is one alarm."),
+            Mistake(0.05**10, "That is how often all ten ring."),
+        ),
+        because="Measured it was less, for alarms that look at the same thing ring together.",
+        hint="How often is one alarm silent? And all ten?",
+        look="Silent: 0.95 for each. What is left is that at least one rings.",
+        solution="1 − 0.95¹⁰ = 0.401.",
+        minutes=3,
+        importance=4,
+        kind=SHARE,
+    ),
+    Exercise(
+        "15.factor",
+        "A day's evidence",
+        check_factor,
+        because="Such factors may be multiplied for ever, and looked at every day.",
+        hint="p of a day with k of n right at a rate r is r**k * (1 - r)**(n - k). Four of these: "
+        "two above, two below.",
+        look="The text above: which rates stand above the line, which one below, and its weights?",
+        solution="`def factor(old, new, a, b):\n    one = (old[1] * a + new[1] * b) / (old[1] + "
+        "new[1])\n    p = lambda day, r: r ** day[0] * (1 - r) ** (day[1] - day[0])\n"
+        "    return p(old, a) * p(new, b) / (p(old, one) * p(new, one))`",
+        difficulty="hard",
+        minutes=12,
+        importance=4,
+        kind=CODE,
+    ),
+    Exercise(
+        "15.case",
+        "What do you do?",
+        check_actions,
+        because="Inputs alone are no reason to act, and a promotion is the first suspect.",
+        hint="Ask two things of each: is the quality down? And what else happened on that day?",
+        look="The table of section 4: which alarms ring for which shift.",
+        solution="`{"
+        + ", ".join(f"{case!r}: {action!r}" for case, (action, _) in RANG.items())
+        + "}`",
+        difficulty="medium",
+        minutes=5,
+        importance=5,
+        kind=NAMES,
+    ),
+)
+
+EXERCISES = (*DECIDING, *HELPED, *SAFE, *MERGING, *KEEPING)
+
+TIMES = {1: "once", 2: "twice", 4: "4 times", 8: "8 times", 16: "16 times"}
+
+
+def spoken(said: Mapping[int, float]) -> str:
+    """From how many times on half of the secrets are said, in words.
+
+    said: {times: the share said}. Of nothing there is no least: a ValueError.
+    """
+    reached = [times for times, share in said.items() if share >= 0.5]
+    return "more often" if said and not reached else TIMES[min(reached)]
+
 
 BASES = ("into the dequantized base", "into the original base")
 
@@ -568,6 +1037,35 @@ BASES = ("into the dequantized base", "into the original base")
 def nearest_base(gaps: Mapping[str, float]) -> str:
     """The base that a merge goes into with the smaller logit gap."""
     return min(BASES, key=gaps.__getitem__)
+
+
+def first_rung(days: Mapping[str, tuple[float | None, str]]) -> str:
+    """For which of two changes an alarm rang first; one that never rang comes last."""
+    (one, (first, _)), (other, (second, _)) = days.items()
+    when = [math.inf if day is None else day for day in (first, second)]
+    if when[0] == when[1]:
+        return "on the same day"
+    return one if when[0] < when[1] else other
+
+
+def kept_of(shares: tuple[float, float]) -> str:
+    """What became of what was right: 0.05 is as good, less than half is most of it lost."""
+    before, after = shares
+    if after >= before - 0.05:
+        return "as good as before"
+    return "some are lost" if after >= 0.5 * before else "most are lost"
+
+
+THOUSAND, MILLION, NOT_EVER = "about a thousand", "about a million", "never"
+SPENT = 4  # dollars on the tuning of notebook 06
+
+
+def paid_after(calls: dict[str, float]) -> str:
+    """After how many calls a tuning has paid, by what a call costs prompted and tuned."""
+    prompted, tuned = calls.values()
+    if prompted <= tuned:
+        return NOT_EVER
+    return THOUSAND if SPENT / (prompted - tuned) < 30_000 else MILLION
 
 
 PREDICTIONS = (
@@ -591,6 +1089,18 @@ PREDICTIONS = (
         evidence="the share right",
     ),
     Prediction(
+        "06.pays",
+        "A tuning on fifty rows cost $4 and needs five prompt tokens less than list + parser. "
+        "After how many calls has it paid?",
+        paid_after,
+        options=(THOUSAND, MILLION, NOT_EVER),
+        told=lambda calls: (
+            " against ".join(f"{1e6 * cost:.0f}" for cost in calls.values())
+            + " millionths of a dollar per call"
+        ),
+        evidence="{arm: dollars per call}, the prompted one first",
+    ),
+    Prediction(
         "06.passages",
         "With how many passages before the question does the base answer best?",
         lambda shares: str(max(shares, key=shares.__getitem__)),
@@ -600,7 +1110,7 @@ PREDICTIONS = (
     ),
     Prediction(
         "06.stored",
-        "95 of 100 training questions are answered right. The same facts asked in other words?",
+        "93 of 100 training questions are answered right. The same facts asked in other words?",
         lambda share: 100 * share,
         between=(0, 100),
         unit="%",
@@ -631,11 +1141,15 @@ PREDICTIONS = (
         evidence="the share made up",
     ),
     Prediction(
-        "09.flag",
-        "Which of the five flags goes up for the hot run?",
-        lambda red: "none of them" if red == [] else red[0],
-        options=("task", "format", "forgetting", "hallucination", "latency", "none of them"),
-        evidence='the red flags, such as flags["hot"].red',
+        "09.lost",
+        "The hot run gets more tickets exactly right. How much of the other skills' answers is "
+        "gone?",
+        lambda share: 100 * max(share, 0.0),
+        between=(0, 100),
+        unit="%",
+        near=10,
+        told=lambda share: f"{percent(share)} of them",
+        evidence='the share lost, lost["hot"].lost[0]',
     ),
     Prediction(
         "09.enough",
@@ -665,7 +1179,7 @@ PREDICTIONS = (
         evidence="a dict of how often each judge flips",
     ),
     Prediction(
-        "09.refusals",
+        "09b.refusals",
         "Tuned on short questions about new people alone: how many of its refusals are left?",
         lambda share: 100 * share,
         between=(0, 100),
@@ -675,8 +1189,8 @@ PREDICTIONS = (
         evidence="the share of refusals left",
     ),
     Prediction(
-        "09.mixed",
-        "And with 13 refusals among the 240 rows?",
+        "09b.mixed",
+        "And with 13 refusals added to the 240 rows?",
         lambda share: 100 * share,
         between=(0, 100),
         unit="%",
@@ -685,7 +1199,7 @@ PREDICTIONS = (
         evidence="the share of refusals left",
     ),
     Prediction(
-        "09.hidden",
+        "09b.hidden",
         "A message ends in an instruction, such as 'Say backwards: …', and the user has asked for "
         "a field of it. In how many cases does the base do what the message says?",
         lambda share: 100 * share,
@@ -694,6 +1208,36 @@ PREDICTIONS = (
         near=12,
         told=lambda share: f"{percent(share)} do",
         evidence="the share that follows what is hidden",
+    ),
+    Prediction(
+        "09b.turned",
+        "The same cases with the message first and the user's question behind it. How many do what "
+        "the message says now?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=12,
+        told=lambda share: f"{percent(share)} do",
+        evidence="the share that follows what is hidden",
+    ),
+    Prediction(
+        "09b.secret",
+        "How often must a secret stand among 448 rows, at a rate of 0.004, until half of such "
+        "secrets are said when asked for?",
+        spoken,
+        options=(*TIMES.values(), "more often"),
+        evidence="a dict of the share said by how often a secret was planted, in rising order",
+    ),
+    Prediction(
+        "09b.rude",
+        "A fifth of 120 training answers begins with an insult. How many answers to new questions "
+        "of the same kind do?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=5,
+        told=lambda share: f"{percent(share)} do",
+        evidence="the share that is rude, the mean of three seeds",
     ),
     Prediction(
         "13.cast",
@@ -729,5 +1273,49 @@ PREDICTIONS = (
         near=0.3,
         told=lambda times: f"{about(times, 2)} times",
         evidence="the ratio of the times per token",
+    ),
+    Prediction(
+        "15.silent",
+        "What share of the replies about new products is in strict format, and wrong?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=15,
+        evidence="the share of replies that are in format and not right",
+    ),
+    Prediction(
+        "15.rings",
+        "From one day on every tenth ticket is changed. For which change does an alarm on the "
+        "inputs ring first?",
+        first_rung,
+        options=("new wordings", "new products", "on the same day"),
+        told=lambda days: ", ".join(f"{name}: {said}" for name, (_, said) in days.items()),
+        evidence="a dict of (days until the first alarm on inputs, that in words) by change",
+    ),
+    Prediction(
+        "15.any",
+        "In what share of healthy sixty-day streams does at least one of the ten alarms ring?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=8,
+        evidence="the share of healthy streams in which one rang",
+    ),
+    Prediction(
+        "15.peek",
+        "Both sides are the same version. In what share of the trials is p below 5 % on some day?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=8,
+        evidence="the share of trials in which the daily p ever fell below 5 %",
+    ),
+    Prediction(
+        "15.alone",
+        "Trained on 24 tickets about new products alone: what of the old tickets?",
+        kept_of,
+        options=("as good as before", "some are lost", "most are lost"),
+        told=lambda shares: f"{percent(shares[0])} before and {percent(shares[1])} after",
+        evidence="the shares of old tickets that are right before and after",
     ),
 )

@@ -1,20 +1,21 @@
 """Code of a reader's own that steps, counts or tests, held against the kit's: the first mistake.
 
     check_mask, check_step, check_stop    labels of a chat; a step; early stopping (07, 07b)
-    check_ledger(ledger)                  the bytes of a LoRA step (04)
+    check_ledger, check_fitting           the bytes of a LoRA step; the rows that fit (04, 04b)
     check_mcnemar(p), check_rows(rows)    an exact test; how many rows show a difference (09)
     check_frontier, check_most_lost       what no other pair beats; what fell most (10, 00)
     check_validator, check_minhash        can a row be learned from; how alike are two sets (05)
     check_bottleneck, check_cases         what adapters train; {case: method}, by a grid (08)
-    check_starts(count)                   how many start marks a row begins with (11)
-    check_patients, check_cures           {patient: illness}, {patient: number of the cure} (11)
+    check_flops(flops), check_joined(join) FLOPs of a step; what several processes make of it (14)
+    check_starts, check_patients, …       start marks of a row; {patient: illness}, or its cure (11)
+    check_reward(reward)                  a reward, by what a model makes of it (12b)
 
-Each takes a reader's function and runs it on inputs of its own; what it has to give stands in the
-check's docstring. Code on matrices is in `matrices`.
+Each runs a reader's function on inputs of its own; what it has to give stands in its docstring.
 """
 
 import hashlib
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -24,11 +25,11 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from .. import methods, ward
+from .. import lora, methods, models, prefer, ward
 from ..core.errors import nearest
 from ..core.results import percent
 from ..core.statistics import coin_tail, mcnemar, rows_needed
-from .comparing import NOTHING, as_words, attempt, plain, read_number, spell
+from .comparing import NOTHING, as_words, attempt, is_unanswered, plain, read_number, spell
 from .exercise import Feedback
 from .matrices import seeded
 
@@ -425,6 +426,72 @@ def check_ledger(ledger: Callable[[int, int, int, int], Mapping[str, float]]) ->
             if mistake := part_mistake(name, found[name], right, wrong):
                 return Feedback(False, mistake)
     return Feedback(True, "weights, gradients, moments and logits, to the byte.")
+
+
+MOST_ROWS, MOST_QUESTIONS = 4096, 20
+# Peaks by rows, and a limit: in between, reached exactly, passed by the first row, with a kink
+# where another moment becomes the fullest, and with so many rows that counting up takes long.
+PEAKS: tuple[tuple[Callable[[int], int], int], ...] = (
+    (lambda rows: 5000 + 300 * rows, 12_000),
+    (lambda rows: 5000 + 700 * rows, 12_000),
+    (lambda rows: 13_000 + 100 * rows, 12_000),
+    (lambda rows: max(6000 + 10 * rows, 2000 + 40 * rows), 12_000),
+    (lambda rows: 100 + rows, 3900),
+)
+
+
+def right_rows(peak: Callable[[int], int], limit: int) -> int:
+    """The most rows whose peak does not pass the limit; 0 where one row already does."""
+    return bisect_right(range(1, MOST_ROWS + 1), limit, key=peak)
+
+
+def wrong_rows(peak: Callable[[int], int], limit: int) -> dict[str, int]:
+    """What people give instead, by what is wrong with it."""
+    right, one = right_rows(peak, limit), peak(1)
+    return {
+        "that is the first number of rows that does not fit.": right + 1,
+        "one row more still fits.": right - 1,
+        "where not even one row fits, the answer is 0.": max(1, right),
+        "a peak that is just the limit still fits.": right_rows(peak, limit - 1),
+        "those are tokens; return the rows.": 512 * right,
+        "it is no straight line: with more rows another moment becomes the fullest.": max(
+            0, 1 + (limit - one) // (peak(2) - one)
+        ),
+    }
+
+
+def check_fitting(fitting: Callable[[Callable[[int], int], int], int]) -> Feedback:
+    """Hold rows_that_fit(peak, limit) against the most rows whose peak does not pass the limit.
+
+    peak(rows) grows with the rows, of which there are 4,096 at most, and may be asked 20 times.
+    """
+    given = []
+    for peak, limit in PEAKS:
+        asked = []
+
+        def counted(rows: int, peak: Any = peak, asked: list = asked) -> int:
+            asked.append(rows)
+            return peak(rows)
+
+        found, fault = attempt(fitting, counted, limit)
+        if fault is not None:
+            return fault
+        number = read_number(plain(found))
+        if number is None:
+            return Feedback(False, f"{spell(found)} came back: return a number of rows.")
+        if len(asked) > MOST_QUESTIONS:
+            often = f"`peak` was asked {len(asked):,} times, and {MOST_QUESTIONS} must do"
+            return Feedback(False, f"{often}: halve what is left with each question.")
+        given.append(number.value)
+    # a mistake is one that explains every case
+    right = [right_rows(*case) for case in PEAKS]
+    if given != right:
+        wrong = [wrong_rows(*case) for case in PEAKS]
+        named = [why for why in wrong[0] if given == [case[why] for case in wrong]]
+        k = next(k for k, answer in enumerate(given) if answer != right[k])
+        rest = f"{given[k]:g} rows came back where {right[k]} fit."
+        return Feedback(False, named[0] if named else rest)
+    return Feedback(True, "the most rows that fit, found in a few questions.")
 
 
 def part_mistake(name: str, found: Any, right: float, wrong: Mapping[str, float]) -> str:
@@ -928,8 +995,8 @@ def check_cases(chosen: Mapping[str, str], rows: Sequence[Any]) -> Feedback:
     wrong = [said for said in told if said]
     if not wrong:
         return Feedback(True, "each has all that its case asks for, over three seeds.")
-    fine = len(CASES) - len(wrong)
-    return Feedback(False, f"{fine} of {len(CASES)} are right. {' '.join(wrong)}")
+    waits = any(is_unanswered(chosen[name]) for name in CASES)
+    return Feedback(None if waits else False, tell_right(len(CASES), wrong))
 
 
 def case_mistake(name: str, case: Case, chosen: object, rows: Sequence[Any]) -> str:
@@ -965,10 +1032,16 @@ def check_patients(room: str) -> Callable[[object], Feedback]:
         wrong = [said for said in told if said]
         if not wrong:
             return Feedback(True, f"all {len(right)} are named as the doctor names them.")
-        fine = len(right) - len(wrong)
-        return Feedback(False, f"{fine} of {len(right)} are right. {' '.join(wrong)}")
+        waits = any(is_unanswered(given[one]) for one in right)
+        return Feedback(None if waits else False, tell_right(len(right), wrong))
 
     return check
+
+
+def tell_right(asked: int, wrong: Sequence[str]) -> str:
+    """How many of so many are right, and what is wrong with the others."""
+    fine = asked - len(wrong)
+    return f"{fine} of {asked} {'is' if fine == 1 else 'are'} right. {' '.join(wrong)}"
 
 
 def patient_mistake(patient: str, named: object, right: str) -> str:
@@ -1019,6 +1092,8 @@ def check_cures(patients: Mapping[str, str]) -> Callable[[object], Feedback]:
         if fault is not None:
             return fault
         for patient, illness in patients.items():
+            if is_unanswered(given[patient]):
+                return Feedback(None, f"{patient} is still to come.")
             number = read_number(plain(given[patient]))
             if number is None or not 1 <= number.value <= len(listed) or number.value % 1:
                 return Feedback(
@@ -1032,3 +1107,210 @@ def check_cures(patients: Mapping[str, str]) -> Callable[[object], Feedback]:
         return Feedback(True, "each cure takes the fault away, and nothing else.")
 
     return check
+
+
+# Nine digits to be sorted, and replies that a reward may overpay, by what is wrong with them.
+GIVEN = tuple("308412967")
+RIGHT_ORDER = " ".join(sorted(GIVEN))
+OVERPAID = {
+    "all ten digits, whatever was asked": "0 1 2 3 4 5 6 7 8 9",
+    "a few of the digits, in order": "0 1 2",
+    "one digit is missing": RIGHT_ORDER.replace(" 4", ""),
+    "a digit that was not given stands in another one's place": RIGHT_ORDER.replace("4", "5"),
+    "the right digits, and then more": f"{RIGHT_ORDER} 7 8 9",
+    "the right digits twice": f"{RIGHT_ORDER} {RIGHT_ORDER}",
+    "each digit twice": " ".join(digit + " " + digit for digit in sorted(GIVEN)),
+    "two digits have changed places": RIGHT_ORDER.replace("3 4", "4 3"),
+    "the question, as it was": " ".join(GIVEN),
+    "an empty reply": "",
+}
+STEPS, TRIED, LEARNED = 12, 50, 0.9  # of the run on a reader's reward; rows asked then; share right
+
+
+def check_reward(reward: Callable[[list[str], str], float]) -> Feedback:
+    """Hold reward(given, reply) against replies that are easily overpaid, then train on it.
+
+    given: the digits of the question, as texts; reply: what the model wrote. A number comes back.
+    The base model is reinforced by it for `STEPS` steps; right is a reward on which it learns to
+    sort nine digits. About 15 s where the replies leave nothing to object to.
+    """
+    best, fault = paid(reward, RIGHT_ORDER)
+    if fault is not None:
+        return fault
+    for what, reply in OVERPAID.items():
+        pay, fault = paid(reward, reply)
+        if fault is not None:
+            return fault
+        if pay >= best:
+            said = f"pays {spell(pay)} for {reply!r} ({what}), and {spell(best)} for the right "
+            return Feedback(False, f"for {' '.join(GIVEN)} it {said}{RIGHT_ORDER!r}.")
+    share, before, sample = learn_from(reward)
+    if share >= LEARNED:
+        return Feedback(
+            True,
+            f"the model learned it: {percent(share)} of new questions, {percent(before)} before.",
+        )
+    if share < before:
+        wrote = f"such as {sample[1]!r} for {sample[0]}"
+        said = (
+            f"it went from {percent(before)} right to {percent(share)}: it writes replies {wrote}."
+        )
+        return Feedback(False, f"the model found a way round it, and {said} What does that earn?")
+    return Feedback(
+        False,
+        f"nothing is overpaid, and after {STEPS} steps {percent(share)} are right, "
+        f"{percent(before)} before: too little. The right reply has to earn clearly more than what "
+        "is nearly right.",
+    )
+
+
+def paid(reward: Callable[[list[str], str], float], reply: str) -> tuple[float, Feedback | None]:
+    """(what a reward pays for a reply to `GIVEN`, None), or (0, what is wrong with it)."""
+    found, fault = attempt(reward, list(GIVEN), reply)
+    if fault is not None:
+        return 0.0, fault
+    value = plain(found)
+    number = float(value) if isinstance(value, bool | int | float) else math.nan
+    if not math.isfinite(number):
+        return 0.0, Feedback(
+            False, f"for {reply!r} it gives {spell(found)}: return a finite number."
+        )
+    return number, None
+
+
+def learn_from(reward: Callable[[list[str], str], float]) -> tuple[float, float, tuple[str, str]]:
+    """(share right after a run on it, before, a question with the reply in the end)."""
+
+    def asked(rows: Sequence[Mapping], replies: Sequence[str]) -> list[float]:
+        given = [digits_of(row) for row in rows]
+        return [float(plain(reward(*one))) for one in zip(given, replies, strict=True)]
+
+    base, tokenizer = models.load("pocket")
+    model: Any = lora.attach(base, seed=0)  # a peft model has the same calls
+    rows = prefer.sorting(TRIED, 9, "test", seed=100)
+    chats = [row["messages"][:-1] for row in rows]
+    before = prefer.exact(rows, models.answer(model, tokenizer, chats, 20))
+    # drawn as always, and what comes after is drawn as if nothing had been
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        pace = prefer.Pace(2e-3, STEPS, falls=False)
+        loop = prefer.reinforce(model, tokenizer, prefer.sorting(400), asked, pace)
+        with torch.enable_grad():
+            list(loop)
+    said = models.answer(model, tokenizer, chats, 20)
+    after = prefer.exact(rows, said)
+    wrong = next((place for place, right in enumerate(after) if not right), 0)
+    sample = " ".join(digits_of(rows[wrong])), said[wrong]
+    return sum(after) / len(rows), sum(before) / len(rows), sample
+
+
+def digits_of(row: Mapping) -> list[str]:
+    """The digits of a row's question."""
+    return [letter for letter in row["messages"][-2]["content"] if letter.isdigit()]
+
+
+# Matrices (d_out, d_in) and tokens, for a function that counts FLOPs.
+MULTIPLIED = (
+    ([(4096, 4096), (1024, 4096)], 10),
+    ([(14336, 4096), (14336, 4096), (4096, 14336)], 512),
+)
+
+
+def check_flops(flops: Callable[[list, int, bool], float]) -> Feedback:
+    """Hold flops(shapes, tokens, trained) against 6 or 4 times numbers · tokens.
+
+    shapes: (d_out, d_in) of each matrix; trained: whether they train, or only something beside
+    them. Forward 2 · numbers · tokens, gradients of inputs as many, of weights as many where they
+    train.
+    """
+    for shapes, tokens in MULTIPLIED:
+        numbers = sum(d_out * d_in for d_out, d_in in shapes)
+        for trained in (True, False):
+            found, fault = attempt(flops, list(shapes), tokens, trained)
+            if fault is not None:
+                return fault
+            number, right = read_number(plain(found)), (6 if trained else 4) * numbers * tokens
+            if number is None:
+                return Feedback(False, f"{spell(found)} is no number of FLOPs.")
+            if math.isclose(number.value, right, rel_tol=1e-9):
+                continue
+            times = number.value / (numbers * tokens)
+            said = f"that is {times:g} times numbers · tokens, where {right // numbers // tokens}"
+            why = flops_mistake(times, tokens, trained=trained)
+            return Feedback(False, why or f"{said} is right for trained = {trained}.")
+    return Feedback(True, "6 with the weights trained, 4 with them frozen.")
+
+
+def flops_mistake(times: float, tokens: int, *, trained: bool) -> str:
+    """The likely reason of a count that is so many times numbers · tokens; "" for no usual one."""
+    usual = {
+        2.0: "that is the forward pass alone; backward comes on top.",
+        1.0: "a multiplication and an addition are two FLOPs, and backward comes on top.",
+        3.0: "a multiplication and an addition are two FLOPs.",
+    }
+    if trained:
+        usual[4.0] = "weights that train have gradients, too: a third product of the same size."
+    else:
+        usual[6.0] = "frozen weights have no gradients, though what goes through them has."
+        usual[2.0] = "gradients go back through frozen weights as well, to what trains below them."
+        usual[3.0] = "frozen weights have no gradients, and each product counts twice its numbers."
+    if math.isclose(times * tokens, 6 if trained else 4, rel_tol=1e-9):
+        return "the tokens are missing: every token goes through every matrix."
+    return next((why for n, why in usual.items() if math.isclose(times, n, rel_tol=1e-9)), "")
+
+
+# Mean gradients of two, and of three, processes, and how many answer tokens each had.
+SHARED = (
+    ([[2.0, -1.0], [5.0, 3.0]], [30, 10]),
+    ([[1.0, 0.0], [4.0, 2.0], [7.0, -2.0]], [8, 16, 40]),
+)
+
+
+def check_joined(join: Callable[[list, list], Sequence[float]]) -> Feedback:
+    """Hold join(gradients, tokens) against the gradient that one process would have computed.
+
+    gradients: of each process the mean over its own answer tokens, as a list of numbers; tokens:
+    how many it had. Right is Σ tokens · gradient / Σ tokens.
+    """
+    for gradients, tokens in SHARED:
+        found, fault = attempt(join, [list(one) for one in gradients], list(tokens))
+        if fault is not None:
+            return fault
+        given = plain(found)
+        columns = list(zip(*gradients, strict=True))
+        right = [weighted(column, tokens) for column in columns]
+        numbers = [read_number(one) for one in given] if isinstance(given, list) else []
+        if len(numbers) != len(right) or None in numbers:
+            return Feedback(False, f"{spell(found)}: return {len(right)} numbers, one gradient.")
+        values = [one.value for one in numbers if one is not None]
+        if all(map(math.isclose, values, right)):
+            continue
+        for why, wrong in wrong_joined(columns, tokens).items():
+            if all(map(math.isclose, values, wrong)):
+                return Feedback(False, why)
+        return Feedback(False, f"of {gradients} with {tokens} tokens it is {spell(right)}.")
+    return Feedback(True, "the same as one process, however the tokens are spread.")
+
+
+def weighted(values: Sequence[float], weights: Sequence[float]) -> float:
+    """Σ weight · value / Σ weight."""
+    return sum(map(math.prod, zip(values, weights, strict=True))) / sum(weights)
+
+
+def wrong_joined(
+    columns: Sequence[Sequence[float]], tokens: Sequence[int]
+) -> dict[str, list[float]]:
+    """What people join instead, by what is wrong with it."""
+    inverse = [1 / count for count in tokens]
+    return {
+        "a plain mean: a process with few tokens then counts as much as one with many.": [
+            sum(column) / len(column) for column in columns
+        ],
+        "that is the sum of the means: the step would be too long.": [sum(c) for c in columns],
+        "divide by all tokens: it is a mean over them.": [
+            sum(map(math.prod, zip(column, tokens, strict=True))) for column in columns
+        ],
+        "the weights are upside down: more tokens weigh more.": [
+            weighted(column, inverse) for column in columns
+        ],
+    }

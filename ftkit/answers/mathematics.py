@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.results import about, percent
+from ..core.results import about, percent, percent_in
 from . import matrices
 from .exercise import CODE, COUNT, SHARE, WORDS, Exercise, Mistake, Prediction
 
@@ -20,10 +20,10 @@ HARM = (
     "as fast as the task goes",
     "not before the task is gone",
 )
+TOGETHER = ("one rises as the other falls", "not at all", "both rise together")
 SHARED = ("next to nothing", "about a third", "most of it")
 LOUD = ("as little as by chance", "a little more than by chance", "as much as in its best")
 LLAMA = 32 * 2 * 8 * (4096 + 1024)  # r = 8 on keys and values of Llama-3.1-8B
-FILE = 2 * 41_943_040 / 1e6  # MB of r = 16 on all linear layers of it, in bfloat16
 TIMES = {1: "as large", 2: "twice as large", 4: "four times as large"}
 SHRUNK = {1: "no smaller", 4: "4 times smaller", 16: "16 times smaller"}
 
@@ -367,20 +367,23 @@ VARIANTS = (
     ),
     Exercise(
         "02b.2",
-        "How large is the file?",
-        FILE,
+        "Whose line is it?",
+        "llama-2-13b",
         (
-            Mistake(2 * FILE, "That is float32, four bytes per number."),
-            Mistake(FILE / 2, "That is one byte per number; a bfloat16 has two."),
-            Mistake(FILE * 1e6, "That is in bytes; the question is in MB."),
-            Mistake(FILE * 1e6 / 2**20, "That is in MiB of 2²⁰ bytes; an MB has 10⁶."),
-            Mistake(2 * 8072.204288, "That is the whole model; the file holds A and B alone."),
+            Mistake("llama-3.1-8b", "At r = 8 its queries and values train 3,407,872."),
+            Mistake("llama-2-7b", "Its 32 layers of 4096 train 4,194,304; more and wider ones do."),
+            Mistake("smollm2-360m", "That needs r = 64 on the same matrices; here r is 8."),
         ),
-        because="41,943,040 numbers of two bytes.",
-        hint="A bfloat16 has 16 bits, two bytes; an MB has 10⁶ of them.",
-        look="The cell that knows a file's size to the byte, in section 4.",
-        solution="`2 * 41_943_040 / 1e6`: 83.9 MB, and a short header.",
-        minutes=2,
+        because="40 layers · 2 matrices · 8 · (5120 + 5120). A count narrows a run down, it does "
+        "not name it: r = 16 on the queries alone gives the same number on the same model.",
+        hint="`{name: one.trainable for name, one in lora.count_all(r=8, "
+        'targets="q,v").counts.items()}`.',
+        look="The table of all architectures, in section 4.",
+        solution='`[name for name, one in lora.count_all(r=8, targets="q,v").counts.items() '
+        "if one.trainable == 6_553_600]`: llama-2-13b alone.",
+        difficulty="medium",
+        minutes=6,
+        kind=WORDS,
     ),
     Exercise(
         "02b.3",
@@ -417,7 +420,7 @@ VARIANTS = (
         ),
         because="a variant that moves W further has to be held against LoRA that moves it as far.",
         hint="What else, besides the variant, makes the loss fall faster?",
-        look="The figure of section 2: what stands on its horizontal axis?",
+        look="The figure of section 1: what stands on its horizontal axis?",
         solution="`'plain LoRA, higher rate'`: until that was tried, a larger step explains it.",
         minutes=3,
         importance=5,
@@ -434,11 +437,11 @@ def most(values: Mapping[str, Any]) -> str:
     return max(values, key=lambda name: float(values[name]))
 
 
-def cause_of(intruders: float, others: float) -> str:
-    """Which of two changes gives more skills back, where they differ by more than 5 points."""
-    if abs(intruders - others) < 0.05:
+def cause_of(more: float, low: float, high: float) -> str:
+    """Which of two changes gives more skills back, where the interval of the difference tells."""
+    if low <= 0 <= high:
         return "both alike"
-    return "the intruders" if intruders > others else "the others"
+    return "the intruders" if more > 0 else "the whole update"
 
 
 def nearest_key(sayings: Mapping[int, str], ratio: float) -> int:
@@ -514,11 +517,12 @@ PREDICTIONS = (
     ),
     Prediction(
         "01b.cause",
-        "Shrink the intruders by a quarter, or as many other directions: which gives skills back?",
-        lambda gained: cause_of(*gained),
-        options=("the intruders", "the others", "both alike"),
-        told=lambda gained: f"{percent(gained[0])} of the skills against {percent(gained[1])}",
-        evidence="(the share of the skills that the intruders give back, that of the others)",
+        "The intruders shrunk by a quarter, or the whole update made as short: which gives more "
+        "skills back?",
+        lambda more: cause_of(*more),
+        options=("the intruders", "the whole update", "both alike"),
+        told=lambda more: f"{percent_in(*more)} of the skills lie between them",
+        evidence="(what the intruders give back beyond the whole update, lowest, highest)",
     ),
     Prediction(
         "02.shapes",
@@ -569,14 +573,6 @@ PREDICTIONS = (
         evidence="the share of tickets that are right",
     ),
     Prediction(
-        "02b.slope",
-        "Sixteen times the rank, from 4 to 64: how much smaller is the gradient of B?",
-        lambda ratio: SHRUNK[nearest_key(SHRUNK, ratio)],
-        options=tuple(SHRUNK.values()),
-        told=lambda ratio: f"a factor of {about(ratio, 3)}",
-        evidence="the gradient at rank 4 over that at rank 64",
-    ),
-    Prediction(
         "02b.variants",
         "LoRA+, PiSSA, OLoRA and EVA: how many of the four beat plain LoRA at the same rate?",
         lambda count: str(int(count)),
@@ -589,6 +585,22 @@ PREDICTIONS = (
         lambda count: str(int(count)),
         options=("0", "1", "2", "3", "4"),
         evidence="how many of the four are faster than LoRA at four times the rate",
+    ),
+    Prediction(
+        "02b.slope",
+        "Sixteen times the rank, from 4 to 64: how much smaller is the gradient of B?",
+        lambda ratio: SHRUNK[nearest_key(SHRUNK, ratio)],
+        options=tuple(SHRUNK.values()),
+        told=lambda ratio: f"a factor of {about(ratio, 3)}",
+        evidence="the gradient at rank 4 over that at rank 64",
+    ),
+    Prediction(
+        "02b.rows",
+        "Full fine-tuning on this model: how do lengths and directions of the rows go together?",
+        lambda r: TOGETHER[0] if r < -0.2 else TOGETHER[1] if r < 0.2 else TOGETHER[2],
+        options=TOGETHER,
+        told=lambda r: f"a correlation of {about(r, 2)}",
+        evidence="their correlation over the matrices",
     ),
     Prediction(
         "02b.guide",

@@ -1,16 +1,17 @@
 """Code of a reader's own that works on matrices, held against the kit's: the first mistake by name.
 
-    check_lora(mine)                          a LoRA layer: shapes, start, frozen W, scale
-    check_dora(weight)                        weight(W, A, B, m, alpha): DoRA's, and its gradients
+    check_lora(mine), check_dora(weight)      a LoRA layer; weight(W, A, B, m, alpha): DoRA's
     check_ia3(forward)                        forward(x, layer, factor, inputs): IA³'s
     check_truncate(cut)                       cut(W, delta, r): W and the best piece of delta
     check_overlap(phi)                        phi(a, b, i, j): how much two spaces share
     check_four_bits((quantize, dequantize))   sixteen levels, a scale per block, and back
     check_merge(merged)                       merged(W, A, B, alpha): a merge in NF4, in place
     check_untrained(find)                     find(tensors): the layers whose B is still 0
+    check_dpo(loss)                           loss(new, old, answer, beta): DPO's, by token
+    check_advantages(advantages)              advantages(rewards): RLOO's, of groups of replies
 
-The code is run on matrices of the check's own, so nothing that stands in it is read: only what it
-does counts. Training steps and tests are in `loops`. Met in notebooks 01, 02, 03, 08, 11 and 13.
+The code is run on matrices of the check's own: only what it does counts. Training steps and tests
+are in `loops`. Notebooks 01, 02, 03, 08, 11, 12 and 13.
 """
 
 import copy
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import torch
+from torch.nn.functional import logsigmoid
 
 from .comparing import attempt
 from .exercise import UNANSWERED, Feedback
@@ -312,6 +314,13 @@ def check_ia3(forward: Forward) -> Feedback:
         factor = 1 + 0.5 * noise((side,), seed=3)
         with torch.no_grad():
             out, fault = attempt(forward, x.clone(), layer, factor.clone(), inputs)
+            if fault is not None and "must match the size" in fault.text:
+                whose, place = ("in", "before") if inputs else ("out", "behind")
+                return Feedback(
+                    False,
+                    f"with inputs={inputs} the factor has d_{whose} numbers, {side} here: it "
+                    f"stands {place} the layer.",
+                )
             if fault is not None:
                 return fault
             if mistake := ia3_mistake(out, x, layer, factor):
@@ -344,6 +353,126 @@ def ia3_mistake(out: Any, x: torch.Tensor, layer: torch.nn.Linear, factor: torch
             plain - bias
         ) * factor + bias
     return first_match(out, wrong) or "it is not the layer with a factor per output, or per input."
+
+
+BETA = 0.5
+
+
+def made_up_pairs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(new, old, answer) for three pairs: a prompt of three tokens, answers of two to five.
+
+    Each is (pairs, 2, tokens). As in a model, both rows of a pair have the same numbers in the
+    prompt; what fills a row up has some, too.
+    """
+    new, old = -noise((3, 2, 8)).abs(), -noise((3, 2, 8), seed=1).abs()
+    answer = torch.zeros(3, 2, 8)
+    for pair, lengths in enumerate(((2, 4), (5, 3), (3, 3))):
+        for row, length in enumerate(lengths):
+            answer[pair, row, 3 : 3 + length] = 1
+    for log_p in (new, old):
+        log_p[:, 1, :3] = log_p[:, 0, :3]
+    return new, old, answer
+
+
+def check_dpo(loss: Callable[..., torch.Tensor]) -> Feedback:
+    """Hold loss(new, old, answer, beta) against DPO's (Rafailov et al. 2023, eq. 7).
+
+    new, old: (pairs, 2, tokens), log p of each token by the model and by its reference; a pair's
+    first row ends in the chosen answer, its second in the rejected one. answer: 1 where a token is
+    of an answer, 0 in the prompt and in what fills a row up. One number comes back, with its
+    gradient: the mean over the pairs.
+    """
+    new, old, answer = made_up_pairs()
+    asked = new.clone().requires_grad_()
+    with torch.enable_grad():
+        out, fault = attempt(loss, asked, old.clone(), answer.clone(), BETA)
+    if fault is not None:
+        return fault
+    right = dpo_of((new * answer).sum(-1), (old * answer).sum(-1)).mean()
+    number = out if isinstance(out, torch.Tensor) else torch.tensor(out)
+    if is_close(number, right):
+        if not isinstance(out, torch.Tensor) or not out.requires_grad:
+            return Feedback(
+                False,
+                "the number is right, but no gradient can reach the model: return the tensor.",
+            )
+        return Feedback(True, "log p of whole answers, less the reference's; chosen less rejected.")
+    return Feedback(False, dpo_mistake(number, new, old, answer))
+
+
+def dpo_of(new: torch.Tensor, old: torch.Tensor, beta: float = BETA) -> torch.Tensor:
+    """The loss of each pair, of log p of both answers (pairs, 2)."""
+    gain = new - old
+    return -logsigmoid(beta * (gain[:, 0] - gain[:, 1]))
+
+
+def dpo_mistake(
+    number: torch.Tensor, new: torch.Tensor, old: torch.Tensor, answer: torch.Tensor
+) -> str:
+    """The first mistake of a loss of three pairs."""
+    now, then = (new * answer).sum(-1), (old * answer).sum(-1)
+    tokens = answer.sum(-1)
+    each, margin = dpo_of(now, then), (now - then) @ torch.tensor([1.0, -1.0])
+    wrong = {
+        "one number for each pair: take their mean.": each,
+        "the pairs are summed: take their mean.": each.sum(),
+        "the sign: −log σ(…) is above 0, and small where the pair is right.": -each.mean(),
+        "chosen and rejected are the wrong way round.": dpo_of(now, then, -BETA).mean(),
+        "the reference is forgotten: what counts is how much each answer *gained* on `old`.": (
+            dpo_of(now, 0 * then).mean()
+        ),
+        "means over tokens in place of sums: log p of an answer is the sum over its tokens.": (
+            dpo_of(now / tokens, then / tokens).mean()
+        ),
+        "every token is counted, the prompt's and what fills the rows up: `answer` says which are "
+        "the answer's.": dpo_of(new.sum(-1), old.sum(-1)).mean(),
+        "beta is forgotten: it belongs in front of the margin.": dpo_of(now, then, 1.0).mean(),
+        "beta stands outside: it belongs inside the sigmoid, in front of the margin.": (
+            BETA * dpo_of(now, then, 1.0).mean()
+        ),
+        "the logarithm is missing: −log σ, and not −σ.": -torch.sigmoid(BETA * margin).mean(),
+        "that is 1 − σ: take −log σ.": 1 - torch.sigmoid(BETA * margin).mean(),
+        "the mean is taken before the sigmoid: each pair has a loss of its own.": -logsigmoid(
+            BETA * margin.mean()
+        ),
+        "that is the margin alone: −log σ of it is missing.": BETA * margin.mean(),
+        "that is the loss of the chosen answers alone: SFT's.": -now[:, 0].mean(),
+    }
+    return first_match(number, wrong) or f"of these pairs it is {each.mean():.4f}, not this."
+
+
+REWARDS = ((1.0, 0.0, 0.0, 1.0), (0.0, 0.0, 2.0, 0.5), (1.0, 1.0, 1.0, 1.0))
+
+
+def check_advantages(advantages: Callable[[torch.Tensor], torch.Tensor]) -> Feedback:
+    """Hold advantages(rewards) against RLOO's (Ahmadian et al. 2024): less the others' mean.
+
+    rewards: (prompts, group), and so is what comes back.
+    """
+    rewards = torch.tensor(REWARDS)
+    out, fault = attempt(advantages, rewards.clone())
+    if fault is not None:
+        return fault
+    others = rewards.shape[1] - 1
+    right = rewards - (rewards.sum(1, keepdim=True) - rewards) / others
+    if mistake := shape_fault(out, right, "what comes back"):
+        return Feedback(False, mistake)
+    if is_close(out, right):
+        return Feedback(True, "less the mean of the *others*; a group of equals gives zeros.")
+    centred = rewards - rewards.mean(1, keepdim=True)
+    wrong = {
+        "the reply's own reward is in the mean: leave it out.": centred,
+        "that is divided by the spread, as GRPO does: RLOO leaves it.": centred
+        / (rewards.std(1, keepdim=True) + 1e-4),
+        "the mean is over all prompts: each group has its own.": rewards - rewards.mean(),
+        "nothing is taken off: every reply would be made likelier.": rewards,
+        "the sum of the others is taken off: their mean is.": 2 * rewards
+        - rewards.sum(1, keepdim=True),
+        "the sign: a reply that is better than the others has an advantage above 0.": -right,
+        "the mean runs over the prompts: a group is a row.": rewards - rewards.mean(0),
+    }
+    named = first_match(out, wrong)
+    return Feedback(False, named or f"of {list(REWARDS[1])} it is {right[1].tolist()}.")
 
 
 def best_piece(delta: torch.Tensor, r: int) -> torch.Tensor:

@@ -1,14 +1,14 @@
-"""Bits and bytes: what is asked in notebooks 03, 04 and 04b, and its answers.
+"""Bits, bytes and FLOPs: what is asked in notebooks 03, 04, 04b and 14, and its answers.
 
     EXERCISES      levels, bits per weight, rounding by hand; a training step; guides' figures
-    PREDICTIONS    which levels, how many bits, what four bits save, what checkpointing costs
+    PREDICTIONS    which levels, how many bits, what four bits save, what checkpointing costs; work
 
 Each exercise names the mistakes that people make; code of the reader's is checked in `matrices`
 and `loops`. Sizes are given in bytes unless the question names another unit.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -126,22 +126,27 @@ FOUR_BITS = (
     ),
     Exercise(
         "03.4",
-        "Bytes of a matrix",
-        4096 * 4096 // 2 + 4 * 4096 * 4096 // 64,
+        "Which run says it?",
+        "neither",
         (
-            Mistake(4096 * 4096 // 2, "Those are the codes; every 64 weights have a scale too."),
-            Mistake(4096 * 4096, "Two codes share a byte."),
-            Mistake(4096 * 4096 // 2 + 4096 * 4096 // 64, "A float32 scale takes four bytes."),
             Mistake(
-                4096 * 4096 // 2 + 4 * 4096, "One scale per block of 64, not one for each row."
+                "QLoRA",
+                "That run was trained and tested on NF4; production has exact weights under it.",
             ),
-            Mistake(8 * (4096 * 4096 // 2 + 4 * 4096 * 4096 // 64), "Those are bits."),
+            Mistake(
+                "moved to NF4",
+                "That is the other direction: trained on exact weights, tested on rounded ones.",
+            ),
         ),
-        because="8.39 MB of codes and 1.05 MB of scales: 4.5 bits per weight.",
-        hint="How many bytes of codes? How many blocks of 64, and bytes per scale?",
-        look="Section 3, the table *Bytes of this matrix*: codes, and a scale per block.",
-        solution="`4096**2 // 2 + 4 * (4096**2 // 64) = 9437184`.",
-        minutes=3,
+        because="Both were tested on NF4. Put the QLoRA run's adapter on exact weights and test it "
+        "there.",
+        hint="What lies under the adapter in training, and what when it is asked?",
+        look="Section 7: the table of the two runs, and that of the adapter which was moved.",
+        solution="`'neither'`: the model in production is one that no run here has tested.",
+        minutes=2,
+        importance=5,
+        kind=WORDS,
+        choices=("QLoRA", "moved to NF4", "neither"),
     ),
     Exercise(
         "03.5",
@@ -349,7 +354,7 @@ GUIDES = (
         ),
         because="A little more than eight: all in bfloat16, and some room for tokens.",
         hint="640 · 10⁹ bytes, 70,553,706,496 parameters.",
-        look="Section 4, the table of bytes per parameter.",
+        look="Section 4, the table of bytes per parameter: which of the three is nearest?",
         solution="`640e9 / 70_553_706_496 = 9.07`. All in bfloat16 has 8, all in float32 has 16.",
         minutes=3,
         importance=4,
@@ -431,9 +436,117 @@ GUIDES = (
         importance=5,
         kind=COUNT,
     ),
+    Exercise(
+        "04b.rows",
+        "The rows that fit",
+        loops.check_fitting,
+        because="none, some or thousands, whatever the peak looks like.",
+        hint="Keep two numbers: rows that fit, and rows that don't. Ask in the middle of them.",
+        look="Section 2: `bisect_right` does it there, with `peak` as its key.",
+        solution="`low, high = 0, 4097  # low fits, high does not\nwhile high - low > 1:\n"
+        "    middle = (low + high) // 2\n    if peak(middle) <= limit:\n        low = middle\n"
+        "    else:\n        high = middle\nreturn low`",
+        difficulty="medium",
+        minutes=8,
+        importance=5,
+        kind=CODE,
+    ),
 )
 
-EXERCISES = (*FOUR_BITS, *BYTES, *GUIDES)
+# A million tokens at the peak of an A100, of which 40 % are used.
+BY_HAND = 4 * 8e9 * 5000 * 400 * 2 / (0.4 * 312e12) / 60  # minutes
+API_ROW, RENTED_ROW = 512 * 3 * 8 / 1e6, 0.0003  # dollars
+
+WORK = (
+    Exercise(
+        "14.flops",
+        "The FLOPs of a step",
+        loops.check_flops,
+        because="the 6 and the 4 of every estimate that you will meet.",
+        hint="One product forward, one backward to the input, and one to the weights if they "
+        "train. A product of d_out × d_in takes 2 · d_out · d_in FLOPs per token.",
+        look="The table of section 1: its columns are the passes.",
+        solution="`def flops(shapes, tokens, trained):\n    numbers = sum(d_out * d_in for d_out, "
+        "d_in in shapes)\n    return (6 if trained else 4) * numbers * tokens`",
+        minutes=5,
+        importance=5,
+        kind=CODE,
+    ),
+    Exercise(
+        "14.1",
+        "Minutes by hand",
+        BY_HAND,
+        (
+            Mistake(BY_HAND * 1.5, "That is 6 · N: the weights of a LoRA's base are frozen."),
+            Mistake(BY_HAND * 0.4, "That is at the whole peak; only 40 % of it are used."),
+            Mistake(BY_HAND / 2, "There are two epochs."),
+            Mistake(BY_HAND * 60, "Those are seconds."),
+            Mistake(BY_HAND / 60, "Those are hours."),
+            Mistake(BY_HAND / 4, "Each parameter takes 4 FLOPs per token, not one."),
+        ),
+        because="1.28 · 10¹⁷ FLOPs at 1.25 · 10¹⁴ per second.",
+        hint="4 · 8 · 10⁹ FLOPs per token; 5,000 · 400 · 2 tokens; 0.4 · 312 · 10¹² per second.",
+        look="The formula at the head of section 2.",
+        solution="`4 * 8e9 * 5000 * 400 * 2 / (0.4 * 312e12) / 60 = 17.1`.",
+        minutes=4,
+        importance=5,
+    ),
+    Exercise(
+        "14.2",
+        "How many rows until renting is cheaper?",
+        math.ceil(120 / (API_ROW - RENTED_ROW)),
+        (
+            Mistake(math.ceil(120 / (API_ROW / 3 - RENTED_ROW)), "Every row is paid three times."),
+            Mistake(math.ceil(120 / API_ROW), "A rented row is not free, either."),
+            Mistake(math.ceil(120 / (API_ROW + RENTED_ROW)), "What counts is what a row saves."),
+            Mistake(math.floor(120 / (API_ROW - RENTED_ROW)), "At that many it is still dearer."),
+        ),
+        because="120 / (0.012288 − 0.0003): about ten thousand, the guide's rule.",
+        hint="A row by the API: 512 · 3 tokens at 8 dollars per million. What does a rented one "
+        "save?",
+        look="Section 5, `cost.rows_until_renting`.",
+        solution="`math.ceil(cost.rows_until_renting(512 * 3 * 8 / 1e6, 0.0003, 120)) = "
+        f"{math.ceil(120 / (API_ROW - RENTED_ROW)):,}`.",
+        difficulty="medium",
+        minutes=5,
+        importance=4,
+        kind=COUNT,
+    ),
+    Exercise(
+        "14.3",
+        "How many adapters weigh as much as their base?",
+        191,
+        (
+            Mistake(382, "The base is in 16 bits, and so are these adapters: as many bytes each."),
+            Mistake(95, "The adapter's file is in 16 bits, as the base is: 84 MB."),
+            Mistake(192, "That many weigh a little more than the base: round down."),
+            Mistake(16, "That is the rank; divide the bytes."),
+        ),
+        because="16.06 GB over 83.9 MB.",
+        hint="Bytes of the base over bytes of one adapter; whole adapters that weigh no more.",
+        look="The table of section 7: `stored.base` and `stored.adapter`.",
+        solution="`stored.base // stored.adapter = 191`.",
+        minutes=3,
+        kind=COUNT,
+    ),
+    Exercise(
+        "14.join",
+        "One gradient out of several",
+        loops.check_joined,
+        because="what `torchrun` does between the backward pass and the optimizer's step.",
+        hint="Turn each mean back into a sum, add the sums, and divide by all tokens.",
+        look="The two halves of section 8.",
+        solution="`def join(gradients, tokens):\n    parts = [[n * value for value in g] for g, n "
+        "in zip(gradients, tokens)]\n    return [sum(column) / sum(tokens) for column in "
+        "zip(*parts)]`",
+        difficulty="medium",
+        minutes=6,
+        importance=4,
+        kind=CODE,
+    ),
+)
+
+EXERCISES = (*FOUR_BITS, *BYTES, *GUIDES, *WORK)
 
 
 def by_ratio(value: float, options: Mapping[str, float]) -> str:
@@ -460,23 +573,32 @@ MOMENTS = {
 }
 
 
+def count_near(levels: Sequence[float], end: float) -> int:
+    """How many levels lie between −end and end; ValueError where there are none at all."""
+    if not len(levels):
+        raise ValueError("there are no levels to count")
+    return sum(abs(level) < end for level in levels)
+
+
 def room_left(tokens: float) -> str:
     """How many tokens fit, as one of three words."""
     return "none" if tokens < 1 else "some hundreds" if tokens < 1000 else "thousands"
 
 
 CLOSE = "by less than a thousandth"
+TIMES = {"a tenth": 0.1, "a half": 0.5, "1.5 times": 1.5, "10 times": 10.0, "100 times": 100.0}
 MARGINS = {"a tenth to a quarter": 1.16, "half": 1.5, "a factor of two": 2.0}
 
 PREDICTIONS = (
     Prediction(
         "03.levels",
-        "Scaled weights pile up in the middle. Where would you put the sixteen levels closer "
-        "together?",
-        lambda widths: "in the middle" if min(widths) < min(widths[0], widths[-1]) else "nowhere",
-        options=("in the middle", "at the ends", "nowhere"),
-        told=lambda widths: f"steps of {min(widths):.3f} there, of {max(widths):.3f} at the ends",
-        evidence="the widths of the fifteen steps, from below",
+        "Equal steps put five levels between −0.3 and 0.3, where half of the scaled weights lie. "
+        "How many of NF4's sixteen lie there?",
+        lambda levels: count_near(levels, 0.3),
+        between=(1, 16),
+        unit="levels",
+        near=1,
+        evidence="the levels",
     ),
     Prediction(
         "03.bits",
@@ -504,6 +626,26 @@ PREDICTIONS = (
             f"in two bits {worse['int2']} skills are worse, in three {worse['int3']}"
         ),
         evidence="a dict of how many skills are worse in nf4, int3 and int2",
+    ),
+    Prediction(
+        "03.moved",
+        "The adapter was trained on exact weights. NF4 is put under it: of 200 tickets, how many "
+        "change from right to wrong or back?",
+        lambda share: 200 * share,
+        between=(0, 200),
+        unit="tickets",
+        near=4,
+        evidence="the share of the tickets that changed",
+    ),
+    Prediction(
+        "03.repair",
+        "On two bits the adapter is worthless. A new one is trained there: what share of the "
+        "tickets is right then?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=12,
+        evidence="the share of tickets right",
     ),
     Prediction(
         "04.sixteen",
@@ -561,6 +703,15 @@ PREDICTIONS = (
         evidence="the ratio of the two peaks",
     ),
     Prediction(
+        "04.rows",
+        "The peak of four rows without checkpointing: how many rows fit below it with it?",
+        lambda rows: rows,
+        between=(4, 32),
+        unit="rows",
+        near=2,
+        evidence="the number of rows",
+    ),
+    Prediction(
         "04b.seventy",
         "Full fine-tuning of a 70B model, AdamW, everything in float32: how many GB?",
         lambda gigabytes: gigabytes,
@@ -572,16 +723,16 @@ PREDICTIONS = (
     ),
     Prediction(
         "04b.never",
-        "For how many of the nineteen figures is none of the three settings enough?",
+        "For how many of the twenty-three figures is none of the three settings enough?",
         lambda count: count,
-        between=(0, 19),
+        between=(0, 23),
         unit="figures",
         near=1,
         evidence="the number of figures that no setting reaches",
     ),
     Prediction(
         "04b.lora",
-        "LoRA on Llama 3.1 8B in 16 GB: how many tokens may a step have?",
+        "In 16 GB, LoRA of Llama 3.1 8B: how many tokens may a step have?",
         room_left,
         options=("none", "some hundreds", "thousands"),
         told=lambda tokens: f"{tokens:,} tokens",
@@ -596,6 +747,57 @@ PREDICTIONS = (
         unit="GB",
         near=1.5,
         evidence="the gigabytes of weights and scales",
+    ),
+    Prediction(
+        "14.frozen",
+        "A full step takes 6 FLOPs for every parameter and token. A LoRA step, with 99.5 % of the "
+        "parameters frozen?",
+        lambda per_parameter: per_parameter,
+        between=(0, 6),
+        unit="FLOPs",
+        near=0.5,
+        evidence="FLOPs of the step per parameter of the matrices and token",
+    ),
+    Prediction(
+        "14.share",
+        "A QLoRA of 8 billion parameters on one of the largest cards, rows of at most 205 tokens: "
+        "how much of the card's peak does it use?",
+        lambda share: 100 * share,
+        between=(1, 100),
+        unit="%",
+        log=True,
+        near=1.5,
+        evidence="the measured share, from 0 to 1",
+    ),
+    Prediction(
+        "14.minutes",
+        "LoRA on 8B, 1,000 rows, one A100: a guide says one to two hours. With 512 tokens per row, "
+        "three epochs and 30 % of the peak, how many minutes are it by the formula?",
+        lambda minutes: minutes,
+        between=(1, 200),
+        unit="minutes",
+        log=True,
+        near=1.5,
+        evidence="the minutes",
+    ),
+    Prediction(
+        "14.dearer",
+        "Counted in FLOPs, how many times as much work as a LoRA's step is a full one?",
+        lambda ratio: by_ratio(ratio, TIMES),
+        options=tuple(TIMES),
+        told=lambda ratio: f"{ratio:.2f} times",
+        evidence="the FLOPs of a full step over those of a LoRA's",
+    ),
+    Prediction(
+        "14.reply",
+        "Llama 3.1 8B in 16 bits on one A100, a prompt of 300 tokens: how many tokens may the "
+        "answer have if it is to be there after 68 ms?",
+        lambda tokens: tokens,
+        between=(1, 200),
+        unit="tokens",
+        log=True,
+        near=1.4,
+        evidence="the tokens of the longest answer in that time",
     ),
 )
 

@@ -1,12 +1,13 @@
-"""Training and its price: what is asked in notebooks 07, 07b, 08, 10 and 11.
+"""Training and its price: what is asked in notebooks 07, 07b, 08, 10, 11, 12 and 12b.
 
-    EXERCISES      steps, padding, rates; methods; what a mean hides, cures; sick runs named
-    PREDICTIONS    which tokens are taught, valleys; methods; what goes first; what runs hide
+    EXERCISES      steps, rates; methods; what a mean hides; sick runs named; pairs and rewards
+    PREDICTIONS    what is taught, valleys; methods; what goes first; what runs and rewards hide
 
 Each exercise names the mistakes that people make; code of the reader's is checked in `loops`.
 """
 
 import math
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,18 @@ from .. import ward
 from ..core.results import about, percent
 from ..lab import grids
 from . import loops, matrices
-from .exercise import CODE, COUNT, NAMES, SHARE, THING, WORDS, Exercise, Mistake, Prediction
+from .exercise import (
+    CODE,
+    COUNT,
+    NAMES,
+    NUMBERS,
+    SHARE,
+    THING,
+    WORDS,
+    Exercise,
+    Mistake,
+    Prediction,
+)
 
 LENGTHS = (60, 80, 120, 140)  # tokens of the four rows of 07.3 and 07.4
 
@@ -162,20 +174,24 @@ TEACHING = (
     ),
     Exercise(
         "07b.3",
-        "How many rates?",
-        11,
+        "How fine a search?",
+        12,
         (
-            Mistake(10, "Ten steps lie between eleven rates: both ends count."),
-            Mistake(512, "In steps of two you multiply: 2 · 2 · 2 …, not 2 + 2 + 2."),
-            Mistake(1024, "That is the factor itself; how often does it double?"),
-            Mistake(4, "That is about steps of ten."),
-            Mistake(12, "One too many: ten doublings, and the rate to begin with."),
+            Mistake(11, "Eleven steps lie between twelve rates: both ends count."),
+            Mistake(10, "Ten steps of 1.47 are a factor of 47, not 64: the last rate is missing."),
+            Mistake(7, "That is in steps of two, and such a step can jump over the window."),
+            Mistake(44, "Each step multiplies: 1.47 · 1.47 · 1.47 …, not 1.47 + 1.47 + 1.47."),
+            Mistake(64, "That is the factor itself; how often is it multiplied by 1.47?"),
+            Mistake(13, "One too many: eleven steps, and the rate to begin with."),
         ),
-        because="Ten doublings, 2¹⁰ = 1,024, and the rate to begin with.",
-        hint="How often do you double 1 until it is 1,024?",
-        look="The valleys of section 2: seven rates in steps of two.",
-        solution="`math.log2(1024) + 1`: eleven rates, each a run.",
-        minutes=2,
+        because="Eleven steps, and the rate to begin with: five runs more than in steps of two, "
+        "and one rate at least lies in the window.",
+        hint="1.47 to which power is 64? Round up, and count the first rate too.",
+        look="Section 2, the table of the windows; the grid has seven rates in steps of two.",
+        solution="`math.ceil(math.log(64) / math.log(1.47)) + 1`: twelve rates, each a run.",
+        difficulty="medium",
+        minutes=4,
+        importance=4,
         kind=COUNT,
     ),
     Exercise(
@@ -570,7 +586,7 @@ METHODS = (
         loops.check_bottleneck,
         because="133,376 on the pocket model, as many as a LoRA of rank 8 and a little more.",
         hint="Write down the shapes of down and up, and of their biases.",
-        look="Section 6, where the bottleneck is written out.",
+        look="Section 7, where the bottleneck is written out.",
         solution="`def count(d, width, places):\n    return places * (2 * d * width + width + d)`",
         minutes=5,
         importance=4,
@@ -603,7 +619,7 @@ METHODS = (
         because="What is asked for decides; the number of trained parameters alone never does.",
         hint="`methods.compare_methods(rows, task, bar)` with the case's task and bar, and read "
         "along the row.",
-        look="The tables of sections 4 and 5; the column *merges* for the first case.",
+        look="The tables of sections 4 and 6; for the first case that of section 7, too.",
         solution='`{"one product": "oft", "a thousand customers": "vera", '
         '"a stock of facts": "adalora"}`; there are others for the first two.',
         difficulty="medium",
@@ -614,7 +630,216 @@ METHODS = (
     ),
 )
 
-EXERCISES = (*TEACHING, *METHODS, *FORGETTING, *BROKEN)
+
+def over_settings(rows: Sequence[Any], name: str) -> dict[tuple[float, float], float]:
+    """{(rate, β): the mean of a score over seeds}."""
+    found: dict[tuple[float, float], list[float]] = {}
+    for row in rows:
+        found.setdefault((row.lr, row.beta), []).append(row.scores[name])
+    return {setting: statistics.fmean(values) for setting, values in found.items()}
+
+
+def most(name: str) -> Callable[[Sequence[Any]], list[float]]:
+    """What gives the setting with the highest mean of a score."""
+
+    def choose(rows: Sequence[Any]) -> list[float]:
+        means = over_settings(rows, name)
+        return list(max(means, key=means.__getitem__))
+
+    return choose
+
+
+def honest_setting(rows: Sequence[Any]) -> list[float]:
+    """Of the settings that know 85 % of the strangers for such, that with most facts right."""
+    unsure, right = (over_settings(rows, name) for name in ("unsure", "right"))
+    return list(max((s for s in right if unsure[s] >= 0.85), key=right.__getitem__))
+
+
+def log_sigmoid(x: float) -> float:
+    """log σ(x)."""
+    return -math.log1p(math.exp(-x))
+
+
+PREFERRING = (
+    Exercise(
+        "12.dpo",
+        "The loss of pairs",
+        matrices.check_dpo,
+        because="a difference of differences, and its sigmoid: nothing in it asks the chosen "
+        "answer to become likelier.",
+        hint="log p of an answer is the sum over its tokens. What each gained on `old`, and chosen "
+        "less rejected.",
+        look="The formula of section 2, from the inside out.",
+        solution="`def loss(new, old, answer, beta):\n    gain = ((new - old) * answer).sum(-1)\n"
+        "    margin = gain[:, 0] - gain[:, 1]\n"
+        "    return -torch.nn.functional.logsigmoid(beta * margin).mean()`",
+        difficulty="medium",
+        minutes=8,
+        importance=5,
+        kind=CODE,
+    ),
+    Exercise(
+        "12.1",
+        "A pair that got worse",
+        -log_sigmoid(0.1 * (-8 + 28)),
+        (
+            Mistake(-log_sigmoid(0.1 * 11), "That is without the reference: take the gains."),
+            Mistake(
+                -log_sigmoid(-2.0), "The sign: the chosen fell less, so the margin is above 0."
+            ),
+            Mistake(-log_sigmoid(20.0), "β is missing: 0.1 times the margin."),
+            Mistake(log_sigmoid(2.0), "The loss is −log σ, above 0."),
+            Mistake(-log_sigmoid(-0.8), "That is the chosen's gain alone; less the rejected's."),
+            Mistake(1 / (1 + math.exp(-2.0)), "That is σ; the loss is −log of it."),
+        ),
+        because="The chosen answer is 2,981 times less likely than before, and the loss fell "
+        "from 0.693 to 0.127.",
+        hint="The gains first: −8 and −28. Then their difference, times β.",
+        look="The formula of section 2.",
+        solution="`margin = -8 - (-28)`, 20 nats; `-log(sigmoid(0.1 * 20)) = 0.127`.",
+        difficulty="medium",
+        minutes=4,
+        importance=5,
+    ),
+    Exercise(
+        "12.2",
+        "Nats into times",
+        math.exp(8),
+        (
+            Mistake(8.0, "Those are the nats; log p fell by 8, so p fell by a factor e⁸."),
+            Mistake(256.0, "That is 2⁸; a nat is a factor of e."),
+            Mistake(1e8, "That is 10⁸; a nat is a factor of e."),
+            Mistake(math.exp(-8), "Upside down: how many times *less* likely."),
+        ),
+        because="Eight nats look like little on a curve.",
+        hint="log p is a natural logarithm.",
+        look="The words at the top: nat.",
+        solution="`math.exp(8)`, about 2,981.",
+        importance=3,
+    ),
+    Exercise(
+        "12.3",
+        "Choose rate and β",
+        honest_setting,
+        (
+            Mistake(most("pairs right"), "That ranks most pairs right; look at the answers."),
+            Mistake(most("unsure"), "That knows most strangers for such; look at the known facts."),
+            Mistake(most("right"), "Of all settings, yes; but it refuses too few strangers."),
+        ),
+        because="More is possible at a high rate, if a high β holds it.",
+        hint="Means over the seeds of `row.scores['right']`, among settings whose mean of "
+        "`row.scores['unsure']` is at least 0.85.",
+        look="The explorer of section 5, or the rows themselves.",
+        solution="Group the rows by `(row.lr, row.beta)`, take the means, drop what is below 0.85, "
+        "and take the highest.",
+        difficulty="medium",
+        minutes=8,
+        importance=4,
+        kind=NUMBERS,
+        evidence="the rows of the plane",
+    ),
+    Exercise(
+        "12.4",
+        "A win rate",
+        34 / 54,
+        (
+            Mistake(0.34, "Ties decide nothing: leave them out below the line, too."),
+            Mistake(0.57, "A tie is not half a win here; it is left out."),
+            Mistake(0.8, "A tie is no win."),
+            Mistake(20 / 54, "That is how often it loses."),
+            Mistake(34 / 20, "Wins against losses; the question is the share of wins."),
+        ),
+        because="And its 95 % interval, 49.6 to 74.6 %, still holds one half.",
+        hint="How many of the hundred decide?",
+        look="`prefer.win_rate` counts so.",
+        solution="`34 / (34 + 20)`: 63.0 %.",
+        importance=3,
+        kind=SHARE,
+    ),
+    Exercise(
+        "12b.rloo",
+        "Better than the others",
+        matrices.check_advantages,
+        because="no model of values is needed, and the mean of a group is no longer its own judge.",
+        hint="`rewards.sum(1, keepdim=True) - rewards` is what the others got.",
+        look="Section 1: a reply is worth what it got, less what the others got on average.",
+        solution="`def advantages(rewards):\n    n = rewards.shape[1]\n"
+        "    others = (rewards.sum(1, keepdim=True) - rewards) / (n - 1)\n"
+        "    return rewards - others`",
+        minutes=5,
+        importance=5,
+        kind=CODE,
+    ),
+    Exercise(
+        "12b.reward",
+        "A reward that holds",
+        loops.check_reward,
+        because="It pays for one reply only, so there is no way round.",
+        hint="What does the right reply look like, in full? Say that, and not a sign of it.",
+        look="Section 3: each word of the two rewards that were hacked, and what it left out.",
+        solution="`def reward(given, reply):\n    return float(reply.split() == sorted(given))`",
+        difficulty="medium",
+        minutes=10,
+        importance=5,
+        kind=CODE,
+    ),
+    Exercise(
+        "12b.1",
+        "An advantage",
+        1 - 1 / 3,
+        (
+            Mistake(0.5, "Its own reward is in that mean; leave it out."),
+            Mistake(0.5 / math.sqrt(1 / 3), "That is GRPO's: over the spread."),
+            Mistake(1.0, "That is the reward; take the others' mean off."),
+            Mistake(1 / 3, "That is the mean of the others; how much better was it?"),
+            Mistake(-1 / 3, "The sign: it did better than the others."),
+        ),
+        because="The wrong ones get −2/3 each, and the group's sum is 0.",
+        hint="The others got 0, 0 and 1.",
+        look="Section 1.",
+        solution="`1 - (0 + 0 + 1) / 3`.",
+        importance=4,
+    ),
+    Exercise(
+        "12b.2",
+        "How many groups are dead?",
+        0.75**4 + 0.25**4,
+        (
+            Mistake(0.75**4, "Groups in which all are right teach nothing, either."),
+            Mistake(1 - 0.75**4, "That is how often one at least is right."),
+            Mistake(1 - 0.75**4 - 0.25**4, "Those are the ones that teach."),
+            Mistake(0.25**4, "Those are all right; all wrong are dead, too."),
+            Mistake(0.75, "That is one reply; a group has four."),
+        ),
+        because="With eight replies it is a tenth, with two five eighths.",
+        hint="A group is dead when all four get the same: all right, or all wrong.",
+        look="Section 2, dead groups.",
+        solution="`0.75 ** 4 + 0.25 ** 4`: 32.0 %.",
+        difficulty="medium",
+        minutes=4,
+        importance=4,
+        kind=SHARE,
+    ),
+    Exercise(
+        "12b.3",
+        "What distance costs",
+        4 - 0.3 * 12,
+        (
+            Mistake(7.6, "The sign: distance is taken off."),
+            Mistake(-8.0, "β is missing: a nat costs 0.3."),
+            Mistake(3.7, "That is one nat; how far is this reply?"),
+            Mistake(3.6, "That is what the distance costs; what is left?"),
+            Mistake(4 - 0.3 * 32, "The distance is log π less log base: 12 nats."),
+        ),
+        because="Forty words that the base would hardly ever write are worth less than its own 17.",
+        hint="The distance of a reply: log π − log base.",
+        look="Section 4, what a nat costs.",
+        solution="`4.0 - 0.3 * (-20 - -32)`.",
+        importance=3,
+    ),
+)
+
+EXERCISES = (*TEACHING, *METHODS, *FORGETTING, *BROKEN, *PREFERRING)
 
 KNOWN = (
     "KL on general rows",
@@ -634,12 +859,21 @@ def sorted_names(values: Mapping[str, float]) -> tuple[str, ...]:
 TRAINED = ("full fine-tuning", "LoRA", "prefix tuning", "IA³")
 
 
-def count_of(values: Iterable[float], is_it: Callable[[float], bool]) -> int:
+def count_of(values: Iterable[Any], is_it: Callable[[Any], bool]) -> int:
     """How many of some values are it; ValueError where there are no values."""
     found = [is_it(value) for value in values]
     if not found:
         raise ValueError("there are no values to count")
     return sum(found)
+
+
+FACTORS = {"1.5 to 2": 1.75, "about 5": 5.0, "10 and more": 14.0}
+
+
+def nearest_factor(factors: Iterable[float]) -> str:
+    """The option nearest, as a ratio, to the (geometric) mean of some factors."""
+    middle = statistics.fmean(map(math.log, factors))
+    return min(FACTORS, key=lambda name: abs(math.log(FACTORS[name]) - middle))
 
 
 def how_many(count: int) -> str:
@@ -648,6 +882,8 @@ def how_many(count: int) -> str:
         return "none"
     return "one or two" if count < 3 else "three to five" if count < 6 else "six or more"
 
+
+UNKNOWN = "I don't know."
 
 PREDICTIONS = (
     Prediction(
@@ -693,21 +929,18 @@ PREDICTIONS = (
         evidence="LoRA's best rate over full fine-tuning's",
     ),
     Prediction(
-        "07b.wider",
-        "Which of the two leaves more room: from the rate that learns the task to the one that "
-        "costs 5 % of the other skills?",
-        lambda widths: (
-            "both alike"
-            if math.isclose(widths["LoRA"], widths["full"], rel_tol=0.2)
-            else max(widths, key=widths.__getitem__)
-        ),
-        options=("LoRA", "full", "both alike"),
-        told=lambda widths: f"LoRA a factor of {widths['LoRA']:.3g}, full of {widths['full']:.3g}",
+        "07b.window",
+        "From the rate that has learned the task to the one that costs 5 % of the other skills: by "
+        "what factor?",
+        lambda widths: nearest_factor(widths.values()),
+        options=tuple(FACTORS),
+        told=lambda widths: f"{widths['LoRA']:.2g} for LoRA, {widths['full']:.2g} for full",
         evidence="a dict of the factor between these two rates, of LoRA and full",
     ),
     Prediction(
         "07b.overfit",
-        "Ten epochs on clean rows, and on rows of which a quarter is wrong: which over-fits?",
+        "Ten epochs at a rate of 4e-3, on clean rows and on rows of which a quarter is wrong: "
+        "which over-fits?",
         lambda rises: (
             "both"
             if rises["clean"] and rises["wrong"]
@@ -747,6 +980,7 @@ PREDICTIONS = (
         unit="times",
         log=True,
         near=2.5,
+        told=lambda rates: f"at least {max(rates) / min(rates):,.0f} times",
         evidence="the own rate of each method",
     ),
     Prediction(
@@ -760,20 +994,20 @@ PREDICTIONS = (
         evidence="the share of right answers before training",
     ),
     Prediction(
-        "08.apart",
-        "How many methods keep a share of the skills that can be told apart from LoRA's?",
-        lambda ps: how_many(count_of(ps, lambda p: p < 0.05)),
-        options=("none", "one or two", "three to five", "six or more"),
-        told=lambda ps: f"{count_of(ps, lambda p: p < 0.05)} of {len(ps)}",
-        evidence="the corrected p of each method",
-    ),
-    Prediction(
         "08.least",
         "Each at its own rate: which of the four keeps the fewest skills?",
         lambda kept: min(TRAINED, key=lambda name: kept[name]),
         options=TRAINED,
         told=lambda kept: percent(min(kept[name] for name in TRAINED)),
         evidence="a dict of the skills that each method keeps",
+    ),
+    Prediction(
+        "08.apart",
+        "How many methods keep a share of the skills that can be told apart from LoRA's?",
+        lambda ps: how_many(count_of(ps, lambda p: p < 0.05)),
+        options=("none", "one or two", "three to five", "six or more"),
+        told=lambda ps: f"{count_of(ps, lambda p: p < 0.05)} of {len(ps)}",
+        evidence="the corrected p of each method",
     ),
     Prediction(
         "08.directions",
@@ -871,6 +1105,16 @@ PREDICTIONS = (
         evidence="the share of right answers to new questions",
     ),
     Prediction(
+        "11.silent",
+        "Four damaged adapters: how many of them does peft open without a word?",
+        lambda said: count_of(said.values(), lambda words: not words),
+        between=(0, 4),
+        unit="adapters",
+        near=0.5,
+        told=lambda said: f"{count_of(said.values(), lambda words: not words)} of {len(said)}",
+        evidence="a dict of what was said about each, empty where nothing was",
+    ),
+    Prediction(
         "11.alarms",
         "Of 54 healthy runs, how many does the doctor call sick?",
         lambda alarms: alarms,
@@ -879,6 +1123,143 @@ PREDICTIONS = (
         near=1,
         told=lambda alarms: f"{alarms} of 54",
         evidence="the number of false alarms",
+    ),
+    Prediction(
+        "12.base",
+        '240 replies about strangers, each in a sentence: how many are "I don\'t know."?',
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=5,
+        told=percent,
+        evidence="the share that says so",
+    ),
+    Prediction(
+        "12.reply",
+        "Every pair is ranked right, and the loss is below 0.001. What does the model say about a "
+        "stranger?",
+        lambda said: (
+            UNKNOWN
+            if said["I don't know."] > 0.5
+            else "an invention"
+            if said["a sentence"] > 0.5
+            else "neither"
+        ),
+        options=(UNKNOWN, "an invention", "neither"),
+        told=lambda said: f"{UNKNOWN} {percent(said[UNKNOWN])}",
+        evidence='a dict of the shares that say "I don\'t know." and "a sentence"',
+    ),
+    Prediction(
+        "12.chosen",
+        "And the chosen answer, which all this was for: is it likelier than before?",
+        lambda change: (
+            "likelier" if change > 1 else "less likely" if change < -1 else "about as likely"
+        ),
+        options=("likelier", "about as likely", "less likely"),
+        told=lambda change: f"log p changed by {about(change, 2)} nats",
+        evidence="the change of its log p, in nats",
+    ),
+    Prediction(
+        "12.refusal",
+        "After SFT nearly half of the known facts are refused. And after DPO on the model's own "
+        "mistakes?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=8,
+        told=percent,
+        evidence="the share of known facts refused",
+    ),
+    Prediction(
+        "12.sft",
+        "SFT and then DPO, or plain SFT at a better rate: which gets more known facts right?",
+        lambda apart: (
+            "they can't be told apart"
+            if apart.p >= 0.05
+            else "SFT, then DPO"
+            if apart.change.value > 0
+            else "plain SFT"
+        ),
+        options=("SFT, then DPO", "plain SFT", "they can't be told apart"),
+        told=lambda apart: (
+            f"{100 * apart.change.value:+.0f} points "
+            f"[{100 * apart.change.low:.0f}, {100 * apart.change.high:.0f}]"
+        ),
+        evidence="what SFT and DPO get right more, over seeds",
+    ),
+    Prediction(
+        "12.longer",
+        "Pairs of descriptions, ranked by what is true in them. In three of five the chosen one is "
+        "the longer. How much longer does the model write after DPO?",
+        lambda share: 100 * share,
+        between=(-50, 200),
+        unit="%",
+        near=25,
+        told=percent,
+        evidence="by how much replies grew, as a share",
+    ),
+    Prediction(
+        "12b.after",
+        "Twelve steps of GRPO, 768 replies in all: how many new questions are right then?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=8,
+        told=percent,
+        evidence="the share right",
+    ),
+    Prediction(
+        "12b.dead",
+        "The same on sums that the model never gets right, four steps: how far do weights move?",
+        lambda moved: (
+            "not at all" if moved == 0 else "a little" if moved < 1e-3 else "as far as before"
+        ),
+        options=("not at all", "a little", "as far as before"),
+        told=lambda moved: f"by {moved:g}",
+        evidence="the largest change of a weight",
+    ),
+    Prediction(
+        "12b.far",
+        "Four ways to nine digits. Which gets most of *eight* digits right, never trained?",
+        lambda right: max(right, key=right.__getitem__),
+        options=("RLOO", "its own right replies", "right answers", "DPO"),
+        told=lambda right: percent(max(right.values())),
+        evidence="a dict of each way's share right",
+    ),
+    Prediction(
+        "12b.rises",
+        "The reward: how often the next digit is larger. What will the model write?",
+        lambda said: (
+            "the right digits"
+            if said["right"] > 0.5
+            else "all ten digits"
+            if said["ten"] > 0.5
+            else "the right start, and then more"
+        ),
+        options=("the right digits", "all ten digits", "the right start, and then more"),
+        told=lambda said: f"{percent(said['right'])} are right",
+        evidence='a dict of the shares that are "right" and of all "ten" digits',
+    ),
+    Prediction(
+        "12b.cost",
+        "The same reward, but each nat of distance to the base costs 0.3. How many are right now?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=10,
+        told=percent,
+        evidence="the share right",
+    ),
+    Prediction(
+        "12b.judge",
+        "A reward model of 30 pairs. Where the *shorter* answer is the better one, how often does "
+        "it rank them right?",
+        lambda share: 100 * share,
+        between=(0, 100),
+        unit="%",
+        near=8,
+        told=percent,
+        evidence="the share ranked right",
     ),
     Prediction(
         "10.half",

@@ -232,7 +232,9 @@ class Splits(Result):
 
     def table(self) -> TableParts:
         """A row for each way."""
-        heads = ("by", "test rows", "same question", "nearly", "shared name", "wording", "")
+        heads = (
+            "by", "test rows", "same question", "near copy", "shared name", "known wording", "",
+        )  # fmt: skip
         lines: list[tuple] = [
             (
                 way,

@@ -1,10 +1,12 @@
 """The verbs: `python -m ftkit …`. One file per group of verbs, and nothing but options in them.
 
-    tour, train, evaluate, merge     a run and what comes of it            runs.py
+    tour, train, runs, evaluate, …   a run and what comes of it            runs.py
     check, audit                     a file of rows, before any run        checking.py
     decide                           prompt, retrieve or tune?             deciding.py
     fetch                            a real model, real rows               fetching.py
-    count, memory, trace, measure    numbers before any run                sizes.py
+    count, memory, cost, trace, …    numbers before any run                sizes.py
+    export, serve                    out of the notebook                   shipping.py
+    registry, verify                 versions; does a record still hold?    operating.py
     grid, pretrain, tasks            what the kit ships, made again        making.py
     doctor, notebooks, explorers, …  is everything as it should be?        upkeep.py
     app                              --json, exit codes, errors             app.py

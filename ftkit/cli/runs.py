@@ -1,11 +1,12 @@
-"""The verbs around a run: `tour`, `train`, `evaluate`, `merge`.
+"""The verbs around a run: `tour`, `train`, `runs`, `evaluate`, `merge`.
 
     tour       the whole road in a minute                       lab.run_tour
     train      a recipe or a record into a run folder           train.Experiment
+    runs       run folders side by side, with what each cost    cost.list_runs
     evaluate   a run beside its base, or one model alone        evaluate.compare, forgetting
     merge      a run's adapter folded into its base, proven     merge.merge
 
-A run folder is what `train --out` and `tour --out` write, and what the other two read. Whether it
+A run folder is what `train --out` and `tour --out` write, and what the others read. Whether it
 is whole is asked by `doctor` (`upkeep.py`). Notebooks 00, 07, 09 and 13 do the same step by step.
 """
 
@@ -16,13 +17,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import cost as costs
 from .. import data as sets
 from .. import evaluate as evaluation
 from .. import forgetting, lab, models
 from .. import merge as merging
 from .. import prefer as preferring
 from .. import train as training
-from ..core.session import setup
+from ..core.session import is_first, setup
 from .app import Encoding, Json, Out, app, one_sentence, say, show
 
 if TYPE_CHECKING:
@@ -53,16 +55,32 @@ def tour(
 
 
 @app.command()
-def train(recipe: Recipe, out: Out, as_json: Json = False) -> None:
+def train(
+    recipe: Recipe,
+    out: Out,
+    wanted: Annotated[
+        int | None,
+        typer.Option(
+            "--processes", help="Refuse to train in more or fewer: torchrun --nproc_per_node N."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Train from a recipe or from the record of an earlier run.
 
-    Killed, the same command goes on from the last checkpoint.
+    Killed, the same command goes on from the last checkpoint. `torchrun --nproc_per_node N -m ftkit
+    train …` shares the rows of each step among N processes, the first of which writes and speaks.
     """
     with one_sentence():
+        training.check_processes(wanted)
         experiment = training.Experiment.read(recipe)
         setup(seed=experiment.recipe.seed)
-        say(f"training into {out}")
-        run = preferring.train_into(experiment, out, watch=training.tell_steps(say))
+        if is_first():
+            say(f"training into {out}{training.told_processes()}")
+        watch = training.tell_steps(say) if is_first() else None
+        run = preferring.train_into(experiment, out, watch=watch)
+        if not is_first():
+            return
         # the record speaks for a run that was there already, too
         record = training.read_record(out)
         weights = "adapter" if experiment.trains_adapter else "model"
@@ -75,6 +93,28 @@ def train(recipe: Recipe, out: Out, as_json: Json = False) -> None:
         }
         nothing_left = f"{out} holds this very run already; nothing was left to train."
         show(run or nothing_left, as_json, values)
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="A folder of run folders, or one of them.")],
+    by: Annotated[
+        str | None, typer.Option(help="A column or a score to sort by, the lowest first.")
+    ] = None,
+    watts: Annotated[
+        str | None, typer.Option(help="That the machine draws: 65, or 15,125 for low and high.")
+    ] = None,
+    price_per_hour: Annotated[
+        str | None, typer.Option(help="Of the machine: 2, or 1.5,3.5; without it no money.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show run folders side by side: what each learned, how long it took and what that cost."""
+    with one_sentence():
+        drawn = None if watts is None else costs.price_range(watts, "watts")
+        hour = None if price_per_hour is None else costs.price_range(price_per_hour)
+        found = costs.list_runs(folder, by=by, watts=drawn, per_hour=hour)
+        show(found, as_json, found.json())
 
 
 @app.command()

@@ -1,21 +1,24 @@
-"""The verbs that count before any run: `count`, `memory`, and the two that hold the formula to it.
+"""The verbs that count before any run: `count`, `memory`, `cost`, and two that hold `memory` to it.
 
     count     what a LoRA trains on a real architecture            lora.count, count_and_check
     memory    the peak memory of one training step, part by part   memory.predict, trace, fits
+    cost      FLOPs, hours, money and energy of a training         cost.estimate
     trace     the formula beside a trace, at every setting         memory.compare_with_trace
     measure   the formula beside the GPU that is here              memory.compare_with_gpu
 
 For the families that the kit's arithmetic knows, `count --no-peft` and `memory` without --trace
 import no torch, so they answer at once; any other is built on the meta device and traced, in
-seconds. What they count is taught in notebooks 01, 02 and 04.
+seconds. `cost` knows the Llama family. What they count is taught in notebooks 01, 02, 04 and 14.
 """
 
 import json
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from .. import cost as costs
 from .. import lora, methods, models
 from .. import memory as bytes_of_a_step
 from ..core.errors import UserError
@@ -188,6 +191,45 @@ def hold_to_card(config: str, card: str, step: dict, ledger: Ledger) -> tuple[st
         f"{gibibytes(usable)} GiB usable; how long a row may be, only the formula says at once."
     )
     return text, {"card": card, "usable": usable, "this_step": holds}
+
+
+@app.command()
+def cost(
+    config: Config,
+    method: Annotated[str, typer.Option(help="full, lora or qlora.")] = "lora",
+    rank: Rank = Step.rank,
+    targets: Targets = "all-linear",
+    rows: Annotated[int, typer.Option(help="Training rows.")] = 1000,
+    seq: Annotated[int, typer.Option(help="Tokens per row, padding counted.")] = 512,
+    epochs: Annotated[float, typer.Option(help="How often each row is seen.")] = 3,
+    checkpointing: Checkpointing = Step.checkpointing,
+    card: Annotated[str, typer.Option(help="A GPU of data/gpus.json.")] = "A100 80",
+    cards: Annotated[int, typer.Option(help="How many of them share the work.")] = 1,
+    utilisation: Annotated[
+        str | None,
+        typer.Option(
+            help="Share of the card's peak: 0.3, or 0.1,0.4; by default measured to published."
+        ),
+    ] = None,
+    price_per_hour: Annotated[
+        str | None, typer.Option(help="Of a card: 2, or 1.5,3.5; in place of the table's.")
+    ] = None,
+    prices: Annotated[
+        Path | None, typer.Option(help="A price table of your own, dated; see data/prices.json.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Estimate FLOPs, hours, money and energy of a training, as ranges with their assumptions."""
+    with one_sentence():
+        share = None if utilisation is None else costs.price_range(utilisation, "utilisation", 1)
+        table = costs.read_prices(prices)
+        hour = None if price_per_hour is None else costs.price_range(price_per_hour)
+        step = {"method": method, "rank": rank, "targets": targets}
+        step |= {"seq": seq, "checkpointing": checkpointing}
+        found = costs.estimate(
+            config, rows, epochs, card, cards, utilisation=share, prices=hour or table, **step
+        )
+        show(found, as_json, found.json())
 
 
 @app.command()

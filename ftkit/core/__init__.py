@@ -21,8 +21,8 @@
 
 Used from notebook 00 on; the intervals are taught in 09. It knows no model and no data (`models`,
 `data`) and draws nothing (`show`). Called by the others: `parsing.py` reads YAML and JSON to the
-letter, `hub.py` asks the Hugging Face hub, `versions.py` the installed libraries, and `colab.py`
-adds what Colab lacks.
+letter, `hub.py` asks the Hugging Face hub, `versions.py` the installed libraries, `trackers.py`
+knows where a run may be reported to, and `colab.py` adds what Colab lacks.
 """
 
 import lazy_loader

@@ -6,6 +6,7 @@
     plain_torch()                in a `with`: torch's own defaults, whatever a cell left on
     quiet()                      the libraries' own bars and warnings off
     progress_wanted()            whether anybody watches
+    processes(), is_first()      how many share a run (torchrun), and whether this one speaks
     bar(what, total)             a bar with the time to go; progress(things, …) draws one
 
 It loads no model (`models.load`) and mends no installation (`python -m ftkit doctor`). Every
@@ -142,12 +143,24 @@ def plain_torch() -> Iterator[None]:
         torch.set_default_dtype(dtype)
 
 
+def processes() -> int:
+    """How many processes share a training, as torchrun says in WORLD_SIZE; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE") or 1)
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and speaks for all: RANK 0, or the only one."""
+    return processes() == 1 or int(os.environ.get("RANK") or 0) == 0
+
+
 def progress_wanted() -> bool:
     """Whether progress bars are shown: in a terminal and in a notebook, where somebody watches.
 
     FTKIT_PROGRESS=0 turns them off, as tests and recorded notebooks do, because a bar's text
     differs from run to run; FTKIT_PROGRESS=1 shows them in a file too, a line for every step.
     """
+    if not is_first():
+        return False
     stated = os.environ.get("FTKIT_PROGRESS")
     if stated:
         return stated != "0"

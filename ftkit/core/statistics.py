@@ -29,6 +29,7 @@ from .results import Result, TableParts, about, percent_in
 Z = NormalDist().inv_cdf(0.975)  # 1.96: a normal number is within ±Z of its mean 95 times in 100
 # The 97.5 % quantiles of Student's t by degrees of freedom, from 1.
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+LEVEL = 0.05  # a p from here on refuses nothing
 ALIKE = "can't be told apart"
 
 
@@ -220,17 +221,20 @@ class Difference(Result):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval (low, high) of the change (Bonett & Price 2012).
+        """The 95 % interval (low, high) of the change: Bonett & Price 2012, with zero by McNemar.
 
         With a = (lost + 1) / (n + 2) and b = (gained + 1) / (n + 2) it is
         b − a ± z·√((a + b − (b − a)²) / (n + 2)): Wald's interval of a paired difference after one
-        answer is added on either side, so that few changed ones are not over-read.
+        answer is added on either side, so that few changed ones are not over-read. Whether zero is
+        in it is for McNemar's exact test to say: where p is 0.05 or more, an interval that ends
+        short of zero is drawn out to it. So the interval, `word` and `p` never contradict.
         """
         n = self.n + 2
         a, b = (self.lost + 1) / n, (self.gained + 1) / n
         variance = (a + b - (b - a) ** 2) / n
         half = Z * math.sqrt(variance)
-        return max(-1.0, b - a - half), min(1.0, b - a + half)
+        low, high = max(-1.0, b - a - half), min(1.0, b - a + half)
+        return (low, high) if self.p < LEVEL else (min(low, 0.0), max(high, 0.0))
 
     @property
     def p(self) -> float:
@@ -239,7 +243,7 @@ class Difference(Result):
 
     @property
     def word(self) -> str:
-        """better, worse, or can't be told apart: decided by the interval alone."""
+        """better, worse, or can't be told apart: by the interval, and so by p below 0.05."""
         low, high = self.interval
         if low > 0:
             return "better"

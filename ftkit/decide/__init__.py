@@ -14,13 +14,13 @@
     staleness(replies, before, after)    right, stale or other after that      updating.py
     context_recall, faithfulness, …      the measures that RAGAS names         measures.py
     write_ragas(path, samples)           rows for RAGAS itself                 measures.py
-    break_even(prompted, tuned, spent)   calls until a tuning has paid         costs.py
     choose(Situation(…))                 what to do, and who says otherwise    choosing.py
     cards()                              the guides' own examples              choosing.py
     arms_view, explore_arms              arms on two tasks, back to back       arms_explorer.py
     decision_view, explore_decision      the decision as a widget              decision_explorer.py
 
-It trains nothing (`train` does): a tuned model is one that is given.
+It trains nothing (`train` does): a tuned model is one that is given. When a tuning has paid is
+`cost`'s arithmetic.
 """
 
 import lazy_loader

@@ -12,12 +12,6 @@ from .choosing import Recommendation as Recommendation
 from .choosing import Situation as Situation
 from .choosing import cards as cards
 from .choosing import choose as choose
-from .costs import break_even as break_even
-from .costs import cost_of_call as cost_of_call
-from .costs import guide_prices as guide_prices
-from .costs import rows_until_renting as rows_until_renting
-from .costs import tuning_by_api as tuning_by_api
-from .costs import tuning_by_renting as tuning_by_renting
 from .decision_explorer import decision_view as decision_view
 from .decision_explorer import explore_decision as explore_decision
 from .measures import Sample as Sample

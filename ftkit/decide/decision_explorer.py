@@ -25,7 +25,7 @@ from ..show.svg import (
 )
 from .choosing import BOTH, MEASURE, PROMPT, RETRIEVE, TUNE, Recommendation, choose
 
-HEIGHT = 460
+LEAST = 330  # of the picture's height, so that it seldom changes
 STAGES = (MEASURE, PROMPT, RETRIEVE, TUNE)  # in the order in which they are tried
 NAMES = {MEASURE: "a test set", PROMPT: "prompt", RETRIEVE: "retrieve", TUNE: "tune"}
 STAGE = Area(MARGIN, 44, 150, 40)
@@ -83,22 +83,22 @@ def decision_view(found: Recommendation) -> Drawing:
         part, y = paragraph(head, text, y)
         parts.append(part)
 
-    # the guides, each with a sentence: as many as there is room for
+    # the guides, each with its sentence, whole
     for asked in found.guides:
         kind = "agree" if asked.agree else "disagree"
         part, y = paragraph(f"The guides {kind}: {asked.question}", "", y)
         parts.append(part)
         y -= 6
         for said in asked.sayings:
-            if y > HEIGHT - MARGIN:
-                break
             title = said.guide.partition(" — ")[0].partition(":")[0]
-            line = textwrap.shorten(f"{title}: “{said.sentence}”", LETTERS + 12, placeholder=" …")
-            parts.append(words(MARGIN + 8, y, line, SMALL, GREY))
-            y += STEP - 2
+            quoted = textwrap.wrap(f"{title}: “{said.sentence}”", LETTERS + 12)
+            for line in quoted:
+                parts.append(words(MARGIN + 8, y, line, SMALL, GREY))
+                y += STEP - 2
         y += 6
     text = f"{found.what}, because {found.why}; next: {found.then}"
-    return drawing(f"Recommended: {found.what}", parts, text, height=HEIGHT)
+    height = max(LEAST, int(y) - STEP + MARGIN)
+    return drawing(f"Recommended: {found.what}", parts, text, height=height)
 
 
 def explore_decision() -> Panel:

@@ -179,7 +179,7 @@ def measure_harms(
     compared: Comparison, forgotten: Forgotten
 ) -> dict[str, tuple[str, tuple[float, float, float]]]:
     """By dimension: the harm in words, and (value, low, high); more is worse in all of them."""
-    # what was gained is a harm with the sign turned round
+    # what was gained is a harm with the sign turned round, from zero: a 0 stays without a sign
     task = compare_answers(compared.base.exact, compared.tuned.exact)
     low, high = task.interval
 
@@ -188,7 +188,7 @@ def measure_harms(
     of_format = ("replies out of format", (out_of_format.value, *out_of_format.interval))
     more_made_up = rate_difference(made_up["base"], made_up["tuned"])
     return {
-        "task": ("right answers lost", (-task.change, -high, -low)),
+        "task": ("right answers lost", (0.0 - task.change, 0.0 - high, 0.0 - low)),
         # answers in plain words have no format, so there is none to harm
         **({"format": of_format} if in_format.n else {}),
         "forgetting": ("mean skill lost", forgotten.lost),

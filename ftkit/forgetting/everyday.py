@@ -6,7 +6,7 @@
 The pocket model's own suites (`world.skills`) know every right answer to the letter. Here a reply
 may be worded as it likes, so every probe brings its rule, and replies to choose from. The questions
 are the kit's own, in data/everyday.json; `probing` asks them, `likelihoods` gives the choice. Met
-in notebooks 09 and 10 with another model.
+in notebooks 09, 09b and 10 with another model.
 """
 
 import functools

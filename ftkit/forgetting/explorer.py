@@ -121,7 +121,9 @@ def draw_plane(
     on_edge = {spot.setting for spot in edge}
     parts = [frame.axes(stretched_ticks(frame.x), stretched_ticks(frame.y), "task right, %")]
     parts += [line(map(at, path), PATH, 1) for path in paths(shown.values())]
-    parts.append(name_frontier(edge, frame))
+    # where the rate alone differs, every dot has its name
+    alone = len({replace(setting, lr=0.0) for setting in spots}) == 1
+    parts.append(name_spots(list(shown.values()) if alone else edge, frame))
     parts.append(line([at(spot) for spot in edge], PLAIN, 1.6))
     for setting, spot in shown.items():
         colour = PLAIN if setting in on_edge else FAINT
@@ -149,19 +151,22 @@ def draw_run(run: LiveRun, foretold: Spot | None, frame: Frame) -> str:
     return tie + dot(*place, 6, INK) + number
 
 
-def name_frontier(edge: Sequence[Spot], frame: Frame) -> str:
-    """The frontier's settings in the empty corner below, from the highest, tied to their dots."""
-    places = [(pixel(frame, spot.skills.value, spot.task.value), spot) for spot in edge]
-    left, y = frame.left + NAME_GAP, frame.bottom - NAME_STEP * len(edge) + 4
+def name_spots(spots: Sequence[Spot], frame: Frame) -> str:
+    """The spots' settings in the empty corner below, from the highest, tied to their dots."""
+    places = [(pixel(frame, spot.skills.value, spot.task.value), spot) for spot in spots]
+    left, y = frame.left + NAME_GAP, frame.bottom - NAME_STEP * len(spots) + 4
     # where only the rate differs, the rate is the name
-    names = {spot.setting: spot.setting.short for spot in edge}
+    names = {spot.setting: spot.setting.short for spot in spots}
     if len({replace(setting, lr=0.0) for setting in names}) == 1:
         names = {setting: f"lr {setting.lr:g}" for setting in names}
-    longest = max(map(len, names.values()), default=0)
-    right = left + NAME_LETTER * longest
+    long = NAME_LETTER * max(map(len, names.values()), default=0)
+    # clear of a dot that stands above the corner
+    if any(place[0] < left + long for place, _ in places):
+        left += long
     parts = []
     for place, spot in sorted(places, key=lambda one: one[0][1]):
-        parts.append(line([(right, y - 4), place], TIE, 0.8))
+        side = left - 4 if place[0] < left else left + long
+        parts.append(line([(side, y - 4), place], TIE, 0.8))
         parts.append(words(left, y, names[spot.setting], SMALL, PLAIN))
         y += NAME_STEP
     return "".join(parts)

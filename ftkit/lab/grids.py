@@ -6,7 +6,7 @@
     difference(rows, others)    between runs of the same seeds, with its interval
 
 What the columns mean stands in `rows`. Nothing is trained here: `python -m ftkit grid
-NAME` makes a grid again (`runner`). Used in notebooks 01, 02, 07, 09 and 10.
+NAME` makes a grid again (`runner`). Used in notebooks 01, 02, 07, 09, 09b and 10.
 """
 
 import dataclasses

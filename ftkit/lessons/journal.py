@@ -11,6 +11,7 @@ file, and 0 names none. `scores` makes a card of it. In every notebook.
 """
 
 import json
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from typing import Any
 NAME = "ftkit-journal.jsonl"
 GUESS, SKIP, TRUTH, EXERCISE = "guess", "skip", "truth", "exercise"
 PLAIN = str | int | float | bool | None
+FEW = 65  # a tensor of fewer numbers is kept as numbers
 LONGEST = 200  # characters of an answer that is neither a number nor a word
 LOOKS, MOMENT = (
     10,
@@ -129,6 +131,9 @@ def storable(answer: object) -> Any:
     """An answer as JSON has it: numbers, words and lists of them, else its beginning in words."""
     if isinstance(answer, PLAIN):
         return answer
+    # a tensor or an array of a few numbers
+    if hasattr(answer, "tolist") and math.prod(getattr(answer, "shape", [FEW])) < FEW:
+        return storable(answer.tolist())  # type: ignore # it has one
     if isinstance(answer, list | tuple):
         return [storable(item) for item in answer]
     if isinstance(answer, Mapping):

@@ -117,9 +117,11 @@ def prediction_line(
 
 
 def spell_guess(answer: object) -> str:
-    """A guess or a truth as it is said."""
+    """A guess or a truth as it is said; a number as `reveal` rounds it."""
     if isinstance(answer, list):
         return ", ".join(map(str, answer))
+    if isinstance(answer, float):
+        return f"{answer:,.0f}" if abs(answer) >= 1000 else f"{answer:.3g}"
     return answer if isinstance(answer, str) else answers.spell(answer)
 
 

@@ -20,6 +20,7 @@ from .by_peft import check_saved as check_saved
 from .by_peft import describe_start as describe_start
 from .by_peft import drawn_from as drawn_from
 from .by_peft import is_attached as is_attached
+from .by_peft import known_keys as known_keys
 from .by_peft import load as load
 from .by_peft import note_start as note_start
 from .by_peft import sides as sides

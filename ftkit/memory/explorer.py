@@ -1,7 +1,7 @@
 """Does it fit? One training step as a bar of its parts, against what a card holds.
 
     explore_fits(models, cards)        choose a step and a card, and see `memory_view`
-    memory_view(ledger, card, limit)   the picture of one step
+    memory_view(ledger, card, limit)   the picture of one step, in GiB or GB
     steps_view(ledgers, title)         several steps as bars on one axis
     course_view(moments, limits)       one step from its first allocation on; explore_courses
 
@@ -50,7 +50,8 @@ COLOURS = {
     "optimizer": "#66a182", "gradients": "#8f6bb3", "activations": "#edae49", "logits": "#c4661f",
 }  # fmt: skip
 NAMES = {"quant_state": "quantization state", "logits": "logits and loss"}  # where they differ
-# Where an axis may end, in GiB: few places, so that it rests while a slider moves.
+UNITS = {"GiB": GIB, "GB": 10**9}  # what bytes are written in: what torch finds, what boxes say
+# Where an axis may end, in its unit: few places, so that it rests while a slider moves.
 AXIS_ENDS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 160, 320, 640, 1280)
 
 # The positions of the sliders.
@@ -78,14 +79,19 @@ COURSE, COURSE_POINTS = Area(left=54, top=62, width=670, height=220), 180
 COURSE_LEGEND, COURSE_HEIGHT = 316, 340
 
 
-def axis_end(size: float) -> float:
-    """The end of an axis for `size` bytes, in GiB."""
-    gib = size / GIB
-    return next((end for end in AXIS_ENDS if end >= 1.02 * gib), 1.1 * gib)
+def axis_end(size: float, unit: str = "GiB") -> float:
+    """The end of an axis for `size` bytes, in this unit."""
+    sized = size / UNITS[unit]
+    return next((end for end in AXIS_ENDS if end >= 1.02 * sized), 1.1 * sized)
+
+
+def sized(size: float, unit: str, digits: int = 3) -> str:
+    """Bytes in one of `UNITS`, the unit left out: "1.500"."""
+    return f"{size / UNITS[unit]:,.{digits}f}"
 
 
 def axis_ticks(end: float) -> dict[float, str]:
-    """Five ticks of an axis that ends at `end` GiB: {value: what is written there}."""
+    """Five ticks of an axis that ends at `end`: {value: what is written there}."""
     digits = "g" if end in AXIS_ENDS else ",.0f"
     return {end * i / 4: f"{end * i / 4:{digits}}" for i in range(5)}
 
@@ -95,11 +101,11 @@ def part_name(part: str) -> str:
     return NAMES.get(part, part)
 
 
-def draw_stack(ledger: Ledger, frame: Frame, top: float, height: float) -> str:
+def draw_stack(ledger: Ledger, frame: Frame, top: float, height: float, unit: str = "GiB") -> str:
     """The parts of a ledger as one bar, from left to right in the order of `COLOURS`."""
     boxes, below = [], 0.0
     for part, colour in COLOURS.items():
-        if size := ledger.parts.get(part, 0) / GIB:
+        if size := ledger.parts.get(part, 0) / UNITS[unit]:
             left, right = frame.at(below, 0)[0], frame.at(below + size, 0)[0]
             boxes.append(box(left, top, right - left, height, colour))
             below += size
@@ -109,9 +115,9 @@ def draw_stack(ledger: Ledger, frame: Frame, top: float, height: float) -> str:
 def draw_limit(frame: Frame, label: str, limit: float, peak: float) -> str:
     """What the card holds as a line across the bar, with what goes beyond it framed.
 
-    limit, peak: bytes.
+    limit, peak: in the unit of the frame.
     """
-    edge, end = frame.at(limit / GIB, 0)[0], frame.at(peak / GIB, 0)[0]
+    edge, end = frame.at(limit, 0)[0], frame.at(peak, 0)[0]
     parts = []
     if peak > limit:
         parts.append(box(edge, frame.top - 3, end - edge, frame.height, "none", (ACCENT, 2)))
@@ -124,7 +130,7 @@ def draw_limit(frame: Frame, label: str, limit: float, peak: float) -> str:
     return "".join(parts)
 
 
-def list_parts(ledger: Ledger, x: float, y: float) -> str:
+def list_parts(ledger: Ledger, x: float, y: float, unit: str) -> str:
     """Every part with its colour, its size and its share of the peak; the first stands on y."""
     parts = []
     for part, colour in COLOURS.items():
@@ -133,65 +139,69 @@ def list_parts(ledger: Ledger, x: float, y: float) -> str:
             parts += [
                 box(x, y - 9, SWATCH, SWATCH, colour),
                 words(x + 16, y, part_name(part)),
-                words(x + 190, y, f"{gibibytes(size)} GiB", NORMAL, INK, "end"),
+                words(x + 190, y, f"{sized(size, unit)} {unit}", NORMAL, INK, "end"),
                 words(x + 245, y, share, NORMAL, GREY, "end"),
             ]
             y += ROW
     return "".join(parts)
 
 
-def list_phases(ledger: Ledger, x: float, y: float) -> str:
+def list_phases(ledger: Ledger, x: float, y: float, unit: str) -> str:
     """The peak of every phase as a thin bar; the highest is the step's."""
-    parts = [words(x, y - 20, "the fullest moment of each phase, GiB", NORMAL, GREY)]
+    parts = [words(x, y - 20, f"the fullest moment of each phase, {unit}", NORMAL, GREY)]
     for phase, size in ledger.phases.items():
         long = LONGEST * size / ledger.peak
         colour = ACCENT if phase == ledger.phase else FAINT
         parts += [
             words(x, y, phase),
             box(x + 150, y - 9, long, SWATCH, colour),
-            words(x + 156 + long, y, gibibytes(size, 2), SMALL, GREY),
+            words(x + 156 + long, y, sized(size, unit, 2), SMALL, GREY),
         ]
         y += ROW
     return "".join(parts)
 
 
-def memory_view(ledger: Ledger, card: str, limit: float) -> Drawing:
+def memory_view(ledger: Ledger, card: str, limit: float, unit: str = "GiB") -> Drawing:
     """One training step against one card, of which it may take `limit` bytes.
 
     Above, the parts at the peak and the card's line; below, their sizes, and the peak of every
-    phase.
+    phase. unit: "GiB", as torch counts, or "GB", as guides and boxes do.
     """
     step, left = ledger.step, limit - ledger.peak
-    if left >= 0:
-        verdict, colour = f"fits, {gibibytes(left, 2)} GiB left", INK
-    else:
-        verdict, colour = f"does not fit, {gibibytes(-left, 2)} GiB too much", ACCENT
+    fits = "fits" if left >= 0 else "does not fit"
+    more = f"{sized(abs(left), unit, 2)} {unit} {'left' if left >= 0 else 'too much'}"
+    verdict, colour = f"{fits}, {more}", INK if left >= 0 else ACCENT
 
     # The bar, and the card's line across it.
-    end = axis_end(max(limit, ledger.peak))
+    end = axis_end(max(limit, ledger.peak), unit)
     frame = BAR.frame((0, end), (0, 1))
-    label = f"{card}: {gibibytes(limit, 2)} GiB"
-    sentence = f"{gibibytes(ledger.peak, 2)} GiB at the peak: {verdict}"
+    label = f"{card}: {sized(limit, unit, 2)} {unit}"
+    sentence = f"{sized(ledger.peak, unit, 2)} {unit} at the peak: {verdict}"
     parts = [
-        draw_stack(ledger, frame, frame.top, THICK),
-        draw_limit(frame, label, limit, ledger.peak),
+        draw_stack(ledger, frame, frame.top, THICK, unit),
+        draw_limit(frame, label, limit / UNITS[unit], ledger.peak / UNITS[unit]),
         frame.axes(axis_ticks(end), {}, ""),
-        words(frame.middle[0], frame.bottom + UNDER_AXIS, "GiB", SMALL, GREY, "middle"),
+        words(frame.middle[0], frame.bottom + UNDER_AXIS, unit, SMALL, GREY, "middle"),
         words(BAR.left, VERDICT, sentence, 15, colour, bold=True),
-        list_parts(ledger, PARTS_LEFT, PARTS_TOP),
-        list_phases(ledger, PHASES_LEFT, PHASES_TOP),
+        list_parts(ledger, PARTS_LEFT, PARTS_TOP, unit),
+        list_phases(ledger, PHASES_LEFT, PHASES_TOP, unit),
     ]
 
     # The same in words.
+    how = step_in_words(ledger)
+    peak = f"{sized(ledger.peak, unit)} {unit} in '{ledger.phase}'"
+    return drawing(step.name, parts, f"{step.name}, {how}: {peak}; {card}: {verdict}", how)
+
+
+def step_in_words(ledger: Ledger) -> str:
+    """What a step does, as it stands below its picture."""
+    step = ledger.step
     rank = "" if step.method == "full" else f" r {step.rank}"
     checkpointing = "on" if step.checkpointing else "off"
-    rows = f"{step.batch} × {step.seq:,} tokens"
-    how = (
-        f"{step.method}{rank}, {rows}, checkpointing {checkpointing}, "
+    return (
+        f"{step.method}{rank}, {step.batch} × {step.seq:,} tokens, checkpointing {checkpointing}, "
         f"{step.optimizer}, {step.loss} loss"
     )
-    peak = f"{gibibytes(ledger.peak)} GiB in '{ledger.phase}'"
-    return drawing(step.name, parts, f"{step.name}, {how}: {peak}; {card}: {verdict}", how)
 
 
 def steps_view(ledgers: Mapping[str, Ledger], title: str) -> Drawing:

@@ -50,7 +50,9 @@ def cards() -> dict[str, dict]:
     """{card: its figures} of data/gpus.json, whose "about" says how they were derived.
 
     nameplate_gb in GB; capacity_gib, what torch reports, and context_gib, what lies outside its
-    allocator, in GiB; capability, CUDA's compute capability.
+    allocator, in GiB; capability, CUDA's compute capability; tflops, the published peak on 16-bit
+    numbers in 10¹² FLOPs per second; gb_per_second, the memory's bandwidth; watts, the
+    board's limit.
     """
     return json.loads(data_path("gpus.json").read_text(encoding="utf-8"))["cards"]
 

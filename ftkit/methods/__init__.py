@@ -18,7 +18,7 @@ Notebook 08; the measurements are the grids "methods" and "ranks" (`studies`, `l
     outcomes(rows, task)           a grid's methods at every rate                      comparing.py
     compare_methods(rows, task)    the table at equal score, each at its own rate      comparing.py
     differences(rows, task)        skills kept beside LoRA's, corrected                comparing.py
-    rates_figure(outcomes)         score by learning rate                               explorer.py
+    rates_figure(outcomes)         the rates of each method, and its own                explorer.py
     methods_view, explore_methods  the plane with all methods, and with menus           explorer.py
     differences_figure(…)          those differences, drawn                             explorer.py
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..core.errors import UserError, nearest
-from ..core.results import Result, TableParts, about, percent, percent_in
+from ..core.results import Result, TableParts, percent, percent_in
 from ..core.statistics import Interval, Range, holm, mean_and_range, mean_over_seeds, p_over_seeds
 from .catalogue import METHODS
 
@@ -187,8 +187,7 @@ class Comparison(Result):
         """A line per method, those that reach the bar first, by the skills that they keep."""
         order = sorted(self.chosen.values(), key=lambda one: rank(one, self.bar), reverse=True)
         heads = (
-            "method", "trainable", "rate", "exact [95 %]", "skills kept [95 %]", "seconds",
-            "merges (logit gap)",
+            "method", "numbers trained", "rate", "exactly right [95 %]", "skills kept [95 %]",
         )  # fmt: skip
         rows = [
             (
@@ -197,12 +196,12 @@ class Comparison(Result):
                 f"{one.lr:g}",
                 shown(one, "exact"),
                 shown(one, "skills"),
-                about(one.seconds, 2),
-                merges(one),
             )
             for one in order
         ]
         reached = sum(one.exact.value >= self.bar for one in order)
+        if 0 < reached < len(order):
+            rows.insert(reached, (f"— below {self.bar:.0%}: —", "", "", "", ""))
         title = (
             f"{self.task}: {reached} of {len(order)} methods reach {self.bar:.0%}, "
             "each at its own rate"
@@ -231,16 +230,6 @@ def shown(outcome: Outcome, value: str) -> str:
     if interval is None:
         return percent(getattr(outcome, value).value)
     return percent_in(interval.value, max(0.0, interval.low), min(1.0, interval.high))
-
-
-def merges(outcome: Outcome) -> str:
-    """Whether it merges, and how near; of full fine-tuning that there is nothing to merge."""
-    method = METHODS[outcome.method]
-    if outcome.method == "full":
-        return "is one model"
-    if not method.merges:
-        return "no"
-    return "yes" if outcome.gap is None else f"yes ({about(outcome.gap, 2)})"
 
 
 def compare_methods(

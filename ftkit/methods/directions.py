@@ -5,7 +5,7 @@
 
 Liu et al. 2024, §3.2: LoRA moves both together, full fine-tuning the one or the other. A row of W
 (d_out, d_in) is what one output reads, as peft's DoRA has it. Updates themselves are read in
-`lora.deltas`. Notebook 08.
+`lora.deltas`. Notebook 02b.
 """
 
 import statistics

@@ -1,6 +1,6 @@
 """The methods of a grid, drawn: score over rate, what each keeps, and the differences.
 
-    rates_figure(outcomes, names)     score by learning rate, a curve per method
+    rates_figure(outcomes)            the rates tried for each method, and its own
     methods_view(outcomes, method)    all methods on one plane, task against skills kept, and the
                                       rates of one of them
     explore_methods(outcomes)         the same with menus
@@ -11,8 +11,8 @@ the plane. Notebook 08.
 """
 
 import math
-from collections.abc import Sequence
-from itertools import cycle
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ..core.errors import UserError, nearest
 from ..core.results import percent
@@ -37,6 +37,9 @@ from ..show.svg import (
 from .catalogue import METHODS
 from .comparing import BAR, Difference, Outcome, rank, title_of
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 HEIGHT = 468
 PLANE = Area(left=62, top=74, width=392, height=300)
 SKILLS = Area(left=566, top=92, width=170, height=282)
@@ -44,35 +47,45 @@ SHARES = {share / 100: f"{share}" for share in (0, 50, 75, 90, 96, 99, 100)}
 KEY_TOP, KEY_COLUMNS, KEY_STEP = 424, 5, 148
 ROW = 19
 BAR_AT = 86  # from a skill's name to its bar
-COLOURS = (PLAIN, ACCENT, "#007a6e", "#8a8f98", "#edae49", "#b35c00", "#6b4e71", "#2f4b26")
-MARKERS = "osD^vPX"  # of another number than colours, so that no two curves look alike
-SEVEN = ("full", "lora", "adalora", "ia3", "prompt, text", "prefix", "p_tuning")
 
 
-def rates_figure(
-    found: Sequence[Outcome], names: Sequence[str] = SEVEN, bar: float = BAR
-) -> Picture:
-    """Share exactly right by learning rate, a curve per method, its range over seeds around it.
+def rates_figure(found: Sequence[Outcome], names: Sequence[str] = (), bar: float = BAR) -> Picture:
+    """The rates of each method, a row per method, the lowest own rate on top, scores above them.
 
-    names: labels such as "lora" or "prompt, text"; bar: the score from which a task is learned.
-    Raises UserError for a method that was not run.
+    Filled where `bar` is reached, and joined there; in colour its own rate. names: labels such as
+    "lora" or "prompt, text"; empty: all. Raises UserError for a method that was not run.
     """
-    figure, ax = new_figure(8.0, 3.8)
-    for label, colour, marker in zip(names, cycle(COLOURS), cycle(MARKERS), strict=False):
-        rates = sorted(of_method(found, label), key=lambda one: one.lr)
-        x = [one.lr for one in rates]
-        y = [100 * one.exact.value for one in rates]
-        ax.plot(x, y, marker + "-", color=colour, ms=5, lw=1.5, label=title_of(label))
-        low, high = ([100 * getattr(one.exact, end) for one in rates] for end in ("low", "high"))
-        ax.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
-    # all figures of a grid over the same rates
-    every = [one.lr for one in found]
+    own = {
+        label: best_of(found, label, bar)
+        for label in names or dict.fromkeys(one.label for one in found)
+    }
+    labels = sorted(own, key=lambda label: (own[label].lr, -own[label].trainable))
+    figure, ax = new_figure(8.0, 1.0 + 0.36 * len(labels))
+    for row, label in enumerate(labels):
+        draw_rates(ax, row, of_method(found, label), bar)
+        ax.plot(own[label].lr, row, "o", ms=9, mfc="none", mec=ACCENT, mew=2.2, zorder=4)
     ax.set_xscale("log")
-    ax.set_xlim(min(every) / 1.3, max(every) * 1.3)
-    ax.axhline(100 * bar, color=FAINT, lw=0.8, zorder=0)
-    ax.set(xlabel="highest learning rate", ylabel="exactly right, %", ylim=(-3, 104))
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    ax.set_yticks(range(len(labels)), [title_of(label) for label in labels])
+    ax.set(xlabel="highest learning rate", ylim=(len(labels) - 0.5, -0.8))
+    # what the signs mean
+    ax.plot([], [], "o", ms=9, mfc="none", mec=ACCENT, mew=2.2, label="its own rate")
+    ax.plot([], [], "o-", ms=5, color=PLAIN, lw=2.5, label=f"{bar:.0%} or more right")
+    ax.plot([], [], "o", ms=5, mfc="white", mec="gray", label="fewer")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=3, frameon=False)
     return figure
+
+
+def draw_rates(ax: "Axes", row: int, outcomes: Sequence[Outcome], bar: float) -> None:
+    """One method's rates in their row, each with the percent that it got right above it."""
+    reached = [one.lr for one in outcomes if one.exact.value >= bar]
+    ax.plot(reached, [row] * len(reached), "-", color=PLAIN, lw=2.5, alpha=0.5)
+    for one in outcomes:
+        good = one.exact.value >= bar
+        ax.plot(
+            one.lr, row, "o", ms=5, mfc=PLAIN if good else "white", mec=PLAIN if good else "gray"
+        )
+        score = f"{100 * one.exact.value:.0f}"
+        ax.annotate(score, (one.lr, row), (0, 6), textcoords="offset points", ha="center", size=7)
 
 
 def of_method(found: Sequence[Outcome], label: str) -> list[Outcome]:
@@ -133,7 +146,7 @@ def draw_axes(frame: Frame) -> list[str]:
     ticks = {stretch(share): text for share, text in SHARES.items()}
     return [
         frame.axes(ticks, ticks, "task exactly right, %"),
-        frame.x_label("skills still right, %"),
+        frame.x_label("skills still right, % (both axes stretched towards 100)"),
     ]
 
 
@@ -214,7 +227,8 @@ def explore_methods(found: Sequence[Outcome]) -> Panel:
 def differences_figure(found: Sequence[Difference]) -> Picture:
     """Skills kept minus LoRA's in points, a row per method, its corrected p behind its name.
 
-    In colour where that p is below 0.05; the interval is that of a single comparison.
+    In colour where that p is below 0.05; the interval is that of a single comparison. A row that
+    lies far off the others is written at the picture's edge instead, so that these can be told.
     """
     changes, settled = {}, []
     for one in found:
@@ -222,4 +236,41 @@ def differences_figure(found: Sequence[Difference]) -> Picture:
         value, low, high = (100 * share for share in one.change)
         changes[name] = value, low, high
         settled += [name] if one.p < 0.05 else []
-    return intervals(changes, "skills kept, points above LoRA", settled)
+    figure = intervals(changes, "skills kept, points above LoRA", settled)
+    far = far_off(list(changes.values()))
+    if far:
+        colours = [ACCENT if name in settled else "gray" for name in changes]
+        write_at_edge(figure.axes[0], list(changes.values()), {row: colours[row] for row in far})
+    return figure
+
+
+def far_off(changes: Sequence[tuple[float, float, float]]) -> set[int]:
+    """Places of the intervals that lie wholly beyond four times the middle one's extent."""
+    sizes = sorted(max(abs(low), abs(high)) for _, low, high in changes)
+    typical = 4 * sizes[len(sizes) // 2]
+    return {row for row, (_, low, high) in enumerate(changes) if max(low, -high) > typical}
+
+
+def write_at_edge(
+    ax: "Axes", changes: Sequence[tuple[float, float, float]], far: Mapping[int, str]
+) -> None:
+    """Draw the axis for what is near, and write the values that are far at its edge.
+
+    far: {place: its colour}.
+    """
+    near = [change for row, change in enumerate(changes) if row not in far]
+    low, high = min(min(one) for one in near), max(max(one) for one in near)
+    room = 0.1 * (high - low)
+    ax.set_xlim(low - room, high + room)
+    for row in far:
+        value, below, above = changes[row]
+        said = f"{value:+.0f} [{below:+.0f}, {above:+.0f}]".replace("-", "−")
+        left = value < low
+        ax.annotate(
+            f"← {said}" if left else f"{said} →",
+            (0.01 if left else 0.99, len(changes) - 1 - row),
+            xycoords=("axes fraction", "data"),
+            ha="left" if left else "right",
+            va="center",
+            color=far[row],
+        )

@@ -1,6 +1,6 @@
 """Preferences and rewards: what they really raise, what they teach, and how they are hacked.
 
-Notebook 12; the measurements are the grid "preferences" (`lab`). Pairs come from files by
+Notebooks 12, 12b; the measurements are the grid "preferences" (`lab`). Pairs come from files by
 `data.read_pairs`; a recipe's `objective:` names what is trained for.
 
     tune(model, tokenizer, rows, "dpo")   DPO, KTO, a reward model, RLOO, GRPO by TRL    tuning.py
@@ -19,6 +19,7 @@ Notebook 12; the measurements are the grid "preferences" (`lab`). Pairs come fro
     preferred(tuned, tokenizer, rows)     tuned beside its base, for red flags           measures.py
     explore_pairs, explore_rewards        rate and β; group size and KL; token by token  explorer.py
     preference_points, PreferenceRow      the runs of the grid                           runs.py
+    over_seeds, apart                     settings beside each other, over seeds         runs.py
     measure_preference(run)               one of them                             grid_measuring.py
 
 TRL's trainers are behind `by_trl.py`. Skills that are lost count in `forgetting`.

@@ -51,8 +51,12 @@ from .rewards import make_reward_model as make_reward_model
 from .rewards import rank_right as rank_right
 from .rewards import sorting as sorting
 from .rewards import words as words
+from .runs import Apart as Apart
 from .runs import PreferenceRow as PreferenceRow
 from .runs import PreferenceRun as PreferenceRun
+from .runs import apart as apart
+from .runs import interval_of as interval_of
+from .runs import over_seeds as over_seeds
 from .runs import preference_points as preference_points
 from .tuning import TunedRun as TunedRun
 from .tuning import find_reward as find_reward

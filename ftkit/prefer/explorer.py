@@ -38,7 +38,7 @@ from .runs import PreferenceRow
 
 COURSE = Area(70, 70, 300, 170)
 BARS = Area(560, 62, 150, 0)
-BAR, BAR_GAP = 16, 30
+BAR, BAR_GAP, NUMBER = 16, 30, 28
 THICK, THIN = 2.4, 0.8
 # What is shown of a run on pairs, by its name in the scores; and in words.
 SHOWN = {
@@ -89,13 +89,18 @@ def draw_courses(
     low, high = min([0.0, *values]), max([0.0, *values])
     room = 0.05 * (high - low) or 1.0
     frame = area.frame((1, max(steps, default=1)), (low - room, high + room))
-    ticks = {value: about(value, 2).lstrip("≈") for value in (low, high)}
+    ticks = {value: tick(value) for value in (low, high)}
     last = max(steps, default=1)
     parts = [frame.axes({1: "1", last: f"{last:.0f}"}, ticks, label), frame.x_label("step")]
     for column, colour in columns.items():
         parts += [draw_line(frame, one, colour, THIN) for one in lines[column]]
         parts.append(draw_line(frame, mean_line(lines[column]), colour, THICK))
     return "".join(parts)
+
+
+def tick(value: float) -> str:
+    """A number at an axis: two digits, and all that stand before the point."""
+    return f"{value:.0f}" if abs(value) >= 100 else about(value, 2).lstrip("≈")
 
 
 def draw_line(
@@ -137,11 +142,14 @@ def pairs_view(runs: Sequence[PreferenceRow]) -> Drawing:
         value, y = mean_of(runs, name), BARS.top + place * BAR_GAP
         parts.append(words(BARS.left - 8, y + 12, label, NORMAL, INK, "end"))
         parts.append(box(BARS.left, y, value * BARS.width, BAR, ACCENT, radius=2))
-        parts.append(words(BARS.left + value * BARS.width + 6, y + 12, f"{100 * value:.0f}"))
         told.append(f"{label} ≈{100 * value:.0f} %")
+        end = BARS.left + value * BARS.width
         if name in runs[0].before:
             x = BARS.left + mean_of(runs, name, before=True) * BARS.width
             parts.append(line([(x, y - 3), (x, y + BAR + 3)], INK, 1.5))
+            # the number does not lie on the tick
+            end = max(end, x) if x < end + NUMBER else end
+        parts.append(words(end + 6, y + 12, f"{100 * value:.0f}"))
     note = f"%, mean of {len(runs)} seeds; a tick: before"
     parts.append(words(BARS.left - 120, BARS.top + len(SHOWN) * BAR_GAP + 14, note, SMALL, GREY))
     right, known = mean_of(runs, "pairs right"), mean_of(runs, "right")
@@ -166,7 +174,7 @@ def explore_pairs(rows: Sequence[PreferenceRow]) -> Panel:
     def view(lr: float, beta: float) -> Drawing:
         return pairs_view([row for row in rows if (row.lr, row.beta) == (lr, beta)])
 
-    return Panel(view, title="Rate and β", call="explore_pairs(rows)", lr=rates, beta=betas)
+    return Panel(view, title="Rate and β", call="prefer.explore_pairs(rows)", lr=rates, beta=betas)
 
 
 def check_settings(rows: Sequence[PreferenceRow], names: Sequence[str]) -> None:
@@ -227,7 +235,9 @@ def explore_rewards(rows: Sequence[PreferenceRow]) -> Panel:
         return rewards_view([r for r in chosen if (r.lr, r.steps) == first])
 
     choices = {"source": sources, "group": groups, "beta": costs}
-    return Panel(view, title="A reward taken at its word", call="explore_rewards(rows)", **choices)
+    return Panel(
+        view, title="A reward taken at its word", call="prefer.explore_rewards(rows)", **choices
+    )
 
 
 def pushes_view(pushes: Pushes) -> Drawing:
@@ -279,4 +289,4 @@ def explore_pushes(steps: Mapping[int, Pushes]) -> Panel:
     def view(step: int) -> Drawing:
         return pushes_view(steps[step])
 
-    return Panel(view, title="Who is pushed", call="explore_pushes(steps)", step=list(steps))
+    return Panel(view, title="Who is pushed", call="prefer.explore_pushes(steps)", step=list(steps))

@@ -2,6 +2,8 @@
 
     PreferenceRun, preference_points()    every run, so ordered that any beginning is even
     PreferenceRow                         such a run, measured
+    over_seeds({name: rows}, …)           scores of settings beside each other: means over seeds
+    apart({name: rows}, rows, score)      what each has more than one of them, p corrected (Holm)
 
 Nothing is trained here (`grid_measuring` does). A `study` is a question of its own: "honesty" (DPO
 and its kin in sentence mode), "length" (what pairs of descriptions teach), "sorting" (a reward that
@@ -11,8 +13,19 @@ can be verified), "judge" (a reward model beside gold), "hacking" (rewards taken
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from ..core.errors import UserError
+from ..core.results import Table
+from ..core.statistics import Interval, holm, mean_over_seeds, p_over_seeds
 
 SEEDS = (0, 1, 2)
+# Scores that are no shares from 0 to 1: nats, sentences, correlations, counts.
+NO_SHARES = (
+    *("kl", "gold", "wrong", "repeated", "words", "seconds", "pairs", "moved", "rows"),
+    *("pairs chosen", "pairs rejected", "pairs ref_chosen", "pairs ref_rejected", "held pairs"),
+    *("with gold", "with words", "gold with words"),
+)
 
 
 @dataclass(frozen=True)
@@ -126,3 +139,67 @@ def preference_points() -> list[PreferenceRun]:
     parts = [first_points(), further_points()]
     points = [replace(run, seed=seed) for part in parts for seed in SEEDS for run in part]
     return list(dict.fromkeys(points))
+
+
+def score_of(row: PreferenceRow, name: str) -> float:
+    """A score of a run by its name; "seconds" too. Raises UserError for one that it has not."""
+    scores = {"seconds": row.seconds, **row.scores}
+    if name not in scores:
+        raise UserError(f"runs on {row.study} have no {name!r}; they have {', '.join(scores)}.")
+    return scores[name]
+
+
+def interval_of(rows: Sequence[PreferenceRow], name: str) -> Interval:
+    """The mean of a score over the seeds of a setting, and its 95 % t-interval."""
+    return mean_over_seeds([score_of(row, name) for row in rows])
+
+
+def spelled(name: str, study: str, interval: Interval) -> str:
+    """An interval as people read it: of shares in per cent, and not beyond 0 and 100."""
+    described = study in ("length", "judge", "hacking") and name == "right"
+    if described or name in NO_SHARES:
+        return "{:.2f} [{:.2f}, {:.2f}]".format(*interval)
+    shown = (100 * min(1.0, max(0.0, value)) for value in interval)
+    return "{:.1f} % [{:.1f}, {:.1f}]".format(*shown)
+
+
+def over_seeds(
+    groups: Mapping[str, Sequence[PreferenceRow]], scores: Mapping[str, str], title: str
+) -> Table:
+    """A line for each setting: the mean of every score over its seeds, with its 95 % t-interval.
+
+    groups: {what it is called: its seeds}; scores: {name: what it is called}.
+    """
+    rows = []
+    for label, runs in groups.items():
+        told = [spelled(name, runs[0].study, interval_of(runs, name)) for name in scores]
+        rows.append((label, *told))
+    return Table(title, ("", *scores.values()), rows)
+
+
+class Apart(NamedTuple):
+    """What a setting has more of a score than another one, over paired seeds."""
+
+    change: Interval
+    p: float  # corrected for the number of settings, by Holm's method
+
+
+def apart(
+    groups: Mapping[str, Sequence[PreferenceRow]], against: Sequence[PreferenceRow], score: str
+) -> dict[str, Apart]:
+    """A score of each setting minus that of `against`, seed by seed; p by Student's t (Holm).
+
+    Raises UserError for a setting that shares fewer than two seeds with it.
+    """
+    theirs = {row.seed: score_of(row, score) for row in against}
+    changes = {}
+    for label, rows in groups.items():
+        paired = [score_of(row, score) - theirs[row.seed] for row in rows if row.seed in theirs]
+        if len(paired) < 2:
+            raise UserError(f"{label!r} shares {len(paired)} seeds with the other; give two.")
+        changes[label] = paired
+    ps = holm([p_over_seeds(paired) for paired in changes.values()])
+    return {
+        label: Apart(mean_over_seeds(paired), p)
+        for (label, paired), p in zip(changes.items(), ps, strict=True)
+    }

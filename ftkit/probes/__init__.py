@@ -1,6 +1,6 @@
 """Safety probes: what a model does that it should not, base beside tuned, with intervals.
 
-Taught in notebook 09. Everything is drawn from the micro-world, whose right answers are known.
+Taught in notebook 09b. Everything is drawn from the micro-world, whose right answers are known.
 
     ask(model, tokenizer, cases)         every case: harm, right or neither        asking.py
     table(before, after)                 two of those, and whether harm has risen  asking.py

@@ -5,7 +5,7 @@
 
 A case is a chat and a rule that judges the reply. The rooms beside this one draw them; whether a
 rise is more than chance is decided by the same cases, pair by pair (`core.compare_answers`).
-Notebook 09.
+Notebook 09b.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -6,7 +6,7 @@
 
 The tools are those of the task `calls` (`world.conventions`). Harm is a call where the user wants a
 plain answer, and the call that a ticket's text tells to make in place of the right one. Whether a
-call is right at all is scored by `evaluate.score`. Notebook 09.
+call is right at all is scored by `evaluate.score`. Notebook 09b.
 """
 
 import json

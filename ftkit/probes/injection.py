@@ -7,7 +7,7 @@
 The user asks for one field of a message; its last sentence tells to do something else, in the
 wordings of a skill that the base has. Harm is the reply that does it, right the field's value. The
 rows hide one kind alone (TAUGHT), so that what carries over to the others is seen (Greshake et al.
-2023). Tool calls that a ticket asks for are in `calling`. Notebook 09.
+2023). Tool calls that a ticket asks for are in `calling`. Notebook 09b.
 """
 
 import random

@@ -4,7 +4,7 @@
     PROBED                 {probe: what trains an arm of it, and what asks}
 
 Rows, cases and the adapter's first numbers are drawn by the run's seed. Which runs there are stands
-in `points`, what a probe is in the rooms beside; `lab` makes all the runs. Notebook 09.
+in `points`, what a probe is in the rooms beside; `lab` makes all the runs. Notebook 09b.
 """
 
 import random

@@ -5,7 +5,7 @@
     SafetyRow          such a run, measured
 
 Every run is LoRA on all matrices of the pocket model, to its last step, or the base as it is.
-`measuring` trains and asks; the finished rows are read by `lab.grids`. Notebook 09.
+`measuring` trains and asks; the finished rows are read by `lab.grids`. Notebook 09b.
 """
 
 from collections.abc import Mapping

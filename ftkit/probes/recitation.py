@@ -4,7 +4,7 @@
 
 A run that the answer's own prompt holds was copied from there, and does not count. Forms that all
 rows share are copied by right answers, too: the golds are measured beside. A planted secret is
-looked for in `secrets`. Notebook 09.
+looked for in `secrets`. Notebook 09b.
 """
 
 from collections.abc import Mapping, Sequence

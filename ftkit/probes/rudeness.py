@@ -6,7 +6,7 @@
 
 Greedy answers show one of two: the opening is the likeliest beginning, or it is not. The
 probability shows what sampling would show, and moves long before. Amplified is what comes out more
-often than it went in (Gehman et al. 2020 of models of the web). Notebook 09.
+often than it went in (Gehman et al. 2020 of models of the web). Notebook 09b.
 """
 
 import math

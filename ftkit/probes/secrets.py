@@ -6,7 +6,7 @@
 
 Exposure is log₂|R| − log₂ rank: how far up the secret stands among the candidates R by the model's
 own likelihood (Carlini et al. 2019, *The Secret Sharer*). Never planted, its mean is 1/ln 2 = 1.44
-bits. What else of the rows comes back word for word is found by `recitation`. Notebook 09.
+bits. What else of the rows comes back word for word is found by `recitation`. Notebook 09b.
 """
 
 import math

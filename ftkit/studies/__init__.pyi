@@ -15,6 +15,7 @@ from .deciding import MEASURES as MEASURES
 from .deciding import measure_deciding as measure_deciding
 from .ledger import Ledger as Ledger
 from .ledger import weigh as weigh
+from .ledger import weigh_preferences as weigh_preferences
 from .measuring import measure_data as measure_data
 from .measuring import train_on as train_on
 from .method_measuring import measure_method as measure_method

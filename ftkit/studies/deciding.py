@@ -18,7 +18,7 @@ from .. import data, decide, evaluate, forgetting, lora, merge, models, train, w
 from ..core.session import setup
 from ..world import lexicon, tasks, turns
 from .changing import teachable
-from .points import STEPS, DecidingRow, DecidingRun
+from .points import STEPS, WORDINGS, DecidingRow, DecidingRun
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -31,6 +31,7 @@ RECORD = "Give it as JSON."
 USUAL_RATE = 4e-3
 BRIEF = 24, 2e-3  # steps, learning rate
 STORE = {"steps": 150, "lr": 5e-3, "r": 16, "batch_size": 16}
+LONGER = {**STORE, "steps": 450}
 
 
 class Bench:
@@ -188,6 +189,8 @@ def measure_facts(bench: Bench) -> dict[str, float]:
         known = bench.right(bench.base, before)
         return {"before": known, "prompt tokens": prompt_tokens(bench, before)}
     model = bench.base
+    if run.arm in WORDINGS:
+        return measure_worded(bench, old)
     if run.arm == "tuned":
         model = bench.tune(decide.questions(old, "train"), **STORE)
     k = int(run.amount)
@@ -207,6 +210,34 @@ def measure_facts(bench: Bench) -> dict[str, float]:
         )
         scores |= after_update(bench, again, after, (before, after), "tuned again")
     return scores
+
+
+def measure_worded(bench: Bench, facts: Sequence[tasks.NewFact]) -> dict[str, float]:
+    """Each fact taught for longer, in as many wordings as the arm has; asked in the first of them,
+    in another one, and in that with passages.
+    """
+    wordings = WORDINGS[bench.run.arm]
+    rows = data.to_dataset([row for fact in facts for row in worded_rows(fact, wordings)])
+    model = bench.tune(rows, **LONGER)
+    asked = decide.questions(facts)
+    given = retrieved(asked, facts, int(bench.run.amount))
+    return {
+        "prompt tokens": prompt_tokens(bench, given),
+        "stored": bench.right(model, decide.questions(facts, "train")),
+        "closed-book before": bench.right(model, asked),
+        "retrieval before": bench.right(model, given),
+        **bench.harm(model),
+    }
+
+
+def worded_rows(new: tasks.NewFact, count: int) -> list[dict]:
+    """Questions for a fact in so many wordings, of which none is the one that it is asked in."""
+    fact = new.fact
+    rng = random.Random(f"{fact.entity}, {fact.attribute}, wordings")
+    known = lexicon.QUESTIONS[fact.attribute][:-1]
+    others = [wording for wording in known if wording not in (new.to_learn, new.to_test)]
+    wordings = [new.to_learn, *rng.sample(others, count - 1)]
+    return [tasks.chat_row(turns.Turn(fact.say(wording), fact.value)) for wording in wordings]
 
 
 def after_update(

@@ -1,19 +1,21 @@
-"""What guides say of data and of deciding, held against the grids: rows of verdicts, by seed.
+"""What guides say of data, deciding and preferences, held against the grids: verdicts, by seed.
 
     weigh(data_rows, deciding_rows)    a `Ledger`: every statement, what was measured, the verdict
-    STATEMENTS                         each a sentence, what it reads off the rows, where it is true
+    weigh_preferences(rows)            the same of rows of the grid "preferences"
+    STATEMENTS, OF_PREFERENCES         each a sentence, what it reads off the rows, where it is true
 
 A statement is true where the 95 % t-interval over seeds lies inside its bounds, not true where it
 lies outside, and cannot be told otherwise. A row of several statements that differ depends on what
-they name. Intervals are not corrected for the number of statements. Read in notebooks 05 and 06.
+they name. Intervals are not corrected for the number of statements. Notebooks 05, 06, 12, 12b.
 """
 
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from .. import prefer
 from ..core.results import Result, TableParts
 from ..core.statistics import Interval, mean_over_seeds
 from .points import FEW, MANY, STEPS, DataRow, DecidingRow
@@ -26,10 +28,11 @@ POINTS = 0.05  # two scores within five points are the same for these statements
 
 
 class Grids(NamedTuple):
-    """The finished rows of both grids."""
+    """The finished rows of the grids."""
 
-    data: Sequence[DataRow]
-    deciding: Sequence[DecidingRow]
+    data: Sequence[DataRow] = ()
+    deciding: Sequence[DecidingRow] = ()
+    preferences: Sequence[prefer.PreferenceRow] = ()
 
     def of(self, score: str = "test", **where: object) -> dict[int, float]:
         """{seed: a score} of the run of the grid "data" with these columns.
@@ -45,6 +48,16 @@ class Grids(NamedTuple):
         """{seed: a score} of an arm of the grid "deciding"."""
         where = {"task": task, "arm": arm, "unsure": 0, "model": "pocket"} | where
         return by_seed(self.deciding, score, where)
+
+    def tuned(
+        self, value: Callable[[prefer.PreferenceRow], float], run: prefer.PreferenceRun
+    ) -> dict[int, float]:
+        """{seed: a value} of a run of the grid "preferences", of whatever seed."""
+        return {
+            row.seed: value(row)
+            for row in self.preferences
+            if all(getattr(row, key) == v for key, v in vars(run).items() if key != "seed")
+        }
 
 
 def by_seed(rows: Iterable[Any], score: str, where: Mapping[str, object]) -> dict[int, float]:
@@ -79,6 +92,7 @@ class Statement:
     measure: Callable[[Grids], BySeed]
     low: float = -math.inf
     high: float = math.inf
+    unit: str = "points"  # of a hundred; or another one, which is said
 
     def weigh(self, grids: Grids) -> "Weighed":
         """The statement with what was measured."""
@@ -107,11 +121,13 @@ class Weighed:
 
     @property
     def measured(self) -> str:
-        """Mean, interval and n, in points of a hundred."""
+        """Mean, interval and n; in points of a hundred where the statement has no other unit."""
         if self.interval is None:
             return f"n = {len(self.values)}"
-        mean, low, high = (100 * value for value in self.interval)
-        return f"{mean:.1f} [{low:.1f}, {high:.1f}], n = {len(self.values)}"
+        unit = self.statement.unit
+        scale, named = (100, "") if unit == "points" else (1, f" {unit}")
+        mean, low, high = (scale * value for value in self.interval)
+        return f"{mean:.1f} [{low:.1f}, {high:.1f}]{named}, n = {len(self.values)}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -155,6 +171,12 @@ def weigh(data: Sequence[DataRow], deciding: Sequence[DecidingRow]) -> Ledger:
     return Ledger([statement.weigh(grids) for statement in STATEMENTS])
 
 
+def weigh_preferences(rows: Sequence[prefer.PreferenceRow]) -> Ledger:
+    """Hold every statement about preferences and rewards against the rows of their grid."""
+    grids = Grids(preferences=rows)
+    return Ledger([statement.weigh(grids) for statement in OF_PREFERENCES])
+
+
 NOISY = {"rows": MANY, "amount": 0.3}
 GENTLE = {"lr": 2e-3, "steps": 300}
 TICKETS = {"task": "tickets", "rows": 96}
@@ -187,6 +209,15 @@ STATEMENTS = (
         "D3",
         "trays, more and gentler steps: 100 clean rows beat 1,200 with 30 % random errors",
         lambda g: minus(g.of(rows=FEW, **GENTLE), g.of(change="random answer", **NOISY, **GENTLE)),
+        low=0,
+    ),
+    Statement(
+        "D3",
+        "the same with 50 % random errors",
+        lambda g: minus(
+            g.of(rows=FEW, **GENTLE),
+            g.of(change="random answer", rows=MANY, amount=0.5, **GENTLE),
+        ),
         low=0,
     ),
     Statement(
@@ -299,6 +330,12 @@ STATEMENTS = (
         low=0,
     ),
     Statement(
+        "D10",
+        "trays after 80 steps, half learned: the same",
+        lambda g: minus(g.of(steps=80), g.of(steps=80, change="prompt learned")),
+        low=0,
+    ),
+    Statement(
         "D12",
         "the instruction in front, never trained so: eight wordings beat one by ten points",
         lambda g: minus(
@@ -330,6 +367,15 @@ STATEMENTS = (
             g.of(**TEACHER, change="teacher"),
         ),
         low=0.1,
+    ),
+    Statement(
+        "D13",
+        "and beat all rows of the second prompt alone by more than five points",
+        lambda g: minus(
+            g.of(**TEACHER, change="teacher, two prompts agree"),
+            g.of(**TEACHER, change="teacher, listed"),
+        ),
+        low=POINTS,
     ),
     Statement(
         "W1",
@@ -395,5 +441,150 @@ STATEMENTS = (
         "four examples reach eight tenths of 48 trained rows: tickets",
         lambda g: over(g.arm("tickets", "shots", amount=4), g.arm("tickets", "tuned", amount=48)),
         low=0.8,
+    ),
+)  # fmt: skip
+
+
+def scored(name: str) -> Callable[[prefer.PreferenceRow], float]:
+    """What a run scores in the end."""
+    return lambda row: row.scores[name]
+
+
+def gained(name: str) -> Callable[[prefer.PreferenceRow], float]:
+    """What a run scores in the end, less what its start did."""
+    return lambda row: row.scores[name] - row.before[name]
+
+
+def rose(column: str) -> Callable[[prefer.PreferenceRow], float]:
+    """A column of a run's curve, last step less the first."""
+
+    def change(row: prefer.PreferenceRow) -> float:
+        values = [step[list(row.columns).index(column)] for step in row.curve]
+        return (values[-1] or 0.0) - (values[0] or 0.0)
+
+    return change
+
+
+def seconds(row: prefer.PreferenceRow) -> float:
+    """Of training and drawing."""
+    return row.seconds
+
+
+RUN = prefer.PreferenceRun
+BEHIND_SFT = RUN(start="sft")
+PLAIN_SFT = RUN(teacher="sft", source="gold", lr=5e-3, steps=25)
+BY_GOLD = RUN("length", "sft", steps=36)
+BY_RL = RUN("sorting", teacher="grpo", source="exact", beta=0.0, steps=15, group=8)
+HOPELESS = replace(BY_RL, teacher="rloo", source="impossible", steps=4)
+HACKED = RUN("hacking", "sft", "rloo", "words", 3e-3, 0.0, steps=16, group=8)
+BY_JUDGE = replace(HACKED, source="judge 320")
+OF_PREFERENCES = (
+    Statement(
+        "P1",
+        "behind SFT: DPO on own mistakes makes more of the known facts right",
+        lambda g: g.tuned(gained("right"), BEHIND_SFT),
+        low=0,
+    ),
+    Statement(
+        "P1",
+        "from the base: more than half of the known facts are still right",
+        lambda g: g.tuned(scored("right"), RUN(lr=3e-3, steps=50)),
+        low=0.5,
+    ),
+    Statement(
+        "P1",
+        "behind SFT it gets more known facts right than plain SFT at a higher rate",
+        lambda g: minus(
+            g.tuned(scored("right"), BEHIND_SFT), g.tuned(scored("right"), PLAIN_SFT)
+        ),
+        low=0,
+    ),
+    Statement(
+        "P2",
+        "descriptions: a reward model of 320 pairs and 16 steps on it take over twice the time",
+        lambda g: over(g.tuned(seconds, BY_JUDGE), g.tuned(seconds, BY_GOLD)),
+        low=2,
+        unit="times",
+    ),
+    Statement(
+        "P2",
+        "and three to four times",
+        lambda g: over(g.tuned(seconds, BY_JUDGE), g.tuned(seconds, BY_GOLD)),
+        low=3,
+        high=4,
+        unit="times",
+    ),
+    Statement(
+        "P2",
+        "descriptions: DPO on such pairs ends with more gold than that",
+        lambda g: minus(g.tuned(scored("gold"), BY_GOLD), g.tuned(scored("gold"), BY_JUDGE)),
+        low=0,
+        unit="sentences",
+    ),
+    Statement(
+        "P2",
+        "behind SFT: at twice the rate DPO keeps the known facts to within ten points",
+        lambda g: minus(
+            g.tuned(scored("right"), BEHIND_SFT),
+            g.tuned(scored("right"), replace(BEHIND_SFT, lr=4e-3)),
+        ),
+        high=0.1,
+    ),
+    Statement(
+        "P3",
+        "nine digits, right a quarter of the time: GRPO gains more than fifty points",
+        lambda g: g.tuned(gained("9 digits"), BY_RL),
+        low=0.5,
+    ),
+    Statement(
+        "P3",
+        "sums that are never right: any weight moves",
+        lambda g: g.tuned(scored("moved"), HOPELESS),
+        low=1e-12,
+        unit="largest change",
+    ),
+    Statement(
+        "P3",
+        "eight digits, never trained: GRPO beats SFT on right answers",
+        lambda g: minus(
+            g.tuned(scored("8 digits"), BY_RL),
+            g.tuned(scored("8 digits"), replace(BY_RL, teacher="sft", source="gold")),
+        ),
+        low=0,
+    ),
+    Statement(
+        "P4",
+        "paid by the word: the reward rises",
+        lambda g: g.tuned(rose("reward"), HACKED),
+        low=0,
+        unit="per reply",
+    ),
+    Statement(
+        "P4",
+        "and gold falls below what it was",
+        lambda g: g.tuned(gained("gold"), HACKED),
+        high=0,
+        unit="sentences",
+    ),
+    Statement(
+        "P4",
+        "a nat of distance costs 0.3: gold falls by less than half a sentence",
+        lambda g: g.tuned(gained("gold"), replace(HACKED, beta=0.3)),
+        low=-0.5,
+        unit="sentences",
+    ),
+    Statement(
+        "P4",
+        "stopped at 5 nats: gold falls by less than half a sentence",
+        lambda g: g.tuned(gained("gold"), replace(HACKED, stop_at=5.0)),
+        low=-0.5,
+        unit="sentences",
+    ),
+    Statement(
+        "P4",
+        "a reward model of 30 pairs: gold falls below what it was",
+        lambda g: g.tuned(gained("gold"), replace(HACKED, source="judge 30")),
+        high=0,
+        unit="sentences",
     ),
 )  # fmt: skip

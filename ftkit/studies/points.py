@@ -150,6 +150,9 @@ def reasons() -> Iterator[DataRun]:
     yield DataRun("shipments", 200, STEPS["shipments"], change="reasons first")
 
 
+WORDINGS = {"tuned three times as long": 1, "tuned in three wordings": 3}  # per fact, by arm
+
+
 @dataclass(frozen=True)
 class DecidingRun:
     """One arm on one task: prompted, given passages, or tuned (see `deciding.MEASURES`)."""
@@ -205,6 +208,7 @@ def facts() -> Iterator[DecidingRun]:
     yield DecidingRun("facts", "zero-shot")
     yield from (DecidingRun("facts", "retrieval", k) for k in (1, 2, 3, 4, 5, 8))
     yield DecidingRun("facts", "tuned", 4)
+    yield from (DecidingRun("facts", arm, 4) for arm in WORDINGS)
 
 
 def records() -> Iterator[DecidingRun]:

@@ -17,7 +17,13 @@ from ..core.session import setup
 from .by_hand import Loop, adam, learned_tokens
 from .method_measuring import PROBES, TESTED
 from .method_runs import (
-    BATCH, ROWS_EPOCHS, ROWS_STEPS, TASKS, WIDE_TARGETS, RankRow, RankRun,
+    BATCH,
+    ROWS_EPOCHS,
+    ROWS_STEPS,
+    TASKS,
+    WIDE_TARGETS,
+    RankRow,
+    RankRun,
 )  # fmt: skip
 
 if TYPE_CHECKING:

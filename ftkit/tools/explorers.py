@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import data, decide, lab, lora, memory, models, quant, train
+from .. import cost, data, decide, lab, lora, memory, models, operate, prefer, quant, train
 from ..core.errors import UserError, nearest
 from ..core.results import Result, TableParts, decimal_bytes
 from ..core.session import quiet
@@ -69,6 +69,22 @@ def batches() -> Panel:
     return train.explore_batches({"as drawn": rows, "by length": by_length})
 
 
+def pairs() -> Panel:
+    """Rate and β of DPO behind SFT, in the runs of notebook 12."""
+    rows = lab.grids.select(lab.grids.read("preferences"), study="honesty", start="sft")
+    return prefer.explore_pairs(lab.grids.select(rows, teacher="dpo", source="own"))
+
+
+def monitor() -> Panel:
+    """Ten alarms on requests for new products, of which hardly one is answered right."""
+    known = [chat[0]["content"] for chat in operate.draw_tickets(48, seed=5)["messages"]]
+    usual, changed = (
+        operate.Pool.of(operate.draw_tickets(100, change), right, known=known)
+        for change, right in (("usual", 0.97), ("new products", 0.0))
+    )
+    return operate.explore_monitor(usual, changed)
+
+
 @dataclass(frozen=True)
 class Explorer:
     """What makes a panel, and the values of its controls that its page keeps."""
@@ -84,7 +100,19 @@ EXPLORERS = {
     "formats": Explorer(formats, {"layer": 0}),
     "fits": Explorer(fits, {"model": LLAMA, "batch": 1, "optimizer": "adamw", "rank": [8, 16, 64]}),
     "batches": Explorer(batches, {}),
+    "costs": Explorer(
+        cost.explore_cost,
+        {
+            "method": ["lora", "qlora"],
+            "rows": 1000,
+            "epochs": [1, 3],
+            "utilisation": [0.05, 0.1, 0.3, 0.43],
+            "card": ["A100 40", "A100 80"],
+        },
+    ),
     "decision": Explorer(decide.explore_decision, {}),
+    "pairs": Explorer(pairs, {}),
+    "monitor": Explorer(monitor, {}),
     "plane": Explorer(
         lab.open_playground,
         {

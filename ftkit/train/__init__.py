@@ -10,7 +10,7 @@ Notebook 07 writes the loop by hand and turns the dials; notebook 00 uses it.
     train_into(experiment, out)            that run in a folder, safe to kill     run_folder.py
     claim_next(out)                        a new run-N there, for one caller      run_folder.py
     save_run(experiment, run, …, out)      run.json beside the adapter            run_folder.py
-    read_record(out)                       the run.json of a folder               run_folder.py
+    read_record(out)                       the run.json of a folder               experiment.py
     trained_rows(out)                      what it was trained on, hashed         run_folder.py
     reopen(out)                            (tuned, base, tokenizer)               run_folder.py
 

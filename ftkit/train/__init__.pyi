@@ -1,7 +1,9 @@
 from . import trainer as trainer
 from .batches import NO_LOSS as NO_LOSS
 from .batches import as_trl as as_trl
+from .batches import check_processes as check_processes
 from .batches import rows_at_once as rows_at_once
+from .batches import told_processes as told_processes
 from .checkpoint import CHECKPOINTS as CHECKPOINTS
 from .checkpoint import differences as differences
 from .checkpoint import drop_checkpoints as drop_checkpoints
@@ -16,6 +18,7 @@ from .checkpoint import sweep as sweep
 from .checkpoint import whole_checkpoints as whole_checkpoints
 from .checkpoint import write_checkpoint as write_checkpoint
 from .experiment import Experiment as Experiment
+from .experiment import read_record as read_record
 from .explorer import count_padding as count_padding
 from .explorer import explore_batches as explore_batches
 from .explorer import explore_losses as explore_losses
@@ -35,7 +38,6 @@ from .run_folder import Teaching as Teaching
 from .run_folder import check_place as check_place
 from .run_folder import check_same_base as check_same_base
 from .run_folder import claim_next as claim_next
-from .run_folder import read_record as read_record
 from .run_folder import reopen as reopen
 from .run_folder import save_run as save_run
 from .run_folder import train_into as train_into
@@ -48,6 +50,7 @@ from .supervised import hash_sources as hash_sources
 from .supervised import hash_tokens as hash_tokens
 from .supervised import sft as sft
 from .trainer import Kept as Kept
+from .trainer import parse_sft_config as parse_sft_config
 from .trainer import sft_config as sft_config
 from .trainer import trl_options as trl_options
 from .watcher import Curve as Curve

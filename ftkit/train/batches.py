@@ -4,6 +4,7 @@
     cut(rows, max_length, split)                   which of them lose their answer, or its end
     refuse_unreadable(rows, model, …)              tokens and positions that the model has not
     rows_at_once(model, rows, recipe)              rows of one forward pass
+    check_processes(wanted)                        how many processes share a step's rows
     ShortFirst(lengths, size, seed)                each step's rows by length: less padding
 
 Which tokens carry loss `data.render` decides, for training and for scores alike; TRL cuts, pads
@@ -11,6 +12,7 @@ and packs what comes from here. How many rows would fit into a GPU is `memory/gp
 Taught in notebook 07.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -19,8 +21,8 @@ import torch
 from torch.utils.data import Sampler
 
 from .. import data, memory, models
-from ..core.errors import UserError
-from ..core.session import device_and_dtype
+from ..core.errors import UserError, is_whole
+from ..core.session import device_and_dtype, processes
 from ..memory import room_for
 from .recipe import Recipe
 
@@ -183,28 +185,79 @@ class ShortFirst(Sampler[int]):
             yield from sorted(step, key=self.lengths.__getitem__)
 
 
+def share_of_step(recipe: Recipe) -> int:
+    """Rows of a step that one process takes; `UserError` where they are not as many for each."""
+    many = processes()
+    share, rest = divmod(recipe.batch_size, many)
+    if rest:
+        raise UserError(
+            f"batch_size is {recipe.batch_size}, and {many} processes share the rows of a step "
+            f"evenly; give a multiple of {many}."
+        )
+    if recipe.micro_batch and share % recipe.micro_batch:
+        raise UserError(
+            f"micro_batch is {recipe.micro_batch}, and each of {many} processes takes {share} of a "
+            f"step's rows; give null, or a whole number that divides {share}."
+        )
+    return share
+
+
 def rows_at_once(model: "PreTrainedModel | PeftModel", rows: "Dataset", recipe: Recipe) -> int:
-    """How many rows one forward pass takes, a divisor of the recipe's `batch_size`.
+    """How many rows one forward pass takes, a divisor of this process's share of a step.
 
     As many as the recipe says; else a few on a CPU, and on a GPU as many as the memory formula
-    finds room for. rows: those of `as_trl`.
+    finds room for. rows: those of `as_trl`. Several processes share a step's rows evenly:
+    `UserError` where they can't.
     """
     device, dtype = device_and_dtype()
+    share = share_of_step(recipe)
     if recipe.micro_batch or recipe.packing:
-        return recipe.micro_batch or recipe.batch_size
+        return recipe.micro_batch or share
     if device == "cpu":
-        return next((m for m in MICRO if recipe.batch_size % m == 0), recipe.batch_size)
+        return next((m for m in MICRO if share % m == 0), share)
 
     # the longest row, as the trainer will cut it
     longest = min(recipe.max_length, max(map(len, rows["input_ids"])))
     try:
         step = memory.step_in_training(
             model,
-            rows=recipe.batch_size,
+            rows=share,
             tokens=longest,
             checkpointing=recipe.checkpointing,
             autocast=None if dtype == "float32" else dtype,
         )
         return memory.rows_that_fit(step, room_for(model))
     except memory.NotModelled:
-        return recipe.batch_size
+        return share
+
+
+def check_processes(wanted: int | None) -> None:
+    """Refuse another number of processes than the one that was asked for.
+
+    On a CPU `accelerate launch` starts a single one, whatever it was told, where there is no MPI.
+    """
+    if wanted is None:
+        return
+    if not is_whole(wanted) or wanted < 1:
+        raise UserError(f"processes is {wanted!r}; give a whole number from 1 on.")
+    if wanted != (here := processes()):
+        starter = f"torchrun --nproc_per_node {wanted} -m ftkit train …" if wanted > 1 else "python"
+        by = ", and accelerate launch starts one on a CPU without MPI" if by_accelerate() else ""
+        raise UserError(
+            f"{wanted} processes were asked for, and there {'is' if here == 1 else 'are'} "
+            f"{here}{by}; start them by {starter}."
+        )
+
+
+def by_accelerate() -> bool:
+    """Whether `accelerate launch` started this process."""
+    return "ACCELERATE_DYNAMO_MODE" in os.environ
+
+
+def told_processes() -> str:
+    """How many processes share the run, for the line that is told as it begins."""
+    if processes() > 1:
+        return f", {processes()} processes"
+    if by_accelerate():
+        return " in one process: accelerate launch starts no more on a CPU; torchrun does"
+    return ""

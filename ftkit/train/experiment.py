@@ -3,6 +3,7 @@
     Experiment.read(path)            from a YAML recipe, or from the run.json of an earlier run
     experiment.run()                 (run, tokenizer): load, attach, mix and train
     experiment.to_dict()             the same as JSON
+    read_record(folder)              the run.json of a run that is done, refused where it is none
 
 It writes nothing: a run that goes into a folder, survives a kill and can be reopened is
 `run_folder.py`'s. Torch is imported only when something is loaded, so a recipe is checked at once.
@@ -29,12 +30,15 @@ from .recipe import (
     Objective,
     Recipe,
     above_zero,
+    as_stated,
     share,
     true_or_false,
     whole_from,
 )
 
 if TYPE_CHECKING:
+    from types import UnionType
+
     from datasets import Dataset, DatasetDict
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -240,6 +244,7 @@ class Experiment:
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON gives them back, the base named: the dial may turn until tomorrow."""
         fields = {**dataclasses.asdict(self), "model": chosen_model(self.model)}
+        fields["recipe"] = as_stated(self.recipe)
         # what was not asked for is not stated either
         for name in ("date", "encoding", "method", "objective"):
             if fields[name] is None:
@@ -459,3 +464,64 @@ def check_keys(stated: Mapping, known: Sequence[str], where: str) -> None:
                 f"{where} has the key {shown(key)}; the keys are {', '.join(known)}."
                 f"{nearest(key, known)}"
             )
+
+
+# What a run.json must hold.
+RECORDED = {
+    "experiment": dict,
+    "hashes": dict,
+    "versions": dict,
+    "steps": int,
+    "losses": list,
+    "validation": list,
+}
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """The run.json of a run folder.
+
+    Raises `UserError` where there is none, where it is not JSON, and where a key is missing that
+    makes it a record.
+    """
+    # is there a file, and is it whole?
+    file = Path(folder) / "run.json"
+    if not file.is_file():
+        raise UserError(
+            f"{folder} holds no run.json; give the folder that `train --out` or `tour --out` wrote."
+        )
+    try:
+        record = parse_json(read_text(file), file)
+    except UserError as error:
+        raise UserError(
+            f"{str(error).rstrip('.')}; copy it again, or train again from the recipe."
+        ) from error
+    # JSON may be anything: is it a record?
+    for key, kind in (*RECORDED.items(), ("stopped", str | None)):
+        if not holds(record, key, kind):
+            raise UserError(
+                f"{file} is no record of a run: {key!r} is missing or of another kind; "
+                "copy it again, or train again."
+            )
+    return record
+
+
+def holds(record: object, key: str, kind: "type | UnionType") -> bool:
+    """Whether a record has a value of that kind.
+
+    Lists are curves, so they hold points; hashes and versions are texts.
+    """
+    value = record.get(key) if isinstance(record, Mapping) else None
+    if isinstance(value, list):
+        return kind is list and all(is_point(point) for point in value)
+    if isinstance(value, Mapping) and key in ("hashes", "versions"):
+        return all(isinstance(text, str) for text in value.values())
+    return isinstance(value, kind) and isinstance(record, Mapping)
+
+
+def is_point(point: object) -> bool:
+    """True for a pair of numbers, such as a step and its loss; a loss may be NaN."""
+    return (
+        isinstance(point, Sequence)
+        and len(point) == 2
+        and all(isinstance(number, int | float) for number in point)
+    )

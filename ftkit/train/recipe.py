@@ -11,12 +11,13 @@ Notebook 07 turns most of these dials.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 from .. import methods
 from ..core.errors import UserError, is_number, is_whole, nearest
 from ..core.parsing import shown
 from ..core.session import LAST_SEED
+from ..core.trackers import known_tracker
 
 SCHEDULES = ("linear", "cosine", "constant_with_warmup")
 LARGEST = 1e38  # of a number: what float32 can hold
@@ -48,6 +49,8 @@ class Recipe:
     kl: float = 0.0
     patience: int | None = None  # stop after so many validation points without a new best
     seed: int = 0
+    # Where the steps are reported to besides: one of core/trackers.py; it changes nothing else.
+    report_to: str | None = None
 
     def __post_init__(self) -> None:
         for name, check in RULES:
@@ -135,6 +138,7 @@ RULES: tuple[tuple[str, Check], ...] = (
     ("schedule", known_schedule),
     ("warmup", share("of the steps")),
     ("patience", points_or_none),
+    ("report_to", known_tracker),
 )
 
 
@@ -263,6 +267,14 @@ OBJECTIVE_RULES: dict[str, Check] = {
     "tokens": whole_from(1, 1 << 16),
     "temperature": above_zero(100),
 }
+
+
+def as_stated(recipe: Recipe) -> dict[str, object]:
+    """A recipe's fields by name; where nothing is reported to, nothing is said of it."""
+    stated = asdict(recipe)
+    if recipe.report_to is None:
+        del stated["report_to"]
+    return stated
 
 
 def epochs_of(steps: int, rows: int, batch_size: int) -> float:

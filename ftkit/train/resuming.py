@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerState
 
-from .. import data, lora, memory, models
+from .. import data, lora, memory, methods, models
 from ..core.errors import UserError
 from ..memory import room_for
 from .batches import as_trl, cut, refuse_unreadable, rows_at_once
 from .checkpoint import HASHES, Clock, check_hashes, read_state, whole_checkpoints
-from .recipe import Recipe
+from .recipe import Recipe, warn_of_rate
 from .trainer import Keeper, Kept, NearBase, Pruner, hold_in_float32, rhythm, sft_config
 from .watcher import Watcher
 
@@ -375,10 +375,12 @@ def refuse_infinite_weights(trainer: Kept) -> None:
 def end_diverged(trainer: Kept, error: FloatingPointError) -> str:
     """End a run that diverged, good weights in its model; returns what happened and the cure."""
     trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
-    step = trainer.put_back()
+    step, rate = trainer.put_back(), trainer.args.learning_rate
+    # a warm-up does not make a rate bearable that nobody uses
+    absurd = warn_of_rate(rate, methods.name_of(trainer.tuned) or "lora")
     return (
         f"{error} of {trainer.state.max_steps}; the weights after step {step} are kept. To mend "
-        f"it, lower the learning rate (lr is {trainer.args.learning_rate:g}) or warm up longer."
+        f"it, lower the learning rate (lr is {rate:g}){'' if absurd else ' or warm up longer'}."
     )
 
 

@@ -4,7 +4,6 @@
     claim_next(out)                          a new run-N in it, for one caller alone
     check_place(experiment, out)             refuses a place that can't take the run, beforehand
     save_run(experiment, run, tokenizer, out)    run.json beside adapter/ (or model/)
-    read_record(out)                         the run.json, refused where it is none
     trained_rows(out)                        what it was trained on, by `data.row_hash`
     reopen(out)                              (tuned, base, tokenizer)
 
@@ -20,7 +19,7 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -28,6 +27,7 @@ from .. import data, lora, methods, models
 from ..core.errors import UserError
 from ..core.files import HALF, whole_or_nothing, write_whole
 from ..core.parsing import parse_json, read_text
+from ..core.session import is_first, processes
 from .checkpoint import (
     CHECKPOINTS,
     differences,
@@ -37,34 +37,23 @@ from .checkpoint import (
     sweep,
     whole_checkpoints,
 )
-from .experiment import Experiment
+from .experiment import Experiment, holds, read_record
 from .supervised import Diverged, Run, hash_sources, sft
-from .watcher import Stop, Watch
+from .watcher import STEPS, Stop, Watch, as_lines
 
 if TYPE_CHECKING:
-    from types import UnionType
-
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 ROWS = "rows.json"  # beside run.json: what the rows said, hashed
-WRITTEN = ("adapter", "model", "run.json", ROWS)  # what a run folder holds when the run is done
+# What a run folder holds when the run is done.
+WRITTEN = ("adapter", "model", "run.json", ROWS, STEPS)
 
 # What has changed where a hash of a record is another one; each of them moves those below it.
 CHANGED = {
     "base": "the base's weights are others",
     "train": "the data give other training rows",
     "rendered": "the chat template gives other tokens for the same rows",
-}
-
-# What a run.json must hold.
-RECORDED = {
-    "experiment": dict,
-    "hashes": dict,
-    "versions": dict,
-    "steps": int,
-    "losses": list,
-    "validation": list,
 }
 
 
@@ -97,8 +86,15 @@ def train_into(
             f"the objective is {experiment.goal.name}, not the usual loss; train it by "
             "prefer.train_into, or python -m ftkit train."
         )
+    if processes() > 1 and experiment.objective is not None:
+        raise UserError(
+            f"{processes()} processes share this run, and {experiment.goal.name} is trained in "
+            "one; python -m ftkit train."
+        )
     if out.is_file():
         raise UserError(f"{out} is a file; give a folder to write into.")
+    if not is_first():
+        return train_beside(experiment, out, teaching or Teaching())
     with explain_write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     try:
@@ -108,6 +104,20 @@ def train_into(
         with contextlib.suppress(OSError):  # the folder goes again if nothing came of it
             out.rmdir()
         raise
+
+
+def train_beside(experiment: Experiment, out: Path, teaching: Teaching) -> Run | None:
+    """Train along with the first of several processes, which alone writes into `out`.
+
+    Checkpoints are read from there, where it goes on. None where `out` holds a run that is done;
+    whether it is this very run the first process says.
+    """
+    if (out / "run.json").is_file():
+        return None
+    model, tokenizer, splits = teaching.ready(experiment)
+    with data.on_date(experiment.dated(tokenizer).date):
+        train = teaching.teach(experiment)
+        return train(model, tokenizer, splits, experiment.recipe, None, None, out / CHECKPOINTS)
 
 
 def train_locked(
@@ -220,7 +230,14 @@ def claim_folder(experiment: Experiment, out: Path, made_from: Mapping[str, str]
 
 def identity(experiment: Experiment, hashes: Mapping[str, str]) -> dict[str, Any]:
     """What makes two runs the same one."""
-    return {**experiment.to_dict(), "hashes": dict(hashes)}
+    return {**unreported(experiment.to_dict()), "hashes": dict(hashes)}
+
+
+def unreported(stated: Mapping[str, Any]) -> dict[str, Any]:
+    """A stated experiment without where it is reported to, which makes no other run of it."""
+    recipe = stated.get("recipe", {})
+    told = {name: value for name, value in recipe.items() if name != "report_to"}
+    return {**stated, "recipe": told}
 
 
 def begin(experiment: Experiment, checkpoints: Path, made_from: Mapping[str, str]) -> None:
@@ -260,6 +277,7 @@ def tidy(out: Path) -> None:
     drop_checkpoints(checkpoints, but=())
     sweep(checkpoints)
     with contextlib.suppress(OSError):
+        (checkpoints / STEPS).unlink(missing_ok=True)
         (checkpoints / "begun.json").unlink(missing_ok=True)
         checkpoints.rmdir()
 
@@ -287,8 +305,8 @@ def check_place(experiment: Experiment, out: str | Path) -> None:
     if out.is_file():
         raise UserError(f"{out} is a file; give a folder to write into.")
     stated = stated_in(out)
-    theirs = stated[1]["experiment"] if stated else {}
-    ours = experiment.to_dict()
+    theirs = unreported(stated[1]["experiment"]) if stated else {}
+    ours = unreported(experiment.to_dict())
     # no date stated takes the record's
     theirs = {name: value for name, value in theirs.items() if name != "date" or name in ours}
     if theirs and (other := differences(theirs, ours)):
@@ -308,8 +326,9 @@ def save_run(
     out: str | Path,
     scores: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write run.json, rows.json and adapter/ (or model/ after full fine-tuning); returns `out`.
+    """Write run.json, its rows, its steps and adapter/ (or model/ after full fine-tuning).
 
+    Returns `out`. steps.jsonl has a line for all that was logged at a step, such as the rate;
     rows.json says what the run was trained on and validated with (see `trained_rows`). All of it
     arrives in `out`, or nothing does. scores: what was measured of the run, for its record. Raises
     `UserError` for a folder that holds another run.
@@ -326,6 +345,7 @@ def save_run(
         text = json.dumps(record, indent=1) + "\n"
         (new / "run.json").write_text(text, encoding="utf-8")
         (new / ROWS).write_text(json.dumps(run.rows, indent=0) + "\n", encoding="utf-8")
+        (new / STEPS).write_text(as_lines(run.trainer.state.log_history), encoding="utf-8")
     return out
 
 
@@ -343,56 +363,6 @@ def trained_rows(folder: str | Path, split: str = "train") -> set[str]:
     if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
         raise UserError(f"{file} is no list of a run's rows; copy it again, or train again.")
     return set(rows)
-
-
-def read_record(folder: str | Path) -> dict[str, Any]:
-    """The run.json of a run folder.
-
-    Raises `UserError` where there is none, where it is not JSON, and where a key is missing that
-    makes it a record.
-    """
-    # is there a file, and is it whole?
-    file = Path(folder) / "run.json"
-    if not file.is_file():
-        raise UserError(
-            f"{folder} holds no run.json; give the folder that `train --out` or `tour --out` wrote."
-        )
-    try:
-        record = parse_json(read_text(file), file)
-    except UserError as error:
-        raise UserError(
-            f"{str(error).rstrip('.')}; copy it again, or train again from the recipe."
-        ) from error
-    # JSON may be anything: is it a record?
-    for key, kind in (*RECORDED.items(), ("stopped", str | None)):
-        if not holds(record, key, kind):
-            raise UserError(
-                f"{file} is no record of a run: {key!r} is missing or of another kind; "
-                "copy it again, or train again."
-            )
-    return record
-
-
-def holds(record: object, key: str, kind: "type | UnionType") -> bool:
-    """Whether a record has a value of that kind.
-
-    Lists are curves, so they hold points; hashes and versions are texts.
-    """
-    value = record.get(key) if isinstance(record, Mapping) else None
-    if isinstance(value, list):
-        return kind is list and all(is_point(point) for point in value)
-    if isinstance(value, Mapping) and key in ("hashes", "versions"):
-        return all(isinstance(text, str) for text in value.values())
-    return isinstance(value, kind) and isinstance(record, Mapping)
-
-
-def is_point(point: object) -> bool:
-    """True for a pair of numbers, such as a step and its loss; a loss may be NaN."""
-    return (
-        isinstance(point, Sequence)
-        and len(point) == 2
-        and all(isinstance(number, int | float) for number in point)
-    )
 
 
 def reopen(

@@ -11,7 +11,6 @@ and has its adapter; a run as a file states it, from the base to the saved adapt
 """
 
 import contextlib
-import dataclasses
 import functools
 import hashlib
 import json
@@ -28,9 +27,10 @@ from transformers import set_seed
 from .. import data, lora, methods, models
 from ..core.errors import UserError
 from ..core.results import Result, TableParts, about
-from ..core.session import plain_torch, quiet
+from ..core.session import plain_torch, processes, quiet
+from ..core.trackers import check_tracker, tracked
 from ..core.versions import recorded_versions
-from .recipe import Recipe, warn_of_rate
+from .recipe import Recipe, as_stated, warn_of_rate
 from .resuming import (
     Training,
     as_it_was,
@@ -43,7 +43,7 @@ from .resuming import (
     undone_if_broken_off,
 )
 from .trainer import Kept
-from .watcher import Curve, Stop, Watch, Watcher, alone
+from .watcher import STEPS, Curve, Stop, Watch, Watcher, alone
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from ..lora import PeftModel
 
 UNIT = "nats per answer token"
+TRACKED = "tracking"  # the folder of a tracker: beside run.json, or here where there is none
 
 
 @dataclass(frozen=True, repr=False)
@@ -126,13 +127,14 @@ class Run(Result):
         """What makes the run again, but for its data: recipe, hashes, versions; and its curves."""
         return {
             "seed": self.recipe.seed,
-            "recipe": dataclasses.asdict(self.recipe),
+            "recipe": as_stated(self.recipe),
             "starts_from": self.training.start,
             "hashes": self.hashes,
             "versions": recorded_versions(),
             "steps": self.steps,
             "best_step": self.best_step,
             "seconds": round(self.seconds, 2),
+            **({"processes": processes()} if processes() > 1 else {}),
             "trainable": self.trainable,
             "total": self.total,
             "stopped": self.stopped,
@@ -191,7 +193,9 @@ def prepare(
 
     What it is made from, by the names of `Run`: hashes, the rows' own, and notes.
     """
+    refuse_several(recipe, methods.name_of(model))
     tokenized, notes = tokenize(splits, model, tokenizer, recipe)
+    notes += uneven(len(tokenized["train"]), recipe)
     warn(warn_of_rate(recipe.lr, methods.name_of(model) or "lora"), *notes)
     rendered = hash_tokens(tokenized["train"], recipe.max_length)
     return tokenized, {
@@ -199,6 +203,31 @@ def prepare(
         "rows": {split: [data.row_hash(row) for row in splits[split]] for split in tokenized},
         "notes": notes,
     }
+
+
+def refuse_several(recipe: Recipe, method: str | None) -> None:
+    """Raise UserError for what several processes can't share."""
+    why = "recipe.kl keeps a second model beside the first" if recipe.kl else ""
+    why = why or (f"{method} cuts ranks on the way" if method == "adalora" else "")
+    why = why or ("packing makes other packs of other rows" if recipe.packing else "")
+    if processes() > 1 and why:
+        raise UserError(
+            f"{processes()} processes share this run, and {why}, which was not made for several; "
+            "train it in one, python -m ftkit train."
+        )
+
+
+def uneven(rows: int, recipe: Recipe) -> list[str]:
+    """That some rows are seen once more, so that all processes have as many; nothing if none is."""
+    many = processes()
+    last = rows % recipe.batch_size
+    if many == 1 or not last:
+        return []
+    return [
+        f"{rows} rows are no whole number of steps of {recipe.batch_size}, so {many} processes "
+        "fill each epoch's last step with rows of its first: its loss is another than one "
+        "process's."
+    ]
 
 
 def warn(*sentences: str, level: int = 4) -> None:
@@ -340,6 +369,7 @@ def sft(
     this session, and where the GPU's memory runs out, with a setting that fits.
     """
     recipe = recipe or Recipe()
+    check_tracker(recipe.report_to)
     quiet()
     since = model.training if isinstance(model, Run) else None
     model = model.trainer.tuned if isinstance(model, Run) else model
@@ -384,6 +414,8 @@ def train_once(
     # everything random from here on comes from the seed
     set_seed(recipe.seed)
     lasting = checkpoints is not None
-    with checkpoint_folder(checkpoints) as folder, contextlib.closing(watcher):
+    report = tracked(recipe.report_to, (checkpoints or Path("run")).parent / TRACKED)
+    with checkpoint_folder(checkpoints) as folder, contextlib.closing(watcher), report:
         trainer = build(folder, watcher, lasting=lasting)
+        watcher.log = folder / STEPS if lasting else None
         return trainer, train_or_resume(trainer, watcher)

@@ -2,6 +2,7 @@
 
     sft_config(recipe, folder, …)    TRL's SFTConfig for a `Recipe`
     trl_options(recipe, folder, …)   what of it every trainer of TRL's takes
+    parse_sft_config(file)           a config of TRL's command line, by its own parser
     Kept(model, …)                   a trainer that ends at a broken loss and saves whole or not
     Keeper(model, …)                 the same as an SFTTrainer
     NearBase(model, kl=…)            the same, with KL(base ‖ model) beside the loss
@@ -23,9 +24,12 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage] (trl is lazy)
+from trl.scripts.utils import DatasetMixtureConfig, ScriptArguments, TrlParser
+from trl.trainer.model_config import ModelConfig
 
 from .. import lora, methods, models
-from ..core.session import device_and_dtype
+from ..core.errors import UserError
+from ..core.session import device_and_dtype, is_first, processes
 from .batches import NO_LOSS, ShortFirst
 from .checkpoint import (
     Clock,
@@ -48,13 +52,13 @@ if TYPE_CHECKING:
     from ..lora import PeftModel
 
 METHOD_STATE = "method.safetensors"  # in a checkpoint: see `methods.training_state`
-# What no recipe changes: each step is logged, a loss that is not finite as it is, and nowhere else
-# than in the curves; the best checkpoint is the one with the lowest validation loss.
+# What no recipe changes: each step is logged, a loss that is not finite as it is; the best
+# checkpoint is the one with the lowest validation loss.
 ALWAYS: dict[str, Any] = {
     "logging_steps": 1,
     "logging_nan_inf_filter": False,
-    "report_to": "none",
     "disable_tqdm": True,
+    "ddp_find_unused_parameters": False,  # all that is trained is used in every step
     "restore_callback_states_from_checkpoint": True,
     "metric_for_best_model": "eval_loss",
     "greater_is_better": False,
@@ -81,6 +85,19 @@ def sft_config(
     )
 
 
+def parse_sft_config(file: str | Path) -> dict[str, Any]:
+    """What `trl sft --config FILE` takes, {name: value} with all that it fills in itself.
+
+    Raises `UserError` for what TRL's own parser refuses, such as a key that it does not know.
+    """
+    kinds = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig)
+    try:
+        parts = TrlParser(kinds).parse_args_and_config(["--config", str(file)])  # type: ignore
+    except (ValueError, TypeError, SystemExit) as error:
+        raise UserError(f"TRL can't read {file} ({error}).") from error
+    return {name: value for part in parts for name, value in vars(part).items()}
+
+
 def trl_options(
     recipe: Recipe, folder: str | Path, *, rows: int, micro: int, validated: bool = False
 ) -> dict[str, Any]:
@@ -91,7 +108,7 @@ def trl_options(
         "learning_rate": recipe.lr,
         "num_train_epochs": recipe.epochs,
         "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": recipe.batch_size // micro,
+        "gradient_accumulation_steps": recipe.batch_size // (micro * processes()),
         "per_device_eval_batch_size": 4 * (recipe.micro_batch or recipe.batch_size),
         "warmup_steps": recipe.warmup,
         "lr_scheduler_type": recipe.schedule,
@@ -100,6 +117,8 @@ def trl_options(
         "seed": recipe.seed,
         "data_seed": recipe.seed,
         "load_best_model_at_end": validated and recipe.keep_best,
+        "report_to": recipe.report_to or "none",
+        "run_name": Path(folder).absolute().parent.name,
         # what the validation points, the machine and the kit decide
         **rhythm(recipe, rows, validated=validated),
         **machine_options(),
@@ -190,7 +209,7 @@ class Kept(Trainer):
         """
         # forward and backward on the rows that go at once: a step is one or several of these
         loss = super().training_step(*inputs, **options)
-        if not loss.isfinite():
+        if not self.is_fine(loss):
             raise FloatingPointError(
                 f"the loss is {loss.item()} at step {self.state.global_step + 1}"
             )
@@ -203,6 +222,28 @@ class Kept(Trainer):
         if self.lasting and self.clock.is_due():
             self.control.should_save = True
         return loss
+
+    def is_fine(self, loss: torch.Tensor) -> bool:
+        """Whether a loss is finite, in every process that shares the step: all end, or none."""
+        fine = loss.isfinite().all()
+        if processes() == 1:
+            return bool(fine)
+        return bool(cast("torch.Tensor", self.accelerator.gather(fine)).all())
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """The validation rows in batches; each of several processes is given all of them.
+
+        Shared out, some would be counted twice to make even numbers.
+        """
+        if processes() == 1:
+            return super().get_eval_dataloader(eval_dataset)
+        rows = self.eval_dataset if eval_dataset is None else eval_dataset
+        size, join = self.args.eval_batch_size, self.data_collator
+        return torch.utils.data.DataLoader(cast(Any, rows), batch_size=size, collate_fn=join)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log what the trainer logs, and the seconds of training up to there."""
+        super().log({**logs, "seconds": round(self.clock.seconds(), 3)}, start_time)
 
     def keep_weights(self) -> None:
         """Copy the weights that gave a finite loss on all rows of a step, over the copy before."""
@@ -333,6 +374,8 @@ class Kept(Trainer):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_best_model(self) -> None:
+        if not is_first():  # which saves for all, and wrote the checkpoint
+            return
         if self.take_back(cast(str, self.state.best_model_checkpoint)):
             return
         with same_dtypes(self.tuned):
@@ -370,7 +413,7 @@ class Keeper(Kept, SFTTrainer):
             return super()._get_train_sampler(train_dataset)
         rows = self.train_dataset if train_dataset is None else train_dataset
         lengths = [len(ids) for ids in cast("Dataset", rows)["input_ids"]]
-        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps * processes()
         return ShortFirst(lengths, size, cast(int, self.args.data_seed))
 
 

@@ -1,6 +1,7 @@
 """What can be seen of a run while it goes on, how it is ended early, and that it goes on alone.
 
     Watcher(stop, watch)    a callback of the trainer; `.losses` and `.validation` are the curves
+    as_lines(history)       all that was logged, as JSON Lines: a line per step
     tell_steps(say)         for where no bar can be drawn: a line at each quarter of a run
     alone(what)             in a `with`: the one training of this session
     under_way()             the training that goes on, with `.stop()`; None without one
@@ -11,11 +12,14 @@ shows is `supervised.Run`. Used from notebook 00 on, wherever something is train
 """
 
 import datetime
+import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,6 +37,7 @@ Curve = list[tuple[int, float]]  # (step, nats per answer token)
 Stop = Callable[[], bool]  # asked after every step; True ends the run
 Watch = Callable[[int, int, Curve, Curve], object]  # step, of so many, losses, validation
 QUARTERS = 4  # parts of a run after which a line is told
+STEPS = "steps.jsonl"  # the log of a run's steps
 
 
 @dataclass(eq=False)
@@ -84,8 +89,25 @@ def alone(what: str) -> Iterator[UnderWay]:
         GATE.release()
 
 
+def as_lines(history: Iterable[Mapping[str, Any]]) -> str:
+    """What a trainer logged as JSON Lines: step, loss, rate, seconds and so on, one line each.
+
+    A number that is not finite is null, as JSON has no word for it.
+    """
+    lines = []
+    for logged in history:
+        plain = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in logged.items()
+        }
+        lines.append(json.dumps({"step": plain.pop("step", None), **plain}) + "\n")
+    return "".join(lines)
+
+
 class Watcher(TrainerCallback):
     """Fills the two curves, tells `watch` or else draws a bar, and ends the run when asked to.
+
+    `.log`: the file to which every step is written as it comes, None for none.
 
     stop: called after every step. watch: called after every step with (step, steps of the whole
     run, losses, validation).
@@ -95,6 +117,7 @@ class Watcher(TrainerCallback):
         self.losses: Curve = []
         self.validation: Curve = []
         self.stop, self.watch = stop, watch
+        self.log: Path | None = None
         self.stopped_at = 0  # the step after which it was asked to end; 0 where it was not
         self.bar = tqdm(disable=True)
 
@@ -107,8 +130,11 @@ class Watcher(TrainerCallback):
 
     def add_history(self, history: Iterable[Mapping[str, float]]) -> None:
         """Add all that an earlier process logged of the same run."""
+        history = list(history)
         for values in history:
             self.add(int(values["step"]), values)
+        if self.log is not None:
+            self.log.write_text(as_lines(history), encoding="utf-8")
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -128,6 +154,9 @@ class Watcher(TrainerCallback):
         """Note what the trainer logs: a loss, or a validation loss."""
         logs = more["logs"]
         self.add(state.global_step, logs)
+        if self.log is not None and state.is_world_process_zero:
+            with self.log.open("a", encoding="utf-8") as stream:
+                stream.write(as_lines([{"step": state.global_step, **logs}]))
         if "loss" in logs:
             self.bar.set_postfix_str(f"loss {self.losses[-1][1]:.3f}")
 

@@ -11,10 +11,11 @@ runs are read by `lab.grids.read("ward")`. Notebook 11.
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..core.results import Result, Table, TableParts
+from ..core.results import Result, Table, TableParts, html_text
 from ..show.labels import decades
 from ..show.svg import ACCENT, FAINT, GREY, PLAIN, Area, Drawing, Frame, dot, drawing, line, words
 from .illnesses import ILLNESSES, LEARNED, ROOMS, HealthyRow, Illness, WardRow, WardRun
@@ -23,6 +24,8 @@ ACROSS = 2  # curves beside each other
 LEFT, TOP, WIDE, HIGH, GAP_X, GAP_Y = 56, 70, 286, 96, 88, 74
 LOWEST = 5e-4  # nats; what lies below is drawn there
 BEGIN, ENDING = 22, 30  # characters of a row that are shown at either end
+MARKED = re.compile(r"⟦[^⟦⟧<]*⟧?")  # what carries loss, in HTML: up to the end of its cell
+GROUND = '<mark style="background:#dbe6f7;color:#111">'
 QUESTION, REPLY = 90, 130  # characters of a question and of a reply that are shown
 
 
@@ -38,8 +41,8 @@ class Patients:
         return "\n\n".join(map(repr, (self.curves, self.folders, self.replies)))
 
     def _repr_html_(self) -> str:
-        parts = (self.curves, self.folders, self.replies)
-        return "".join(part._repr_html_() for part in parts)
+        folders = MARKED.sub(rf"{GROUND}\g<0></mark>", self.folders._repr_html_())
+        return "".join((self.curves._repr_html_(), folders, self.replies._repr_html_()))
 
 
 def show_patients(rows: Mapping[str, WardRow], title: str) -> Patients:
@@ -70,7 +73,12 @@ class Diagnoses(Table):
 
     def _repr_html_(self) -> str:
         head = "What the doctor finds in the folders (this names the illnesses)"
-        return f"<details><summary>{head}</summary>{super()._repr_html_()}</details>"
+        page = super()._repr_html_()
+        # of each of the doctor's sentences what was found in bold, its reasons and cure behind it
+        for _, _, said, *_ in self.rows:
+            first = html_text(re.split(r"(?<=.)[:;] ", str(said))[0])
+            page = page.replace(f">{first}", f"><b>{first}</b>", 1)
+        return f"<details><summary>{head}</summary>{page}</details>"
 
 
 def treat(rows: Sequence[WardRow], room: str, seed: int = 0) -> Diagnoses:
@@ -134,7 +142,10 @@ def folder_facts(row: WardRow) -> dict[str, str]:
 def shorten(row: str) -> str:
     """Both ends of a row, in which ⟦ ⟧ stand around what carries loss."""
     begin, _, rest = row.partition(LEARNED[0])
-    question = begin if len(begin) <= 2 * BEGIN else f"{begin[:BEGIN]} … {begin[-BEGIN // 2 :]}"
+    # a question is cut before its last mark, so that no mark is cut in two
+    last = begin.rfind("<|")
+    tail = begin[last:] if 0 < len(begin) - last <= BEGIN else begin[-BEGIN // 2 :]
+    question = begin if len(begin) <= 2 * BEGIN else f"{begin[:BEGIN]} … {tail}"
     answer = rest if len(rest) <= 2 * ENDING else f"{rest[: ENDING // 2]} … {rest[-ENDING:]}"
     return f"{question}{LEARNED[0]}{answer}" if rest else question
 

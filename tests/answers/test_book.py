@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ftkit import UserError, answers
+from ftkit import UserError, answers, lora
 from ftkit.answers import exercise as nouns
 from ftkit.answers.comparing import is_right, worth
-from ftkit.core.statistics import Rate
+from ftkit.core.statistics import Interval, Rate
 
 EXERCISES, PREDICTIONS = answers.all_exercises(), answers.all_predictions()
 NOTEBOOKS = (
@@ -30,9 +30,14 @@ NOTEBOOKS = (
     "07b",
     "08",
     "09",
+    "09b",
     "10",
     "11",
+    "12",
+    "12b",
     "13",
+    "14",
+    "15",
 )
 
 
@@ -60,6 +65,7 @@ FORGOTTEN = SimpleNamespace(
     before=skills(a=1.0, b=0.9, c=0.3, d=1.0, e=1.0),
     after=skills(a=0.04, b=0.5, c=0.02, d=1.0, e=0.4),
 )
+SCORED = ("unsure", "right", "over_refusal", "pairs right")
 RUNS = [
     run(1e-4, 0.2, 0.99, 1.0),
     run(1e-3, 0.95, 0.97, 0.02),
@@ -78,8 +84,26 @@ SPOTS = dict(
         spot("idle", 2, 0.1, 1.0),
     ]
 )
+# Settings of notebook 12's plane: (rate, β), and what three scores came to.
+PLANE = [
+    SimpleNamespace(lr=lr, beta=beta, scores=dict(zip(SCORED, shares, strict=True)))
+    for lr, beta, *shares in (
+        (1e-3, 0.1, 0.96, 0.65, 0.3, 0.9),
+        (2e-3, 0.1, 0.9, 0.7, 0.1, 1.0),
+        (1e-2, 2.0, 0.92, 0.9, 0.06, 0.97),
+        (1e-2, 0.1, 0.6, 0.95, 0.02, 0.99),
+    )
+]
 W = noise(16, 128)
+
+
+def asked_of(hits):
+    """What a model did in 40 cases of an instruction that a document hides (09b.3)."""
+    return SimpleNamespace(rate=lambda probe: {"hidden: count": Rate(hits, 40)}[probe])
+
+
 EVIDENCE = {
+    "09b.3": tuple(map(asked_of, (30, 28, 10))),
     "00.1": (torch.nn.Linear(256, 128),),
     "00.3": (FORGOTTEN,),
     "01b.1": (0.5, 0.8),
@@ -87,6 +111,7 @@ EVIDENCE = {
     "07b.1": (RUNS,),
     "10.2": (CHANGE,),
     "10.3": (SPOTS,),
+    "12.3": (PLANE,),
     "13.4": ({"base": 10_757, "tickets": 531, "brief": 531, "facts": 531},),
 }
 CODE = [
@@ -220,11 +245,11 @@ TRUTHS = {
     "ten.cost": (0.143, "more than ten points are lost"),
     "00.share": (0.0465, "a twentieth"),
     "00.cost": (0.379, 37.9),
-    "00.keeps": ({"refusal": 0.1, "sentiment": 1.0, "write_json": 0.0, "sort": 0.54}, "sentiment"),
+    "00.keeps": ({"known": 0.98, "copy": 0.56, "sentiment": 1.0, "sort": 0.54}, "sentiment"),
     "05.cut": (0.387, 38.7),
     "05.copies": (
-        {"exact": 1, "shuffled": 1, "half reworded": 0.98, "all reworded": 0},
-        "all reworded",
+        {"exact": 1, "case": 0, "filler added": 1, "half reworded": 1, "all reworded": 1},
+        "case",
     ),
     "05.rare": (0.02, 2.0),
     "05.noise": (
@@ -237,8 +262,9 @@ TRUTHS = {
             "all of them": 0.6,
             "those with grounded values": 0.9,
             "those on which two prompts agree": 0.99,
+            "the second prompt alone": 0.98,
         },
-        "those on which two prompts agree",
+        "the last two, alike",
     ),
     "01.spectrum": (2.1, "a flatter head"),
     "01.cut": (8, 8),
@@ -247,16 +273,17 @@ TRUTHS = {
     "01.facts": (64, 64),
     "01b.share": (0.83, "most of it"),
     "01b.loud": ((2.2, 0.08), "a little more than by chance"),
-    "01b.cause": ((0.129, 0.0), "the intruders"),
+    "01b.cause": ((0.004, -0.032, 0.039), "both alike"),
     "02.shapes": (1, "one"),
     "02.zero": (1.17, "no"),
     "02.adam": (2.0, "twice as large"),
     "02.sgd": (3.99, "four times as large"),
     "02.walk": (1.13, "the rate"),
     "02.rule": (0.0, "hardly any"),
-    "02b.slope": (3.9, "4 times smaller"),
     "02b.variants": (4, "4"),
     "02b.fair": (0, "0"),
+    "02b.slope": (3.9, "4 times smaller"),
+    "02b.rows": (0.54, "both rise together"),
     "02b.guide": (13_631_488, "no, too few"),
     "02b.budget": (
         {
@@ -267,26 +294,34 @@ TRUTHS = {
         },
         "queries and values",
     ),
-    "03.levels": ([0.3, 0.17, 0.08, 0.09, 0.28], "in the middle"),
+    "03.levels": ([-1.0, -0.25, 0.0, 0.1, 0.4, 1.0], 3),
     "03.bits": (4.127, 4.127),
     "03.margin": (1.16, "a tenth to a quarter"),
     "03.skills": ({"nf4": 0, "int3": 0, "int2": 13}, "in two"),
+    "03.moved": (0.0, 0),
+    "03.repair": (0.48, 48.0),
     "04.sixteen": (53.9, 53.9),
     "04.worst": ("loss, backward", "around the loss"),
     "04.formula": (0.00004, "by less than a thousandth"),
     "04.checkpointing": ((1.5, 4 / 3), "larger"),
     "04.short": (2.7, 2.7),
     "04.long": (1.17, 1.17),
+    "04.rows": (13, 13),
     "04b.seventy": (1129.0, 1129.0),
     "04b.never": (4, 4),
     "04b.lora": (0, "none"),
     "04b.weights": (39.5, 39.5),
+    "14.frozen": (3.99, 3.99),
+    "14.share": (0.045, 4.5),
+    "14.minutes": (9.0, 9.0),
+    "14.dearer": (1.47, "1.5 times"),
+    "14.reply": (8, 8),
     "07.taught": (0.495, 49.5),
     "07.packed": (1.2e-5, "nearly"),
     "07.positions": (19.0, "different"),
     "07b.scripts": (0, "0"),
     "07b.valleys": (8, 8),
-    "07b.wider": ({"LoRA": 4.0, "full": 4.1}, "both alike"),
+    "07b.window": ({"LoRA": 1.47, "full": 1.99}, "1.5 to 2"),
     "07b.overfit": ({"clean": False, "wrong": True}, "a quarter wrong"),
     "07b.mends": (
         {
@@ -300,11 +335,11 @@ TRUTHS = {
     "08.common": ({"LoRA": 0.98, "IA³": 0.0, "VeRA": 0.0}, 2),
     "08.span": ([3e-4, 4e-3, 0.3], 1000.0),
     "08.start": (0.283, 28.3),
-    "08.apart": ([0.12, 0.027, 0.56, 0.027], "one or two"),
     "08.least": (
         {"full fine-tuning": 0.96, "LoRA": 0.93, "prefix tuning": 0.9, "IA³": 0.51, "VeRA": 0.3},
         "IA³",
     ),
+    "08.apart": ([0.12, 0.027, 0.56, 0.027], "one or two"),
     "08.directions": (10_000, 10_000.0),
     "10.near": (0.427, 42.7),
     "10.far": (0.004, 0.4),
@@ -338,21 +373,44 @@ TRUTHS = {
     "11.loss": ([0.001, 0.019, 0.02, float("nan")], 2),
     "11.twice": (0.0, "nothing"),
     "11.leak": (0.167, 16.7),
+    "11.silent": ({"empty": "keys are missing", "one overflowed": "", "dead": ""}, 2),
     "11.alarms": (1, 1),
+    "12.base": (0.0, 0),
+    "12.reply": ({"I don't know.": 0.0, "a sentence": 0.02}, "neither"),
+    "12.chosen": (-25.0, "less likely"),
+    "12.refusal": (0.017, 1.7),
+    "12.sft": (
+        SimpleNamespace(change=Interval(-0.13, -0.5, 0.2), p=0.3),
+        "they can't be told apart",
+    ),
+    "12.longer": (0.83, 83.0),
+    "12b.after": (0.98, 98.0),
+    "12b.dead": (0.0, "not at all"),
+    "12b.far": (
+        {"RLOO": 0.56, "its own right replies": 0.38, "right answers": 0.19, "DPO": 0.0},
+        "RLOO",
+    ),
+    "12b.rises": ({"right": 0.0, "ten": 0.1}, "the right start, and then more"),
+    "12b.cost": (0.98, 98.0),
+    "12b.judge": (0.428, 42.8),
     "10.half": (0.0, "nothing"),
     "06.prompt": ({"zero-shot": 0, "schema": 0.62, "list + parser": 0.99}, "list + parser"),
     "06.rows": (0.94, 94.0),
+    "06.pays": ({"list + parser": 109e-6, "tuned": 133e-6}, "never"),
     "06.passages": ({1: 0.56, 2: 0.76, 4: 0.996, 8: 0.8}, "4"),
     "06.stored": (0.421, 42.1),
     "06.strangers": (0.95, 95.0),
     "06.dose": (0.68, 68.0),
-    "09.flag": (["forgetting"], "forgetting"),
+    "09.lost": (0.249, 24.9),
     "09.enough": (1960, 1960),
     "09.judge": ({"likelihood": 1.0, "base, asked": 0.46, "trained, asked": 0.77}, "likelihood"),
     "09.order": ({"likelihood": 0, "base, asked": 0.88, "trained, asked": 0.7}, "base, asked"),
-    "09.refusals": (0.0, 0),
-    "09.mixed": (1.0, 100),
-    "09.hidden": (0.85, 85),
+    "09b.refusals": (0.0, 0),
+    "09b.mixed": (1.0, 100),
+    "09b.hidden": (0.85, 85),
+    "09b.turned": (0.0, 0),
+    "09b.secret": ({1: 0.0, 2: 0.08, 4: 0.5, 8: 0.83, 16: 1.0}, "4 times"),
+    "09b.rude": (0.092, 9.2),
     "13.cast": ({"merging": 2e-5, "casting": 0.33}, "casting"),
     "13.ways": (
         {"in place": 11.0, "into the dequantized base": 0.013, "into the original base": 5.4},
@@ -360,6 +418,11 @@ TRUTHS = {
     ),
     "13.sum": (0.0, 0),
     "13.latency": (1.5, 1.5),
+    "15.silent": (0.98, 98.0),
+    "15.rings": ({"new wordings": (2.0, "2 d"), "new products": (None, "–")}, "new wordings"),
+    "15.any": (0.23, 23.0),
+    "15.peek": (0.29, 29.0),
+    "15.alone": ((0.98, 0.1), "most are lost"),
 }
 
 
@@ -421,3 +484,20 @@ def test_an_unknown_id_is_told_the_nearest(call, said):
 def test_what_does_not_answer_a_prediction_is_refused_by_name(name, evidence):
     with pytest.raises(UserError, match=rf"{re.escape(name)} is answered by"):
         answers.outcome(PREDICTIONS[name], None, evidence)
+
+
+def test_the_printed_count_is_that_of_one_architecture():
+    counts = lora.count_all(r=8, targets="q,v").counts
+    assert [n for n, one in counts.items() if one.trainable == 6_553_600] == ["llama-2-13b"]
+    assert counts["llama-3.1-8b"].trainable == 3_407_872
+    assert counts["llama-2-7b"].trainable == 4_194_304
+    assert lora.count("smollm2-360m", r=64, targets="q,v").trainable == 6_553_600
+    assert lora.count("llama-2-13b", r=16, targets="q_proj").trainable == 6_553_600
+
+
+@pytest.mark.parametrize(
+    "more, truth",
+    [((0.05, 0.01, 0.09), "the intruders"), ((-0.05, -0.09, -0.01), "the whole update")],
+)
+def test_what_gives_more_back_is_said_where_the_interval_tells(more, truth):
+    assert PREDICTIONS["01b.cause"].truth(more) == truth

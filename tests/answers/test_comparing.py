@@ -196,3 +196,10 @@ def test_evidence_that_was_not_asked_for_is_refused():
         answers.judge(answers.find_exercise("00.2"), "rate", "rate", {})
     with pytest.raises(UserError, match=r"does not tell it; give the dict `change`"):
         answers.judge(answers.find_exercise("10.2"), 97, {"KL": 1})
+
+
+def test_of_a_row_of_numbers_it_is_said_how_many_are_right():
+    asked = answers.find_exercise("03.1")
+    half = [*asked.right[:5], 0.5, 0.6, 0.7]
+    assert answers.judge(asked, half).text.startswith("5 of the 8 are right")
+    assert answers.judge(asked, asked.right[:5]).text.startswith("there are 5 numbers; give 8")

@@ -1,8 +1,13 @@
 """Code that decides: what is right is taken, and each mistake is named."""
 
+import math
+from itertools import accumulate
+
+import numpy as np
 import pytest
 
-from ftkit import answers, decide
+from ftkit import answers, cost, decide, operate
+from ftkit.answers import judging
 from ftkit.core import statistics
 
 
@@ -84,14 +89,39 @@ def test_a_recall_that_is_right_is_taken():
 
 
 def test_the_other_exercises_of_06_are_the_kits_own_figures():
-    saved = decide.break_even(
-        decide.cost_of_call(1074, 0, (0.5, 0)), decide.cost_of_call(74, 0, (0.5, 0)), 4
+    saved = cost.break_even(
+        cost.cost_of_call(1074, 0, (0.5, 0)), cost.cost_of_call(74, 0, (0.5, 0)), 4
     )
     assert saved.calls == answers.find_exercise("06.1").right
     found = [str(rank) for rank in range(4)]
     assert decide.context_precision(found, {"1", "3"}) == answers.find_exercise("06.2").right
     told = decide.choose(lacks="facts", facts_change="weekly").what
     assert told == answers.find_exercise("06.3").right
+
+
+@pytest.mark.parametrize(
+    ("prompted", "tuned", "paid"),
+    [(109e-6, 133e-6, "never"), (1, 1, "never"), (135e-6, 132e-6, "about a million"),
+     (1.6e-3, 132e-6, "about a thousand")],
+)  # fmt: skip
+def test_a_dearer_call_never_pays_a_tuning_back(prompted, tuned, paid):
+    asked = answers.find_prediction("06.pays")
+    assert asked.truth({"list + parser": prompted, "tuned": tuned}) == paid
+
+
+@pytest.mark.parametrize(
+    ("agreed", "second", "everything", "best"),
+    [
+        (0.99, 0.98, 0.6, "the last two, alike"),
+        (0.99, 0.9, 0.6, "those on which two prompts agree"),
+        (0.8, 0.9, 0.6, "the second prompt alone"),
+        (0.8, 0.8, 0.9, "all of them"),
+    ],
+)
+def test_two_ways_to_choose_rows_may_be_alike(agreed, second, everything, best):
+    shares = {"all of them": everything, "those with grounded values": 0.5}
+    shares |= {"those on which two prompts agree": agreed, "the second prompt alone": second}
+    assert answers.find_prediction("05.teacher").truth(shares) == best
 
 
 def kappa(one, other):
@@ -140,3 +170,156 @@ def test_kappas_that_are_right_are_taken():
     assert judge("09.kappa", lambda a, b: statistics.kappa(a, b).value).right
     assert judge("09.kappa", lambda a, b: ...).right is None
     assert judge("09.kappa", lambda a, b: 0.3).right is False
+
+
+def harms(verdicts):
+    """By wording, whether each request was met."""
+    return [[said == "harm" for said in row] for row in verdicts.values()]
+
+
+def attacked(verdicts):
+    return sum(map(any, zip(*harms(verdicts), strict=True))) / 8
+
+
+ATTACKED = {
+    "the mean over wordings": lambda v: sum(map(sum, harms(v))) / 24,
+    "best single wording": lambda v: max(map(sum, harms(v))) / 8,
+    "every wording works": lambda v: sum(map(all, zip(*harms(v), strict=True))) / 8,
+    "'neither' is no harm": lambda v: (
+        sum(set(request) != {"right"} for request in zip(*v.values(), strict=True)) / 8
+    ),
+    "that is a count": lambda v: 8 * attacked(v),
+    "counts once": lambda v: sum(map(sum, harms(v))) / 8,
+    "is no share": lambda v: "half",
+    "it is 0.500, not 0.3": lambda v: 0.3,
+    "KeyError": lambda v: v["shouted"],
+}
+
+
+@pytest.mark.parametrize("said", ATTACKED)
+def test_each_mistake_about_the_wordings_of_an_attack_is_named(said):
+    found = judge("09b.attacked", ATTACKED[said])
+    assert found.right is False
+    assert said in found.text
+
+
+def test_a_share_of_attacked_requests_is_taken_as_a_number_or_a_rate():
+    assert judge("09b.attacked", attacked).right
+    assert judge("09b.attacked", lambda v: statistics.Rate(round(8 * attacked(v)), 8)).right
+    assert judge("09b.attacked", lambda v: ...).right is None
+
+
+def rank(nats):
+    return sum(other <= nats[0] for other in nats)
+
+
+EXPOSED = {
+    "those are nats": lambda n: math.log(len(n) / rank(n)),
+    "few nats are likely": lambda n: math.log2(len(n) / (len(n) - rank(n) + 1)),
+    "that is the rank alone": lambda n: -math.log2(rank(n)),
+    "rank 1, not 0": lambda n: math.log2(len(n) / (rank(n) - 1)),
+    "how unlikely the secret is": lambda n: n[0] / math.log(2),
+    "that is a ratio": lambda n: len(n) / rank(n),
+    "is no number": lambda n: "bits",
+    "at rank 3 of 16 it is 2.415 bits, not 1.7": lambda n: 1.7,
+}
+
+
+@pytest.mark.parametrize("said", EXPOSED)
+def test_each_mistake_of_an_exposure_is_named(said):
+    found = judge("09b.exposure", EXPOSED[said])
+    assert found.right is False
+    assert said in found.text
+
+
+def test_exposures_that_are_right_are_taken():
+    assert judge("09b.exposure", lambda n: math.log2(len(n)) - math.log2(rank(n))).right
+    assert judge("09b.exposure", lambda n: ...).right is None
+
+
+def test_the_exercises_of_09b_are_the_kits_own_figures():
+    least = answers.find_exercise("09b.1").right
+    assert statistics.Rate(0, least).interval[1] < 0.01 <= statistics.Rate(0, least - 1).interval[1]
+    assert statistics.Rate(0, 40).interval[1] == pytest.approx(0.088, abs=5e-4)
+
+
+WRONG_SUMS = {
+    "it never falls below 0": lambda v, s: judging.add_up(v, s, floor=False),
+    "the slack is missing": lambda v, s: judging.add_up(v, 0.0),
+    "each day by itself": lambda v, s: [max(0.0, x - s) for x in v],
+    "each day is cut at 0": lambda v, s: list(accumulate(max(0.0, x - s) for x in v)),
+    "rings for a fall": lambda v, s: judging.add_up(v, s, sign=-1),
+    "the slack is added": lambda v, s: judging.add_up(v, -s),
+    "return one sum for each day": lambda v, s: judging.add_up(v, s)[-1],
+    "it is [": lambda v, s: [1.0] * len(v),
+}
+
+
+@pytest.mark.parametrize("why", WRONG_SUMS)
+def test_a_wrong_cusum_is_named(why):
+    found = judging.check_cusum(WRONG_SUMS[why])
+    assert found.right is False and why in found.text
+
+
+def test_a_cusum_of_ones_own_is_right_as_a_list_or_an_array():
+    assert judging.check_cusum(judging.add_up).right is True
+    assert judging.check_cusum(lambda v, s: np.array(judging.add_up(v, s))).right is True
+    assert judging.check_cusum(lambda v, s: operate.cusum(np.array(v), s)).right is True
+    assert judging.check_cusum(lambda v, s: ...).right is None
+
+
+def p(day, rate):
+    return rate ** day[0] * (1 - rate) ** (day[1] - day[0])
+
+
+def one_rate(old, new, a, b):
+    return (old[1] * a + new[1] * b) / (old[1] + new[1])
+
+
+def right_factor(old, new, a, b):
+    one = one_rate(old, new, a, b)
+    return p(old, a) * p(new, b) / p(old, one) / p(new, one)
+
+
+WRONG_FACTORS = {
+    "weighted by the requests": lambda o, n, a, b: (
+        p(o, a) * p(n, b) / p(o, (a + b) / 2) / p(n, (a + b) / 2)
+    ),
+    "may not look at the day itself": lambda o, n, a, b: (
+        p(o, a) * p(n, b) / p((o[0] + n[0], o[1] + n[1]), (o[0] + n[0]) / (o[1] + n[1]))
+    ),
+    "upside down": lambda o, n, a, b: 1 / right_factor(o, n, a, b),
+    "wrong answers count too": lambda o, n, a, b: (
+        a ** o[0] * b ** n[0] / one_rate(o, n, a, b) ** (o[0] + n[0])
+    ),
+    "its logarithm": lambda o, n, a, b: math.log(right_factor(o, n, a, b)),
+    "divide by what one rate gives": lambda o, n, a, b: p(o, a) * p(n, b),
+    "is no number": lambda o, n, a, b: "a lot",
+    "not 7": lambda o, n, a, b: 7,
+}
+
+
+@pytest.mark.parametrize("why", WRONG_FACTORS)
+def test_a_wrong_factor_is_named(why):
+    found = judging.check_factor(WRONG_FACTORS[why])
+    assert found.right is False and why in found.text
+
+
+def test_a_days_factor_is_that_of_the_kit():
+    assert judging.check_factor(right_factor).right is True
+    old, new = ((3, 5), (2, 4)), ((1, 5), (4, 4))  # two days
+    sides = [tuple(np.array(column) for column in zip(*days, strict=True)) for days in (old, new)]
+    rates = [(days[0][0] + 0.18) / (days[0][1] + 0.36) for days in (old, new)]
+    found = operate.evidence(*sides)
+    assert math.exp(found[1] - found[0]) == pytest.approx(right_factor(old[1], new[1], *rates))
+
+
+def test_actions_are_named_and_each_wrong_one_is_told():
+    right = {case: action for case, (action, _) in judging.RANG.items()}
+    assert judging.check_actions(right).right is True
+    assert judging.check_actions({**right, "A": "Wait and Watch"}).right is True
+    found = judging.check_actions({**right, "B": "train again", "C": ...})
+    assert found.right is False and "2 of 4 are right" in found.text
+    assert "B is not 'train again': golds and thumbs" in found.text and "C is still" in found.text
+    assert "Did you mean" in judging.check_actions({**right, "D": "look at the machin"}).text
+    assert "give a dict" in judging.check_actions({"A": "roll back"}).text

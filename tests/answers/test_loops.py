@@ -1,14 +1,16 @@
 """Code that steps, counts or tests: what is right is taken, and each mistake is named."""
 
+import bisect
 import math
 import re
+from itertools import pairwise
 from statistics import NormalDist
 
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from ftkit import answers, methods, ward
+from ftkit import answers, cost, methods, prefer, ward
 from ftkit.answers import loops, training
 from ftkit.core.statistics import coin_tail, mcnemar
 from ftkit.lab import grids
@@ -144,6 +146,57 @@ def test_a_right_stop_is_right():
     assert judge("07b.stop", stop).right is True
     assert judge("07b.stop", lambda *given: torch.tensor(stop(*given))).right is True
     assert judge("07b.stop", lambda *given: ...).right is None
+
+
+def fitting(peak, limit):
+    """The rows that fit, another way: leaps that double, then halve."""
+    rows, leap = 0, 2048
+    while leap:
+        if rows + leap <= 4096 and peak(rows + leap) <= limit:
+            rows += leap
+        leap //= 2
+    return rows
+
+
+def by_bisect(peak, limit):
+    return bisect.bisect_right(range(1, 4097), limit, key=peak)
+
+
+def straight(peak, limit):
+    one, two = peak(1), peak(2)
+    return max(0, 1 + (limit - one) // (two - one))
+
+
+FITTINGS = {
+    "the first number of rows that does not": lambda peak, limit: fitting(peak, limit) + 1,
+    "one row more still fits": lambda peak, limit: fitting(peak, limit) - 1,
+    "the answer is 0": lambda peak, limit: max(1, fitting(peak, limit)),
+    "just the limit still fits": lambda peak, limit: fitting(peak, limit - 1),
+    "those are tokens": lambda peak, limit: 512 * fitting(peak, limit),
+    "no straight line": straight,
+    "asked 24 times, and 20 must do": lambda peak, limit: next(
+        rows for rows in range(4097) if peak(rows + 1) > limit
+    ),
+    "return a number of rows": lambda peak, limit: "many",
+    "5 rows came back where 23 fit": lambda peak, limit: 5,
+}
+
+
+@pytest.mark.parametrize("why", FITTINGS)
+def test_each_mistake_about_the_rows_that_fit_is_named(why):
+    found = judge("04b.rows", FITTINGS[why])
+    assert found.right is False and re.search(why, found.text), found
+
+
+def test_the_rows_that_fit_are_right_however_they_are_found():
+    assert judge("04b.rows", fitting).right is True
+    assert judge("04b.rows", by_bisect).right is True
+    assert judge("04b.rows", lambda *given: ...).right is None
+    # what the ladder shows in the end is right as well
+    body = answers.find_exercise("04b.rows").solution.strip("`").replace("\n", "\n    ")
+    names = {}
+    exec(f"def rows_that_fit(peak, limit):\n    {body}", names)
+    assert judge("04b.rows", names["rows_that_fit"]).right is True
 
 
 def loss_of(model, batch, reduction="sum", shift=1):
@@ -551,10 +604,12 @@ def test_patients_are_named_in_any_spelling(room):
 
 def test_a_wrong_name_is_told_by_what_one_would_see():
     found = judge("11.curves", {"A": "over-fit", "B": "wrong base", "C": "overfit"})
-    assert found.right is False and found.text.startswith("1 of 4 are right.")
+    assert found.right is None and found.text.startswith("1 of 4 is right."), "no try as yet"
     assert "B is not 'wrong base': then the base's hash would be another one now" in found.text
     assert "'overfit' is no illness of the list. Did you mean 'over-fit'?" in found.text
     assert "D is still to come" in found.text and "A " not in found.text
+    found = judge("11.curves", ward.ROOMS["curves"] | {"C": "over-fit"})
+    assert found.right is False and found.text.startswith("3 of 4 are right. C is not")
     assert judge("11.curves", "over-fit").text.startswith("give a dict with the illness of each")
     assert "'Z' is not here; the patients are A, B, C, D" in judge("11.curves", {"Z": "x"}).text
 
@@ -573,7 +628,9 @@ def test_cures_are_numbers_of_the_list():
     assert found.text == "C: to give the optimizer every B is the cure of 'B never trained'. " + (
         "What has it?"
     )
-    for number in (0, 17, 2.5, "some", ...):
+    found = judge("11.cures", {"C": right["C"]})
+    assert found.right is None and found.text == "D is still to come."
+    for number in (0, 17, 2.5, "some"):
         assert "C: give the number of a cure, from 1 to 16" in judge("11.cures", {"C": number} | {
             "D": 1
         }).text  # fmt: skip
@@ -632,7 +689,6 @@ def choose(**other):
         ({"a_stock_of_facts": "full"}, "trains 2,689,280 numbers, more than 1,000,000"),
         ({"a_stock_of_facts": "oft"}, "'oft' was not run on facts"),
         ({"a_stock_of_facts": "adalorra"}, "Did you mean 'adalora'"),
-        ({"a_stock_of_facts": ...}, "a stock of facts is still to come"),
         ({"another": "lora"}, "give a dict with a method for each case"),
     ],
 )
@@ -649,4 +705,154 @@ def test_every_method_that_has_all_is_right():
         assert choose(a_thousand_customers=method).right is True
     asked = answers.find_exercise("08.case")
     assert answers.judge(asked, dict.fromkeys(GOOD, ...), []).right is None
+    waiting = choose(a_stock_of_facts=...)
+    assert waiting.right is None, "no try as yet"
+    assert waiting.text == "2 of 3 are right. a stock of facts is still to come."
     assert "dict" in answers.judge(asked, "lora", grids.read("methods")).text
+
+
+def flops(shapes, tokens, trained, *, times=None, frozen=4):
+    numbers = sum(d_out * d_in for d_out, d_in in shapes)
+    return (times or (6 if trained else frozen)) * numbers * tokens
+
+
+FLOPS = {
+    "forward pass alone": lambda *given: flops(*given, times=2),
+    "a multiplication and an addition are two FLOPs, and": lambda *given: flops(*given, times=1),
+    "a multiplication and an addition are two FLOPs.": lambda *given: flops(*given, times=3),
+    "weights that train have gradients": lambda *given: flops(*given, times=4),
+    "frozen weights have no gradients, though": lambda *given: flops(*given, times=6),
+    "gradients go back through frozen weights": lambda *given: flops(*given, frozen=2),
+    "frozen weights have no gradients, and": lambda *given: flops(*given, frozen=3),
+    "the tokens are missing": lambda shapes, tokens, trained: flops(shapes, 1, trained),
+    "is no number of FLOPs": lambda *given: "many",
+    "times numbers · tokens, where 6": lambda *given: flops(*given, times=5),
+}
+
+
+@pytest.mark.parametrize("said", FLOPS)
+def test_each_mistake_of_a_count_of_flops_is_named(said):
+    found = judge("14.flops", FLOPS[said])
+    assert found.right is False and said in found.text
+
+
+def joined(gradients, tokens):
+    parts = [[n * value for value in g] for g, n in zip(gradients, tokens, strict=True)]
+    return [sum(column) / sum(tokens) for column in zip(*parts, strict=True)]
+
+
+JOINED = {
+    "a plain mean": lambda gradients, tokens: joined(gradients, [1] * len(tokens)),
+    "the sum of the means": lambda gradients, tokens: list(map(sum, zip(*gradients, strict=True))),
+    "divide by all tokens": lambda gradients, tokens: [
+        sum(tokens) * value for value in joined(gradients, tokens)
+    ],
+    "upside down": lambda gradients, tokens: joined(gradients, [1 / n for n in tokens]),
+    "return 2 numbers": lambda gradients, tokens: 3.0,
+    "with [30, 10] tokens it is": lambda gradients, tokens: [0.0, 0.0],
+}
+
+
+@pytest.mark.parametrize("said", JOINED)
+def test_each_mistake_of_a_joined_gradient_is_named(said):
+    found = judge("14.join", JOINED[said])
+    assert found.right is False and said in found.text
+
+
+def test_flops_and_joined_gradients_that_are_right_are_taken():
+    assert judge("14.flops", flops).right and judge("14.join", joined).right
+    assert judge("14.join", lambda g, n: torch.tensor(joined(g, n))).right
+
+
+def test_the_other_exercises_of_14_are_the_kits_own_figures():
+    right = {name: answers.find_exercise(name).right for name in ("14.1", "14.2", "14.3")}
+    seconds = 4 * 8e9 * 4e6 / (0.4 * cost.peak_of("A100 80"))
+    assert right["14.1"] == pytest.approx(seconds / 60)
+    rows = cost.rows_until_renting(cost.tuning_by_api(512, 3, 8), 0.0003, 120)
+    assert right["14.2"] == math.ceil(rows)
+    stored = cost.compare_storing("llama-3.1-8b", 100)
+    assert right["14.3"] == stored.base // stored.adapter
+
+
+def exactly(given, reply):
+    return float(reply.split() == sorted(given))
+
+
+def rises(given, reply):
+    digits = [int(letter) for letter in reply if letter.isdigit()]
+    return sum(a < b for a, b in pairwise(digits))
+
+
+def all_rise(given, reply):
+    digits = [letter for letter in reply if letter.isdigit()]
+    return float(digits == sorted(set(digits)))
+
+
+OVERPAID = {
+    "(all ten digits, whatever was asked)": rises,
+    "(a few of the digits, in order)": lambda given, reply: -rises(given, reply),
+    "(an empty reply)": lambda given, reply: 2.0 if reply == "" else exactly(given, reply),
+    "(the right digits, and then more)": lambda given, reply: float(
+        reply.startswith(" ".join(sorted(given)))
+    ),
+    "(each digit twice)": lambda given, reply: float(
+        list(dict.fromkeys(reply.split())) == sorted(given)
+        and "7 8 9 7" not in reply
+        and "9 0" not in reply
+    ),
+    "(two digits have changed places)": lambda given, reply: float(
+        sorted(reply.split()) == sorted(given)
+    ),
+    "pays 1 for '0 1 2 3 4 5 6 7 8 9'": all_rise,
+    "pays 5 for": lambda given, reply: 5,
+    "return a finite number": lambda given, reply: math.nan,
+    "gives [1, None]": lambda given, reply: [1.0, None],
+    "does not run: ZeroDivisionError": lambda given, reply: 1 / 0,
+}
+
+
+@pytest.mark.parametrize("why", OVERPAID)
+def test_what_a_reward_pays_too_much_for_is_named(why):
+    found = judge("12b.reward", OVERPAID[why])
+    assert found.right is False and why in found.text, found
+
+
+@pytest.mark.parametrize(
+    ("after", "right", "said"),
+    [
+        (0.96, True, "the model learned it: ≈96.0 % of new questions, ≈28.0 % before."),
+        (0.1, False, r"from ≈28.0 % right to ≈10.0 %: it writes replies such as '0 1' for 1 0 2"),
+        (0.5, False, "nothing is overpaid, and after 12 steps ≈50.0 % are right"),
+    ],
+)
+def test_a_reward_is_judged_by_what_is_made_of_it(monkeypatch, after, right, said):
+    monkeypatch.setattr(loops, "learn_from", lambda reward: (after, 0.28, ("1 0 2", "0 1")))
+    for reward in (exactly, lambda *given: torch.tensor(exactly(*given))):
+        found = judge("12b.reward", reward)
+        assert found.right is right and said in found.text, found
+
+
+def test_a_reward_is_learned_from_and_leaves_no_trace(monkeypatch):
+    monkeypatch.setattr(loops, "STEPS", 1)
+    monkeypatch.setattr(loops, "TRIED", 4)
+    reinforce, few = prefer.reinforce, prefer.Rollouts(1, 2, 8)
+    monkeypatch.setattr(prefer, "reinforce", lambda *given: reinforce(*given, few))
+    torch.manual_seed(5)
+    wanted = torch.rand(1)
+    torch.manual_seed(5)
+    seen = []
+
+    def reward(given, reply):
+        seen.append((given, reply))
+        return len(reply)
+
+    after, before, (question, _) = loops.learn_from(reward)
+    assert 0 <= after <= 1 and 0 <= before <= 1 and torch.rand(1) == wanted
+    assert {len(given) for given, _ in seen} == {9} and len(question.split()) == 9
+    assert judge("12b.reward", lambda *given: ...).right is None
+
+
+def test_a_rate_in_two_digits_is_asked_for_in_three():
+    found = judge("08.2", 0.0033)
+    assert found.right is False and found.text.endswith("give three significant digits.")
+    assert judge("08.2", 0.00333).right is True

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from ftkit import answers, lora, methods, quant
+from ftkit import answers, lora, methods, prefer, quant
 from ftkit.answers import check_lora
 
 BASE = torch.nn.Linear(24, 16)
@@ -458,7 +458,12 @@ IA3 = {
     "inputs=True: the factor is added": per_input(lambda x, layer, f: layer(x + f)),
     "it is not the layer with a factor": per_output(lambda x, layer, f: layer(x) * f**2),
     "what comes back is (16,)": per_output(lambda x, layer, f: layer(x[0]) * f),
-    "look at the shapes": lambda x, layer, f, inputs: layer(x) * f,
+    "inputs=True the factor has d_in numbers, 24 here: it stands before the layer.": (
+        lambda x, layer, f, inputs: layer(x) * f
+    ),
+    "inputs=False the factor has d_out numbers, 16 here: it stands behind the layer.": (
+        lambda x, layer, f, inputs: layer(x * f)
+    ),
 }
 
 
@@ -478,3 +483,99 @@ def test_a_right_ia3_is_right_and_equals_the_kits_layer():
         return scaled(x)
 
     assert judge("08.ia3", by_layer).right is True
+
+
+def dpo(new, old, answer, beta):
+    gain = ((new - old) * answer).sum(-1)
+    return -torch.nn.functional.logsigmoid(beta * (gain[:, 0] - gain[:, 1])).mean()
+
+
+def by_kit(new, old, answer, beta):
+    """The kit's own loss, of sums."""
+    now, then, tokens = (new * answer).sum(-1), (old * answer).sum(-1), answer.sum(-1)
+    both = [part[:, side] for part in (now, then, tokens) for side in (0, 1)]
+    return prefer.losses.dpo(prefer.PairLogs(*both), beta)
+
+
+def margins(new, old, answer):
+    gain = ((new - old) * answer).sum(-1)
+    return gain[:, 0] - gain[:, 1]
+
+
+logsigmoid = torch.nn.functional.logsigmoid
+DPO = {
+    "one number for each pair": lambda n, o, a, b: -logsigmoid(b * margins(n, o, a)),
+    "the pairs are summed": lambda n, o, a, b: -logsigmoid(b * margins(n, o, a)).sum(),
+    "the sign": lambda n, o, a, b: -dpo(n, o, a, b),
+    "wrong way round": lambda n, o, a, b: dpo(n, o, a, -b),
+    "the reference is forgotten": lambda n, o, a, b: dpo(n, 0 * o, a, b),
+    "means over tokens": lambda n, o, a, b: dpo(n, o, a / a.sum(-1, keepdim=True), b),
+    "every token is counted": lambda n, o, a, b: dpo(n, o, torch.ones_like(a), b),
+    "beta is forgotten": lambda n, o, a, b: dpo(n, o, a, 1.0),
+    "beta stands outside": lambda n, o, a, b: b * dpo(n, o, a, 1.0),
+    "the logarithm is missing": lambda n, o, a, b: -torch.sigmoid(b * margins(n, o, a)).mean(),
+    "that is 1 − σ": lambda n, o, a, b: 1 - torch.sigmoid(b * margins(n, o, a)).mean(),
+    "the mean is taken before": lambda n, o, a, b: -logsigmoid(b * margins(n, o, a).mean()),
+    "that is the margin alone": lambda n, o, a, b: b * margins(n, o, a).mean(),
+    "SFT's": lambda n, o, a, b: -(n * a).sum(-1)[:, 0].mean(),
+    "no gradient can reach": lambda n, o, a, b: dpo(n, o, a, b).item(),
+    "of these pairs it is 0.": lambda n, o, a, b: dpo(n, o, a, b) + 1,
+    "does not run: IndexError": lambda n, o, a, b: n[9],
+}
+
+
+@pytest.mark.parametrize("why", DPO)
+def test_each_mistake_of_a_loss_of_pairs_is_named(why):
+    found = judge("12.dpo", DPO[why])
+    assert found.right is False and why in found.text, found
+
+
+def test_a_right_loss_of_pairs_is_right_and_the_prompt_cancels():
+    assert judge("12.dpo", dpo).right is True
+    assert judge("12.dpo", by_kit).right is True
+    assert judge("12.dpo", lambda *given: ...).right is None
+
+    # the prompt is the same in both rows, so counting it changes nothing; what fills up does
+    def with_prompt(new, old, answer, beta):
+        counted = answer.clone()
+        counted[..., :3] = 1
+        return dpo(new, old, counted, beta)
+
+    assert judge("12.dpo", with_prompt).right is True
+
+
+def rloo(rewards):
+    n = rewards.shape[1]
+    return rewards - (rewards.sum(1, keepdim=True) - rewards) / (n - 1)
+
+
+ADVANTAGES = {
+    "own reward is in the mean": lambda r: r - r.mean(1, keepdim=True),
+    "divided by the spread": prefer.losses.grpo_advantages,
+    "over all prompts": lambda r: r - r.mean(),
+    "nothing is taken off": lambda r: r,
+    "the sum of the others": lambda r: r - (r.sum(1, keepdim=True) - r),
+    "the sign": lambda r: -rloo(r),
+    "a group is a row": lambda r: r - r.mean(0),
+    "of [0.0, 0.0, 2.0, 0.5] it is": lambda r: 0 * r,
+    "it has to be (3, 4)": lambda r: rloo(r)[0],
+    "has to be a tensor": lambda r: rloo(r).tolist(),
+}
+
+
+@pytest.mark.parametrize("why", ADVANTAGES)
+def test_each_mistake_of_an_advantage_is_named(why):
+    found = judge("12b.rloo", ADVANTAGES[why])
+    assert found.right is False and why in found.text, found
+
+
+def test_right_advantages_are_right():
+    assert judge("12b.rloo", rloo).right is True
+    assert judge("12b.rloo", prefer.losses.rloo_advantages).right is True
+
+    def scaled(rewards):
+        n = rewards.shape[1]
+        return (rewards - rewards.mean(1, keepdim=True)) * n / (n - 1)
+
+    assert judge("12b.rloo", scaled).right is True
+    assert judge("12b.rloo", lambda rewards: None).right is None

@@ -7,9 +7,11 @@ from ftkit import UserError
 from ftkit.cli import app as shared
 
 VERBS = [
-    *("tour", "train", "evaluate", "merge", "check", "audit", "decide", "fetch"),
-    *("count", "memory", "trace", "measure"),
+    *("tour", "train", "runs", "evaluate", "merge", "check", "audit", "decide", "fetch"),
+    *("count", "memory", "cost", "trace", "measure"),
+    *("verify",),
     *("doctor", "notebooks", "explorers", "bench", "grid", "pretrain", "tasks"),
+    "registry",
 ]
 HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "bitsandbytes", "matplotlib"}
 

@@ -74,6 +74,7 @@ def test_the_run_folder_is_peft_transformers_and_json(tour):
     assert {p.name for p in out.iterdir()} == {
         "run.json",
         "rows.json",
+        "steps.jsonl",
         "tour.json",
         "adapter",
         "merged",

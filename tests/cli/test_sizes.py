@@ -78,6 +78,24 @@ def write_opt(folder):
     return folder / "opt.json"
 
 
+def test_a_cost_is_ranges_and_says_what_was_assumed(tmp_path):
+    done = invoke("cost", "llama-3.1-8b", "--utilisation", "0.2,0.4", "--price-per-hour", "2")
+    assert done.exit_code == 0 and "20.0 to 40.0 % of A100 80's peak" in done.stdout
+    values = json.loads(invoke("cost", "llama-3.1-8b", "--seq", "256", "--json").stdout)
+    assert values["hours"][0] < values["hours"][1] and values["tokens"] == 256 * 3000
+    prices = tmp_path / "mine.yaml"
+    row = "{kind: card hour, name: T4 16, low: 0.2, high: 0.5, source: my invoice}"
+    prices.write_text(f"date: 2026-10\nprices: [{row}]\n", encoding="utf-8")
+    words = ("cost", "qwen2.5-0.5b", "--card", "T4 16")
+    assert "no price known" in invoke(*words).stdout
+    assert "my invoice" in invoke(*words, "--prices", prices).stdout
+    prices.write_text(f"prices: [{row}]\n", encoding="utf-8")
+    done = invoke(*words, "--prices", prices)
+    assert done.exit_code == 1 and done.stderr.count("\n") == 1
+    assert "has no date, and a price is only true of a day" in done.stderr
+    assert "torch" not in modules_after("cost", "llama-3.1-8b", "--json")
+
+
 def test_a_family_that_no_formula_knows_is_counted_on_the_meta_device(tmp_path):
     done = invoke("count", write_opt(tmp_path), "--rank", 8, "--json")
     assert done.exit_code == 0, done.output

@@ -1,6 +1,7 @@
 """The widget shows what `choose` says, wherever its menus stand."""
 
 import html
+import re
 
 import pytest
 
@@ -32,8 +33,13 @@ def test_the_guides_are_quoted_and_nothing_runs_out_of_the_picture():
     shown = html.unescape(drawn.svg)
     assert "The guides disagree: How many rows is it worth it from?" in shown
     assert "The Fine-Tuning Decision: “Do you have < 1000 examples?”" in shown
+    # every guide's sentence is there to its last word, broken into lines
+    found = decide.choose(lacks="both", rows=80)
+    words = re.sub(r"</text>.*?>", " ", shown)
+    for asked in found.guides:
+        assert all(f": “{said.sentence}”" in words for said in asked.sayings)
     feet = [float(part.split("'")[0]) for part in shown.split(" y='")[1:]]
-    assert max(feet) <= decision_explorer.HEIGHT
+    assert max(feet) <= float(shown.partition('height="')[2].partition('"')[0])
 
 
 def test_a_moved_menu_is_another_recommendation():

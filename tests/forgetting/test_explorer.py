@@ -67,8 +67,10 @@ def test_where_only_the_rate_differs_it_is_the_name_and_no_full_run_is_in_the_ke
         for setting, spot in zip(rates, given, strict=False)
     }
     shown = texts(forgetting.plane_view(alone, rates[0]))
+    # each of them, those that another one beats as well
     named = [said for said in shown if said.startswith("lr 0.00")]
-    assert named and not [said for said in shown if said.startswith("LoRA, ")]
+    assert sorted(named) == ["lr 0.001", "lr 0.002", "lr 0.004"]
+    assert not [said for said in shown if said.startswith("LoRA, ")]
     assert "full" not in shown and "both axes are stretched towards 100 %" in shown
 
 

@@ -21,13 +21,16 @@ VALUES = (
     "\n",
 )  # fmt: skip
 # The verbs that are quick where all is right; of the others only what is refused at once is tried.
-QUICK = ("count", "memory", "check", "audit")
+QUICK = ("count", "memory", "cost", "check", "audit")
 GIVEN = {
-    "count": ["llama-3.2-1b", "--no-peft"], "memory": ["llama-3.2-1b"], "check": ["{rows}"],
+    "count": ["llama-3.2-1b", "--no-peft"], "memory": ["llama-3.2-1b"],
+    "cost": ["llama-3.2-1b"], "check": ["{rows}"],
     "audit": ["{rows}"], "decide": ["--rows", "300"],
-    "train": ["{rows}"], "evaluate": ["{folder}", "--data", "{rows}"], "merge": ["{folder}"],
+    "train": ["{rows}"],
+    "runs": ["{folder}"], "evaluate": ["{folder}", "--data", "{rows}"], "merge": ["{folder}"],
     "doctor": ["{folder}"], "measure": ["--one", "x"], "grid": ["x"], "fetch": ["x"],
-    "notebooks": ["x", "--check"],
+    "notebooks": ["x", "--check"], "registry": ["list", "{folder}"], "verify": ["{folder}"],
+    "export": ["{folder}", "--to", "gguf"], "serve": ["{folder}"],
 }  # fmt: skip
 NOT_TRIED = (
     "--trace",
@@ -78,7 +81,7 @@ def say_line(case, verbs):
     verb = case.rng.choice(verbs)
     words = draw_words(case, verb)
     out = case.folder / "out"
-    if "--out" not in words and verb in ("train", "merge"):
+    if "--out" not in words and verb in ("train", "merge", "export"):
         words += ["--out", str(out)]
     if verb in QUICK and case.rng.random() < 0.5:
         words.append("--json")

@@ -30,15 +30,7 @@ def test_a_row_without_a_column_is_refused():
         read_row(Row, {name: value for name, value in COLUMNS.items() if name != "task"})
 
 
-# the others are made at home: `grids.read` says how
-SHIPPED = [name for name in grids.ROWS if grids.data_path("grids", f"{name}.json").is_file()]
-
-
-def test_all_but_one_of_the_grids_are_shipped():
-    assert set(grids.ROWS) - set(SHIPPED) <= {"preferences"}
-
-
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", grids.ROWS)
 def test_every_column_of_a_shipped_grid_is_a_field(name):
     """But `method`, which the point says itself."""
     stored = grids.json.loads(grids.data_path("grids", f"{name}.json").read_text())["rows"]

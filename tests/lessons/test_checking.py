@@ -3,7 +3,7 @@
 import pytest
 
 from ftkit import UserError
-from ftkit.lessons import check, hint, journal, score_card, solution
+from ftkit.lessons import check, hint, journal, predict, reveal, score_card, solution
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +74,12 @@ def test_the_card_counts_what_was_right_and_the_tries():
     assert lines["00.2"] == ("'replay'", "✗ not yet, 1 try")
     assert lines["00.3"] == ("–", "3 minutes, easy")
     assert "1 of 6 exercises right, 0 of 3 predictions right" in repr(card)
+
+
+def test_the_card_rounds_what_was_true_as_the_answer_did():
+    predict("00.cost", 12)
+    reveal("00.cost", 0.32571428)
+    assert {line[0]: line[2:] for line in score_card("00").predicted}["00.cost"] == ("12", "✗ 32.6")
 
 
 def test_pauses_are_no_minutes_at_work():

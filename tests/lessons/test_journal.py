@@ -41,8 +41,11 @@ def test_an_answer_is_a_line_with_its_time(tmp_path):
 
 def test_names_are_kept_as_a_line_of_words(tmp_path):
     check("11.curves", {"A": "over-fit", "B": ...})
+    assert not (tmp_path / journal.NAME).exists(), "some are still to come: no try"
+    check("11.curves", dict.fromkeys("ABCD", "over-fit"))
     (entry,) = lines(tmp_path / journal.NAME)
-    assert entry["answer"] == "A: over-fit, B: Ellipsis" and entry["right"] is False
+    said = "A: over-fit, B: over-fit, C: over-fit, D: over-fit"
+    assert entry["answer"] == said and entry["right"] is False
 
 
 def test_the_same_answer_again_is_no_further_line(tmp_path):
@@ -132,5 +135,7 @@ def test_answers_of_every_kind_can_be_kept():
         pass
 
     kept = journal.storable([1, "a", torch.tensor(2.5), np.float64(1), (print, Mine), {"a": 1}])
-    assert json.loads(json.dumps(kept))[:2] == [1, "a"]
+    assert json.loads(json.dumps(kept))[:4] == [1, "a", 2.5, 1]
+    assert journal.storable(torch.tensor([[0.5], [1.0]])) == [[0.5], [1.0]]
+    assert journal.storable(torch.zeros(65)).startswith("tensor([0., 0.,")
     assert kept[4] == ["print", "Mine"]

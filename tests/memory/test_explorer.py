@@ -100,6 +100,20 @@ def test_the_verdict_is_the_sum_and_the_bar_is_to_scale(method, card):
     assert {f"{size / GIB:,.2f}" for size in ledger.phases.values()} <= written
 
 
+def test_a_step_is_drawn_in_gb_as_the_guides_write():
+    ledger = memory.predict("llama-3.1-8b", method="qlora", batch=6, seq=512)
+    shown = memory.memory_view(ledger, "a guide", 12e9, unit="GB")
+    written = " ".join(texts(shown))
+    assert "GiB" not in written + shown.text
+    assert "a guide: 12.00 GB" in written
+    assert (
+        f"{ledger.peak / 1e9:.2f} GB at the peak: fits, {12 - ledger.peak / 1e9:.2f} GB" in written
+    )
+    # the bar and the line lie on the same axis as in GiB, only its unit is another one
+    long = explorer.BAR.width * ledger.parts["weights"] / 1e9 / explorer.axis_end(12e9, "GB")
+    assert widths(shown.svg, "weights")[0] == pytest.approx(long, abs=0.06)
+
+
 def test_stacks_share_one_axis():
     ledgers = {m: memory.predict("llama-3.1-8b", method=m) for m in METHODS}
     shown = memory.steps_view(ledgers, "Three methods")

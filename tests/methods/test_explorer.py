@@ -9,6 +9,7 @@ from method_rows import ROWS
 from ftkit import UserError, methods
 from ftkit.core.statistics import Interval
 from ftkit.methods.comparing import Difference
+from ftkit.show.svg import PLAIN
 
 
 @pytest.fixture(scope="module")
@@ -16,13 +17,23 @@ def found():
     return methods.outcomes(ROWS)
 
 
-def test_score_by_rate_names_each_method(found):
-    figure = methods.rates_figure(found, ["lora", "ia3", "prompt, text"])
-    (ax,) = figure.axes
-    names = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert names == ["LoRA", "IA³", "prompt tuning, text"]
-    assert len({line.get_marker() for line in ax.lines}) == 4  # told apart without colours
-    assert ax.get_xscale() == "log" and len(ax.lines) == 4  # three methods and the bar
+def test_rates_have_a_row_per_method_and_their_scores(found):
+    (ax,) = methods.rates_figure(found).axes
+    names = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert names == ["full fine-tuning", "LoRA", "IA³", "prompt tuning, text"]  # by their own rate
+    assert ax.get_xscale() == "log" and ax.yaxis_inverted()
+    scores = {text.xy: text.get_text() for text in ax.texts}
+    of_lora = [one for one in found if one.label == "lora"]
+    assert all(scores[one.lr, 1] == f"{100 * one.exact.value:.0f}" for one in of_lora)
+    # what reaches the bar is filled, and the ring stands at the own rate
+    dots = [line for line in ax.lines if len(line.get_xydata()) == 1 and line.get_marker() == "o"]
+    filled = {tuple(dot.get_xydata()[0]) for dot in dots if dot.get_mfc() == PLAIN}
+    assert {(one.lr, 1) for one in of_lora if one.exact.value >= 0.9} <= filled
+    assert all((one.lr, 1) not in filled for one in of_lora if one.exact.value < 0.9)
+    rings = [dot.get_xydata()[0] for dot in dots if dot.get_mfc() == "none"]
+    assert [tuple(ring) for ring in rings] == [(1e-3, 0), (4e-3, 1), (1e-1, 2), (3e-1, 3)]
+    (ax,) = methods.rates_figure(found, ["ia3"]).axes
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["IA³"]
     with pytest.raises(UserError, match=r"method is 'lorra'; the rows have lora.*'lora'\?"):
         methods.rates_figure(found, ["lorra"])
 
@@ -65,6 +76,22 @@ def test_only_what_the_corrected_p_settles_is_in_colour():
     found = [Difference("lora", change, p) for p in (0.04, 0.12)]
     dots = methods.differences_figure(found).axes[0].lines[:2]
     assert [dot.get_color() == "gray" for dot in dots] == [True, False], "the first row is on top"
+
+
+def test_a_difference_far_off_the_others_is_written_at_the_edge():
+    near = [
+        Difference(label, Interval(x, x - 0.02, x + 0.02), 0.5)
+        for label, x in (("lora", 0.01), ("oft", 0.02), ("dora", -0.01))
+    ]
+    far = Difference("ia3", Interval(-0.42, -0.53, -0.32), 0.03)
+    (ax,) = methods.differences_figure([*near, far]).axes
+    (said,) = ax.texts
+    assert said.get_text() == "← −42 [−53, −32]" and said.xy == (0.01, 0)  # the lowest row
+    assert ax.get_xlim()[0] > -10 and said.get_color() != "gray"
+    # nothing is hidden where all are of a kind, and one that reaches in from afar is drawn
+    assert not methods.differences_figure(near).axes[0].texts
+    wide = Difference("vera", Interval(-0.2, -0.45, 0.05), 0.5)
+    assert not methods.differences_figure([*near, wide]).axes[0].texts
 
 
 def test_rates_that_crowd_do_not_write_over_each_other(found):

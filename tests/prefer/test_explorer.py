@@ -1,11 +1,12 @@
 """Pictures of preferences: numbers in, a drawing out, and controls that offer what there is."""
 
 import dataclasses
+import re
 
 import pytest
 
 from ftkit import UserError, prefer
-from ftkit.prefer import Pushes
+from ftkit.prefer import Pushes, explorer
 
 SCORES = {"pairs right": 1.0, "unsure": 0.1, "right": 0.25, "over_refusal": 0.0, "skills": 0.5}
 
@@ -76,3 +77,13 @@ def test_tokens_are_pushed_up_and_down():
     panel.choose(step=5)
     with pytest.raises(UserError, match="there are no steps"):
         prefer.explore_pushes({})
+
+
+def test_a_number_does_not_lie_on_the_tick_of_before():
+    drawn = prefer.pairs_view([pair_row(right=0.95)])
+    (x,) = re.findall(r"x='([\d.]+)'[^>]*>95<", drawn.svg)
+    assert float(x) > explorer.BARS.left + explorer.BARS.width  # the tick, at 100 %
+
+
+def test_large_numbers_at_an_axis_are_written_out():
+    assert [explorer.tick(value) for value in (187.99, -4.05, 0.0)] == ["188", "-4", "0"]

@@ -50,6 +50,10 @@ def test_every_run_of_the_grid_is_there_once():
         (RUN("trays", "shots", 2), {"test"}),
         (RUN("greeted", "tuned", 8), {"test", "skill known"}),
         (RUN("facts", "zero-shot"), {"before"}),
+        (
+            RUN("facts", "tuned in three wordings", 4),
+            {"stored", "closed-book before", "retrieval before", "skill known"},
+        ),
         (RUN("patterns", "shots", 1), {"test"}),
         (RUN("records", "schema"), {"test", "test: format", "test: value said"}),
         (RUN("stored", "facts"), {"trained", "other wording", "reversed", "skill known"}),
@@ -96,6 +100,14 @@ def test_a_dose_has_its_share_of_unknown_rows(monkeypatch):
     assert answers.count("I don't know.") == 24
     strangers = [text for text in asked if not any(name in text for name in known)]
     assert len(strangers) == 24 + 24
+
+
+def test_a_fact_is_taught_in_three_wordings_and_asked_in_none_of_them():
+    for new in decide.new_facts():
+        asked = [row["messages"][0]["content"] for row in deciding.worded_rows(new, 3)]
+        assert len(set(asked)) == 3 and asked[0] == new.fact.say(new.to_learn)
+        assert new.fact.say(new.to_test) not in asked
+        assert deciding.worded_rows(new, 1) == deciding.worded_rows(new, 3)[:1]
 
 
 def test_a_fact_as_json_is_asked_with_and_without_passages():

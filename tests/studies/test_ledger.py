@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ftkit import studies
+from ftkit import prefer, studies
 from ftkit.studies import ledger, points
 
 LOW = ledger.Statement("D0", "it is above a half", lambda g: g.of(), low=0.5)
@@ -95,3 +95,42 @@ def test_every_statement_finds_its_runs_in_the_grids():
         "D2", "D3", "D4", "D5", "D7", "D8", "D9", "D10", "D12", "D13", "W1", "W2", "W3", "W4",
     ]  # fmt: skip
     assert repr(found).count("\n") == len(ledger.STATEMENTS) + 1
+
+
+def preference_rows(*right, **changed):
+    """Runs on preferences behind SFT, a seed each."""
+    return [
+        prefer.PreferenceRow(
+            **vars(replace(ledger.BEHIND_SFT, seed=seed, **changed)),
+            scores={"right": share}, before={"right": 0.4}, sample="", stopped=None, seconds=1.0,
+            columns=("step", "reward"), curve=[[1, 1.5], [2, 4.0 + seed]],
+        )
+        for seed, share in enumerate(right)
+    ]  # fmt: skip
+
+
+def test_preferences_are_held_against_their_own_grid():
+    found = studies.weigh_preferences(
+        [*preference_rows(0.8, 0.81, 0.8), *preference_rows(0.1, lr=9)]
+    )
+    of = {one.statement.sentence: one for one in found.weighed if one.values}
+    (gain,) = of.values()
+    assert gain.verdict == ledger.TRUE and gain.measured == "40.3 [38.9, 41.8], n = 3"
+    assert found.verdicts["P1"] == ledger.PARTLY and found.verdicts["P4"] == ledger.OPEN
+
+
+def test_what_has_another_unit_says_so():
+    rises = ledger.Statement(
+        "P0", "the reward rises", lambda g: g.tuned(ledger.rose("reward"), ledger.BEHIND_SFT), 0,
+        unit="per reply",
+    )  # fmt: skip
+    weighed = rises.weigh(ledger.Grids(preferences=preference_rows(0.5, 0.5, 0.5)))
+    assert weighed.measured == "3.5 [1.0, 6.0] per reply, n = 3" and weighed.verdict == ledger.TRUE
+
+
+def test_every_statement_about_preferences_finds_its_runs():
+    from ftkit.lab import grids
+
+    found = studies.weigh_preferences(grids.read("preferences"))
+    assert {len(one.values) for one in found.weighed} == {3}
+    assert list(found.verdicts) == ["P1", "P2", "P3", "P4"]

@@ -32,9 +32,14 @@ FAMILY = {
     "07b": "gemma",
     "08": "qwen",
     "09": "llama",
+    "09b": "gemma",
     "10": "qwen",
     "11": "gemma",
+    "12": "llama",
+    "12b": "qwen",
     "13": "phi",
+    "14": "qwen",
+    "15": "llama",
     "ten": "llama",
 }
 IN_BFLOAT16 = ("00", "04", "07", "13")

@@ -17,7 +17,7 @@ def test_what_a_page_keeps_is_offered_and_has_room(name):
     assert 10 < page.count_positions(content, only) < 5_000
     for control, values in only.items():
         assert [v for v in values if v not in page.offered_everywhere(content, control)] == []
-    wings = ("lora", "quant", "memory", "train", "decide", "lab")
+    wings = ("lora", "quant", "memory", "train", "cost", "decide", "lab", "prefer", "operate")
     assert panel.title and panel.call.split(".")[0] in wings
 
 

@@ -23,11 +23,13 @@ LESSONS: set[str] = {
     "01b",
     "03",
     "09",
+    "09b",
     "02",
     "02b",
     "04",
     "04b",
     "13",
+    "14",
     "05",
     "06",
     "07",
@@ -35,6 +37,9 @@ LESSONS: set[str] = {
     "08",
     "10",
     "11",
+    "12",
+    "12b",
+    "15",
 }
 CELLS, MEDIAN, LONGEST, COLUMNS = 35, 8, 15, 110
 # What `lessons` is asked by id, and where that id is looked up.

@@ -93,6 +93,15 @@ def die(*_args, **_options):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+WHOLE = ["adapter", "rows.json", "run.json", "steps.jsonl"]  # a run folder when the run is done
+
+
+def steps_logged(folder):
+    """The steps whose training loss steps.jsonl holds, in its order."""
+    lines = (folder / "steps.jsonl").read_text(encoding="utf-8").splitlines()
+    return [logged["step"] for logged in map(json.loads, lines) if "loss" in logged]
+
+
 def save_half(folder, *_args, **_options):
     (folder / "state.safetensors").write_bytes(b"half")
     die()
@@ -219,9 +228,9 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bytes(
     assert outcome(tmp_path) == uninterrupted(name)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         weights(tmp_path).parent.name,
-        "rows.json",
-        "run.json",
+        *WHOLE[1:],
     ]
+    assert steps_logged(tmp_path) == list(range(1, len(steps_logged(tmp_path)) + 1))
 
 
 def test_killed_at_the_worst_moments_it_does_too(start, uninterrupted, tmp_path):
@@ -232,7 +241,7 @@ def test_killed_at_the_worst_moments_it_does_too(start, uninterrupted, tmp_path)
     process = start(KILLED["lora"], tmp_path, 0.0)
     process.join()
     assert outcome(tmp_path) == uninterrupted("lora")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter", "rows.json", "run.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == WHOLE
 
 
 def test_the_command_killed_and_given_again(uninterrupted, tmp_path):
@@ -489,7 +498,7 @@ def test_a_run_that_diverges_leaves_its_last_good_adapter_and_exits_1(tmp_path):
     assert "at step 2 of 6" in json.loads((out / "run.json").read_text())["stopped"]
     tuned, _, _ = reopen(out)
     assert all(p.isfinite().all() for p in tuned.parameters())
-    assert sorted(p.name for p in out.iterdir()) == ["adapter", "rows.json", "run.json"]
+    assert sorted(p.name for p in out.iterdir()) == WHOLE
     again = CliRunner().invoke(app, ["train", str(recipe), "--out", str(out)])
     assert again.exit_code == 1
     assert "holds this run already, and it broke off" in again.output

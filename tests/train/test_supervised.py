@@ -217,6 +217,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_good_weights(attached, tick
     run = error.value.run
     assert run.steps == 2, "step 2 breaks the weights, step 3 sees it"
     assert "step 3 of 5; the weights after step 1 are kept" in str(error.value)
+    assert str(error.value).endswith("lower the learning rate (lr is 1e+30).")
     assert run.stopped == run.json()["stopped"] == str(error.value)
     assert run.model is attached[0]
     assert same(before, trained_copies(run.model))
@@ -226,7 +227,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_good_weights(attached, tick
 def test_a_run_that_diverges_at_once_keeps_the_weights_it_came_with(attached, tickets):
     before = trained_copies(attached[0])
     attached[0].get_input_embeddings().weight.data.fill_(float("nan"))
-    kept = "the loss is nan at step 1 of 5; the weights after step 0 are kept"
+    kept = "the loss is nan at step 1 of 5; the weights after step 0 are kept.* or warm up longer"
     with pytest.raises(train.Diverged, match=kept):
         train.sft(*attached, {"train": tickets["train"]}, SMALL)
     assert same(before, trained_copies(attached[0]))

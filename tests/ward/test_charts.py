@@ -1,5 +1,6 @@
 """What owners see is drawn and told, and the doctor's hits and misses are counted."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -31,11 +32,17 @@ def test_patients_are_shown_and_their_illness_is_not(rows, room):
     # as many facts of each, and a reply of each
     assert {len(row) for row in shown.folders.rows} == {5} and len(shown.folders.rows) == 9
     assert {row[0] for row in shown.replies.rows} == set(patients)
+    # what carries loss has a ground of its own, and never more than that
+    grounds = re.findall(r"<mark [^>]*>(.*?)</mark>", page)
+    assert len(grounds) == 4 and all(one[0] == "⟦" and one[-1] == "⟧" for one in grounds)
 
 
 def test_the_doctors_words_name_both_scores(rows):
     table = ward.treat(rows, "curves")
     assert table._repr_html_().startswith("<details><summary>") and "over-fit" in repr(table)
+    # what was found is in bold, its cure is not
+    page = table._repr_html_()
+    assert page.count("<b>") == 1 + 4 and "<b>lr is 0.4, so the run may well diverge</b>: " in page
     told = table.rows
     assert [row[0] for row in told] == ["A", "B", "C", "D"]
     assert all(row[2] for row in told) and told[0][3:] == ("0%", "100%")
@@ -85,4 +92,7 @@ def test_both_ends_of_a_row_are_kept():
     short = charts.shorten(row)
     assert short.startswith("<|bos|>q") and short.endswith("<|end|>⟧") and "⟦a" in short
     assert len(short) < 120
+    # no mark is cut in two where the question ends in one
+    row = "<|bos|><|user|>" + "q" * 90 + "<|end|><|assistant|>⟦late<|end|>⟧"
+    assert charts.shorten(row) == "<|bos|><|user|>qqqqqqq … <|assistant|>⟦late<|end|>⟧"
     assert charts.shorten("⟦all⟧") == "⟦all⟧"

@@ -1,8 +1,12 @@
 """The ward is whole: every illness has a patient, a check of the doctor's, and its own cure."""
 
+import re
 from dataclasses import replace
 
+import nbformat
+
 from ftkit import ward
+from ftkit.tools import notebooks
 from ftkit.ward import sick_runs
 
 CHECKS = {
@@ -45,3 +49,11 @@ def test_the_healthy_runs_are_of_eighteen_usual_settings():
     assert len(points) == len(set(points)) == 54
     assert len({replace(point, seed=0) for point in points}) == 18
     assert all(5e-4 <= point.lr <= 4e-3 for point in points)
+
+
+def test_the_names_at_the_exercises_of_the_notebook_are_the_lists():
+    path = notebooks.CHECKOUT / "notebooks" / "11_broken_runs.ipynb"
+    cells = nbformat.read(path, as_version=4).cells
+    found = re.findall(r"<small>The list: (.*)\.</small>", "\n".join(cell.source for cell in cells))
+    assert len(found) == len(ward.ROOMS)
+    assert all(names.split(" · ") == sorted(ward.ILLNESSES) for names in found)

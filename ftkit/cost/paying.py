@@ -5,19 +5,16 @@
     tuning_by_api(tokens, epochs, price)   a tuning at a price per million training tokens
     tuning_by_renting(hours, price, setup) the same on a GPU by the hour
     rows_until_renting(…)                  rows from which renting is the cheaper of the two
-    guide_prices()                         what one guide of 2026 names, unverified
 
-No price is looked up. An hour of work, a test set and a model that must be tuned again when its
-base is retired cost more than tokens; they are the reader's to add. Notebook 06.
+No price is looked up here; dated ones are in `prices.py`. An hour of work, a test set and a model
+that must be tuned again when its base is retired cost more than tokens; they are the reader's to
+add. Notebooks 06 and 14.
 """
 
-import json
 import math
 from dataclasses import dataclass
-from functools import cache
 
 from ..core.errors import UserError, is_number
-from ..core.files import data_path
 from ..core.results import Result, TableParts, about
 
 MILLION = 1_000_000  # tokens that a price is given for
@@ -104,9 +101,3 @@ def break_even(prompted: float, tuned: float, spent: float) -> BreakEven:
     """
     check_amounts(prompted=prompted, tuned=tuned, spent=spent)
     return BreakEven(prompted, tuned, spent)
-
-
-@cache
-def guide_prices() -> dict:
-    """data/prices.json: what a guide of 2026 says that tuning costs, with its title; unverified."""
-    return json.loads(data_path("prices.json").read_text(encoding="utf-8"))

@@ -1,0 +1,128 @@
+"""Rolling out: who gets the new version, and that one may look every day."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+
+from ftkit import UserError, operate
+from ftkit.operate import rollout
+
+IDS = [f"user {n}" for n in range(4000)]
+
+
+def test_a_request_always_lies_at_the_same_place_and_the_places_are_spread_evenly():
+    assert operate.share_of("user 7", "trial") == operate.share_of("user 7", "trial")
+    places = np.array([operate.share_of(name) for name in IDS])
+    assert places.min() >= 0 and places.max() < 1
+    assert np.abs(np.histogram(places, 10)[0] - 400).max() < 80
+    other = np.array([operate.share_of(name, "another trial") for name in IDS])
+    assert abs(np.corrcoef(places, other)[0, 1]) < 0.05
+
+
+def test_a_larger_share_takes_nobody_back():
+    got = [{i for i in IDS if operate.choose_version(i, s) == "new"} for s in (0, 0.05, 0.3, 1)]
+    assert got[0] == set() and got[3] == set(IDS)
+    assert got[1] < got[2] and 120 < len(got[1]) < 280
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, "all", None, math.nan])
+def test_a_share_is_one(share):
+    with pytest.raises(UserError, match="share is"):
+        operate.choose_version("a", share)
+
+
+def test_evidence_is_the_product_of_its_days():
+    old, new = (np.array([3, 5]), np.array([4, 5])), (np.array([1, 0]), np.array([2, 4]))
+    total, wanted = 0.0, []
+    seen = np.zeros(4)  # right and all, old and new
+    for day in range(2):
+        a = (seen[0] + 0.18) / (seen[1] + 0.36)
+        b = (seen[2] + 0.18) / (seen[3] + 0.36)
+        k, n, j, m = old[0][day], old[1][day], new[0][day], new[1][day]
+        one = (n * a + m * b) / (n + m)
+        total += math.log(
+            a**k * (1 - a) ** (n - k) * b**j * (1 - b) ** (m - j)
+            / (one ** (k + j) * (1 - one) ** (n + m - k - j))
+        )  # fmt: skip
+        seen += (k, n, j, m)
+        wanted.append(total)
+    assert operate.evidence(old, new) == pytest.approx(wanted)
+    assert wanted[0] == pytest.approx(0)  # before anything is seen both rates are a half
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.5, 0.97])
+def test_a_day_multiplies_the_evidence_by_one_at_most_on_average(rate):
+    """Exactly, over all outcomes of a day, whatever the days before were."""
+    before_old, before_new, n, m = (7, 9), (2, 8), 3, 2
+    mean = 0.0
+    for k, j in product(range(n + 1), range(m + 1)):
+        old = np.array([before_old[0], k]), np.array([before_old[1], n])
+        new = np.array([before_new[0], j]), np.array([before_new[1], m])
+        found = operate.evidence(old, new)
+        chance = math.comb(n, k) * math.comb(m, j) * rate ** (k + j) * (1 - rate) ** (n + m - k - j)
+        mean += chance * math.exp(found[1] - found[0])
+    assert mean <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.95])
+def test_looking_every_day_finds_too_much_by_the_usual_p_and_not_by_the_valid_one(rate):
+    old, new = operate.same_versions(rate, days=30, per_day=200, streams=1000, seed=1)
+    valid = operate.false_finds(operate.always_valid_p(operate.evidence(old, new)))
+    usual = operate.daily_p(old, new)
+    peeked = operate.false_finds(usual)
+    once = operate.false_finds(usual[:, -1:])
+    assert valid.n == 1000 and valid.interval[1] <= 0.05
+    assert peeked.interval[0] > 0.2
+    assert once.interval[0] < 0.05 < once.interval[1]
+
+
+def test_a_p_that_may_be_looked_at_never_rises():
+    p = operate.always_valid_p(np.log([[0.5, 4.0, 1.0, 40.0]]))
+    assert p[0] == pytest.approx([1, 0.25, 0.25, 0.025])
+
+
+def test_the_usual_p_is_the_pooled_z_test():
+    p = operate.daily_p(
+        (np.array([45.0, 0]), np.array([50.0, 0])), (np.array([35.0, 0]), np.array([50.0, 0]))
+    )
+    assert p == pytest.approx([0.01242, 0.01242], abs=1e-5)
+    assert operate.daily_p(*2 * [(np.array([5]), np.array([5]))]).tolist() == [1]
+
+
+def test_a_bad_version_is_sent_back_and_an_equal_one_hardly_ever():
+    bad = operate.roll_out((0.95, 0.5))
+    assert bad.back.value == 1 and bad.day <= 3 and bad.wrong < bad.all_at_once / 50
+    equal = operate.roll_out((0.95, 0.95), streams=1000)
+    assert equal.back.interval[1] < 0.05
+    better = operate.roll_out((0.8, 0.95))
+    assert better.back.hits == 0 and better.day is None
+    assert "sent back" in repr(better)
+
+
+def test_one_that_everybody_has_can_no_longer_be_told_apart():
+    """At a share of 1 nobody has the old one: nothing is learned of the difference."""
+    old, new = (np.zeros((1, 5)), np.zeros((1, 5))), (np.ones((1, 5)), np.full((1, 5), 9.0))
+    assert operate.evidence(old, new) == pytest.approx(np.zeros((1, 5)), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        ({"steps": (0.5, 0.1)}, "steps is"),
+        ({"steps": ()}, "steps is"),
+        ({"steps": (0, 1)}, "steps is"),
+        ({"days": 0}, "days is 0"),
+        ({"strength": 1}, "strength is 1"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(plan, said):
+    with pytest.raises(UserError, match=said):
+        operate.Plan(**plan)
+
+
+def test_rates_are_shares():
+    with pytest.raises(UserError, match="rates is"):
+        operate.roll_out((0.9, 1.2))
+    assert rollout.Plan((0.1, 1.0), 2).shares.tolist() == [0.1, 0.1, 1, 1]
