@@ -146,8 +146,8 @@ RULES = (
     ),
     Rule(
         "facts", lambda s: s.needs_facts and not s.needs_form, RETRIEVE,
-        "a tuning stores facts in the wording that it saw, goes stale, and teaches the model to "
-        "answer about things that it does not know; an index is right as soon as it is updated",
+        "a fact tuned in by one wording is half known in others, goes stale, and teaches the model "
+        "to answer about things that it does not know; an index is right as soon as it is updated",
         "index the facts, measure recall@k, and put the passages before the question",
         ("facts",),
     ),
