@@ -1006,7 +1006,7 @@ KEEPING = (
         check_actions,
         because="Inputs alone are no reason to act, and a promotion is the first suspect.",
         hint="Ask two things of each: is the quality down? And what else happened on that day?",
-        look="The table of section 4: which alarms ring for which shift.",
+        look="The table of section 3: which alarms ring for which shift.",
         solution="`{"
         + ", ".join(f"{case!r}: {action!r}" for case, (action, _) in RANG.items())
         + "}`",
