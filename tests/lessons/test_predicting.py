@@ -132,8 +132,8 @@ def test_what_can_not_be_is_refused(shown):
         predict("00.share", "a third")
     with pytest.raises(UserError, match="there is no prediction"):
         predict("00.shar")
-    with pytest.raises(UserError, match="answered by the red flags"):
-        reveal("09.flag", "everything")
+    with pytest.raises(UserError, match="answered by trainable / total"):
+        reveal("00.share", "everything")
     assert kinds() == []
 
 

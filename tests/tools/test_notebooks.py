@@ -20,7 +20,7 @@ MACHINE_PATH = re.compile(
     r"(?<![\w.])/(?:root|home|work|tmp|usr/lib|content|Users)/[\w.@-]+|[A-Z]:\\\\?Users\\"
 )
 IGNORE = outputs.IGNORED
-LINES, COLUMNS, KILOBYTES, SHOWN, IGNORED = 20, 110, 300, 0.8, 0.05
+LINES, COLUMNS, KILOBYTES, SHOWN, IGNORED = 20, 110, 320, 0.8, 0.05
 
 
 def cell_findings(cell):
@@ -149,7 +149,7 @@ def set_outputs(*outputs):
             set_outputs(nbformat.v4.new_output("stream", text="see /home/someone/x")),
             "a machine's path",
         ),
-        (set_outputs(nbformat.v4.new_output("stream", text="x" * 300_000)), "more than 300"),
+        (set_outputs(nbformat.v4.new_output("stream", text="x" * 320_000)), "more than 320"),
         (
             set_outputs(nbformat.v4.new_output("error", ename="ValueError", evalue="")),
             "an error is committed: ValueError",
