@@ -67,7 +67,14 @@ def test_every_notebook_has_a_model():
     assert FAMILY.keys() == {path.stem.split("_")[0] for path in FOLDER.glob("*.ipynb")}
 
 
-@pytest.mark.parametrize("number", FAMILY)
+# One of each kind runs every time: all of them take a quarter of an hour of one core.
+ALWAYS = ("ten", "05", "08", "09b", "10", "12b", "13", "14", "15")
+
+
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(n, marks=() if n in ALWAYS else pytest.mark.weekly) for n in FAMILY],
+)
 def test_it_runs_to_its_end_and_tells_every_claim(number, tmp_path, monkeypatch):
     config = WIDE if number in ("02b", "13") else NARROW
     model = write(FAMILY[number], tmp_path / "model", vocabulary=1600, ending=4.0, **config)
