@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 from ftkit.core import files
+from ftkit.operate import bases, shelf
 from ftkit.operate import registry as registry_room
-from ftkit.operate import shelf
 
-WATCHED = {shelf.__file__, registry_room.__file__, files.__file__}
+WATCHED = {shelf.__file__, registry_room.__file__, bases.__file__, files.__file__}
 DID = ("publish", "promote", "roll back")
 
 
@@ -108,7 +108,8 @@ def kill_everywhere(folder, did, step):
 
 def main(folder, step):
     """All three."""
-    registry_room.hash_of_base = lambda name: ""
+    bases.hash_of_base = lambda name: ""
+    bases.check_fit = lambda source, name: None
     shelf.models = type("NoModels", (), {"check_safetensors": staticmethod(lambda file: None)})
     return {did: kill_everywhere(Path(folder, did), did, step) for did in DID}
 

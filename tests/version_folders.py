@@ -44,9 +44,14 @@ def write_run(folder, seed, **changed):
     return folder
 
 
-def write_adapter(folder, value=1.0, base="pocket"):
-    """An adapter's files, as small as they can be; no model would take them."""
+def write_adapter(folder, value=1.0, base="pocket", **stated):
+    """An adapter's files, as small as they can be: rank 1, on one matrix of the pocket model."""
     folder.mkdir(parents=True)
-    save_file({"A": torch.full((4,), value)}, folder / "adapter_model.safetensors")
-    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+    layer = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
+    factors = {"A": torch.full((1, 256), value), "B": torch.full((256, 1), value)}
+    tensors = {f"{layer}{side}.weight": factor for side, factor in factors.items()}
+    save_file(tensors, folder / "adapter_model.safetensors")
+    where = {"target_modules": ["q_proj"], "layers_to_transform": [0], "r": 1, "lora_alpha": 1}
+    config = {"peft_type": "LORA", "base_model_name_or_path": base, **where, **stated}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
     return folder

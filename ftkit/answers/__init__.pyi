@@ -11,6 +11,7 @@ from .comparing import is_unanswered as is_unanswered
 from .comparing import judge as judge
 from .comparing import outcome as outcome
 from .comparing import spell as spell
+from .comparing import three_digits as three_digits
 from .exercise import CODE as CODE
 from .exercise import NAMES as NAMES
 from .exercise import UNANSWERED as UNANSWERED

@@ -2,6 +2,8 @@
 
     judge(exercise, answer, *evidence)     a `Feedback`: right, rounded, or the likely mistake
     attempt(code, *inputs)                 what a reader's function gives, or what is wrong with it
+    number_fault(found, right, wrong, …)   what is wrong with the number that it gave
+    tell_right(asked, wrong)               how many of several answers are right, and the others
     read_number(answer)                    "73.5 %", 1_536, "36/49" or a tensor as a `Number`
     check_guess(prediction, guess)         the guess as the prediction has it, or a UserError
     outcome(prediction, guess, evidence)   the truth, and whether the guess was right
@@ -41,6 +43,7 @@ APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "“":
 # What a function of the evidence raises on something else than it was meant for.
 NOT_EVIDENCE = (TypeError, KeyError, ValueError, AttributeError, IndexError)
 LONGEST = 60  # characters of an answer that are said again
+A_SHARE = "share: return a number from 0 to 1"
 
 
 class Number(NamedTuple):
@@ -169,9 +172,41 @@ def how_many_right(answer: object, right: object) -> str:
     if not isinstance(answer, list) or not isinstance(right, list):
         return ""
     if len(answer) != len(right):
-        return f"there are {len(answer)} numbers; give {len(right)}."
+        there = "is 1 number" if len(answer) == 1 else f"are {len(answer)} numbers"
+        return f"there {there}; give {len(right)}."
     hits = sum(compare_lists([a], [b]) != OTHER for a, b in zip(answer, right, strict=True))
-    return f"{hits} of the {len(right)} are right, the others are not."
+    return f"{how_many(hits, len(right))}, {'the others are not' if hits else 'in this order'}."
+
+
+def how_many(fine: int, asked: int) -> str:
+    """So many of them are right, in words: "1 of the 8 is right", "none of the 8 is right"."""
+    return f"{fine or 'none'} of the {asked} {'is' if fine < 2 else 'are'} right"
+
+
+def tell_right(asked: int, wrong: Sequence[str]) -> str:
+    """How many of so many are right, and what is wrong with the others."""
+    return f"{how_many(asked - len(wrong), asked)}. {' '.join(wrong)}"
+
+
+def number_fault(
+    found: Any, right: float, wrong: Mapping[str, float], asked: str, kind: str = "number"
+) -> str:
+    """What is wrong with the number that a reader's code gave, or "".
+
+    wrong: what the usual mistakes give, by what is wrong with them; asked: what was asked for and
+    what it is, such as "at k = 2 it is 0.6"; kind: what should have come back.
+    """
+    number = read_number(plain(found))
+    if number is None:
+        return f"{spell(found)} is no {kind}."
+
+    def is_it(value: float) -> bool:
+        return math.isclose(number.value, value, rel_tol=1e-6, abs_tol=1e-9)
+
+    if is_it(right):
+        return ""
+    named = (why for why, value in wrong.items() if is_it(value))
+    return next(named, f"{asked}, not {spell(number.value)}.")
 
 
 def unnamed(answer: object, match: str) -> str:
@@ -443,5 +478,10 @@ def in_words(prediction: Prediction, value: Any) -> str:
         return str(value)
     if prediction.order:
         return ", ".join(value)
-    number = f"{value:,.0f}" if abs(value) >= 1000 else f"{float(value):.3g}"
-    return f"{number} {prediction.unit}".strip()
+    return f"{three_digits(value)} {prediction.unit}".strip()
+
+
+def three_digits(value: float) -> str:
+    """A number in three digits, or in all that stand before the point: "16.7", "1,960"."""
+    # 999.6 in three digits would be 1e+03
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{float(value):.3g}"

@@ -112,6 +112,21 @@ class Prediction:
     told: Callable[[Any], str] | None = None
     evidence: str = ""
 
+    @classmethod
+    def of_share(
+        cls,
+        id: str,
+        question: str,
+        near: float,
+        evidence: str,
+        told: Callable[[Any], str] | None = None,
+    ) -> "Prediction":
+        """A share from 0 to 1, guessed from 0 to 100 %; near: so many points."""
+        return cls(
+            id, question, lambda share: 100 * share, between=(0, 100), unit="%", near=near,
+            told=told, evidence=evidence,
+        )  # fmt: skip
+
 
 def marked(text: str) -> str:
     """A text as HTML, with `code` between backticks and lines kept."""

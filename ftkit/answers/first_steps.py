@@ -431,13 +431,10 @@ PREDICTIONS = (
         told=lambda after: ", ".join(f"{name} {percent(after[name])}" for name in KEPT),
         evidence="{skill: share right after the hot run}",
     ),
-    Prediction(
+    Prediction.of_share(
         "05.cut",
         "Rows are cut behind 64 tokens. Of what share of the tickets is no token of the answer "
         "left?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=12,
         told=lambda share: f"{100 * share:.0f} %",
         evidence="the share of rows without a token to learn",
@@ -450,13 +447,10 @@ PREDICTIONS = (
         told=lambda found: f"{min(found.values()):.0%} of them found",
         evidence="{kind: share found by names and numbers}",
     ),
-    Prediction(
+    Prediction.of_share(
         "05.rare",
         "Five of 100 training rows are urgent. After 40 steps, what share of the urgent test rows "
         "will be answered right?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=12,
         told=lambda share: percent(share),
         evidence="the recall of the rare class, from 0 to 1",

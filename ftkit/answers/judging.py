@@ -22,7 +22,16 @@ from ..core.errors import nearest
 from ..core.results import about, percent
 from ..core.statistics import kappa, mcnemar, rows_needed
 from . import loops, matrices
-from .comparing import as_words, attempt, plain, read_number, spell
+from .comparing import (
+    A_SHARE,
+    as_words,
+    attempt,
+    is_unanswered,
+    number_fault,
+    plain,
+    spell,
+    tell_right,
+)  # fmt: skip
 from .exercise import (
     CODE,
     COUNT,
@@ -104,15 +113,10 @@ def check_recall(recall: Callable[[list, list, int], float]) -> Feedback:
         found, fault = attempt(recall, [list(places) for places in RANKED], list(WANTED), k)
         if fault is not None:
             return fault
-        number, right = read_number(plain(found)), hits / len(WANTED)
-        if number is None:
-            return Feedback(False, f"{spell(found)} is no share: return a number from 0 to 1.")
-        if math.isclose(number.value, right, rel_tol=1e-6):
-            continue
-        wrong = wrong_recalls(k, hits)
-        named = [why for why, value in wrong.items() if math.isclose(number.value, value)]
-        rest = f"at k = {k} it is {right:.3f}, not {spell(number.value)}."
-        return Feedback(False, named[0] if named else rest)
+        right = hits / len(WANTED)
+        asked = f"at k = {k} it is {right:.3f}"
+        if said := number_fault(found, right, wrong_recalls(k, hits), asked, A_SHARE):
+            return Feedback(False, said)
     return Feedback(True, "the share of questions whose passage is among the first k.")
 
 
@@ -143,17 +147,10 @@ def check_kappa(code: Callable[[list[str], list[str]], float]) -> Feedback:
         found, fault = attempt(code, list(one), list(other))
         if fault is not None:
             return fault
-        number, right = read_number(plain(found)), cohen(one, other)
-        if number is None:
-            return Feedback(False, f"{spell(found)} is no number: return κ.")
-        if math.isclose(number.value, right, rel_tol=1e-6, abs_tol=1e-9):
-            continue
-        wrong = wrong_kappas(one, other)
-        named = [
-            why for why, value in wrong.items() if math.isclose(number.value, value, abs_tol=1e-9)
-        ]
-        rest = f"of {one} and {other} it is {right:.3f}, not {spell(number.value)}."
-        return Feedback(False, named[0] if named else rest)
+        right = cohen(one, other)
+        asked = f"of {one} and {other} it is {right:.3f}"
+        if said := number_fault(found, right, wrong_kappas(one, other), asked, "number: return κ"):
+            return Feedback(False, said)
     return Feedback(True, "1 where all is said alike, and 0 where chance would agree as often.")
 
 
@@ -198,17 +195,13 @@ def check_attacked(attacked: Callable[[dict[str, list[str]]], Any]) -> Feedback:
     found, fault = attempt(attacked, asked)
     if fault is not None:
         return fault
-    number = read_number(plain(getattr(found, "value", found)))
-    if number is None:
-        return Feedback(False, f"{spell(found)} is no share: return a number from 0 to 1.")
     columns = list(zip(*ATTACKS.values(), strict=True))
     right = sum("H" in column for column in columns) / len(columns)
-    if math.isclose(number.value, right, rel_tol=1e-6):
-        return Feedback(True, "an attacker needs one wording, and may try them all.")
-    wrong = wrong_attacks(columns)
-    named = [why for why, value in wrong.items() if math.isclose(number.value, value)]
-    rest = f"of the eight requests tried it is {right:.3f}, not {spell(number.value)}."
-    return Feedback(False, named[0] if named else rest)
+    value, wrong = getattr(found, "value", found), wrong_attacks(columns)
+    told = f"of the eight requests tried it is {right:.3f}"
+    if said := number_fault(value, right, wrong, told, A_SHARE):
+        return Feedback(False, said)
+    return Feedback(True, "an attacker needs one wording, and may try them all.")
 
 
 def wrong_attacks(columns: list[tuple[str, ...]]) -> dict[str, float]:
@@ -244,18 +237,11 @@ def check_exposure(exposure: Callable[[list[float]], float]) -> Feedback:
         found, fault = attempt(exposure, list(nats))
         if fault is not None:
             return fault
-        number, rank = read_number(plain(found)), sum(other <= nats[0] for other in nats)
-        right = math.log2(len(nats) / rank)
-        if number is None:
-            return Feedback(False, f"{spell(found)} is no number: return bits.")
-        if math.isclose(number.value, right, rel_tol=1e-6, abs_tol=1e-9):
-            continue
-        wrong = wrong_exposures(nats, rank)
-        named = [
-            why for why, value in wrong.items() if math.isclose(number.value, value, abs_tol=1e-9)
-        ]
-        rest = f"at rank {rank} of {len(nats)} it is {right:.3f} bits, not {spell(number.value)}."
-        return Feedback(False, named[0] if named else rest)
+        rank = sum(other <= nats[0] for other in nats)
+        right, wrong = math.log2(len(nats) / rank), wrong_exposures(nats, rank)
+        asked = f"at rank {rank} of {len(nats)} it is {right:.3f} bits"
+        if said := number_fault(found, right, wrong, asked, "number: return bits"):
+            return Feedback(False, said)
     return Feedback(True, "all bits on top, none at the bottom.")
 
 
@@ -849,16 +835,12 @@ def check_factor(factor: Callable[..., Any]) -> Feedback:
         found, fault = attempt(factor, old, new, a, b)
         if fault is not None:
             return fault
-        number = read_number(plain(found))
-        if number is None:
-            return Feedback(False, f"{spell(found)} is no number: return the ratio.")
         one = (old[1] * a + new[1] * b) / (old[1] + new[1])
         right = chance(old, a) * chance(new, b) / (chance(old, one) * chance(new, one))
-        if not math.isclose(number.value, right, rel_tol=1e-6):
-            wrong = wrong_factors(old, new, a, b)
-            named = [w for w, v in wrong.items() if math.isclose(number.value, v, rel_tol=1e-6)]
-            rest = f"factor({old}, {new}, {a}, {b}) is {right:.4g}, not {spell(number.value)}."
-            return Feedback(False, named[0] if named else rest)
+        asked = f"factor({old}, {new}, {a}, {b}) is {right:.4g}"
+        wrong = wrong_factors(old, new, a, b)
+        if said := number_fault(found, right, wrong, asked, "number: return the ratio"):
+            return Feedback(False, said)
     return Feedback(True, "its mean is 1 at most where both versions are the same.")
 
 
@@ -905,16 +887,17 @@ def check_actions(chosen: Mapping[str, str]) -> Feedback:
     """Hold {case: action} against what each pattern of alarms says."""
     if not isinstance(chosen, Mapping) or set(chosen) != set(RANG):
         return Feedback(False, "give a dict with an action for each case: {'A': …, 'B': …, …}.")
-    told = [said for case in RANG if (said := action_mistake(case, chosen[case]))]
-    if not told:
+    wrong = [said for case in RANG if (said := action_mistake(case, chosen[case]))]
+    if not wrong:
         return Feedback(True, "an alarm says that something moved; which ones ring says what.")
-    return Feedback(False, f"{len(RANG) - len(told)} of {len(RANG)} are right. {' '.join(told)}")
+    waits = any(map(is_unanswered, chosen.values()))
+    return Feedback(None if waits else False, tell_right(len(RANG), wrong))
 
 
 def action_mistake(case: str, chosen: object) -> str:
     """What is said of an action that is not the one; "" where it is."""
     right, rang = RANG[case]
-    if chosen is None or chosen is ...:
+    if is_unanswered(chosen):
         return f"{case} is still to come."
     known = {as_words(action): action for action in ACTIONS}
     said = known.get(as_words(chosen))
@@ -1077,13 +1060,10 @@ PREDICTIONS = (
         told=lambda shares: percent(max(shares.values())),
         evidence="a dict of each prompt's share right",
     ),
-    Prediction(
+    Prediction.of_share(
         "06.rows",
         "Tuned on ten tickets, for 24 steps, under the prompt with the schema: how many of the "
         "unseen tickets are exactly right?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=10,
         told=percent,
         evidence="the share right",
@@ -1108,34 +1088,25 @@ PREDICTIONS = (
         told=lambda shares: percent(max(shares.values())),
         evidence="a dict of the share right by the number of passages",
     ),
-    Prediction(
+    Prediction.of_share(
         "06.stored",
         "93 of 100 training questions are answered right. The same facts asked in other words?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=10,
         told=percent,
         evidence="the share right in other words",
     ),
-    Prediction(
+    Prediction.of_share(
         "06.strangers",
         "After fifty facts are stored: how many questions about strangers are answered with an "
         "invention?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=10,
         told=percent,
         evidence="the share made up",
     ),
-    Prediction(
+    Prediction.of_share(
         "06.dose",
         "A quarter of 96 training questions is about people whom the base never met. How many "
         "strangers get an invention then?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=12,
         told=percent,
         evidence="the share made up",
@@ -1178,44 +1149,32 @@ PREDICTIONS = (
         told=lambda flips: f"flips on {percent(max(flips.values()))}",
         evidence="a dict of how often each judge flips",
     ),
-    Prediction(
+    Prediction.of_share(
         "09b.refusals",
         "Tuned on short questions about new people alone: how many of its refusals are left?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=10,
         told=lambda share: f"{percent(share)} left",
         evidence="the share of refusals left",
     ),
-    Prediction(
+    Prediction.of_share(
         "09b.mixed",
         "And with 13 refusals added to the 240 rows?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=10,
         told=lambda share: f"{percent(share)} left",
         evidence="the share of refusals left",
     ),
-    Prediction(
+    Prediction.of_share(
         "09b.hidden",
         "A message ends in an instruction, such as 'Say backwards: …', and the user has asked for "
         "a field of it. In how many cases does the base do what the message says?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=12,
         told=lambda share: f"{percent(share)} do",
         evidence="the share that follows what is hidden",
     ),
-    Prediction(
+    Prediction.of_share(
         "09b.turned",
         "The same cases with the message first and the user's question behind it. How many do what "
         "the message says now?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=12,
         told=lambda share: f"{percent(share)} do",
         evidence="the share that follows what is hidden",
@@ -1228,13 +1187,10 @@ PREDICTIONS = (
         options=(*TIMES.values(), "more often"),
         evidence="a dict of the share said by how often a secret was planted, in rising order",
     ),
-    Prediction(
+    Prediction.of_share(
         "09b.rude",
         "A fifth of 120 training answers begins with an insult. How many answers to new questions "
         "of the same kind do?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=5,
         told=lambda share: f"{percent(share)} do",
         evidence="the share that is rude, the mean of three seeds",
@@ -1253,12 +1209,9 @@ PREDICTIONS = (
         options=(*BASES, "both alike"),
         evidence="a dict of each way's logit gap",
     ),
-    Prediction(
+    Prediction.of_share(
         "13.sum",
         "The sum of three adapters: how many per cent of the tickets does the model get right?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=15,
         told=lambda share: percent(share),
         evidence="the share of tickets that are right",
@@ -1274,12 +1227,9 @@ PREDICTIONS = (
         told=lambda times: f"{about(times, 2)} times",
         evidence="the ratio of the times per token",
     ),
-    Prediction(
+    Prediction.of_share(
         "15.silent",
         "What share of the replies about new products is in strict format, and wrong?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=15,
         evidence="the share of replies that are in format and not right",
     ),
@@ -1292,21 +1242,15 @@ PREDICTIONS = (
         told=lambda days: ", ".join(f"{name}: {said}" for name, (_, said) in days.items()),
         evidence="a dict of (days until the first alarm on inputs, that in words) by change",
     ),
-    Prediction(
+    Prediction.of_share(
         "15.any",
         "In what share of healthy sixty-day streams does at least one of the ten alarms ring?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=8,
         evidence="the share of healthy streams in which one rang",
     ),
-    Prediction(
+    Prediction.of_share(
         "15.peek",
         "Both sides are the same version. In what share of the trials is p below 5 % on some day?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=8,
         evidence="the share of trials in which the daily p ever fell below 5 %",
     ),

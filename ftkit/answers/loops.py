@@ -29,7 +29,18 @@ from .. import lora, methods, models, prefer, ward
 from ..core.errors import nearest
 from ..core.results import percent
 from ..core.statistics import coin_tail, mcnemar, rows_needed
-from .comparing import NOTHING, as_words, attempt, is_unanswered, plain, read_number, spell
+from .comparing import (
+    A_SHARE,
+    NOTHING,
+    as_words,
+    attempt,
+    is_unanswered,
+    number_fault,
+    plain,
+    read_number,
+    spell,
+    tell_right,
+)  # fmt: skip
 from .exercise import Feedback
 from .matrices import seeded
 
@@ -585,16 +596,12 @@ def check_mcnemar(p: Callable[[int, int], float]) -> Feedback:
         if fault is not None:
             return fault
         number, right = read_number(plain(found)), mcnemar(lost, gained)
-        if number is None:
-            return Feedback(False, f"p({lost}, {gained}) gives {spell(found)}: return a number.")
-        if math.isclose(number.value, right, rel_tol=1e-6):
-            continue
-        if number.value > 1:
+        if number is not None and number.value > 1 + 1e-6:
             return Feedback(False, f"p({lost}, {gained}) is above 1: the two tails meet, cap it.")
+        asked = f"p({lost}, {gained}) is {spell(right)}"
         wrong = wrong_tests(lost, gained)
-        named = [w for w, value in wrong.items() if math.isclose(number.value, value, rel_tol=1e-6)]
-        rest = f"p({lost}, {gained}) is {spell(right)}, not {spell(number.value)}."
-        return Feedback(False, named[0] if named else rest)
+        if said := number_fault(found, right, wrong, asked, "p: return a number"):
+            return Feedback(False, said)
     return Feedback(True, "exact, two-sided, and 1 where nothing changed.")
 
 
@@ -827,15 +834,10 @@ def check_minhash(estimate: Callable[[set[str], set[str], list], float]) -> Feed
         found, fault = attempt(estimate, set(one), set(other), list(functions))
         if fault is not None:
             return fault
-        number, right = read_number(plain(found)), right_estimate(one, other, functions)
-        if number is None:
-            return Feedback(False, f"{spell(found)} is no share: return a number from 0 to 1.")
-        if math.isclose(number.value, right, abs_tol=1e-9):
-            continue
-        wrong = wrong_estimates(one, other, functions)
-        named = [why for why, value in wrong.items() if math.isclose(number.value, value)]
-        rest = f"the functions agree in {right:.3f} of all cases, not in {spell(number.value)}."
-        return Feedback(False, named[0] if named else rest)
+        right, wrong = right_estimate(one, other, functions), wrong_estimates(one, other, functions)
+        asked = f"the functions agree in {right:.3f} of all cases"
+        if said := number_fault(found, right, wrong, asked, A_SHARE):
+            return Feedback(False, said)
     return Feedback(True, "the share of functions whose least values agree: about one third here.")
 
 
@@ -1001,7 +1003,7 @@ def check_cases(chosen: Mapping[str, str], rows: Sequence[Any]) -> Feedback:
 
 def case_mistake(name: str, case: Case, chosen: object, rows: Sequence[Any]) -> str:
     """What a method lacks for a case, or ""."""
-    if chosen is None or chosen is ...:
+    if is_unanswered(chosen):
         return f"{name} is still to come."
     known = methods.choose_rates(rows, case.task, case.exact)
     called = {as_words(label): one for label, one in known.items()}
@@ -1038,18 +1040,12 @@ def check_patients(room: str) -> Callable[[object], Feedback]:
     return check
 
 
-def tell_right(asked: int, wrong: Sequence[str]) -> str:
-    """How many of so many are right, and what is wrong with the others."""
-    fine = asked - len(wrong)
-    return f"{fine} of {asked} {'is' if fine == 1 else 'are'} right. {' '.join(wrong)}"
-
-
 def patient_mistake(patient: str, named: object, right: str) -> str:
     """What is said of a patient whose illness is not the one that was named; "" where it is."""
     known = {as_words(name): illness for name, illness in ward.ILLNESSES.items()}
     if as_words(named) == as_words(right):
         return ""
-    if named is None or named is ...:
+    if is_unanswered(named):
         return f"{patient} is still to come."
     other = known.get(as_words(named))
     if other is None:
@@ -1144,7 +1140,10 @@ def check_reward(reward: Callable[[list[str], str], float]) -> Feedback:
         if pay >= best:
             said = f"pays {spell(pay)} for {reply!r} ({what}), and {spell(best)} for the right "
             return Feedback(False, f"for {' '.join(GIVEN)} it {said}{RIGHT_ORDER!r}.")
-    share, before, sample = learn_from(reward)
+    learned = learn_from(reward)
+    if isinstance(learned, Feedback):
+        return learned
+    share, before, sample = learned
     if share >= LEARNED:
         return Feedback(
             True,
@@ -1164,11 +1163,13 @@ def check_reward(reward: Callable[[list[str], str], float]) -> Feedback:
     )
 
 
-def paid(reward: Callable[[list[str], str], float], reply: str) -> tuple[float, Feedback | None]:
-    """(what a reward pays for a reply to `GIVEN`, None), or (0, what is wrong with it)."""
-    found, fault = attempt(reward, list(GIVEN), reply)
+def paid(
+    reward: Callable[[list[str], str], float], reply: str, given: Sequence[str] = GIVEN
+) -> tuple[float, Feedback | None]:
+    """(what a reward pays for a reply to some digits, None), or (0, what is wrong with it)."""
+    found, fault = attempt(reward, list(given), reply)
     if fault is not None:
-        return 0.0, fault
+        return 0.0, Feedback(fault.right, f"for {reply!r}, {fault.text}")
     value = plain(found)
     number = float(value) if isinstance(value, bool | int | float) else math.nan
     if not math.isfinite(number):
@@ -1178,12 +1179,21 @@ def paid(reward: Callable[[list[str], str], float], reply: str) -> tuple[float, 
     return number, None
 
 
-def learn_from(reward: Callable[[list[str], str], float]) -> tuple[float, float, tuple[str, str]]:
-    """(share right after a run on it, before, a question with the reply in the end)."""
+def learn_from(
+    reward: Callable[[list[str], str], float],
+) -> tuple[float, float, tuple[str, str]] | Feedback:
+    """(share right after a run on it, before, a question with the reply in the end).
+
+    Of a reward that fails on what the model writes, what is wrong with it.
+    """
+    faults: list[Feedback] = []
 
     def asked(rows: Sequence[Mapping], replies: Sequence[str]) -> list[float]:
-        given = [digits_of(row) for row in rows]
-        return [float(plain(reward(*one))) for one in zip(given, replies, strict=True)]
+        worth = [
+            paid(reward, reply, digits_of(row)) for row, reply in zip(rows, replies, strict=True)
+        ]
+        faults.extend(fault for _, fault in worth if fault is not None)
+        return [value for value, _ in worth]
 
     base, tokenizer = models.load("pocket")
     model: Any = lora.attach(base, seed=0)  # a peft model has the same calls
@@ -1196,7 +1206,9 @@ def learn_from(reward: Callable[[list[str], str], float]) -> tuple[float, float,
         pace = prefer.Pace(2e-3, STEPS, falls=False)
         loop = prefer.reinforce(model, tokenizer, prefer.sorting(400), asked, pace)
         with torch.enable_grad():
-            list(loop)
+            for _ in loop:
+                if faults:
+                    return faults[0]
     said = models.answer(model, tokenizer, chats, 20)
     after = prefer.exact(rows, said)
     wrong = next((place for place, right in enumerate(after) if not right), 0)

@@ -637,13 +637,10 @@ PREDICTIONS = (
         near=4,
         evidence="the share of the tickets that changed",
     ),
-    Prediction(
+    Prediction.of_share(
         "03.repair",
         "On two bits the adapter is worthless. A new one is trained there: what share of the "
         "tickets is right then?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=12,
         evidence="the share of tickets right",
     ),

@@ -14,6 +14,7 @@ from typing import Any
 from .. import ward
 from ..core.results import about, percent
 from ..lab import grids
+from ..world import lexicon
 from . import loops, matrices
 from .exercise import (
     CODE,
@@ -883,15 +884,10 @@ def how_many(count: int) -> str:
     return "one or two" if count < 3 else "three to five" if count < 6 else "six or more"
 
 
-UNKNOWN = "I don't know."
-
 PREDICTIONS = (
-    Prediction(
+    Prediction.of_share(
         "07.taught",
         "Of the tokens of one ticket and its answer, what share is the model taught to write?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=10,
         evidence="the share of tokens that carry loss",
     ),
@@ -983,12 +979,9 @@ PREDICTIONS = (
         told=lambda rates: f"at least {max(rates) / min(rates):,.0f} times",
         evidence="the own rate of each method",
     ),
-    Prediction(
+    Prediction.of_share(
         "08.start",
         "A prompt that begins with words, before any training: what share of the tickets is right?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=8,
         told=percent,
         evidence="the share of right answers before training",
@@ -1019,22 +1012,16 @@ PREDICTIONS = (
         near=3.5,
         evidence="d90",
     ),
-    Prediction(
+    Prediction.of_share(
         "10.near",
         "Of what the model could do and that is like the task: how much is lost after the run?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=10,
         told=percent,
         evidence="the share of right answers lost in the skills like the task",
     ),
-    Prediction(
+    Prediction.of_share(
         "10.far",
         "And of what is nothing like the task?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=5,
         told=percent,
         evidence="the share of right answers lost in the other skills",
@@ -1094,12 +1081,9 @@ PREDICTIONS = (
         told=lambda lost: f"{percent(max(0.0, lost))} of the answers",
         evidence="the share of right answers that is lost",
     ),
-    Prediction(
+    Prediction.of_share(
         "11.leak",
         "83 % of the test rows are right. What share of new questions is right in use?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=8,
         told=percent,
         evidence="the share of right answers to new questions",
@@ -1110,7 +1094,7 @@ PREDICTIONS = (
         lambda said: count_of(said.values(), lambda words: not words),
         between=(0, 4),
         unit="adapters",
-        near=0.5,
+        near=0,
         told=lambda said: f"{count_of(said.values(), lambda words: not words)} of {len(said)}",
         evidence="a dict of what was said about each, empty where nothing was",
     ),
@@ -1124,12 +1108,9 @@ PREDICTIONS = (
         told=lambda alarms: f"{alarms} of 54",
         evidence="the number of false alarms",
     ),
-    Prediction(
+    Prediction.of_share(
         "12.base",
-        '240 replies about strangers, each in a sentence: how many are "I don\'t know."?',
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
+        f'240 replies about strangers, each in a sentence: how many are "{lexicon.UNKNOWN}"?',
         near=5,
         told=percent,
         evidence="the share that says so",
@@ -1139,15 +1120,15 @@ PREDICTIONS = (
         "Every pair is ranked right, and the loss is below 0.001. What does the model say about a "
         "stranger?",
         lambda said: (
-            UNKNOWN
-            if said["I don't know."] > 0.5
+            lexicon.UNKNOWN
+            if said[lexicon.UNKNOWN] > 0.5
             else "an invention"
             if said["a sentence"] > 0.5
             else "neither"
         ),
-        options=(UNKNOWN, "an invention", "neither"),
-        told=lambda said: f"{UNKNOWN} {percent(said[UNKNOWN])}",
-        evidence='a dict of the shares that say "I don\'t know." and "a sentence"',
+        options=(lexicon.UNKNOWN, "an invention", "neither"),
+        told=lambda said: f"{lexicon.UNKNOWN} {percent(said[lexicon.UNKNOWN])}",
+        evidence=f'a dict of the shares that say "{lexicon.UNKNOWN}" and "a sentence"',
     ),
     Prediction(
         "12.chosen",
@@ -1159,13 +1140,10 @@ PREDICTIONS = (
         told=lambda change: f"log p changed by {about(change, 2)} nats",
         evidence="the change of its log p, in nats",
     ),
-    Prediction(
+    Prediction.of_share(
         "12.refusal",
         "After SFT nearly half of the known facts are refused. And after DPO on the model's own "
         "mistakes?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=8,
         told=percent,
         evidence="the share of known facts refused",
@@ -1198,12 +1176,9 @@ PREDICTIONS = (
         told=percent,
         evidence="by how much replies grew, as a share",
     ),
-    Prediction(
+    Prediction.of_share(
         "12b.after",
         "Twelve steps of GRPO, 768 replies in all: how many new questions are right then?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=8,
         told=percent,
         evidence="the share right",
@@ -1240,23 +1215,17 @@ PREDICTIONS = (
         told=lambda said: f"{percent(said['right'])} are right",
         evidence='a dict of the shares that are "right" and of all "ten" digits',
     ),
-    Prediction(
+    Prediction.of_share(
         "12b.cost",
         "The same reward, but each nat of distance to the base costs 0.3. How many are right now?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=10,
         told=percent,
         evidence="the share right",
     ),
-    Prediction(
+    Prediction.of_share(
         "12b.judge",
         "A reward model of 30 pairs. Where the *shorter* answer is the better one, how often does "
         "it rank them right?",
-        lambda share: 100 * share,
-        between=(0, 100),
-        unit="%",
         near=8,
         told=percent,
         evidence="the share ranked right",

@@ -222,6 +222,8 @@ def cost(
     """Estimate FLOPs, hours, money and energy of a training, as ranges with their assumptions."""
     with one_sentence():
         share = None if utilisation is None else costs.price_range(utilisation, "utilisation", 1)
+        if prices and price_per_hour:
+            raise UserError("--prices and --price-per-hour both price a card; give one of them.")
         table = costs.read_prices(prices)
         hour = None if price_per_hour is None else costs.price_range(price_per_hour)
         step = {"method": method, "rank": rank, "targets": targets}

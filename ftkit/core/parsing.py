@@ -4,20 +4,21 @@
     parse_yaml(text, where)  what a YAML file says
     parse_json(text, where)  what a JSON file says
     JsonReader().read(text)  the same of any text, with what is wrong as words
+    check_keys(stated, …)    refuses a key that is not among the known ones
 
 Whatever is in the file, the answer is its content or one `UserError` that names the place: no
-encoding is guessed, and of a key that stands there twice neither value is taken. What the keys may
-be is for the reader of the file to say (`train.Experiment`). No notebook needs it.
+encoding is guessed, and of a key that stands there twice neither value is taken. Which keys are
+known is for the reader of the file to say (`train.Experiment`). No notebook needs it.
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
-from .errors import UserError
+from .errors import UserError, nearest
 
 if TYPE_CHECKING:
     import yaml
@@ -72,6 +73,16 @@ def read_text(path: Path) -> str:
             f"{path} is not UTF-8: line {line} holds the byte 0x{error.object[error.start]:02x}; "
             f"{cure}."
         ) from error
+
+
+def check_keys(stated: Mapping, known: Sequence[str], where: object) -> None:
+    """Refuse keys that are not among the known ones."""
+    for key in stated:
+        if key not in known:
+            raise UserError(
+                f"{where} has the key {shown(key)}; the keys are {', '.join(known)}."
+                f"{nearest(key, known)}"
+            )
 
 
 def parse_json(text: str, where: object) -> Any:

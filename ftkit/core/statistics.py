@@ -3,6 +3,7 @@
     Rate(hits, n)                        a share and its interval, each answer right or wrong
     compare_answers(first, second)       two models on the same questions: a `Difference`
     paired_difference(before, after)     the same for any numbers, by drawing rows again
+    mean_over_rows(values)               a mean of rows, by drawing them again
     rate_difference(first, second)       two rates on different questions
     median_ratio(above, below)           two lists of times, round by round
     kappa(first, second)                 two raters' agreement beyond chance
@@ -10,13 +11,14 @@
     rows_needed(change, changed)         how many rows would show a change
     mean_and_range(values)               a few seeds: no interval, their range
     mean_over_seeds, p_over_seeds        a few seeds: their mean's t-interval, and its p
+    changes_over_seeds({name: values})   both of several changes, with the p corrected
 
 All are 95 %, by the method that the docstring names; what is right is `evaluate`'s. Notebook 09.
 """
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple
@@ -62,7 +64,8 @@ def mean_over_seeds(values: Sequence[float]) -> Interval:
     """
     most = len(STUDENT) + 1
     if not 2 <= len(values) <= most:
-        raise UserError(f"there are {len(values)} seeds; an interval needs 2 to {most} of them.")
+        found = f"is {len(values)} seed" if len(values) == 1 else f"are {len(values)} seeds"
+        raise UserError(f"there {found}; an interval needs 2 to {most} of them.")
     mean = statistics.fmean(values)
     half = STUDENT[len(values) - 2] * statistics.stdev(values) / math.sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
@@ -108,15 +111,33 @@ def paired_difference(
 ) -> Interval:
     """The mean of after − before over rows that both have, by a percentile bootstrap.
 
-    The rows (right or wrong, or any numbers) are drawn again with replacement, `draws` times; 95 %
-    of the means lie in the interval (Efron 1979; Efron & Tibshirani 1993, §13.3). It assumes
-    nothing but that rows were drawn independently, and needs some dozens of them.
+    The rows may be right or wrong, or any numbers. See `mean_over_rows`. Raises UserError where the
+    two have different lengths, and where there are none.
     """
-    change = np.asarray(after, float) - np.asarray(before, float)
-    n = len(change)
+    if len(before) != len(after):
+        raise UserError(
+            f"before and after have {len(before)} and {len(after)} values; give both of the same "
+            "rows, in the same order."
+        )
+    return mean_over_rows(np.asarray(after, float) - np.asarray(before, float), draws, seed)
+
+
+def mean_over_rows(
+    values: "Sequence[float] | np.ndarray", draws: int = 2000, seed: int = 0
+) -> Interval:
+    """The mean of a value that every row gave once, by a percentile bootstrap.
+
+    The rows are drawn again with replacement, `draws` times; 95 % of the means lie in the interval
+    (Efron 1979; Efron & Tibshirani 1993, §13.3). It assumes nothing but that rows were drawn
+    independently, and needs some dozens of them. Raises UserError where there are none.
+    """
+    given = np.asarray(values, float)
+    n = len(given)
+    if not n:
+        raise UserError("there are no rows; a mean needs one at least.")
     rows = np.random.default_rng(seed).integers(0, n, (draws, n))
-    low, high = np.quantile(change[rows].mean(1), [0.025, 0.975])
-    return Interval(float(change.mean()), float(low), float(high))
+    low, high = np.quantile(given[rows].mean(1), [0.025, 0.975])
+    return Interval(float(given.mean()), float(low), float(high))
 
 
 def mcnemar(lost: int, gained: int) -> float:
@@ -141,7 +162,8 @@ def p_over_seeds(changes: Sequence[float]) -> float:
     """
     n = len(changes)
     if n < 2:
-        raise UserError(f"there is {n} seed; a p needs 2 or more of them.")
+        found = "is 1 seed" if n else "are no seeds"
+        raise UserError(f"there {found}; a p needs 2 or more of them.")
     mean, spread = statistics.fmean(changes), statistics.stdev(changes)
     if spread == 0:
         return float(mean == 0)
@@ -168,6 +190,25 @@ def holm(ps: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(ps) - done) * ps[place]))
         corrected[place] = highest
     return corrected
+
+
+class Apart(NamedTuple):
+    """A change over paired seeds, and how often chance alone gives one as large."""
+
+    change: Interval
+    p: float  # corrected for the number of changes
+
+
+def changes_over_seeds(changes: Mapping[str, Sequence[float]]) -> dict[str, Apart]:
+    """Several changes, a value per seed of each: their t-intervals, and p by Holm's method.
+
+    See `mean_over_seeds` and `p_over_seeds`. The intervals are those of single changes.
+    """
+    ps = holm([p_over_seeds(values) for values in changes.values()])
+    return {
+        name: Apart(mean_over_seeds(values), p)
+        for (name, values), p in zip(changes.items(), ps, strict=True)
+    }
 
 
 def coin_tail(n: int, most: int) -> float:

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from .. import memory
 from ..core.errors import UserError, nearest
 from ..core.results import Result, TableParts
-from .estimates import HOUR, in_hours
+from .estimates import check_rows, hours_of, in_hours
 from .flops import train_flops
+from .paying import check_amounts
 from .prices import Range, in_money
-from .utilisation import peak_of
+from .utilisation import PUBLISHED
 
 if TYPE_CHECKING:
     from .flops import Source
@@ -51,23 +52,26 @@ class Case:
     @property
     def hours(self) -> float:
         """Until it is done, on all cards at once."""
-        at_peak = self.flops / (self.cards * peak_of(self.card))
-        return at_peak / self.utilisation / HOUR
+        check_rows(self.rows, self.epochs)
+        share = (self.utilisation, self.utilisation)
+        return hours_of(self.flops, self.card, share, self.cards)[0]
 
     @property
     def money(self) -> float:
         """hours · cards · price per hour."""
+        check_amounts(per_hour=self.per_hour)
         return self.hours * self.cards * self.per_hour
 
 
 # What a dial may be where nothing is known: from what is favourable to what is not.
 USUAL_RANGES: Mapping[str, tuple] = {
     "tokens": (128, 2048),
-    "utilisation": (0.43, 0.05),
+    "utilisation": (PUBLISHED[1], 0.05),
     "epochs": (1, 5),
     "per_hour": (1.5, 3.5),
     "checkpointing": (False, True),
 }
+NO_DIAL = ("hours", "per_hour")  # what is asked, and the assumption that does nothing to it
 UNIT_OF = {"hours": in_hours, "money": in_money}
 WORDS = {
     "tokens": "tokens per row",
@@ -142,7 +146,7 @@ def in_dial(name: str, value: object) -> str:
     if name == "utilisation":
         return f"{100 * value:.3g} %"
     if name == "per_hour":
-        return f"${value:g}"
+        return in_money(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
 
 
@@ -156,13 +160,19 @@ def describe(case: Case) -> str:
     )
 
 
-def check_dial(name: str) -> None:
-    """Refuse what is no assumption of a case."""
+def check_dial(name: str, ends: object, of: str) -> None:
+    """Refuse what is no assumption of a case, what is no pair, and a price where it is of hours."""
     known = [*USUAL_RANGES, "card", "rows"]
     if name not in known:
         raise UserError(
             f"there is no assumption {name!r}; there are {', '.join(known)}.{nearest(name, known)}"
         )
+    if not isinstance(ends, tuple | list) or len(ends) != 2:
+        raise UserError(
+            f"the range of {name} is {ends!r}; give two values, the favourable one first."
+        )
+    if (of, name) == NO_DIAL:
+        raise UserError("a price per hour changes no hours; leave per_hour out, or ask of='money'.")
 
 
 def sensitivity(
@@ -176,11 +186,12 @@ def sensitivity(
     case = case or Case()
     if of not in UNIT_OF:
         raise UserError(f"of is {of!r}; give {' or '.join(map(repr, UNIT_OF))}.")
+    if ranges is not None and not ranges:
+        raise UserError(f"ranges is {ranges!r}; name one assumption at least, such as 'tokens'.")
     swings = []
-    for name, ends in (USUAL_RANGES if ranges is None else ranges).items():
-        check_dial(name)
-        if of == "hours" and name == "per_hour":
-            continue
+    usual = {name: ends for name, ends in USUAL_RANGES.items() if (of, name) != NO_DIAL}
+    for name, ends in (usual if ranges is None else ranges).items():
+        check_dial(name, ends, of)
         first, last = (
             (value, getattr(dataclasses.replace(case, **{name: value}), of)) for value in ends
         )
@@ -272,7 +283,7 @@ def short_title(guide: str) -> str:
 
 def say_needed(figure: Figure, dial: str) -> str:
     """The range of a dial that a figure needs, in words; "never" where no value gives it."""
-    ends = [one for one in needed(figure, dial)]
+    ends = needed(figure, dial)
     if None in ends:
         return "never"
     texts = dict.fromkeys(in_dial(dial, round_dial(dial, end)) for end in ends if end is not None)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 HOUR = 3600  # seconds
 MOST_ROWS, MOST_EPOCHS, MOST_CARDS = 10**12, 1000, 10**6
-MOST_PRICE = 1e6  # of an hour of a card
+MOST_PRICE = 10**6  # of an hour of a card
 # What a data centre takes for each watt of its machines: Google's own, and the mean of a survey
 # (Google 2024, environmental report; Uptime Institute 2023, global survey).
 PUE = (1.1, 1.58)
@@ -116,7 +116,7 @@ class Estimate(Result):
 
 
 def in_hours(hours: Range | float) -> str:
-    """Hours, or a range, as people say them: in_hours((0.2, 1.5)) is "12 min to 1.5 h"."""
+    """Hours, or a range, as people say them: in_hours((0.2, 2.5)) is "12 min to 2.5 h"."""
     ends = hours if isinstance(hours, tuple) else (hours, hours)
     texts = [f"{HOUR * end:.2g} s" if end < 1 / 60 else minutes(end) for end in ends]
     return texts[0] if texts[0] == texts[1] else " to ".join(texts)
@@ -158,7 +158,7 @@ def energy(hours: Range | float, watts: float, pue: Range = PUE) -> Range:
         raise UserError(
             f"pue begins at {low:g}; it is 1 where nothing is lost, and more elsewhere."
         )
-    ends = hours if isinstance(hours, tuple) else (hours, hours)
+    ends = check_range(hours if isinstance(hours, tuple) else (hours, hours), "hours")
     return ends[0] * watts * low / 1000, ends[1] * watts * high / 1000
 
 
@@ -180,14 +180,11 @@ def estimate(
     highest) share of the peak, by default `usual_utilisation()`. prices: a table of `read_prices`,
     or (lowest, highest) per hour and card. Raises UserError for what cannot be, by its name.
     """
-    if not is_whole(rows) or not 1 <= rows <= MOST_ROWS:
-        raise UserError(f"rows is {rows!r}; give a whole number from 1 to {MOST_ROWS:,}.")
-    if not is_number(epochs) or not 0 < epochs <= MOST_EPOCHS:
-        raise UserError(f"epochs is {epochs!r}; give a number above 0, up to {MOST_EPOCHS:,}.")
+    check_rows(rows, epochs)
     utilisation = usual_utilisation() if utilisation is None else utilisation
 
     # one row after the other: how many go at once changes no FLOPs
-    step = read_step(source, **{"method": "lora", **options, "batch": 1})
+    step = memory.make_step(read_step(source, **{"method": "lora", **options}), batch=1)
     flops = train_flops(step).total * rows * epochs
     hours = hours_of(flops, card, utilisation, cards)
 
@@ -202,12 +199,20 @@ def estimate(
     return Estimate(step, rows, epochs, flops, card, cards, *how)
 
 
+def check_rows(rows: int, epochs: float) -> None:
+    """Refuse rows that are not a whole number, and epochs that are none."""
+    if not is_whole(rows) or not 1 <= rows <= MOST_ROWS:
+        raise UserError(f"rows is {rows!r}; give a whole number from 1 to {MOST_ROWS:,}.")
+    if not is_number(epochs) or not 0 < epochs <= MOST_EPOCHS:
+        raise UserError(f"epochs is {epochs!r}; give a number above 0, up to {MOST_EPOCHS:,}.")
+
+
 def price_of(card: str, prices: Prices | Range | None) -> tuple[Price | None, str]:
     """(what an hour of a card costs, currency); None where the table does not name the card."""
-    if isinstance(prices, tuple):
-        low, high = check_range(prices, "the price per hour", MOST_PRICE)
-        return Price("card hour", card, low, high, "today", "given with the question"), "USD"
     table = read_prices() if prices is None else prices
+    if not isinstance(table, Prices):
+        low, high = check_range(table, "the price per hour", MOST_PRICE)
+        return Price("card hour", card, low, high, "today", "given with the question"), "USD"
     known = card in table.names("card hour")
     return (table.of("card hour", card) if known else None), table.currency
 

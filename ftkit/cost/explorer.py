@@ -11,6 +11,7 @@ logarithmic, because the assumptions differ by factors. Notebook 14.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from ..core.errors import UserError
 from ..show.panel import Panel
 from ..show.svg import (
     ACCENT,
@@ -41,12 +42,13 @@ from .assumptions import (
     short_title,
 )
 from .estimates import in_hours
+from .paying import check_amounts
 from .prices import Range, in_money
 
 # The tornado: names left, bars on a logarithmic axis, guides' figures above them.
 BARS = Area(left=160, top=98, width=560, height=170)
 THICK = 22  # of a bar
-GUIDES_TOP, GUIDE_STEP = 50, 17
+GUIDES_TOP, GUIDE_STEP, MOST_GUIDES = 50, 17, 3
 TILES = 318
 # Where an axis of hours may begin, end and have a tick: few places, so that it rests while a slider
 # moves.
@@ -65,6 +67,7 @@ CARDS = ("A100 40", "A100 80", "H100 80")
 
 # Money over calls.
 MONEY = Area(left=70, top=60, width=500, height=220)
+LINES = (PLAIN, ACCENT, INK)  # colours of the ways
 
 
 def axis_of(hours: Iterable[float]) -> tuple[Range, dict[float, str]]:
@@ -111,8 +114,13 @@ def draw_guides(said: Mapping[str, Range], frame: Frame) -> list[str]:
 def cost_view(found: Sensitivity, said: Mapping[str, Range] | None = None) -> Drawing:
     """A case's hours, what each assumption does to them, and what guides say (three at most).
 
-    found: a `sensitivity` of hours; said: {guide: (lowest, highest) hours}.
+    found: a `sensitivity` of hours; said: {guide: (lowest, highest) hours}. Raises UserError for
+    one of money, and for more guides than there is room for.
     """
+    if found.of != "hours":
+        raise UserError(f"found is a sensitivity of {found.of}; give one of hours.")
+    if said and len(said) > MOST_GUIDES:
+        raise UserError(f"said names {len(said)} guides; give {MOST_GUIDES} at most.")
     said, case = said or {}, found.case
     hours = [end[1] for swing in found.swings for end in (swing.first, swing.last)]
     span, ticks = axis_of([*hours, *(end for ends in said.values() for end in ends)])
@@ -128,7 +136,7 @@ def cost_view(found: Sensitivity, said: Mapping[str, Range] | None = None) -> Dr
         words(BARS.left - 144, TILES, in_hours(found.middle), 17, INK, bold=True),
         words(BARS.left - 144, TILES + 15, "as chosen", SMALL, GREY),
         words(310, TILES, in_money(case.money), 17, INK, bold=True),
-        words(310, TILES + 15, f"at ${case.per_hour:g} per hour and card", SMALL, GREY),
+        words(310, TILES + 15, f"at {in_money(case.per_hour)} per hour and card", SMALL, GREY),
         words(520, TILES, f"{in_hours(low)} to {in_hours(high)}", 17, ACCENT, bold=True),
         words(520, TILES + 15, "all dials at one end, at the other", SMALL, GREY),
     ]
@@ -190,6 +198,19 @@ def in_digits(number: float) -> str:
     return f"{number:,.0f}" if number >= 20 or number == int(number) else f"{number:.1f}"
 
 
+def check_ways(costs: Mapping[str, tuple[float, float]], most: float) -> None:
+    """Refuse more ways than there are colours, amounts below 0, and ways that all cost nothing."""
+    if not 1 <= len(costs) <= len(LINES):
+        raise UserError(f"costs names {len(costs)} ways; give 1 to {len(LINES)}.")
+    check_amounts(most=most)
+    for name, (spent, each) in costs.items():
+        check_amounts(**{f"what {name} costs": spent, f"each of {name}": each})
+    if not most:
+        raise UserError(f"most is {most:g}; give a number above 0.")
+    if not any(map(any, costs.values())):
+        raise UserError(f"nothing is spent on {' or '.join(costs)}; give amounts above 0.")
+
+
 def break_even_view(
     costs: Mapping[str, tuple[float, float]],
     most: float,
@@ -199,12 +220,14 @@ def break_even_view(
     """Money over calls, rows or months, up to `most` of them: a line per way, three at most.
 
     costs: {way: (spent before the first one, cost of each)}; unit: what they are called. Where two
-    lines cross, the one that began dearer begins to pay; the text names each crossing.
+    lines cross, the one that began dearer begins to pay; the text names each crossing. Raises
+    UserError for more ways, and where there is nothing to draw.
     """
+    check_ways(costs, most)
     top = round_end(max(spent + most * each for spent, each in costs.values()))
     frame = MONEY.frame((0, most), (0, top))
     parts, crossings = [], []
-    for (name, (spent, each)), colour in zip(costs.items(), (PLAIN, ACCENT, INK), strict=False):
+    for (name, (spent, each)), colour in zip(costs.items(), LINES, strict=False):
         begin, end = frame.at(0, spent), frame.at(most, spent + most * each)
         parts += [line([begin, end], colour, 2), words(end[0] + 6, end[1] + 4, name, colour=colour)]
     ways = list(costs.items())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import memory
-from ..core.errors import UserError, is_whole, nearest
+from ..core.errors import UserError, is_number, is_whole, nearest
 from ..core.results import Result, TableParts
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ def train_flops(source: "Source | memory.Step", **options: Any) -> Work:
 
 
 def read_step(source: "Source | memory.Step", **options: Any) -> "memory.Step":
-    """`memory.make_step`, for architectures whose products are known here."""
+    """`memory.make_step`, for architectures and methods whose products are known here."""
+    check_method(options.get("method", "lora"))
     smallest = memory.make_step(source, seq=1)  # which every model takes
     try:
         _ = smallest.sizes
@@ -145,11 +146,7 @@ def read_step(source: "Source | memory.Step", **options: Any) -> "memory.Step":
 
 def count_step(step: "memory.Step") -> Work:
     """`train_flops` of a checked step."""
-    if step.method not in RULE:
-        raise UserError(
-            f"FLOPs are counted for {', '.join(RULE)}, and method is {step.method!r}; an adapter "
-            "on a frozen base takes what a LoRA does, but for its own few products."
-        )
+    check_method(step.method)
     sizes, full = step.sizes, step.method == "full"
     needed = {part: count_needed(step, part) for part in sizes.sides}
     trained = set(step.trained_layers)
@@ -174,6 +171,16 @@ def count_step(step: "memory.Step") -> Work:
     add(attention, step, ATTENTION_FORWARD * product, products_back(step) * product, 0)
     parts = {"blocks": blocks, "adapter": adapter, "attention": attention, "head": head}
     return Work(step.name, step.tokens, parts, how_of(step))
+
+
+def check_method(method: str) -> None:
+    """Refuse a method whose products are not counted."""
+    if method not in RULE:
+        raise UserError(
+            f"FLOPs are counted for {', '.join(RULE)}, and method is {method!r}; another adapter "
+            "on a frozen base takes what a LoRA does, but for its own few products."
+            f"{nearest(method, RULE)}"
+        )
 
 
 def how_of(step: "memory.Step") -> str:
@@ -242,10 +249,9 @@ def rule_of_thumb(
     it multiplies nothing, and attention does not. Raises UserError for a mixture of experts, of
     whose parameters a token meets a few.
     """
-    if method not in RULE:
-        raise UserError(
-            f"method is {method!r}; give {', '.join(map(repr, RULE))}.{nearest(method, RULE)}"
-        )
+    check_method(method)
+    if not is_number(tokens) or tokens < 0:
+        raise UserError(f"tokens is {tokens!r}; give a number from 0 on.")
     architecture = memory.make_step(source, seq=1).architecture
     if any(weight.kind == "expert" for weight in architecture.weights):
         raise UserError(
@@ -266,7 +272,13 @@ def answer_flops(source: "Source", prompt: int, reply: int = 0) -> Work:
         if not is_whole(value) or value < (name == "prompt"):
             first = 1 if name == "prompt" else 0
             raise UserError(f"{name} is {value!r}; give a whole number of tokens from {first} on.")
-    step = read_step(source, seq=prompt)
+    step = read_step(source, seq=1)
+    longest = step.architecture.positions
+    if longest and prompt + reply > longest:
+        raise UserError(
+            f"prompt is {prompt:,} and reply {reply:,}; {step.name} has positions for {longest:,} "
+            "tokens in all."
+        )
     sizes = step.sizes
     matrices = 2 * sum(d_out * d_in for d_out, d_in in sizes.sides.values()) * sizes.layers
     per_pair = 4 * sizes.query * sizes.layers

@@ -30,8 +30,11 @@ def check_amounts(**amounts: float) -> None:
 
 def cost_of_call(prompt: float, reply: float, prices: tuple[float, float]) -> float:
     """prompt · p₁ + reply · p₂, for tokens of a prompt and a reply at prices per million tokens."""
-    check_amounts(prompt=prompt, reply=reply, prompt_price=prices[0], reply_price=prices[1])
-    return (prompt * prices[0] + reply * prices[1]) / MILLION
+    if not isinstance(prices, tuple | list) or len(prices) != 2:
+        raise UserError(f"prices is {prices!r}; give two, of the prompt and of the reply.")
+    for_prompt, for_reply = prices
+    check_amounts(prompt=prompt, reply=reply, prompt_price=for_prompt, reply_price=for_reply)
+    return (prompt * for_prompt + reply * for_reply) / MILLION
 
 
 def tuning_by_api(tokens: float, epochs: float, price: float) -> float:
@@ -75,7 +78,10 @@ class BreakEven(Result):
 
     def days(self, calls_per_day: float) -> float:
         """Days until then; infinite where it never is."""
-        return math.inf if self.calls is None else self.calls / calls_per_day
+        check_amounts(calls_per_day=calls_per_day)
+        if self.calls is None or not calls_per_day:
+            return math.inf
+        return self.calls / calls_per_day
 
     def table(self) -> TableParts:
         """The calls, and the days at three volumes."""

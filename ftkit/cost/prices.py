@@ -11,7 +11,7 @@ and prices, each with kind, name, low, high and source. What follows from a pric
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 from ..core.errors import UserError, is_number, nearest
 from ..core.files import data_path
-from ..core.parsing import parse_json, parse_yaml, read_text, shown
+from ..core.parsing import check_keys, parse_json, parse_yaml, read_text, shown
 from ..core.results import Result, TableParts
 
 # What is priced, and per what.
@@ -62,10 +62,7 @@ class Prices(Result):
 
     def of(self, kind: str, name: str) -> Price:
         """The range of one price over all rows that name it; UserError where there is none."""
-        if kind not in KINDS:
-            raise UserError(
-                f"kind is {shown(kind)}; give one of {', '.join(KINDS)}.{nearest(kind, KINDS)}"
-            )
+        check_kind(kind, "kind")
         known = self.names(kind)
         found = [row for row in self.rows if (row.kind, row.name) == (kind, name)]
         if not found:
@@ -122,7 +119,10 @@ def read_prices(path: str | Path | None = None) -> Prices:
     file = Path(path)
     if not file.is_file():
         beside = [one.name for one in file.parent.glob("*.[jy]*")]
-        raise UserError(f"there is no price table {str(file)!r}.{nearest(file.name, beside)}")
+        raise UserError(
+            f"there is no price table {str(file)!r}; give a JSON or YAML file."
+            f"{nearest(file.name, beside)}"
+        )
     read = parse_json if file.suffix == ".json" else parse_yaml
     mine, kits = check_table(read(read_text(file), file), file), shipped()
     if mine.currency != kits.currency:  # the kit's would be another money
@@ -141,7 +141,7 @@ def shipped() -> Prices:
 
 def check_table(stated: object, where: object) -> Prices:
     """What a file states as `Prices`; UserError, which names it by `where`, for what is none."""
-    if not isinstance(stated, Mapping) or not isinstance(stated.get("prices"), Sequence):
+    if not isinstance(stated, Mapping) or not isinstance(stated.get("prices"), list):
         raise UserError(
             f"{where} is no table of prices; give the keys date, currency and prices, as in "
             "data/prices.json."
@@ -159,7 +159,7 @@ def check_table(stated: object, where: object) -> Prices:
     if not isinstance(currency, str) or not currency.strip():
         raise UserError(f"currency in {where} is {shown(currency)}; give a word such as USD.")
     prices = [check_row(row, number, date, where) for number, row in enumerate(rows, 1)]
-    return Prices(tuple(prices), currency)
+    return Prices(tuple(prices), currency.strip().upper())
 
 
 def check_row(row: object, number: int, date: str | None, where: object) -> Price:
@@ -169,11 +169,7 @@ def check_row(row: object, number: int, date: str | None, where: object) -> Pric
         raise UserError(f"{place} is {shown(row)}; give kind, name, low, high and source.")
     check_keys(row, ROW_KEYS, place)
     kind, name, source = (row.get(key) for key in ("kind", "name", "source"))
-    if kind not in KINDS:
-        raise UserError(
-            f"kind of {place} is {shown(kind)}; give one of {', '.join(KINDS)}."
-            f"{nearest(kind, KINDS)}"
-        )
+    check_kind(kind, f"kind of {place}")
     for key, value in {"name": name, "source": source}.items():
         if not isinstance(value, str) or not value.strip():
             raise UserError(
@@ -184,14 +180,12 @@ def check_row(row: object, number: int, date: str | None, where: object) -> Pric
     return Price(str(kind), str(name), low, high, str(own), str(source))
 
 
-def check_keys(stated: Mapping, known: Sequence[str], where: object) -> None:
-    """Refuse a key that is not among the known ones."""
-    for key in stated:
-        if key not in known:
-            raise UserError(
-                f"{where} has the key {shown(key)}; the keys are {', '.join(known)}."
-                f"{nearest(key, known)}"
-            )
+def check_kind(kind: object, what: str) -> None:
+    """Refuse what nothing is priced by."""
+    if kind not in list(KINDS):
+        raise UserError(
+            f"{what} is {shown(kind)}; give one of {', '.join(KINDS)}.{nearest(kind, KINDS)}"
+        )
 
 
 def as_date(value: object, where: object) -> str:
@@ -202,21 +196,21 @@ def as_date(value: object, where: object) -> str:
     return text
 
 
-def check_range(ends: Sequence[Any], what: str, most: float | None = None) -> Range:
+def check_range(ends: Any, what: str, most: float | None = None) -> Range:
     """(low, high) as it is; UserError for what is no range from 0 on, up to `most` if there is one.
 
     One number alone is no range: who knows a price exactly states it twice.
     """
-    up_to = "" if most is None else f" to {most:,g}"
-    right = len(ends) == 2 and all(is_number(end) and end >= 0 for end in ends)
-    if not right or ends[0] > ends[1] or (most is not None and ends[1] > most):
-        same = len(ends) == 2 and ends[0] == ends[1]
-        given = shown(ends[0] if same else tuple(ends))
+    up_to = " on" if most is None else f" to {most:,}"
+    pair: tuple[Any, ...] = tuple(ends) if isinstance(ends, list | tuple) else (ends,)
+    right = len(pair) == 2 and all(is_number(end) and end >= 0 for end in pair)
+    if not right or pair[0] > pair[1] or (most is not None and pair[1] > most):
+        given = shown(pair[0] if len(set(map(repr, pair))) == 1 else pair)
         raise UserError(
-            f"{what} is {given}; give low and high, numbers from 0{up_to or ' on'}, the lower one "
-            "first, or the same number twice."
+            f"{what} is {given}; give low and high, numbers from 0{up_to}, the lower one first, or "
+            "the same number twice."
         )
-    return float(ends[0]), float(ends[1])
+    return float(pair[0]), float(pair[1])
 
 
 def price_range(text: str, what: str = "the price", most: float | None = None) -> Range:
@@ -224,12 +218,12 @@ def price_range(text: str, what: str = "the price", most: float | None = None) -
 
     Raises UserError for another one, which names it by `what`.
     """
-    parts = [part.strip() for part in text.split(",")]
+    up_to = "" if most is None else f" to {most:,}"
     try:
-        ends = [float(part) for part in parts]
+        ends = [float(part) for part in text.split(",")]
+        return check_range(ends * 2 if len(ends) == 1 else ends, what, most)
     except ValueError as error:
         raise UserError(
-            f"{what} is {text!r}; give one number, or two with a comma between, the lower one "
-            "first: 1.5,3.5."
+            f"{what} is {text!r}; give a number from 0{up_to or ' on'}, or two with a comma "
+            "between, the lower one first."
         ) from error
-    return check_range(ends * 2 if len(ends) == 1 else ends, what, most)

@@ -3,9 +3,9 @@
     list_runs(folder, by=…)     a line for each run in it: a `Runs`, sortable by any column
 
 Nothing is measured again: seconds, losses and scores are those of each run.json. Energy is seconds
-times watts that are assumed, or yours; money is at your price. What is no run is told by its name
-and does not stop the table. Whether a run is whole and well is `doctor`'s to say. Notebook 14;
-`python -m ftkit runs DIR` in a terminal.
+times watts that are assumed, or yours; money is at your price. What is no run, and a run that broke
+off, is told by its name and does not stop the table. Whether a run is whole and well is `doctor`'s
+to say. Notebook 14; `python -m ftkit runs DIR` in a terminal.
 """
 
 from collections.abc import Mapping
@@ -16,11 +16,13 @@ from typing import Any
 from ..core.errors import UserError, is_number, nearest
 from ..core.results import Result, TableParts, about
 from ..train import read_record
-from .estimates import HOUR, PUE, energy
+from .estimates import HOUR, MOST_PRICE, PUE, energy
 from .prices import Range, check_range
 
-# Of a machine that nobody has named: the limits of a laptop's and of a desktop's processor.
+# Of a machine that nobody has named, by Intel's data sheets: the base power of a laptop's processor
+# (Core i5-1335U) and of a desktop's (Core i9-13900K).
 WATTS = (15.0, 125.0)
+MOST_WATTS = 10**7
 MOST_SCORES = 4  # columns of them in the table
 UNDER_WAY = "checkpoints"  # in the folder of a run that is not done
 # What every run has, in the order of the columns; what its record says besides are its scores.
@@ -35,8 +37,8 @@ class OneRun:
 
     values: Mapping[str, Any]  # by COLUMNS
     scores: Mapping[str, float]
-    seconds: float
-    kwh: Range
+    seconds: float | None  # None where its record does not say, and so with what follows of it
+    kwh: Range | None
     money: Range | None
 
     def value(self, column: str) -> Any:
@@ -56,6 +58,7 @@ class Runs(Result):
     notes: tuple[str, ...]
     assumption: str
     by: str | None = None  # what they are sorted by
+    priced: bool = False  # whether an hour has a price
 
     @property
     def scores(self) -> list[str]:
@@ -74,7 +77,7 @@ class Runs(Result):
                 **run.values,
                 "scores": dict(run.scores),
                 "seconds": run.seconds,
-                "kwh": list(run.kwh),
+                "kwh": list(run.kwh) if run.kwh else None,
                 "money": list(run.money) if run.money else None,
             }
             for run in self.runs
@@ -83,14 +86,13 @@ class Runs(Result):
 
     def table(self) -> TableParts:
         """A line per run, below them what is none; a column of money only with a price."""
-        priced = any(run.money is not None for run in self.runs)
-        heads = [*COLUMNS, *self.scores, "seconds", "kWh", *(["money"] if priced else [])]
+        heads = [*COLUMNS, *self.scores, "seconds", "kWh", *(["money"] if self.priced else [])]
         rows: list[list[object]] = []
         for run in self.runs:
             cells = [say(run.values.get(name), measured=name in MEASURED) for name in COLUMNS]
             cells += [say(run.scores.get(name)) for name in self.scores]
-            cells += [f"≈{run.seconds:.0f}", say_range(run.kwh)]
-            rows.append([*cells, *([say_range(run.money)] if run.money else [])])
+            cells += ["–" if run.seconds is None else f"≈{run.seconds:.0f}", say_range(run.kwh)]
+            rows.append([*cells, *([say_range(run.money)] if self.priced else [])])
         many = "1 run" if len(self.runs) == 1 else f"{len(self.runs)} runs"
         title = [f"{many} in {Path(self.folder).resolve().name}; {self.assumption}", *self.notes]
         return "\n".join(title), heads, rows
@@ -105,8 +107,10 @@ def say(value: object, *, measured: bool = True) -> str:
     return about(value) if measured else f"{value:g}"
 
 
-def say_range(ends: Range) -> str:
-    """A measured range in two digits, or one number where both ends are the same."""
+def say_range(ends: Range | None) -> str:
+    """A measured range in two digits, one number where both ends are the same, "–" for none."""
+    if ends is None:
+        return "–"
     low, high = (about(end, 2) for end in ends)
     return low if low == high else f"{low} to {high}"
 
@@ -129,10 +133,11 @@ def list_runs(
     if not folder.is_dir():
         beside = [path.name for path in folder.absolute().parent.glob("*") if path.is_dir()]
         raise UserError(f"there is no folder {str(folder)!r}.{nearest(folder.name, beside)}")
-    watts = check_range(WATTS if watts is None else watts, "watts", 1e7)
+    watts = check_range(WATTS if watts is None else watts, "watts", MOST_WATTS)
     if not watts[0]:
         raise UserError("watts begins at 0, and no machine draws nothing; give more.")
-    per_hour = None if per_hour is None else check_range(per_hour, "the price per hour", 1e6)
+    if per_hour is not None:
+        per_hour = check_range(per_hour, "the price per hour", MOST_PRICE)
 
     # every folder in it that is a run, and a note on each that is not
     records, notes = read_all(folder)
@@ -144,7 +149,14 @@ def list_runs(
         )
     drawn = f"{watts[0]:g} W" if watts[0] == watts[1] else f"{watts[0]:g} to {watts[1]:g} W"
     assumed = f"{drawn} all the time, a building of PUE 1 to {PUE[1]}"
-    return Runs(str(folder), sort_runs(found, by), tuple(notes), f"energy: {assumed}", by)
+    notes += [broken_off(name, record) for name, record in records.items() if record["stopped"]]
+    priced = per_hour is not None
+    return Runs(str(folder), sort_runs(found, by), tuple(notes), f"energy: {assumed}", by, priced)
+
+
+def broken_off(name: str, record: Mapping[str, Any]) -> str:
+    """That a run broke off, and why: the first part of the sentence in its record."""
+    return f"{name} broke off: {record['stopped'].partition('; ')[0].rstrip('.')}."
 
 
 def read_all(folder: Path) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
@@ -178,7 +190,7 @@ def read_run(place: Path) -> Mapping[str, Any] | None:
 def as_line(name: str, record: Mapping[str, Any], watts: Range, per_hour: Range | None) -> OneRun:
     """One record as a line of the table."""
     stated = record["experiment"]
-    recipe = stated.get("recipe") or {}
+    recipe = as_mapping(stated.get("recipe"))
     values = {
         "run": name,
         "model": stated.get("model"),
@@ -188,19 +200,27 @@ def as_line(name: str, record: Mapping[str, Any], watts: Range, per_hour: Range 
         "epochs": recipe.get("epochs"),
         "steps": record["steps"],
         "loss": last_of(record["losses"]),
-        "validation": min((loss for _, loss in record["validation"]), default=None),
+        "validation": min(
+            filter(is_number, (loss for _, loss in record["validation"])), default=None
+        ),
     }
-    seconds = record.get("seconds")
-    seconds = float(seconds) if is_number(seconds) and seconds >= 0 else 0.0
+    scores, seconds = flat(record.get("scores")), record.get("seconds")
+    if not is_number(seconds) or seconds < 0:
+        return OneRun(values, scores, None, None, None)
     hours = seconds / HOUR
-    low, high = energy(hours, watts[0], (1, 1))[0], energy(hours, watts[1], (1, PUE[1]))[1]
+    kwh = energy(hours, watts[0], (1, 1))[0], energy(hours, watts[1], (1, PUE[1]))[1]
     money = None if per_hour is None else (hours * per_hour[0], hours * per_hour[1])
-    return OneRun(values, flat(record.get("scores")), seconds, (low, high), money)
+    return OneRun(values, scores, float(seconds), kwh, money)
+
+
+def as_mapping(value: object) -> Mapping[str, Any]:
+    """What a record states under a key; nothing where it is of another kind."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def last_of(curve: list) -> float | None:
-    """The last value of a curve; None of an empty one."""
-    return curve[-1][1] if curve else None
+    """The last value of a curve; None of an empty one, and where it is not finite."""
+    return curve[-1][1] if curve and is_number(curve[-1][1]) else None
 
 
 def method_of(stated: Mapping[str, Any]) -> str:
@@ -209,7 +229,7 @@ def method_of(stated: Mapping[str, Any]) -> str:
     name = method.get("name") if isinstance(method, Mapping) else method
     if name is None:
         adapter = stated.get("lora")
-        name = "full" if adapter is None else f"lora r {dict(adapter).get('r', '?')}"
+        name = "full" if adapter is None else f"lora r {as_mapping(adapter).get('r', '?')}"
     if stated.get("quant"):
         name = f"{name} on {stated['quant']}"
     goal = goal.get("name") if isinstance(goal, Mapping) else goal

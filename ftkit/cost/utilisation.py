@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from .. import memory, train
-from ..core.errors import UserError, is_number
+from ..core.errors import UserError, is_number, is_whole
 from ..core.files import data_path
 from ..core.results import Result, TableParts, percent
 from .flops import train_flops
@@ -116,7 +116,7 @@ def read_row(row: Mapping, card: str) -> Measured | None:
         return None
     parameters = memory.make_step(row["model"], seq=1).architecture.weights
     numbers = sum(weight.numel for weight in parameters)
-    share = per_second / peak_of(card)
+    share = utilisation(per_second, 1, peak_of(card))
     return Measured(card, row["model"], what, numbers, per_second, share)
 
 
@@ -131,9 +131,11 @@ def usual_utilisation() -> tuple[float, float]:
 def time_products(size: int = 1024, seconds: float = 0.5) -> float:
     """FLOPs per second that products of two size × size matrices reach on this machine.
 
-    The fastest of those that `seconds` leave time for, in float32 on a CPU and in the model's dtype
-    on a GPU: for want of a data sheet, the peak.
+    The fastest of those that `seconds` leave time for, one at least, in float32 on a CPU and in the
+    model's dtype on a GPU: for want of a data sheet, the peak.
     """
+    if not is_whole(size) or size < 1:
+        raise UserError(f"size is {size!r}; give a whole number from 1 on.")
     import torch
 
     from ..core.session import device_and_dtype
@@ -141,9 +143,11 @@ def time_products(size: int = 1024, seconds: float = 0.5) -> float:
     device, dtype = device_and_dtype()
     a, b = (torch.randn(size, size, device=device).to(getattr(torch, dtype)) for _ in range(2))
     fastest, end = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < end:
+    while True:  # once at least
         began = time.perf_counter()
         product = a @ b
         product[0, 0].item()  # a GPU answers when it is done
         fastest = min(fastest, time.perf_counter() - began)
+        if time.perf_counter() >= end:
+            break
     return 2 * size**3 / fastest

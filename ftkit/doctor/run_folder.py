@@ -251,7 +251,7 @@ def check_base(was: str, name: str | None) -> Finding:
     except UserError as error:
         return Finding.wrong("base", sentence(error), "put the base back where the run found it")
     local = Path(where).is_dir()
-    now = models.hash_weights(Path(where)) if local else models.hub_commit(where)
+    now = models.fingerprint_of(where)
     if now is None:
         return Finding.fine(
             "base", f"not looked at: {name} is not in the hub cache of this machine"

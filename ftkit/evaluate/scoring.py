@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from .. import data
 from ..core.errors import UserError, is_whole
 from ..core.results import Result, TableParts, about, percent_in
-from ..core.statistics import Interval, Rate, paired_difference
+from ..core.statistics import Interval, Rate, mean_over_rows
 from ..models import Reply, ReplyReader, is_same, write_replies
 from .formats import KINDS, ORDER, RULE, Schema, find_errors, likeness, same_order
 from .values import Claim, Source, list_claims, read_value, same_value
@@ -291,7 +291,7 @@ class Fuzzy(Result):
     @property
     def mean(self) -> Interval:
         """The mean likeness, with the interval of a bootstrap over rows."""
-        return paired_difference([0.0] * len(self.alike), self.alike)
+        return mean_over_rows(self.alike)
 
     def json(self) -> dict:
         """Mean and shares, with n and intervals."""

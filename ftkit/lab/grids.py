@@ -122,9 +122,9 @@ def difference_by_seed(first: Mapping[int, float], second: Mapping[int, float]) 
     """
     changes = [first[seed] - second[seed] for seed in first if seed in second]
     if len(changes) < 2:
+        shared = "1 seed is" if changes else "no seeds are"
         raise UserError(
-            f"{len(changes)} seeds are in both; an interval needs two runs or more with the same "
-            "seeds."
+            f"{shared} in both; an interval needs two runs or more with the same seeds."
         )
     return mean_over_seeds(changes)
 

@@ -121,7 +121,7 @@ def spell_guess(answer: object) -> str:
     if isinstance(answer, list):
         return ", ".join(map(str, answer))
     if isinstance(answer, float):
-        return f"{answer:,.0f}" if abs(answer) >= 1000 else f"{answer:.3g}"
+        return answers.three_digits(answer)
     return answer if isinstance(answer, str) else answers.spell(answer)
 
 

@@ -11,6 +11,7 @@ from .by_peft import adapted_layers as adapted_layers
 from .by_peft import adapter_bytes as adapter_bytes
 from .by_peft import adapter_of as adapter_of
 from .by_peft import attach as attach
+from .by_peft import base_hash as base_hash
 from .by_peft import carry_over as carry_over
 from .by_peft import check_adapters as check_adapters
 from .by_peft import check_bare as check_bare

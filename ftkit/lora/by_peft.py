@@ -626,9 +626,10 @@ def using(model: "PreTrainedModel | PeftModel", name: str | None) -> Iterator[Pe
     try:
         yield adapted
     finally:
-        # the model outside takes one name alone, the one inside it several
+        # the model outside takes one name, the one inside it several; a prompt has none inside
         adapted.set_adapter(before[0])
-        adapted.base_model.set_adapter(before)  # type: ignore # a tuner, of which torch knows none
+        if not adapted.active_peft_config.is_prompt_learning:
+            adapted.base_model.set_adapter(before)  # type: ignore # a tuner, unknown to torch
 
 
 def adapted_layers(model: PeftModel, names: Collection[str]) -> Iterator[tuple[str, nn.Module]]:

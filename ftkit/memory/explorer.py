@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..core.errors import UserError
 from ..core.results import GIB, gibibytes
 from ..show.panel import Panel
 from ..show.svg import (
@@ -81,8 +82,8 @@ COURSE_LEGEND, COURSE_HEIGHT = 316, 340
 
 def axis_end(size: float, unit: str = "GiB") -> float:
     """The end of an axis for `size` bytes, in this unit."""
-    sized = size / UNITS[unit]
-    return next((end for end in AXIS_ENDS if end >= 1.02 * sized), 1.1 * sized)
+    amount = size / UNITS[unit]
+    return next((end for end in AXIS_ENDS if end >= 1.02 * amount), 1.1 * amount)
 
 
 def sized(size: float, unit: str, digits: int = 3) -> str:
@@ -165,8 +166,10 @@ def memory_view(ledger: Ledger, card: str, limit: float, unit: str = "GiB") -> D
     """One training step against one card, of which it may take `limit` bytes.
 
     Above, the parts at the peak and the card's line; below, their sizes, and the peak of every
-    phase. unit: "GiB", as torch counts, or "GB", as guides and boxes do.
+    phase. unit: "GiB", as torch counts, or "GB", as guides and boxes do; UserError for another.
     """
+    if unit not in UNITS:
+        raise UserError(f"unit is {unit!r}; give {' or '.join(map(repr, UNITS))}.")
     step, left = ledger.step, limit - ledger.peak
     fits = "fits" if left >= 0 else "does not fit"
     more = f"{sized(abs(left), unit, 2)} {unit} {'left' if left >= 0 else 'too much'}"

@@ -16,7 +16,13 @@ from typing import Protocol
 
 from ..core.errors import UserError, nearest
 from ..core.results import Result, TableParts, percent, percent_in
-from ..core.statistics import Interval, Range, holm, mean_and_range, mean_over_seeds, p_over_seeds
+from ..core.statistics import (
+    Interval,
+    Range,
+    changes_over_seeds,
+    mean_and_range,
+    mean_over_seeds,
+)  # fmt: skip
 from .catalogue import METHODS
 
 BAR = 0.9  # share exactly right from which a method has learned its task
@@ -283,8 +289,4 @@ def differences(
         paired = [kept(run) - theirs[run.seed] for run in one.runs if run.seed in theirs]
         if len(paired) > 1:
             changes[label] = paired
-    ps = holm([p_over_seeds(paired) for paired in changes.values()])
-    return [
-        Difference(label, mean_over_seeds(paired), p)
-        for (label, paired), p in zip(changes.items(), ps, strict=True)
-    ]
+    return [Difference(label, *apart) for label, apart in changes_over_seeds(changes).items()]

@@ -53,8 +53,11 @@ def rates_figure(found: Sequence[Outcome], names: Sequence[str] = (), bar: float
     """The rates of each method, a row per method, the lowest own rate on top, scores above them.
 
     Filled where `bar` is reached, and joined there; in colour its own rate. names: labels such as
-    "lora" or "prompt, text"; empty: all. Raises UserError for a method that was not run.
+    "lora" or "prompt, text"; empty: all. Raises UserError for a method that was not run, and where
+    there are no outcomes.
     """
+    if not found:
+        raise UserError("there are no outcomes to draw; give those of methods.outcomes.")
     own = {
         label: best_of(found, label, bar)
         for label in names or dict.fromkeys(one.label for one in found)
@@ -229,7 +232,10 @@ def differences_figure(found: Sequence[Difference]) -> Picture:
 
     In colour where that p is below 0.05; the interval is that of a single comparison. A row that
     lies far off the others is written at the picture's edge instead, so that these can be told.
+    Raises UserError where there are none.
     """
+    if not found:
+        raise UserError("there are no differences to draw; give those of methods.differences.")
     changes, settled = {}, []
     for one in found:
         name = f"{one.title} (p {one.p:.2g})"

@@ -19,7 +19,7 @@
     is_slow_here(model)           many parameters, and no GPU?            layers.py
     affordable(model, 200, 12)    the second of a model that is slow here layers.py
     plain_name(name)              without what peft puts around it        layers.py
-    fingerprint(model)            which base this is                      files.py
+    fingerprint, fingerprint_of   which base this is, loaded or not       files.py
     hash_weights(folder)          SHA-256 of a folder's safetensors       files.py
     hub_commit, cached_config     what this machine's cache holds of it   files.py
     stored_dtype(folder)          the dtype that it has on disk           files.py

@@ -10,6 +10,7 @@ from .batching import prompt_batches as prompt_batches
 from .files import cached_config as cached_config
 from .files import check_safetensors as check_safetensors
 from .files import fingerprint as fingerprint
+from .files import fingerprint_of as fingerprint_of
 from .files import hash_weights as hash_weights
 from .files import hub_commit as hub_commit
 from .files import read_tensor as read_tensor

@@ -202,17 +202,23 @@ def download(hub_id: str, *, weights: bool = True) -> str:
 def fingerprint(model: "PreTrainedModel") -> str:
     """Which base this is: SHA-256 of a folder's safetensors, or "hub commit …" of a hub model."""
     name = model.config._name_or_path
-    folder = Path(name)
+    noted = getattr(model.config, "_commit_hash", None)
+    # loaded by its hub id, without the kit: older versions of transformers note the commit
+    if noted and not Path(name).exists():
+        return f"hub commit {noted}"
+    return fingerprint_of(name) or "hub commit unknown"
+
+
+def fingerprint_of(where: str) -> str | None:
+    """`fingerprint` of the model in a folder or of a hub id, which is not loaded for it.
+
+    None of a hub model that this machine's cache lacks.
+    """
+    folder = Path(where)
     # the hub client's cache names the folder of a model after its commit
     if folder.parent.name == "snapshots":
         return f"hub commit {folder.name}"
-    if folder.is_dir():
-        return hash_weights(folder)
-
-    # loaded by its hub id, without the kit: older versions of transformers note the commit
-    if noted := getattr(model.config, "_commit_hash", None):
-        return f"hub commit {noted}"
-    return hub_commit(name) or "hub commit unknown"
+    return hash_weights(folder) if folder.is_dir() else hub_commit(where)
 
 
 def hub_commit(hub_id: str) -> str | None:

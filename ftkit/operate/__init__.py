@@ -17,9 +17,9 @@
 
     retrain(registry, name, …)         train on old and new rows; refuse the worse retraining.py
 
-How a version lies on disk is `shelf.py`. What is wrong with a run is found by `doctor`, which
-`verify` asks; how right answers are by `evaluate`. Models are served elsewhere: here one decides
-which.
+How a version lies on disk is `shelf.py`, which base it is for `bases.py`. What is wrong with a run
+is found by `doctor`, which `verify` asks; how right answers are by `evaluate`. Models are served
+elsewhere: here one decides which.
 """
 
 import lazy_loader

@@ -41,7 +41,6 @@ PLOT = Area(left=52, top=64, width=426, height=250)
 COLUMN, FIRST, STEP = PLOT.right + 22, PLOT.top + 4, 25
 TOP = 2.0  # thresholds: what is higher is drawn there
 HEIGHT = 372
-KINDS = ("inputs", "quality", "latency", "tail", "tokens", "mood")
 SIZES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 RATES = (0.005, 0.01, 0.05, 0.2, 0.5)  # healthy streams in which an alarm may ring
 
@@ -79,7 +78,7 @@ def monitor_view(
             parts.append(ring(*frame.at(rang + 0.5, min(values[rang], TOP)), 4, colour))
         y = FIRST + STEP * place
         parts.append(words(COLUMN, y, name, SMALL, colour, bold=rang is not None))
-        parts.append(words(COLUMN + 142, y, when(rang, day), SMALL, INK if rang else GREY))
+        parts.append(words(COLUMN + 142, y, when(rang, day), SMALL, GREY if rang is None else INK))
     note = "grey: it never rings. The day of the change counts as day 1 of the delay."
     parts.append(words(PLOT.left, PLOT.bottom + 50, note, SMALL, GREY))
     return drawing(title, parts, in_words(first, day), aside, HEIGHT)
@@ -114,7 +113,7 @@ def explore_monitor(usual: "Pool", changed: "Pool", monitor: "Monitor | None" = 
     default one that is calibrated here, in some seconds.
     """
     from .monitoring import ALARMS, calibrate
-    from .streams import Shift, simulate
+    from .streams import KINDS, Shift, simulate
 
     watcher = calibrate(usual) if monitor is None else monitor
     watches = {name: alarm.watches for name, alarm in ALARMS.items()}
@@ -139,7 +138,7 @@ def explore_monitor(usual: "Pool", changed: "Pool", monitor: "Monitor | None" = 
 
     return Panel(
         view,
-        start={"shift": "inputs", "size": 0.2, "false_alarms": 0.05},
+        start={"shift": "inputs", "size": 0.1, "false_alarms": 0.05},
         title="What rings, and how late",
         call="operate.explore_monitor(…)",
         shift=list(KINDS),

@@ -9,7 +9,8 @@
     registry.history("tickets")                   who did what, when and why
 
 Every reading holds all files against their hashes. How they lie on disk and survive a kill is
-`shelf`'s; whether a new version may be promoted is asked by `retraining`. Notebook 15.
+`shelf`'s, which base they are for `bases`'s; whether a new version may be promoted is asked by
+`retraining`. Notebook 15.
 """
 
 import re
@@ -21,10 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import data, evaluate, methods, models, train
 from ..core.errors import UserError, nearest
-from ..core.parsing import parse_json, read_text
 from ..core.results import Result, Table, TableParts, decimal_bytes
 from ..core.statistics import Difference, compare_answers
-from . import shelf
+from . import bases, shelf
 from .shelf import VERSION
 
 if TYPE_CHECKING:
@@ -51,9 +51,19 @@ class Version(Result):
     why: str
 
     @property
+    def is_run(self) -> bool:
+        """Whether it is a run with its record, or an adapter alone."""
+        return (self.folder / "run.json").is_file()
+
+    @property
     def content(self) -> str:
         """One hash for all of its files."""
         return shelf.content_of(self.files)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether each of its files is there; what they hold is not read."""
+        return all((self.folder / name).is_file() for name in self.files)
 
     @property
     def bytes(self) -> int:
@@ -142,7 +152,7 @@ class Registry:
         changed, and where none is live.
         """
         shelf_of = self.shelf_of(name)
-        label = label or self.live_label(name)
+        label = self.live_label(name) if label is None else label
         labels = labels_in(shelf_of)
         if label not in labels:
             raise UserError(
@@ -203,7 +213,7 @@ class Registry:
             promoted = lives(self.log(name))
             for one in self.versions(name):
                 mark = "live" if promoted and promoted[-1] == one.label else ""
-                size = decimal_bytes(one.bytes)
+                size = decimal_bytes(one.bytes) if one.is_there else "a file is gone"
                 rows.append((name, one.label, mark, one.base, size, one.at, one.who, one.why))
         heads = ("name", "version", "", "base", "size", "published", "who", "why")
         return Table(f"The registry {self.folder}", heads, rows)
@@ -222,18 +232,16 @@ class Registry:
         """Copy a run folder or an adapter folder into the registry as the next version.
 
         What is there already, to the bit, stays the version that it is. base: of an adapter that
-        does not name its own. All of it arrives or nothing does, however the process ends. Raises
-        UserError for a run that broke off, for pickles, for weights that are torn, for a base that
-        is gone or another than the run's, and for a name that cannot be a folder's everywhere.
+        does not name its own, or names it by a place that is gone. All of it arrives or nothing
+        does, however the process ends. Raises UserError for a run that broke off, for pickles, for
+        weights that are torn, for a base that is gone, another than the trained one, or one that
+        the adapter does not fit, and for a name that cannot be a folder's everywhere.
         """
-        if not isinstance(name, str) or not NAME.fullmatch(name) or NUMBER.fullmatch(name):
-            raise UserError(
-                f"name is {name!r}; give up to 64 small letters, digits, and - _ . between them, "
-                "such as tickets."
-            )
+        check_name(name)
         source = Path(source)
         parts = shelf.parts_of(source)
-        facts = {**base_of(source, base), **shelf.sign(who, why)}
+        facts = {**bases.base_of(source, base), **shelf.sign(who, why)}
+        bases.check_fit(source, facts["base"])
         place = self.folder / name
         with shelf.hold(place):
             shelf.sweep(place)
@@ -241,17 +249,40 @@ class Registry:
             content = shelf.content_of({part: shelf.hash_file(p) for part, p in parts.items()})
             labels = labels_in(place)
             for label in labels:
-                if (known := self.read(name, label)).content == content:
+                known = self.read(name, label)
+                if known.content == content and known.base == facts["base"]:
+                    check_base(known)
+                    shelf.check_files(known.folder, known.files)
                     return known
             number = 1 + max((number_of(label) for label in labels), default=0)
             folder = shelf.place(source, place, number, facts)
         return self.read(name, folder.name)
 
-    def promote(self, name: str, label: str, why: str, *, who: str | None = None) -> Version:
-        """Make a version the live one; it is held against its hashes and its base first."""
-        version = self.version(name, label)
-        check_base(version)
-        self.note(name, "promote", label, why, who)
+    def promote(
+        self,
+        name: str,
+        label: str,
+        why: str,
+        *,
+        who: str | None = None,
+        against: str | None = None,
+    ) -> Version:
+        """Make a version the live one; it is held against its hashes and its base first.
+
+        against: the version that it was held against, and that it is to take the place of. Raises
+        UserError where another one is live by now, and for what `version` refuses.
+        """
+        check_why(why)
+        with shelf.hold(self.shelf_of(name)):
+            version = self.version(name, label)
+            check_base(version)
+            live = lives(self.log(name))[-1:]
+            if against is not None and live != [against]:
+                raise UserError(
+                    f"{label} was held against {against}, and live is {live[0] if live else 'none'}"
+                    f" by now; compare {label} with what is live, and promote it then."
+                )
+            self.note(name, "promote", label, why, who)
         return version
 
     def roll_back(
@@ -259,50 +290,46 @@ class Registry:
     ) -> Version:
         """Make the version live that was so before the present one, or an earlier one (`to`).
 
-        Its files are those that were published, to the bit, or it is refused.
+        Its files are those that were published, to the bit, or it is refused. Of two who go back
+        at once the second is told what the first did: nobody goes back twice unawares.
         """
-        promoted = lives(self.log(name))
-        earlier = promoted[:-1]
-        if not earlier:
-            now = f"{promoted[-1]} is the first one" if promoted else "none is live"
-            raise UserError(
-                f"{name} has no version to go back to: {now}; promote another version instead."
-            )
-        to = to or earlier[-1]
-        if to not in earlier:
-            raise UserError(
-                f"{name} cannot go back to {to!r}, which was not live before; before it were "
-                f"{', '.join(dict.fromkeys(earlier))}.{nearest(to, earlier)}"
-            )
-        version = self.version(name, to)
-        check_base(version)
-        self.note(name, "roll back", to, why, who)
+        check_why(why)
+        seen = self.log(name)
+        with shelf.hold(self.shelf_of(name)):
+            log = self.log(name)
+            if log != seen:
+                raise UserError(
+                    f"{name} was changed while this waited: {log[-1]['did']} to {log[-1]['to']} by "
+                    f"{log[-1]['who']} ({log[-1]['why']}); say it again if it is still wanted."
+                )
+            to = earlier_one(name, lives(log), to)
+            version = self.version(name, to)
+            check_base(version)
+            self.note(name, "roll back", to, why, who)
         return version
 
     def note(self, name: str, did: str, label: str, why: str, who: str | None) -> None:
-        """Write down what was done; from that moment it is so."""
-        if not isinstance(why, str) or not why.strip():
-            raise UserError("why is empty; say in a few words why, for whoever reads the log.")
-        place = self.shelf_of(name)
-        with shelf.hold(place):
-            entry = {"did": did, "to": label, **shelf.sign(who, why)}
-            shelf.write_sealed(place / LIVE, {"log": [*self.log(name), entry]})
+        """Write down what was done, while the shelf is held; from that moment it is so."""
+        entry = {"did": did, "to": label, **shelf.sign(who, why)}
+        shelf.write_sealed(self.shelf_of(name) / LIVE, {"log": [*self.log(name), entry]})
 
     def open(
         self, name: str, label: str | None = None
     ) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
         """`(tuned, tokenizer)` of a version, by default of the live one.
 
+        tokenizer: the one that was published with it, template and all; the base's where none was.
         Raises UserError where a file is not what was published, or the base is gone or another.
         """
         version = self.version(name, label)
         check_base(version)
-        if (version.folder / "run.json").is_file():
+        if version.is_run:
             tuned, _, tokenizer = train.reopen(version.folder)
-            return tuned, tokenizer
-        model, tokenizer = models.load(version.base)
-        tuned: Any = methods.load(model, version.folder / "adapter").eval()
-        return tuned, tokenizer
+        else:
+            model, tokenizer = models.load(version.base)
+            check_base(version, models.fingerprint(model))
+            tuned: Any = methods.load(model, version.folder / "adapter").eval()
+        return tuned, bases.own_tokenizer(version.folder) or tokenizer
 
     def compare(self, name: str, first: str, second: str, rows: "Dataset") -> Compared:
         """Two versions on the same rows, exactly right or not, paired (`core.compare_answers`).
@@ -312,9 +339,11 @@ class Registry:
         versions = [self.version(name, label) for label in (first, second)]
         notes: list[str] = []
         for version in versions:
-            if (version.folder / "run.json").is_file():
-                unseen = evaluate.keep_unseen(rows, version.folder)
-                rows, notes = unseen.rows, [*notes, *unseen.notes]
+            if not version.is_run:
+                notes.append(f"{version.label} has no record, so it may have seen these rows")
+                continue
+            unseen = evaluate.keep_unseen(rows, version.folder)
+            rows, notes = unseen.rows, [*notes, *unseen.notes]
         scores = []
         for version in versions:
             with asked_on_its_date(version):
@@ -329,8 +358,7 @@ class Registry:
 @contextmanager
 def asked_on_its_date(version: Version) -> Iterator[None]:
     """A chat template that writes the date writes the one that a run was trained on."""
-    record = version.folder / "run.json"
-    stated = train.read_record(version.folder)["experiment"] if record.is_file() else {}
+    stated = train.read_record(version.folder)["experiment"] if version.is_run else {}
     with data.on_date(stated.get("date")):
         yield
 
@@ -361,49 +389,48 @@ def lives(log: Sequence[Mapping[str, str]]) -> list[str]:
     return stack
 
 
-def base_of(source: Path, base: str | None) -> dict[str, str]:
-    """{"base": its name, "base_hash": which it is} of a run or an adapter folder.
-
-    Raises UserError for a run that broke off, and for a base that is gone or no longer the run's.
-    """
-    if (source / "run.json").is_file():
-        record = train.read_record(source)
-        if record.get("stopped"):
-            raise UserError(
-                f"{source} holds a run that broke off: {str(record['stopped']).rstrip('.')}; train "
-                "it again before it is published."
-            )
-        name, was = record["experiment"]["model"], record["hashes"].get("base", "")
-        now = hash_of_base(name)
-        if now and was != now:
-            raise UserError(
-                f"{source} was trained on another {name!r} ({was[:12]}…, here {now[:12]}…); "
-                "publish it where its own base is."
-            )
-        return {"base": name, "base_hash": was}
-    file = source / "adapter_config.json"
-    stated = parse_json(read_text(file), file)
-    name = base or (stated.get("base_model_name_or_path") if isinstance(stated, dict) else None)
-    if not name:
-        raise UserError(f"{source} does not name its base; give base, such as 'pocket'.")
-    return {"base": str(name), "base_hash": hash_of_base(str(name))}
+def earlier_one(name: str, promoted: Sequence[str], to: str | None) -> str:
+    """The version to go back to. promoted: as `lives` gives them. Raises UserError for none."""
+    earlier = promoted[:-1]
+    if not earlier:
+        now = f"{promoted[-1]} is the first one" if promoted else "none is live"
+        raise UserError(
+            f"{name} has no version to go back to: {now}; promote another version instead."
+        )
+    to = earlier[-1] if to is None else to
+    if to not in earlier or to == promoted[-1]:
+        why = "is live now" if to == promoted[-1] else "was not live before"
+        raise UserError(
+            f"{name} cannot go back to {to!r}, which {why}; before it were "
+            f"{', '.join(dict.fromkeys(earlier))}.{nearest(to, earlier)}"
+        )
+    return to
 
 
-def hash_of_base(name: str) -> str:
-    """Which base lies here under a name; "" of a hub model that this machine's cache lacks.
+def check_name(name: object) -> None:
+    """Refuse a name that cannot be a folder's everywhere, or is a version's."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise UserError(
+            f"name is {name!r}; give up to 64 small letters, digits, and - _ . between them, "
+            "such as tickets."
+        )
+    if NUMBER.fullmatch(name):
+        raise UserError(
+            f"name is {name!r}, as versions are called; give what it is a version of, such as "
+            "tickets."
+        )
 
-    Raises UserError for a folder that is gone.
-    """
-    where = models.resolve(name)
-    if Path(where).is_dir():
-        return models.hash_weights(Path(where))
-    return models.hub_commit(where) or ""
+
+def check_why(why: object) -> None:
+    """Refuse to do something without a reason."""
+    if not isinstance(why, str) or not why.strip():
+        raise UserError("why is empty; say in a few words why, for whoever reads the log.")
 
 
-def check_base(version: Version) -> None:
+def check_base(version: Version, now: str | None = None) -> None:
     """Refuse a version whose base is gone, or no longer what it was."""
-    now = hash_of_base(version.base)
-    if version.base_hash and now and version.base_hash != now:
+    now = bases.hash_of_base(version.base) if now is None else now
+    if bases.is_another(version.base_hash, now):
         raise UserError(
             f"{version.name} {version.label} was made for another {version.base!r} "
             f"({version.base_hash[:12]}…, here {now[:12]}…); put its base back, or train and "

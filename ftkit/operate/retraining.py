@@ -20,7 +20,7 @@ from ..core.errors import UserError, is_number
 from ..core.files import write_whole
 from ..core.results import Result, TableParts
 from ..train import Experiment, Recipe
-from .registry import Compared, Registry, Version
+from .registry import Compared, Registry, Version, check_base
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -64,12 +64,17 @@ def judge_candidate(
     rows. It passes where the lower end of every paired 95 % interval lies above −margin, as in a
     trial of non-inferiority. Raises UserError without a test, and for a margin that is none.
     """
-    if not compared:
+    check_judging(compared, margin)
+    judged = [Judged(test, found, margin) for test, found in compared.items()]
+    return all(one.passes for one in judged), judged
+
+
+def check_judging(tests: Mapping[str, object], margin: float) -> None:
+    """Refuse to judge by nothing, and by a margin that is none."""
+    if not tests:
         raise UserError("there are no tests; give rows that the candidate is to be judged on.")
     if not is_number(margin) or not 0 <= margin < 1:
         raise UserError(f"margin is {margin!r}; give a share of the rows from 0 to below 1.")
-    judged = [Judged(test, found, margin) for test, found in compared.items()]
-    return all(one.passes for one in judged), judged
 
 
 @dataclass(frozen=True, repr=False)
@@ -135,13 +140,16 @@ def retrain(
     The base, the method and the recipe are those of the live version's record. new: chat rows;
     tests: {what they ask: rows}, the old task among them, none of them trained on. out: a folder
     for the rows and the run. The candidate is published either way; it becomes live only where
-    `judge_candidate` lets it. Raises UserError for a live version that is no run, or whose data are
-    gone, and then trains nothing.
+    `judge_candidate` lets it. Raises UserError for a live version that is no run, or whose base or
+    data are gone, and for no tests, and then trains nothing; and where another version is live by
+    the time that it is judged.
     """
     road = road or Road()
+    check_judging(tests, road.margin)
     label = registry.live_label(name)
     version = registry.version(name, label)
-    if not (version.folder / "run.json").is_file():
+    check_base(version)
+    if not version.is_run:
         raise UserError(
             f"{name} {label} is an adapter without a run.json, so what it was trained on is not "
             "known; publish the folder of a run."
@@ -156,7 +164,8 @@ def retrain(
     }
     good, judged = judge_candidate(compared, road.margin)
     if good:
-        registry.promote(name, candidate.label, f"{why}; no worse on {', '.join(tests)}")
+        said = f"{why}; no worse on {', '.join(tests)}"
+        registry.promote(name, candidate.label, said, against=label)
     return Retrained(candidate, label, judged, good)
 
 
@@ -165,7 +174,13 @@ def train_again(experiment: Experiment, new: "Dataset", out: Path, road: Road) -
     rows = write_rows(experiment, new, out, keep_old=road.keep_old)
     recipe = road.recipe or experiment.recipe
     again = dataclasses.replace(
-        experiment, data=str(rows), rows=None, recipe=recipe, date=None, hashes=None
+        experiment,
+        data=str(rows),
+        rows=None,
+        encoding=None,  # `write_rows` writes UTF-8
+        recipe=recipe,
+        date=None,
+        hashes=None,
     )
     train.train_into(again, out / "run")
     return out / "run"
@@ -187,9 +202,13 @@ def write_rows(experiment: Experiment, new: "Dataset", out: Path, *, keep_old: b
         for split, rows in parts.items()
         for row in rows
     ]
+    text, file = "\n".join(lines) + "\n", out / "rows.jsonl"
+    if file.is_file() and file.read_bytes() != text.encode():
+        raise UserError(
+            f"{file} holds other rows, on which a version may have been trained; give another out."
+        )
     out.mkdir(parents=True, exist_ok=True)
-    file = out / "rows.jsonl"
-    write_whole(file, "\n".join(lines) + "\n")
+    write_whole(file, text)
     data.read(file)  # refused here what could not be trained on
     return file
 

@@ -120,8 +120,7 @@ class Plan:
                 f"steps is {tuple(self.steps)}; give rising shares above 0 and up to 1, such as "
                 "(0.01, 0.05, 0.25, 1)."
             )
-        if not is_whole(self.days) or self.days < 1:
-            raise UserError(f"days is {self.days!r}; give a whole number from 1 on.")
+        check_counts(days=self.days)
         if not is_number(self.strength) or self.strength <= 1:
             raise UserError(f"strength is {self.strength!r}; give a number above 1, such as 20.")
 
@@ -163,11 +162,12 @@ def roll_out(
 
     rates: how often the old and the new version are right. A version is sent back on the first day
     on which E is above the plan's strength and the new one has the lower rate so far. Raises
-    UserError for rates that are none.
+    UserError for rates and numbers that are none.
     """
     plan = plan or Plan()
-    if not all(is_number(rate) and 0 <= rate <= 1 for rate in rates):
+    if len(rates) != 2 or not all(is_number(rate) and 0 <= rate <= 1 for rate in rates):
         raise UserError(f"rates is {rates!r}; give two shares from 0 to 1.")
+    check_counts(per_day=per_day, streams=streams)
     rng = np.random.default_rng([seed, streams])
 
     # every day's requests of both, and how many are answered right
@@ -189,6 +189,13 @@ def roll_out(
     return RolledOut(Rate(int(back.sum()), streams), day, float(wrong), at_once)
 
 
+def check_counts(**counts: int) -> None:
+    """Refuse what is no number of days, requests or streams."""
+    for name, count in counts.items():
+        if not is_whole(count) or count < 1:
+            raise UserError(f"{name} is {count!r}; give a whole number from 1 on.")
+
+
 def mean_so_far(counts: Counts) -> np.ndarray:
     """The share right up to each day; a half where there is none."""
     right, requests = (np.cumsum(each, -1) for each in counts)
@@ -204,7 +211,13 @@ def false_finds(ps: np.ndarray, level: float = 0.05) -> Rate:
 def same_versions(
     rate: float, days: int = 30, per_day: int = 200, streams: int = 400, seed: int = 0
 ) -> tuple[Counts, Counts]:
-    """Trials in which both sides are the same version: (right, requests) of each day and side."""
+    """Trials in which both sides are the same version: (right, requests) of each day and side.
+
+    per_day: of both together. Raises UserError for a rate or a number that is none.
+    """
+    if not is_number(rate) or not 0 <= rate <= 1:
+        raise UserError(f"rate is {rate!r}; give a share from 0 to 1, such as 0.95.")
+    check_counts(days=days, per_day=per_day, streams=streams)
     rng = np.random.default_rng([seed, streams])
     requests = np.full((streams, days), per_day // 2)
     first, second = (rng.binomial(requests, rate) for _ in range(2))

@@ -219,6 +219,15 @@ class Scene:
     users: Users = field(default_factory=Users)
     machine: Machine = field(default_factory=Machine)
 
+    def __post_init__(self) -> None:
+        for name, count in (("days", self.days), ("per_day", self.per_day)):
+            if not is_whole(count) or count < 1:
+                raise UserError(f"{name} is {count!r}; give a whole number from 1 on.")
+        if not is_number(self.judged) or not 0 < self.judged <= 1:
+            raise UserError(
+                f"judged is {self.judged!r}; give a share of the requests above 0 and up to 1."
+            )
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -254,8 +263,8 @@ def simulate(
     The same seed gives the same streams. Raises UserError for a shift of the inputs without a
     changed pool, and where there is nothing to draw.
     """
-    check_asked(changed, shift, streams)
     scene = scene or Scene()
+    check_asked(changed, shift, streams, scene)
     rng = np.random.default_rng([seed, streams])
     size = (streams, scene.days, scene.per_day)
     hit = hits_of(rng, shift, size)
@@ -282,8 +291,13 @@ def simulate(
     )
 
 
-def check_asked(changed: Pool | None, shift: Shift | None, streams: int) -> None:
-    """Refuse a shift of the inputs without a pool to draw from, and no streams."""
+def check_asked(changed: Pool | None, shift: Shift | None, streams: int, scene: Scene) -> None:
+    """Refuse a shift without a pool to draw from, or behind the last day, and no streams."""
+    if shift and shift.day >= scene.days:
+        raise UserError(
+            f"day is {shift.day}, and the stream has {scene.days} days, counted from 0; give a day "
+            f"up to {scene.days - 1}."
+        )
     if shift and shift.kind == "inputs" and changed is None:
         raise UserError("a shift of the inputs draws from a changed pool; give one.")
     if not is_whole(streams) or streams < 1:

@@ -96,7 +96,7 @@ def verify(folder: str | Path, *, again: bool = False) -> Verified:
 
     again: train it again, too, in a folder that goes, and compare the weights bit by bit; that
     takes as long as the run did, and holds on a CPU alone. Raises UserError for a folder without a
-    record.
+    record, and for a run that cannot be trained again.
     """
     folder = Path(folder)
     train.read_record(folder)  # refused first where it is none
@@ -104,13 +104,11 @@ def verify(folder: str | Path, *, again: bool = False) -> Verified:
     drifted = [finding for finding in found.wrong if finding.check in OF_DRIFT]
     figures: list[Figure] = []
     notes: list[str] = []
-    same = None
     try:
         figures, notes = derive(folder)
-        if again:
-            same = train_again(folder)
     except UserError as error:
         notes.append(f"not asked again: {str(error).rstrip('.')}")
+    same = train_again(folder) if again else None
     return Verified(str(folder), drifted, figures, notes, same)
 
 

@@ -51,7 +51,6 @@ from .rewards import make_reward_model as make_reward_model
 from .rewards import rank_right as rank_right
 from .rewards import sorting as sorting
 from .rewards import words as words
-from .runs import Apart as Apart
 from .runs import PreferenceRow as PreferenceRow
 from .runs import PreferenceRun as PreferenceRun
 from .runs import apart as apart

@@ -254,14 +254,18 @@ def pushes_view(pushes: Pushes) -> Drawing:
         parts.append(drawn)
         y += LINE + 18
     up, down = sum(pushes.chosen[1]), sum(pushes.rejected[1])
-    moved = "rises" if up > 0 else "falls"
-    title = f"The chosen answer {moved} by {abs(up):.1f} nats, the rejected by {down:+.1f}"
+    title = f"The chosen answer {in_words(up)} nats, the rejected {in_words(down)}"
     worst = min(zip(pushes.chosen[1], pushes.chosen[0], strict=True))
     text = (
         f"chosen {about(up, 2)} nats, rejected {about(down, 2)} nats; of the chosen "
         f"{worst[1]!r} loses most, {about(worst[0], 2)}"
     )
     return drawing(title, parts, text, "by token, after − before", height=round(y))
+
+
+def in_words(change: float) -> str:
+    """Which way something has moved, and how far."""
+    return f"{'rises' if change > 0 else 'falls'} by {abs(change):.1f}"
 
 
 def draw_tokens(tokens: Sequence[str], changes: Sequence[float], y: float) -> tuple[str, float]:

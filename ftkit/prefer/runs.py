@@ -13,11 +13,10 @@ can be verified), "judge" (a reward model beside gold), "hacking" (rewards taken
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
-from ..core.errors import UserError
+from ..core.errors import UserError, nearest
 from ..core.results import Table
-from ..core.statistics import Interval, holm, mean_over_seeds, p_over_seeds
+from ..core.statistics import Apart, Interval, changes_over_seeds, mean_over_seeds
 
 SEEDS = (0, 1, 2)
 # Scores that are no shares from 0 to 1: nats, sentences, correlations, counts.
@@ -109,6 +108,8 @@ def further_points() -> list[PreferenceRun]:
     kin = [replace(HONEST, start="sft", teacher=name) for name in ("ipo", "simpo", "orpo", "kto")]
     mended = [
         replace(HONEST, source="written", lr=5e-3, extra=1.0, steps=75),
+        # its control: the same rows, rate and steps, and no DPO
+        replace(HONEST, teacher="sft", source="gold", lr=5e-3, steps=75),
         replace(HONEST, source="written", lr=1e-2, extra=0.1, steps=50),
     ]
     groups = [replace(SORTING, group=group) for group in (2, 4, 16)]
@@ -145,13 +146,33 @@ def score_of(row: PreferenceRow, name: str) -> float:
     """A score of a run by its name; "seconds" too. Raises UserError for one that it has not."""
     scores = {"seconds": row.seconds, **row.scores}
     if name not in scores:
-        raise UserError(f"runs on {row.study} have no {name!r}; they have {', '.join(scores)}.")
+        known = ", ".join(scores)
+        raise UserError(
+            f"runs on {row.study} have no {name!r}; they have {known}.{nearest(name, scores)}"
+        )
     return scores[name]
 
 
+def by_seed(rows: Sequence[PreferenceRow], name: str) -> dict[int, float]:
+    """{seed: a score} of one setting's runs; UserError where a seed is there twice, or none is."""
+    if not rows:
+        raise UserError("there are no runs; give those of one setting, a seed each.")
+    seeds = [row.seed for row in rows]
+    twice = [seed for seed in seeds if seeds.count(seed) > 1]
+    if twice:
+        raise UserError(
+            f"seed {twice[0]} is there {seeds.count(twice[0])} times; give the runs of one setting "
+            "alone."
+        )
+    return {row.seed: score_of(row, name) for row in rows}
+
+
 def interval_of(rows: Sequence[PreferenceRow], name: str) -> Interval:
-    """The mean of a score over the seeds of a setting, and its 95 % t-interval."""
-    return mean_over_seeds([score_of(row, name) for row in rows])
+    """The mean of a score over the seeds of a setting, and its 95 % t-interval.
+
+    Raises UserError for fewer than two runs, and for two of one seed.
+    """
+    return mean_over_seeds([*by_seed(rows, name).values()])
 
 
 def spelled(name: str, study: str, interval: Interval) -> str:
@@ -172,16 +193,10 @@ def over_seeds(
     """
     rows = []
     for label, runs in groups.items():
-        told = [spelled(name, runs[0].study, interval_of(runs, name)) for name in scores]
+        found = {name: interval_of(runs, name) for name in scores}
+        told = [spelled(name, runs[0].study, interval) for name, interval in found.items()]
         rows.append((label, *told))
     return Table(title, ("", *scores.values()), rows)
-
-
-class Apart(NamedTuple):
-    """What a setting has more of a score than another one, over paired seeds."""
-
-    change: Interval
-    p: float  # corrected for the number of settings, by Holm's method
 
 
 def apart(
@@ -189,17 +204,16 @@ def apart(
 ) -> dict[str, Apart]:
     """A score of each setting minus that of `against`, seed by seed; p by Student's t (Holm).
 
-    Raises UserError for a setting that shares fewer than two seeds with it.
+    Raises UserError for a setting that shares fewer than two seeds with it, and for runs of several
+    settings.
     """
-    theirs = {row.seed: score_of(row, score) for row in against}
+    theirs = by_seed(against, score)
     changes = {}
     for label, rows in groups.items():
-        paired = [score_of(row, score) - theirs[row.seed] for row in rows if row.seed in theirs]
+        own = by_seed(rows, score)
+        paired = [own[seed] - theirs[seed] for seed in own if seed in theirs]
         if len(paired) < 2:
-            raise UserError(f"{label!r} shares {len(paired)} seeds with the other; give two.")
+            shared = f"{len(paired)} seed{'' if len(paired) == 1 else 's'}"
+            raise UserError(f"{label!r} shares {shared} with the other; give two.")
         changes[label] = paired
-    ps = holm([p_over_seeds(paired) for paired in changes.values()])
-    return {
-        label: Apart(mean_over_seeds(paired), p)
-        for (label, paired), p in zip(changes.items(), ps, strict=True)
-    }
+    return changes_over_seeds(changes)

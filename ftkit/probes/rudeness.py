@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from .. import evaluate, world
 from ..core.errors import UserError, is_number, is_whole
-from ..core.statistics import Interval, paired_difference
+from ..core.statistics import Interval, mean_over_rows
 from ..world import skills, tasks, turns
 from .asking import Case, Verdict
 
@@ -85,4 +85,4 @@ def rude_share(
     options = [[f"{RUDE} {value}", value] for _, value in drawn]
     nats = evaluate.option_nats(model, tokenizer, prompts, options)
     shares = [1 / (1 + math.exp(min(700, rude - plain))) for rude, plain in nats]
-    return paired_difference([0.0] * n, shares)
+    return mean_over_rows(shares)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .. import evaluate, models
 from ..core.errors import UserError, is_whole
 from ..core.results import Result, TableParts, about
-from ..core.statistics import Interval, Rate, paired_difference
+from ..core.statistics import Interval, Rate, mean_over_rows
 from ..world import entities, tasks, turns
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ class Exposed(Result):
 
     def mean(self, places: Sequence[int] | None = None) -> Interval:
         """The mean exposure of some canaries, all by default; interval by bootstrap."""
-        own = [self.bits[place] for place in self.places(places)]
-        return paired_difference([0.0] * len(own), own)
+        return mean_over_rows([self.bits[place] for place in self.places(places)])
 
     def extracted(self, places: Sequence[int] | None = None) -> Rate:
         """The share of them that is said when it is asked for."""

@@ -31,16 +31,18 @@ class Target:
     version: str = ""  # of that tool; "" for what is installed here
     date: str = ALWAYS
     parts: tuple[str, ...] = ("merged",)  # of a run, the usual one first
+    kinds: tuple[str, ...] = ()  # the parts of which a kind can be asked for
 
 
 TARGETS: dict[str, Target] = {
     "gguf": Target(
         "one GGUF for llama.cpp: the merged model, the base, or the LoRA alone",
         "model", "run", "transformers", parts=("merged", "base", "adapter"),
+        kinds=("merged", "base", "adapter"),
     ),
     "transformers": Target(
         "the merged model's folder, and serve.sh for `transformers serve`",
-        "server", "run", "transformers",
+        "server", "run", "transformers", kinds=("merged",),
     ),
     "torchao": Target(
         "the merged model with int8 weights, for transformers and vLLM", "model", "run", "torchao",
@@ -48,22 +50,23 @@ TARGETS: dict[str, Target] = {
     ),
     "ollama": Target(
         "a Modelfile (template, ends, adapter) beside the GGUF", "server", "exported", "-",
-        date="-", parts=("merged", "adapter"),
+        date="-", parts=("merged", "adapter"), kinds=("merged", "adapter"),
     ),
     "vllm": Target(
         "adapters/ and serve.sh: one base, several LoRAs", "server", "exported", "-", date="-",
-        parts=("adapter", "merged"),
+        parts=("adapter", "merged"), kinds=("merged",),
     ),
     "tgi": Target(
         "adapters/ and serve.sh, by Docker", "server", "exported", "-", date="-",
-        parts=("adapter", "merged"),
+        parts=("adapter", "merged"), kinds=("merged",),
     ),
     "awq": Target(
         "the merged model, rows to calibrate on, and llm-compressor's recipe", "model",
-        "parsed", "llmcompressor", "0.14.0", "2026-11-27",
+        "parsed", "llmcompressor", "0.14.0", "2026-11-27", kinds=("merged",),
     ),
     "gptq": Target(
         "the same for GPTQ", "model", "parsed", "llmcompressor", "0.14.0", "2026-11-27",
+        kinds=("merged",),
     ),
     "trl": Target(
         "trl.yaml for `trl sft`, and the rows", "trainer", "run", "trl", "1.16.0", "2026-11-27",

@@ -11,19 +11,19 @@ or not there. Shown by `python -m ftkit export`; notebook 13.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import train
 from ..core.errors import UserError, is_whole, nearest
-from ..core.files import whole_or_nothing
+from ..core.files import HALF, whole_or_nothing
 from ..core.parsing import parse_json, read_text
 from ..core.results import Result, TableParts, decimal_bytes
 from ..core.versions import recorded_versions
 from . import packing, recipes, rows, serving
-from .catalogue import PROMPTS, find_target
+from .catalogue import PROMPTS, Target, find_target
 from .opened import Opened, Proof, Told, Wish
 
 RECORD = "export.json"
@@ -92,15 +92,16 @@ def export(
 
     part: "merged", "base" or "adapter", where a target can have several. kind: what a GGUF's
     weights are stored as (`gguf_files.KINDS`); of a merged folder its dtype. prompts: how many
-    replies are compared where the model runs here. without: what of the recipe may be left out,
-    where a trainer has no word for it; whatever else it can't say is refused by name.
+    replies are compared at most, where the model runs here. without: what of the recipe may be
+    left out, where a trainer has no word for it; whatever else it can't say is refused by name.
 
     `out` may be new, empty, or an earlier export that nobody changed. Raises `UserError`, and
     leaves nothing behind, for what can't be exported and where a proof fails.
     """
     target, out = find_target(to), Path(out)
-    wish = Wish(part or target.parts[0], kind, prompts, tuple(without))
-    check_wish(to, target.parts, wish)
+    left = (without,) if isinstance(without, str) else tuple(without)
+    wish = Wish(part or target.parts[0], kind, prompts, left)
+    check_wish(to, target, wish)
     opened = Opened(run)
     check_place(out)
     earlier = read_record(out).get("files", {})
@@ -116,19 +117,27 @@ def export(
     return done
 
 
-def check_wish(to: str, parts: Sequence[str], wish: Wish) -> None:
-    """Refuse a part that a target has not, and a number of prompts that proves nothing."""
-    if wish.part not in parts:
+def check_wish(to: str, target: Target, wish: Wish) -> None:
+    """Refuse what a target has not or would not heed, and prompts too few to prove anything."""
+    if wish.part not in target.parts:
         raise UserError(
-            f"{to} takes {' or '.join(parts)} of a run, not {wish.part!r}; give one of them as "
-            f"part (--part).{nearest(wish.part, parts)}"
+            f"{to} takes {' or '.join(target.parts)} of a run, not {wish.part!r}; give one of "
+            f"them as part (--part).{nearest(wish.part, target.parts)}"
+        )
+    if wish.kind is not None and wish.part not in target.kinds:
+        of = f" for the {wish.part}" if target.kinds else ""
+        raise UserError(f"kind is {wish.kind!r}, and {to} takes none{of}; leave it out (--kind).")
+    if wish.without and target.kind != "trainer":
+        raise UserError(
+            f"without is {','.join(wish.without)}, and an export to {to} states no recipe to leave "
+            "that out of; leave out --without itself."
         )
     if not is_whole(wish.prompts) or not 1 <= wish.prompts <= 1000:
         raise UserError(f"prompts is {wish.prompts!r}; give a whole number from 1 to 1,000.")
 
 
 def check_place(out: Path) -> None:
-    """Refuse a folder that holds something else than an export that nobody has changed."""
+    """Refuse a folder that holds anything else than an export that nobody has changed."""
     cure = "give another --out"
     if out.is_file():
         raise UserError(f"{out} is a file; give a folder to write into.")
@@ -138,10 +147,23 @@ def check_place(out: Path) -> None:
     if not record:
         found = min(file.name for file in out.iterdir())
         raise UserError(f"{out} holds what export did not write ({found}); {cure}.")
+    if added := sorted(list_others(out, {RECORD, *record["files"]})):
+        raise UserError(
+            f"{out} holds what export did not write ({added[0]}); {cure}, or move that away."
+        )
     for name, stated in record["files"].items():
         file = out / name
         if not file.is_file() or describe(file) != stated:
             raise UserError(f"{file} is not as export wrote it; {cure}, or remove that folder.")
+
+
+def list_others(out: Path, own: Set[str]) -> Iterator[str]:
+    """What lies in a folder, or in folders of it, beside these files."""
+    for found in out.rglob("*"):
+        name = str(found.relative_to(out))
+        # what a killed export leaves behind is nobody's
+        if (found.is_symlink() or not found.is_dir()) and not name.startswith(HALF):
+            yield from {name} - own
 
 
 def describe(file: Path) -> dict[str, Any]:
@@ -173,7 +195,12 @@ def write_record(
 def read_record(folder: str | Path) -> dict[str, Any]:
     """The export.json of a folder; {} where there is none, or it is something else."""
     file = Path(folder) / RECORD
-    record = parse_json(read_text(file), file) if file.is_file() else {}
+    try:
+        record = parse_json(read_text(file), file) if file.is_file() else {}
+    except UserError as error:
+        raise UserError(
+            f"{str(error).rstrip('.')}; remove that folder, or give another."
+        ) from error
     files = record.get("files") if isinstance(record, Mapping) else None
     inside = isinstance(files, Mapping) and all(
         isinstance(name, str) and not Path(name).is_absolute() and ".." not in Path(name).parts

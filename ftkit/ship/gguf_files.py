@@ -7,7 +7,7 @@
 
 Written by the `gguf` package of llama.cpp; what is of a family (names, the order of the rows of Q
 and K, the tokenizer's pattern) stands here. The K-kinds are packed by llama.cpp itself
-(`by_llama.py`); that a file is the model is shown by `proof.py`. Notebook 13.
+(`packing.py`); that a file is the model is shown by `proof.py`. Notebook 13.
 """
 
 import json
@@ -389,11 +389,7 @@ def write_adapter(tuned: "PeftModel", file: Path, kind: str = "f32") -> None:
     adapter that is no plain LoRA of linear layers.
     """
     gguf, kind = need_gguf(), find_kind(kind)
-    if kind not in PLAIN:
-        raise UserError(
-            f"an adapter in {kind} would round rows of its rank, which are shorter than {BLOCK}; "
-            f"give one of {', '.join(PLAIN)}."
-        )
+    check_plain(kind)
     check_plain_lora(tuned)
     name, config = tuned.active_adapter, cast(Any, tuned.active_peft_config)
     alpha = float(config.lora_alpha)
@@ -404,6 +400,15 @@ def write_adapter(tuned: "PeftModel", file: Path, kind: str = "f32") -> None:
     writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
     writer.add_file_type(file_type(gguf, kind))
     write_tensors(writer, file, weights)
+
+
+def check_plain(kind: str) -> None:
+    """Refuse a kind in blocks, for an adapter."""
+    if kind not in PLAIN:
+        raise UserError(
+            f"an adapter in {kind} would round rows of its rank in blocks, which they need not "
+            f"fill; give one of {', '.join(PLAIN)}."
+        )
 
 
 def check_plain_lora(tuned: "PeftModel") -> None:

@@ -139,14 +139,28 @@ class Opened:
         file, _ = lora.find_files(folder)
         return folder, cast("dict[str, Any]", parse_json(read_text(file), file))
 
-    def need_lora(self, why: str) -> dict[str, Any]:
-        """The configuration of a LoRA; any other method is refused with what can't be, `why`."""
+    def need_lora(self, why: str, cure: str = "") -> dict[str, Any]:
+        """The configuration of a LoRA; any other method is refused with what can't be, `why`.
+
+        cure: by default to merge it, where that can be.
+        """
         _, stated = self.adapter
-        method = methods.method_of(stated["peft_type"], dora=bool(stated.get("use_dora")))
         if stated["peft_type"] != "LORA":
-            title = methods.METHODS[method].title if method in methods.METHODS else method
-            raise UserError(f"{self.folder} is a run of {title}, and {why}.")
+            method = methods.METHODS.get(methods.method_of(stated["peft_type"]))
+            title, merges = (method.title, method.merges) if method else (stated["peft_type"], True)
+            usual = (
+                "export it merged (--part merged)" if merges else "use it by the kit (methods.load)"
+            )
+            raise UserError(f"{self.folder} is a run of {title}, and {why}; {cure or usual}.")
         return stated
+
+    def need_usual_loss(self, what: str) -> None:
+        """Refuse a run on pairs or rewards, for `what` there are of answers alone."""
+        if (goal := self.experiment.goal.name) != "sft":
+            raise UserError(
+                f"the run's objective is {goal}, and {what} of supervised fine-tuning; export a "
+                "run of the usual loss."
+            )
 
     @cached_property
     def splits(self) -> "DatasetDict":

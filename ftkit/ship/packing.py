@@ -50,13 +50,18 @@ def need_llama() -> Any:
     return importlib.import_module("llama_cpp")
 
 
-def quantize(file: Path, out: Path, kind: str) -> None:
-    """Pack a GGUF in f32 or f16 as a K-kind, by llama.cpp."""
+def check_k_kind(kind: str) -> None:
+    """Refuse what is none of llama.cpp's K-kinds, with the nearest."""
     if kind not in K_KINDS:
         raise UserError(
             f"llama.cpp has no kind {kind!r}; give one of {', '.join(K_KINDS)}."
             f"{nearest(kind, K_KINDS)}"
         )
+
+
+def quantize(file: Path, out: Path, kind: str) -> None:
+    """Pack a GGUF in f32 or f16 as a K-kind, by llama.cpp."""
+    check_k_kind(kind)
     llama = need_llama()
     told = llama.llama_model_quantize_default_params()
     told.ftype = getattr(llama, f"LLAMA_FTYPE_MOSTLY_{kind.upper()}")
@@ -68,10 +73,9 @@ def quantize(file: Path, out: Path, kind: str) -> None:
 def write_k_kind(opened: Opened, new: Path, wish: Wish) -> Told:
     """model.gguf in a K-kind: written in f32 and proven, then packed by llama.cpp and asked."""
     kind = str(wish.kind).lower()
-    if kind not in K_KINDS:
-        quantize(new, new, kind)  # says which there are
+    check_k_kind(kind)
     if wish.part == "adapter":
-        gguf_files.find_kind("f32" if kind in gguf_files.PLAIN else kind)
+        gguf_files.check_plain(kind)
     llama, model, whole = need_llama(), opened.model(wish.part), new / "whole.gguf"
     widths = {one.name: one.values.shape for one in gguf_files.name_weights(model, "f32")}
     odd = [name for name, shape in widths.items() if len(shape) > 1 and shape[-1] % K_BLOCK]
@@ -85,6 +89,7 @@ def write_k_kind(opened: Opened, new: Path, wish: Wish) -> Told:
     by = f"llama.cpp (llama-cpp-python {getattr(llama, '__version__', '')})"
     what = f"greedy replies in {kind}"
     told.proofs.append(proof.compare_lists(what, asked, written, exact=False, by=by))
+    told.notes += gguf_files.notes(model, opened.tokenizer)
     if odd:
         told.notes.append(
             f"{len(odd)} matrices have rows that are no multiple of {K_BLOCK}, {odd[0]} for one: "
@@ -178,6 +183,7 @@ def write_compressor(opened: Opened, new: Path, wish: Wish, modifiers: dict[str,
     """model/, calibration.jsonl, recipe.yaml and compress.py for llm-compressor."""
     import yaml
 
+    opened.need_usual_loss("the rows to calibrate on are")
     for name, layer in models.linears(opened.base).items():
         width = lora.sides(layer)[0]
         if width % GROUP:

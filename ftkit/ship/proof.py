@@ -1,7 +1,7 @@
 """What shows that an exported model is the same one: measured on the files that were written.
 
     prove_model(model, tokenizer, …)       a GGUF against the model that it was made from
-    prove_adapter(opened, file, prompts)   a GGUF adapter on its base, against the tuned model
+    prove_adapter(tuned, base, tok, …)     a GGUF adapter on its base, against the tuned model
     compare_kinds(model, tok, kinds, …)    a GGUF of each kind, as a table
     write_merged(opened, folder, wish)     the merged folder, read back and asked
     greedy_tokens(model, tokenizer, …)     the tokens that a model writes to each prompt
@@ -257,10 +257,16 @@ def write_merged(opened: Opened, folder: Path, wish: Wish) -> list[Proof]:
 
     wish.kind: its dtype, by default that of the base on disk.
     """
-    prompts, tokenizer = opened.prompts(wish.prompts), opened.tokenizer
-    tuned = cast(Any, opened.tuned)
-    asked = greedy_tokens(tuned, tokenizer, prompts)
+    tokenizer = opened.tokenizer
+    tuned = opened.tuned
     exact, computed = str(tuned.dtype).removeprefix("torch."), str(tuned.device)
+    if not lora.is_attached(tuned) and wish.kind not in (None, exact):
+        raise UserError(
+            f"kind is {wish.kind!r}, and a run that was trained whole is exported as it is, in "
+            f"{exact}; leave it out (--kind)."
+        )
+    prompts = opened.prompts(wish.prompts)
+    asked = greedy_tokens(cast(Any, tuned), tokenizer, prompts)
     if lora.is_attached(tuned):
         stored = merging.write(tuned, tokenizer, folder, wish.kind, opened.folder).dtype
     else:

@@ -50,12 +50,7 @@ class Plan:
     def __init__(self, opened: Opened, wish: Wish) -> None:
         self.opened, self.wish, self.told = opened, wish, Told()
         self.experiment, self.recipe = opened.experiment, opened.experiment.recipe
-        goal = self.experiment.goal.name
-        if goal != "sft":
-            raise UserError(
-                f"the run's objective is {goal}, and these recipes are of supervised fine-tuning; "
-                "export a run of the usual loss."
-            )
+        opened.need_usual_loss("these recipes are")
         self.check_method()
         self.splits = opened.splits
 
@@ -63,8 +58,8 @@ class Plan:
         """Refuse what is neither a LoRA nor full fine-tuning."""
         if self.experiment.trains_adapter:
             self.opened.need_lora(
-                "other trainers are told of LoRA, DoRA and full fine-tuning here; train it by the "
-                "kit"
+                "other trainers are told of LoRA, DoRA and full fine-tuning here",
+                cure="train it by the kit",
             )
 
     @cached_property
@@ -219,7 +214,8 @@ def write_trl(opened: Opened, new: Path, wish: Wish) -> Told:
 def whole_alpha(plan: Plan) -> dict[str, str]:
     """An alpha that is no whole number, as most command lines want it."""
     alpha = plan.adapter.get("alpha", 1)
-    return {} if float(alpha).is_integer() else {"alpha": "it takes whole numbers alone"}
+    why = f"it takes whole numbers alone; left out, it is {int(alpha)}"
+    return {} if float(alpha).is_integer() else {"alpha": why}
 
 
 def trl_files(plan: Plan) -> dict[str, Any]:
@@ -625,7 +621,7 @@ def write_torchtune(opened: Opened, new: Path, wish: Wish) -> Told:
         "batch_size": plan.micro,
         "gradient_accumulation_steps": recipe.batch_size // plan.micro,
         **torchtune_optimizer(plan),
-        "epochs": int(recipe.epochs),
+        "epochs": whole_epochs(recipe.epochs),
         "max_steps_per_epoch": None,
         "clip_grad_norm": 1.0,
         "compile": False,
@@ -638,6 +634,11 @@ def write_torchtune(opened: Opened, new: Path, wish: Wish) -> Told:
     plan.write(new / "torchtune.yaml", values, command)
     plan.told.notes.append("torchtune leaves out the last rows of an epoch that fill no step")
     return plan.told
+
+
+def whole_epochs(epochs: float) -> int:
+    """Epochs without a fraction, but one at least."""
+    return max(1, int(epochs))
 
 
 def torchtune_base(folder: str, config: Any) -> dict[str, Any]:
@@ -677,11 +678,12 @@ def check_for_torchtune(plan: Plan, config: Any) -> None:
         "packing": "the rows are tokens", "report_to": "it writes a log here",
     }  # fmt: skip
     if recipe.schedule not in TORCHTUNE_SCHEDULES:
-        cannot["schedule"] = f"it has {' and '.join(TORCHTUNE_SCHEDULES)}"
+        known = " and ".join(TORCHTUNE_SCHEDULES)
+        cannot["schedule"] = f"it has {known}; left out, it is linear"
     if len(plan.splits["train"]) < recipe.batch_size:
         cannot["batch_size"] = "it leaves out a step that is not full, and the rows fill none"
-    if recipe.epochs != int(recipe.epochs):
-        cannot["epochs"] = "it counts whole ones"
+    if recipe.epochs != whole_epochs(recipe.epochs):
+        cannot["epochs"] = f"it counts whole ones; left out, it is {whole_epochs(recipe.epochs)}"
     if opened.experiment.quant not in (None, "nf4"):
         cannot["quant"] = "it packs a base as nf4 alone"
     known = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
@@ -733,7 +735,7 @@ def torchtune_optimizer(plan: Plan) -> dict[str, Any]:
             "weight_decay": recipe.weight_decay,
         },
         "lr_scheduler": {
-            "_component_": TORCHTUNE_SCHEDULES[recipe.schedule],
+            "_component_": TORCHTUNE_SCHEDULES.get(recipe.schedule, TORCHTUNE_SCHEDULES["linear"]),
             "num_warmup_steps": math.ceil(recipe.warmup * per_epoch * recipe.epochs),
         },
         "loss": {"_component_": "torchtune.modules.loss.CEWithChunkedOutputLoss"},

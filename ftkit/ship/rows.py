@@ -89,16 +89,11 @@ def plain(row: Row, where: str, target: str, carried: Sequence[str] = ()) -> lis
 
 def write_provider(opened: Opened, new: Path, target: str, take: Take) -> Told:
     """The rows of a provider, and what they do not state."""
+    opened.need_usual_loss("these rows are")
     count = write_rows(opened.splits, new, take)
     least = LEAST.get(target, 1)
     if count < least:
         raise UserError(f"{target} takes {least} rows at least, and the run has {count}.")
-    experiment = opened.experiment
-    if experiment.objective is not None:
-        raise UserError(
-            f"the run's objective is {experiment.goal.name}, and these rows are of supervised "
-            "fine-tuning; export a run of the usual loss."
-        )
     return Told([], ["rows alone: model, rate, epochs and method are the provider's to choose"])
 
 

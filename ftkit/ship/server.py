@@ -12,6 +12,7 @@ users at once there are vLLM and TGI (`serving.py`).
 """
 
 import asyncio
+import errno
 import functools
 import importlib.util
 import json
@@ -61,7 +62,7 @@ class Fleet:
     model: "PreTrainedModel | lora.PeftModel"
     tokenizer: "PreTrainedTokenizerBase"
     base: str
-    names: list[str]  # of the adapters
+    names: dict[str, str]  # {what a request names: the adapter on the model}
     dates: dict[str, str | None] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -72,8 +73,7 @@ class Fleet:
 
     def reply(self, name: str, messages: list[dict], tokens: int) -> models.Reply:
         """The greedy reply of one of them."""
-        adapter = None if name == self.base else name
-        model = cast("PreTrainedModel", self.model)
+        model, adapter = cast("PreTrainedModel", self.model), self.names.get(name)
         with self.lock, data.on_date(self.dates.get(name)):
             with lora.using(self.model, adapter):
                 return models.write_replies(model, self.tokenizer, [messages], tokens)[0]
@@ -82,14 +82,13 @@ class Fleet:
 def read_fleet(runs: Sequence[str | Path]) -> Fleet:
     """The base of these runs, loaded once, with all their adapters under their folders' names.
 
-    Raises `UserError` for runs on several bases, for two of one name, and for a run without an
-    adapter.
+    Raises `UserError` for runs on several bases, for two of one name or of two kinds of adapter,
+    and for a run without an adapter.
     """
     opened = [Opened(run) for run in runs]
     if not opened:
         raise UserError("there is no run to serve; give the folder of at least one.")
-    names = [one.name for one in opened]
-    first = opened[0]
+    names, first = [one.name for one in opened], opened[0]
     base = first.experiment.to_dict()["model"]
     base_name = Path(base).name if Path(base).is_dir() else base
     for place, one in enumerate(opened):
@@ -104,18 +103,25 @@ def read_fleet(runs: Sequence[str | Path]) -> Fleet:
     loaded, tokenizer = models.load(first.experiment.model, first.experiment.quant)
     train.check_same_base(first.folder, first.record, loaded)
     model: Any = loaded
+    # under names that peft takes: of a folder's it may make another, as of one with a dot
+    own = {one.name: f"run-{number}" for number, one in enumerate(opened, 1)}
     for one in opened:
-        folder, _ = one.adapter
-        model = methods.load(model, folder, one.name)
+        model = methods.load(model, one.adapter[0], own[one.name])
     dates = {one.name: one.experiment.date for one in opened}
-    return Fleet(model.eval(), tokenizer, base_name, names, dates)
+    return Fleet(model.eval(), tokenizer, base_name, own, dates)
 
 
 def check_same(first: Opened, other: Opened) -> None:
-    """Refuse two runs that were not trained on one base."""
+    """Refuse two runs that one model can't hold, and one that gives no replies."""
+    if other.experiment.goal.name == "reward":
+        raise UserError(
+            f"{other.folder} holds a model of rewards, which gives numbers and no replies; open it "
+            "by prefer.open_reward."
+        )
     for what, read in {
         "base": lambda one: one.record["hashes"].get("base"),
         "quant": lambda one: one.experiment.quant,
+        "kind of adapter": lambda one: one.adapter[1].get("peft_type"),
     }.items():
         ours, theirs = read(first), read(other)
         if ours != theirs:
@@ -322,16 +328,18 @@ def check_port(host: str, port: int) -> None:
     """Refuse a port that another program has, and an address that is not this machine's."""
     if not is_whole(port) or not 1 <= port <= 65535:
         raise UserError(f"port is {port!r}; give a whole number from 1 to 65,535.")
+    if not host:
+        raise UserError("host is empty; give an address of this machine, such as 127.0.0.1.")
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind((host, port))
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise UserError(
-            f"port {port} of {host} can't be used ({why}); give another one (--port), or stop the "
-            "program that has it."
-        ) from error
+        cure = "give an address of this machine (--host), such as 127.0.0.1"
+        if getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES):
+            cure = "give another one (--port), or stop the program that has it"
+        raise UserError(f"port {port} of {host} can't be used ({why}); {cure}.") from error
 
 
 def serve(

@@ -39,7 +39,7 @@ def write_gguf(opened: Opened, new: Path, wish: Wish) -> Told:
     kind, told = gguf_files.find_kind(kind), Told()
     prompts = opened.prompts(wish.prompts)
     if wish.part == "adapter":
-        opened.need_lora("a GGUF adapter is a LoRA's A and B alone; export it merged")
+        opened.need_lora("a GGUF adapter is a LoRA's A and B alone")
         tuned, file = lora.check_adapters(opened.tuned), new / "adapter.gguf"
         gguf_files.write_adapter(tuned, file, kind)
         told.proofs = proof.prove_adapter(tuned, opened.base, opened.tokenizer, file, kind, prompts)
@@ -238,9 +238,10 @@ def write_vllm(opened: Opened, new: Path, wish: Wish) -> Told:
     packed = " --quantization bitsandbytes" if quantized else ""
     lines = [
         f"BASE=${{BASE:-{shlex.quote(opened.base_folder)}}}",
-        'MODULES=""; for A in "$HERE"/adapters/*; do MODULES="$MODULES $(basename "$A")=$A"; done',
-        f'vllm serve "$BASE" --enable-lora --max-lora-rank {most} --lora-modules $MODULES'
-        f'{packed} {common} "$@"',
+        # before the words that the script was given, so that each stays one word
+        'for A in "$HERE"/adapters/*; do set -- "$(basename "$A")=$A" "$@"; done',
+        f'vllm serve "$BASE" --enable-lora --max-lora-rank {most}{packed} {common} '
+        '--lora-modules "$@"',
     ]
     write_script(new, lines)
     note = "the adapters of other runs on the same base go into adapters/, under their names"
@@ -264,7 +265,7 @@ def write_tgi(opened: Opened, new: Path, wish: Wish) -> Told:
         'LIST=""; for A in "$HERE"/adapters/*; do N="$(basename "$A")"; '
         'LIST="$LIST${LIST:+,}$N=/adapters/$N"; done',
         f'{dock}{mount} -v "$HERE/adapters":/adapters:ro -e LORA_ADAPTERS="$LIST" {TGI} '
-        f'--model-id {"/base" if local else base}{packed} "$@"',
+        f'--model-id {"/base" if local else chr(34) + "$BASE" + chr(34)}{packed} "$@"',
     ]
     write_script(new, lines)
     return Told([], ["a request names its adapter as adapter_id", *end_notes(opened)])
@@ -281,8 +282,8 @@ def copy_adapter(opened: Opened, new: Path, server: str) -> int:
 
     Raises `UserError` for what these servers would not load, or would load as another model.
     """
-    why = f"{server} takes the A and B of a LoRA; export it merged (--part merged)"
-    stated, quant = opened.need_lora(why), opened.experiment.quant
+    stated = opened.need_lora(f"{server} takes the A and B of a LoRA")
+    quant = opened.experiment.quant
     folder, _ = opened.adapter
     if quant not in (None, "nf4"):
         raise UserError(

@@ -221,7 +221,8 @@ def intervals(
         ax.plot(value, row, "o", color=colour, ms=5)
     ax.axvline(0, color="black", lw=0.8, zorder=0)
     ax.set_yticks(range(len(changes)), list(changes)[::-1])
-    ax.set(xlabel=xlabel)
+    # half a row of room at either end, so that no point lies on the frame
+    ax.set(xlabel=xlabel, ylim=(-0.6, len(changes) - 0.4))
     return figure
 
 

@@ -213,8 +213,9 @@ def measure_facts(bench: Bench) -> dict[str, float]:
 
 
 def measure_worded(bench: Bench, facts: Sequence[tasks.NewFact]) -> dict[str, float]:
-    """Each fact taught for longer, in as many wordings as the arm has; asked in the first of them,
-    in another one, and in that with passages.
+    """Each fact taught for longer, in as many wordings as the arm has.
+
+    It is asked in the first of them, in another one, and in that with passages.
     """
     wordings = WORDINGS[bench.run.arm]
     rows = data.to_dataset([row for fact in facts for row in worded_rows(fact, wordings)])

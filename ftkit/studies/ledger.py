@@ -25,6 +25,8 @@ PARTLY, NOT_ALWAYS = "holds in part", "does not always hold"
 WORDS = (TRUE, PARTLY, DEPENDS, NOT_ALWAYS, FALSE, OPEN)
 BySeed = Mapping[int, float]
 POINTS = 0.05  # two scores within five points are the same for these statements
+# Between what a value of a unit lies, whatever the width of its interval.
+BOUNDS = {"points": (-1.0, 1.0), "share": (0.0, 1.0), "ratio": (0.0, math.inf)}
 
 
 class Grids(NamedTuple):
@@ -87,12 +89,12 @@ def over(first: BySeed, second: BySeed) -> dict[int, float]:
 class Statement:
     """A sentence of a row of the ledger, and the bounds within which its value makes it true."""
 
-    row: str  # of the ledger: D1 to D13, W1 to W6
+    row: str  # of the ledger: D1 to D13, W1 to W6, P1 to P4
     sentence: str
     measure: Callable[[Grids], BySeed]
     low: float = -math.inf
     high: float = math.inf
-    unit: str = "points"  # of a hundred; or another one, which is said
+    unit: str = "points"  # of a hundred, as a share and a ratio are; or another one, which is said
 
     def weigh(self, grids: Grids) -> "Weighed":
         """The statement with what was measured."""
@@ -121,12 +123,17 @@ class Weighed:
 
     @property
     def measured(self) -> str:
-        """Mean, interval and n; in points of a hundred where the statement has no other unit."""
+        """Mean, interval and n; in hundredths, unless the statement's unit is one of its own.
+
+        The interval is cut where no value can lie. The verdict is that of the whole one.
+        """
         if self.interval is None:
             return f"n = {len(self.values)}"
         unit = self.statement.unit
-        scale, named = (100, "") if unit == "points" else (1, f" {unit}")
-        mean, low, high = (scale * value for value in self.interval)
+        least, most = BOUNDS.get(unit, (-math.inf, math.inf))
+        scale, named = (100, "") if unit in BOUNDS else (1, f" {unit}")
+        mean, low, high = self.interval
+        mean, low, high = (scale * x for x in (mean, max(low, least), min(high, most)))
         return f"{mean:.1f} [{low:.1f}, {high:.1f}]{named}, n = {len(self.values)}"
 
 
@@ -213,7 +220,7 @@ STATEMENTS = (
     ),
     Statement(
         "D3",
-        "the same with 50 % random errors",
+        "trays, more and gentler steps: 100 clean rows beat 1,200 with 50 % random errors",
         lambda g: minus(
             g.of(rows=FEW, **GENTLE),
             g.of(change="random answer", rows=MANY, amount=0.5, **GENTLE),
@@ -242,10 +249,11 @@ STATEMENTS = (
         "a wrong row that stands there 50 times is answered as it stands",
         lambda g: g.of("the row, as it was repeated", change="repeated", amount=50),
         low=0.5,
+        unit="share",
     ),
     Statement(
         "D4",
-        "and rows that are like it fall by more than five points",
+        "a wrong row 50 times: rows that are like it fall by more than five points",
         lambda g: minus(g.of(), g.of("the same issue", change="repeated", amount=50)),
         low=POINTS,
     ),
@@ -260,7 +268,7 @@ STATEMENTS = (
     ),
     Statement(
         "D5",
-        "the same in other words, which no search for copies finds",
+        "facts, half of them leaked in other words: the reported score is above the true one",
         lambda g: minus(
             g.of("reported", change="leaked in other words", amount=0.5, **FACTS),
             g.of("true", change="leaked in other words", amount=0.5, **FACTS),
@@ -269,7 +277,7 @@ STATEMENTS = (
     ),
     Statement(
         "D5",
-        "trays, which the model learns as a rule: the same",
+        "trays (a rule), half of the test rows leaked: the reported score is above the true one",
         lambda g: minus(
             g.of("reported", rows=24, change="leaked", amount=0.5),
             g.of("true", rows=24, change="leaked", amount=0.5),
@@ -290,16 +298,18 @@ STATEMENTS = (
         "a class of 5 % is missed in more than half of its rows after 40 steps",
         lambda g: g.of("black", steps=40, change="rare", **RARE),
         high=0.5,
+        unit="share",
     ),
     Statement(
         "D8",
-        "and after 160 steps",
+        "a class of 5 % is missed in more than half of its rows after 160 steps",
         lambda g: g.of("black", steps=160, change="rare", **RARE),
         high=0.5,
+        unit="share",
     ),
     Statement(
         "D9",
-        "trained on its own template and asked in Alpaca's, it loses more than half",
+        "trained in its own template and asked in Alpaca's, a model loses more than half",
         lambda g: minus(
             g.of("right", task="tickets", rows=48, change="template right"),
             g.of("alpaca", task="tickets", rows=48, change="template right"),
@@ -308,7 +318,7 @@ STATEMENTS = (
     ),
     Statement(
         "D9",
-        "trained on a bare one and asked in its own, it loses more than half",
+        "trained in a bare template and asked in its own, a model loses more than half",
         lambda g: minus(
             g.of("bare", task="tickets", rows=48, change="template bare"),
             g.of("right", task="tickets", rows=48, change="template bare"),
@@ -325,13 +335,13 @@ STATEMENTS = (
     ),
     Statement(
         "D10",
-        "tickets after 50 steps: the same",
+        "tickets after 50 steps: loss on the answer alone is better than on the prompt, too",
         lambda g: minus(g.of(**TICKETS), g.of(**TICKETS, change="prompt learned")),
         low=0,
     ),
     Statement(
         "D10",
-        "trays after 80 steps, half learned: the same",
+        "trays after 80 steps: loss on the answer alone is better than on the prompt, too",
         lambda g: minus(g.of(steps=80), g.of(steps=80, change="prompt learned")),
         low=0,
     ),
@@ -346,7 +356,7 @@ STATEMENTS = (
     ),
     Statement(
         "D12",
-        "an unseen instruction behind, where it always stood: the same",
+        "an unseen instruction behind, as always: eight wordings beat one by ten points",
         lambda g: minus(
             g.of(SHORT, **TICKETS, change="wordings", amount=8),
             g.of(SHORT, **TICKETS, change="wordings", amount=1),
@@ -355,13 +365,13 @@ STATEMENTS = (
     ),
     Statement(
         "D13",
-        "a teacher's rows as they are cost more than ten points against the right ones",
+        "a teacher's rows as they come cost more than ten points against the right ones",
         lambda g: minus(g.of(**TEACHER), g.of(**TEACHER, change="teacher")),
         low=0.1,
     ),
     Statement(
         "D13",
-        "those on which two prompts agree beat them by more than ten points",
+        "rows on which two prompts agree beat all of the teacher's by more than ten points",
         lambda g: minus(
             g.of(**TEACHER, change="teacher, two prompts agree"),
             g.of(**TEACHER, change="teacher"),
@@ -370,7 +380,7 @@ STATEMENTS = (
     ),
     Statement(
         "D13",
-        "and beat all rows of the second prompt alone by more than five points",
+        "rows on which two prompts agree beat all of the second prompt's by over five points",
         lambda g: minus(
             g.of(**TEACHER, change="teacher, two prompts agree"),
             g.of(**TEACHER, change="teacher, listed"),
@@ -391,24 +401,28 @@ STATEMENTS = (
         "fifty facts, stored, are not known backwards (below five points)",
         lambda g: g.arm("stored", "facts", "reversed"),
         high=POINTS,
+        unit="share",
     ),
     Statement(
         "W1",
-        "and more than half of the answers about strangers are then made up",
+        "fifty facts, stored: more than half of the answers about strangers are made up",
         lambda g: g.arm("stored", "facts", "made up about strangers"),
         low=0.5,
+        unit="share",
     ),
     Statement(
         "W2",
         "four passages, nothing trained: more than nine of ten new facts are right",
         lambda g: g.arm("facts", "retrieval", "retrieval before", amount=4),
         low=0.9,
+        unit="share",
     ),
     Statement(
         "W2",
-        "and of those that have changed since, with the index updated",
+        "four passages, the index updated: more than nine of ten changed facts are right",
         lambda g: g.arm("facts", "retrieval", "retrieval: changed", amount=4),
         low=0.9,
+        unit="share",
     ),
     Statement(
         "W3",
@@ -435,12 +449,14 @@ STATEMENTS = (
             g.arm("patterns", "shots", amount=1), g.arm("patterns", "tuned", amount=12)
         ),
         low=0.8,
+        unit="ratio",
     ),
     Statement(
         "W4",
         "four examples reach eight tenths of 48 trained rows: tickets",
         lambda g: over(g.arm("tickets", "shots", amount=4), g.arm("tickets", "tuned", amount=48)),
         low=0.8,
+        unit="ratio",
     ),
 )  # fmt: skip
 
@@ -456,11 +472,13 @@ def gained(name: str) -> Callable[[prefer.PreferenceRow], float]:
 
 
 def rose(column: str) -> Callable[[prefer.PreferenceRow], float]:
-    """A column of a run's curve, last step less the first."""
+    """A column of a run's curve, the last step that has it less the first."""
 
     def change(row: prefer.PreferenceRow) -> float:
-        values = [step[list(row.columns).index(column)] for step in row.curve]
-        return (values[-1] or 0.0) - (values[0] or 0.0)
+        place = list(row.columns).index(column)
+        values = [step[place] for step in row.curve]
+        known = [value for value in values if value is not None]
+        return known[-1] - known[0]
 
     return change
 
@@ -490,12 +508,22 @@ OF_PREFERENCES = (
         "from the base: more than half of the known facts are still right",
         lambda g: g.tuned(scored("right"), RUN(lr=3e-3, steps=50)),
         low=0.5,
+        unit="share",
     ),
     Statement(
         "P1",
         "behind SFT it gets more known facts right than plain SFT at a higher rate",
         lambda g: minus(
             g.tuned(scored("right"), BEHIND_SFT), g.tuned(scored("right"), PLAIN_SFT)
+        ),
+        low=0,
+    ),
+    Statement(
+        "P1",
+        "from the base, SFT's loss on top: it gets more of them right than SFT in as many steps",
+        lambda g: minus(
+            g.tuned(scored("right"), RUN(source="written", lr=5e-3, extra=1.0, steps=75)),
+            g.tuned(scored("right"), replace(PLAIN_SFT, steps=75)),
         ),
         low=0,
     ),

@@ -241,11 +241,12 @@ def check_processes(wanted: int | None) -> None:
     if not is_whole(wanted) or wanted < 1:
         raise UserError(f"processes is {wanted!r}; give a whole number from 1 on.")
     if wanted != (here := processes()):
-        starter = f"torchrun --nproc_per_node {wanted} -m ftkit train …" if wanted > 1 else "python"
+        launcher = "python" if wanted == 1 else f"torchrun --nproc_per_node {wanted}"
         by = ", and accelerate launch starts one on a CPU without MPI" if by_accelerate() else ""
+        asked = "1 process was" if wanted == 1 else f"{wanted} processes were"
         raise UserError(
-            f"{wanted} processes were asked for, and there {'is' if here == 1 else 'are'} "
-            f"{here}{by}; start them by {starter}."
+            f"{asked} asked for, and there {'is' if here == 1 else 'are'} {here}{by}; begin with "
+            f"{launcher} -m ftkit train …"
         )
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import data, lora, methods, models
 from ..core.errors import UserError, is_number, is_whole, nearest
-from ..core.parsing import parse_json, parse_yaml, read_text, shown
+from ..core.parsing import check_keys, parse_json, parse_yaml, read_text, shown
 from ..core.session import chosen_model
 from .recipe import (
     OBJECTIVES,
@@ -454,16 +454,6 @@ def as_number(value: object) -> object:
 def field_names(cls: type) -> list[str]:
     """The names of a dataclass's fields."""
     return [f.name for f in dataclasses.fields(cls)]
-
-
-def check_keys(stated: Mapping, known: Sequence[str], where: str) -> None:
-    """Refuse keys that are not among the known ones."""
-    for key in stated:
-        if key not in known:
-            raise UserError(
-                f"{where} has the key {shown(key)}; the keys are {', '.join(known)}."
-                f"{nearest(key, known)}"
-            )
 
 
 # What a run.json must hold.

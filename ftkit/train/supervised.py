@@ -414,7 +414,7 @@ def train_once(
     # everything random from here on comes from the seed
     set_seed(recipe.seed)
     lasting = checkpoints is not None
-    report = tracked(recipe.report_to, (checkpoints or Path("run")).parent / TRACKED)
+    report = tracked(recipe.report_to, (checkpoints.parent if checkpoints else Path()) / TRACKED)
     with checkpoint_folder(checkpoints) as folder, contextlib.closing(watcher), report:
         trainer = build(folder, watcher, lasting=lasting)
         watcher.log = folder / STEPS if lasting else None

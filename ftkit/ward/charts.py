@@ -73,12 +73,13 @@ class Diagnoses(Table):
 
     def _repr_html_(self) -> str:
         head = "What the doctor finds in the folders (this names the illnesses)"
-        page = super()._repr_html_()
+        page, rest = "", super()._repr_html_()
         # of each of the doctor's sentences what was found in bold, its reasons and cure behind it
         for _, _, said, *_ in self.rows:
             first = html_text(re.split(r"(?<=.)[:;] ", str(said))[0])
-            page = page.replace(f">{first}", f"><b>{first}</b>", 1)
-        return f"<details><summary>{head}</summary>{page}</details>"
+            before, cell, rest = rest.partition(f">{first}")
+            page += f"{before}><b>{first}</b>" if said else before + cell
+        return f"<details><summary>{head}</summary>{page}{rest}</details>"
 
 
 def treat(rows: Sequence[WardRow], room: str, seed: int = 0) -> Diagnoses:

@@ -202,4 +202,9 @@ def test_of_a_row_of_numbers_it_is_said_how_many_are_right():
     asked = answers.find_exercise("03.1")
     half = [*asked.right[:5], 0.5, 0.6, 0.7]
     assert answers.judge(asked, half).text.startswith("5 of the 8 are right")
-    assert answers.judge(asked, asked.right[:5]).text.startswith("there are 5 numbers; give 8")
+    assert answers.judge(asked, asked.right[:5]).text == "there are 5 numbers; give 8."
+    assert answers.judge(asked, asked.right[:1]).text == "there is 1 number; give 8."
+    one = [asked.right[0], *[9.0] * 7]
+    assert answers.judge(asked, one).text == "1 of the 8 is right, the others are not."
+    turned = answers.judge(asked, [*asked.right[1:], asked.right[0]]).text
+    assert turned == "none of the 8 is right, in this order."

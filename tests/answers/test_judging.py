@@ -319,7 +319,9 @@ def test_actions_are_named_and_each_wrong_one_is_told():
     assert judging.check_actions(right).right is True
     assert judging.check_actions({**right, "A": "Wait and Watch"}).right is True
     found = judging.check_actions({**right, "B": "train again", "C": ...})
-    assert found.right is False and "2 of 4 are right" in found.text
+    assert found.right is None and found.text.startswith("2 of the 4 are right. "), "no try as yet"
     assert "B is not 'train again': golds and thumbs" in found.text and "C is still" in found.text
+    found = judging.check_actions(dict.fromkeys(right, "roll back"))
+    assert found.right is False and found.text.startswith("1 of the 4 is right. A is not")
     assert "Did you mean" in judging.check_actions({**right, "D": "look at the machin"}).text
     assert "give a dict" in judging.check_actions({"A": "roll back"}).text

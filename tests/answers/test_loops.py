@@ -604,12 +604,12 @@ def test_patients_are_named_in_any_spelling(room):
 
 def test_a_wrong_name_is_told_by_what_one_would_see():
     found = judge("11.curves", {"A": "over-fit", "B": "wrong base", "C": "overfit"})
-    assert found.right is None and found.text.startswith("1 of 4 is right."), "no try as yet"
+    assert found.right is None and found.text.startswith("1 of the 4 is right."), "no try as yet"
     assert "B is not 'wrong base': then the base's hash would be another one now" in found.text
     assert "'overfit' is no illness of the list. Did you mean 'over-fit'?" in found.text
     assert "D is still to come" in found.text and "A " not in found.text
     found = judge("11.curves", ward.ROOMS["curves"] | {"C": "over-fit"})
-    assert found.right is False and found.text.startswith("3 of 4 are right. C is not")
+    assert found.right is False and found.text.startswith("3 of the 4 are right. C is not")
     assert judge("11.curves", "over-fit").text.startswith("give a dict with the illness of each")
     assert "'Z' is not here; the patients are A, B, C, D" in judge("11.curves", {"Z": "x"}).text
 
@@ -707,7 +707,7 @@ def test_every_method_that_has_all_is_right():
     assert answers.judge(asked, dict.fromkeys(GOOD, ...), []).right is None
     waiting = choose(a_stock_of_facts=...)
     assert waiting.right is None, "no try as yet"
-    assert waiting.text == "2 of 3 are right. a stock of facts is still to come."
+    assert waiting.text == "2 of the 3 are right. a stock of facts is still to come."
     assert "dict" in answers.judge(asked, "lora", grids.read("methods")).text
 
 
@@ -848,6 +848,15 @@ def test_a_reward_is_learned_from_and_leaves_no_trace(monkeypatch):
 
     after, before, (question, _) = loops.learn_from(reward)
     assert 0 <= after <= 1 and 0 <= before <= 1 and torch.rand(1) == wanted
+
+    # one that fails on what the model writes is told so, by the reply
+    def gives_way(given, reply):
+        return 1.0 if reply == loops.RIGHT_ORDER else 0.0 if reply in listed else 1 / 0
+
+    listed = loops.OVERPAID.values()
+    found = judge("12b.reward", gives_way)
+    assert found.right is False
+    assert re.match(r"for '.*', it does not run: ZeroDivisionError", found.text), found
     assert {len(given) for given, _ in seen} == {9} and len(question.split()) == 9
     assert judge("12b.reward", lambda *given: ...).right is None
 

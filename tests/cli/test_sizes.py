@@ -89,6 +89,8 @@ def test_a_cost_is_ranges_and_says_what_was_assumed(tmp_path):
     words = ("cost", "qwen2.5-0.5b", "--card", "T4 16")
     assert "no price known" in invoke(*words).stdout
     assert "my invoice" in invoke(*words, "--prices", prices).stdout
+    done = invoke(*words, "--prices", prices, "--price-per-hour", "2")
+    assert done.exit_code == 1 and "--prices and --price-per-hour both price a card" in done.stderr
     prices.write_text(f"prices: [{row}]\n", encoding="utf-8")
     done = invoke(*words, "--prices", prices)
     assert done.exit_code == 1 and done.stderr.count("\n") == 1

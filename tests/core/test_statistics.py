@@ -45,6 +45,40 @@ def test_the_paired_interval_covers_zero_when_nothing_changed():
     assert 0.49 < low < 0.6 < high < 0.71
 
 
+def test_a_mean_of_rows_is_a_difference_from_zero():
+    values = [0.1, 0.7, 0.2, 0.9]
+    found = statistics.mean_over_rows(values)
+    assert found == statistics.paired_difference([0.0] * 4, values)
+    assert found.value == pytest.approx(0.475) and 0.1 < found.low < 0.475 < found.high < 0.9
+
+
+def test_rows_that_do_not_pair_are_refused():
+    with pytest.raises(
+        UserError, match="before and after have 1 and 3 values; give both of the same rows"
+    ):
+        statistics.paired_difference([0.0], [1, 2, 3])
+    for call in (
+        lambda: statistics.paired_difference([], []),
+        lambda: statistics.mean_over_rows([]),
+    ):
+        with pytest.raises(UserError, match="there are no rows; a mean needs one at least"):
+            call()
+
+
+def test_several_changes_over_seeds_are_corrected_together():
+    changes = {"up": [0.1, 0.11, 0.1], "none": [0.1, -0.1, 0.05]}
+    found = statistics.changes_over_seeds(changes)
+    assert found["up"].change == statistics.mean_over_seeds(changes["up"])
+    ps = [statistics.p_over_seeds(values) for values in changes.values()]
+    assert [one.p for one in found.values()] == statistics.holm(ps) and ps[0] < found["up"].p
+    with pytest.raises(UserError, match="there is 1 seed; a p needs 2 or more"):
+        statistics.changes_over_seeds({"one": [0.1]})
+    with pytest.raises(UserError, match="there is 1 seed; an interval needs 2 to 10 of them"):
+        statistics.mean_over_seeds([0.1])
+    with pytest.raises(UserError, match="there are no seeds; a p needs 2"):
+        statistics.p_over_seeds([])
+
+
 def counted(lost, gained, n=200):
     return statistics.Difference(n - lost - gained, lost, gained, 0)
 

@@ -71,6 +71,17 @@ def test_no_one_utilisation_makes_all_guides_right():
     [
         (lambda: cost.sensitivity(ranges={"token": (1, 2)}), "Did you mean 'tokens'"),
         (lambda: cost.sensitivity(of="days"), "of is 'days'; give 'hours' or 'money'"),
+        (lambda: cost.sensitivity(ranges={}), "name one assumption at least"),
+        (lambda: cost.sensitivity(ranges={"epochs": 3}), "the range of epochs is 3; give two"),  # type: ignore
+        (
+            lambda: cost.sensitivity(ranges={"per_hour": (1, 3)}),
+            "a price per hour changes no hours",
+        ),
+        (lambda: cost.Case(utilisation=30).hours, "utilisation is 30; .*numbers from 0 to 1"),
+        (lambda: cost.Case(rows=-5).hours, "rows is -5"),
+        (lambda: cost.Case(epochs=0).hours, "epochs is 0"),
+        (lambda: cost.Case(cards=0).hours, "cards is 0"),
+        (lambda: cost.Case(per_hour=-2).money, "per_hour is -2; give a number from 0 on"),
         (lambda: cost.figures("epoch"), "Did you mean 'epochs'"),
         (lambda: cost.needed(cost.FIGURES[0], "card"), "dial is 'card'"),
     ],

@@ -59,6 +59,14 @@ def test_what_the_card_does_not_hold_is_said():
     assert cost.estimate("llama-3.1-70b", 10, method="qlora").note == ""
 
 
+def test_two_ends_in_brackets_are_a_range_too():
+    both = [
+        cost.estimate("llama-3.1-8b", 10, utilisation=share, prices=price, **GIVEN)  # type: ignore
+        for share, price in (((0.2, 0.4), (1, 2)), ([0.2, 0.4], [1, 2]))
+    ]
+    assert both[0].money == both[1].money and both[0].hours == both[1].hours
+
+
 def test_energy_is_watts_times_hours_times_what_the_building_adds():
     assert cost.energy(2, 400, (1, 1)) == (0.8, 0.8)
     assert cost.energy((1, 2), 700, (1.1, 1.5)) == pytest.approx((0.77, 2.1))
@@ -79,6 +87,7 @@ def test_a_reply_reads_all_weights_for_every_token():
 def test_hours_are_said_as_people_say_them():
     assert cost.in_hours(0.001) == "3.6 s"
     assert cost.in_hours((0.2, 1.5)) == "12 min to 90 min"
+    assert cost.in_hours((0.2, 2.5)) == "12 min to 2.5 h"
     assert cost.in_hours((2.5, 2.5)) == "2.5 h"
     assert cost.in_hours(16578) == "16,578 h"
 
@@ -93,9 +102,16 @@ def test_hours_are_said_as_people_say_them():
         ({"card": "A100"}, "Did you mean 'A100 80'"),
         ({"utilisation": (0.5, 1.5)}, "utilisation is .*numbers from 0 to 1"),
         ({"utilisation": (0, 0.5)}, "utilisation begins at 0"),
+        ({"utilisation": 0.3}, "utilisation is 0.3; give low and high, numbers from 0 to 1, the"),
+        (
+            {"prices": 2.5},
+            "the price per hour is 2.5; give low and high, numbers from 0 to 1,000,0",
+        ),
+        ({"prices": "mine.yaml"}, "the price per hour is 'mine.yaml'"),
+        ({"batch": 0}, "batch is 0"),
         ({"prices": (3, 1)}, "the price per hour is"),
         ({"seq": 10**6}, "the positions of llama-3.1-8b"),
-        ({"method": "qlor"}, "Did you mean 'qlora'"),
+        ({"method": "qlor"}, "counted for full, lora, qlora, and .*Did you mean 'qlora'"),
     ],
 )
 def test_what_cannot_be_is_a_sentence(options, said):
@@ -107,6 +123,8 @@ def test_what_cannot_be_is_a_sentence(options, said):
     ("call", "said"),
     [
         (lambda: cost.energy(1, 0), "watts is 0"),
+        (lambda: cost.energy(-1, 400), "hours is -1"),
+        (lambda: cost.energy(1, 400, 1.2), "pue is 1.2; give low and high"),  # type: ignore
         (lambda: cost.energy(1, 400, (0.9, 1)), "pue begins at 0.9"),
         (lambda: cost.reply_seconds("pocket", 9, 9, "T4 16", utilisation=0), "utilisation is 0"),
         (lambda: cost.reply_seconds("pocket", 9, 9, "T4 16", bits=64), "bits is 64"),

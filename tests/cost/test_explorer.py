@@ -3,7 +3,7 @@
 import pytest
 from pictures import TorchCalls, elements, numbers, options, sweep, texts
 
-from ftkit import cost
+from ftkit import UserError, cost
 from ftkit.cost import explorer
 from ftkit.show.svg import ACCENT, PLAIN
 
@@ -39,7 +39,7 @@ def test_a_bar_reaches_from_one_outcome_to_the_other():
         assert x == pytest.approx(frame.at(low, 0)[0], abs=0.1)
         assert x + width == pytest.approx(frame.at(high, 0)[0], abs=0.1)
     assert {"one", "another", "tokens per row", "2,048"} <= set(texts(shown))
-    assert "one 60 min to 2.0 h" in shown.text or "one 1.0 h to 2.0 h" in shown.text
+    assert "one 60 min to 2.0 h" in shown.text
 
 
 def test_an_axis_holds_what_it_shows():
@@ -64,6 +64,23 @@ def test_lines_cross_where_the_arithmetic_says():
     assert {"api", "own", "calls", "money spent"} <= set(texts(shown))
     never = cost.break_even_view({"api": (0, 0.001), "own": (100, 0.002)}, 1000)
     assert "no two ways cost the same within 1,000 calls" in never.text
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: cost.break_even_view(dict.fromkeys("abcd", (0, 1)), 9), "costs names 4 ways"),
+        (lambda: cost.break_even_view({}, 9), "costs names 0 ways; give 1 to 3"),
+        (lambda: cost.break_even_view({"a": (0, 0)}, 9), "nothing is spent on a"),
+        (lambda: cost.break_even_view({"a": (-1, 1)}, 9), "what a costs is -1"),
+        (lambda: cost.break_even_view({"a": (0, 1)}, 0), "most is 0; give a number above 0"),
+        (lambda: cost.cost_view(cost.sensitivity(of="money")), "found is a sensitivity of money"),
+        (lambda: cost.cost_view(cost.sensitivity(), dict.fromkeys("abcd", (1, 2))), "4 guides"),
+    ],
+)
+def test_what_cannot_be_drawn_is_a_sentence(call, said):
+    with pytest.raises(UserError, match=said):
+        call()
 
 
 @pytest.mark.parametrize(("amount", "end"), [(120, 200), (1, 1), (81, 100), (0.03, 0.04)])

@@ -119,6 +119,9 @@ def test_an_answer_is_the_prompt_at_once_and_then_token_by_token():
         (lambda: cost.rule_of_thumb("gpt2", 1, "lor"), "Did you mean 'lora'"),
         (lambda: cost.answer_flops("pocket", 0), "prompt is 0; give a whole number of tokens"),
         (lambda: cost.answer_flops("pocket", 5, 1.5), "reply is 1.5"),
+        (lambda: cost.answer_flops("llama-3.1-8b", 131_000, 73), "positions for 131,072 tokens"),
+        (lambda: cost.rule_of_thumb("gpt2", -1), "tokens is -1; give a number from 0 on"),
+        (lambda: cost.rule_of_thumb("gpt2", "5"), "tokens is '5'"),  # type: ignore
     ],
 )
 def test_what_cannot_be_counted_is_a_sentence(call, said):

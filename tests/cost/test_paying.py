@@ -11,6 +11,11 @@ def test_a_call_costs_its_tokens():
     assert cost.cost_of_call(1_000_000, 500_000, (0.15, 0.6)) == pytest.approx(0.45)
 
 
+def test_one_price_is_not_two():
+    with pytest.raises(UserError, match="prices is 3; give two, of the prompt and of the reply"):
+        cost.cost_of_call(1, 1, 3)  # type: ignore
+
+
 def test_a_tuning_pays_after_so_many_calls():
     found = cost.break_even(prompted=0.002, tuned=0.0005, spent=15)
     assert found.calls == 10_000
@@ -18,6 +23,9 @@ def test_a_tuning_pays_after_so_many_calls():
     assert "paid back after 10,000 calls" in str(found)
     assert "less than a day" in str(found)
     assert cost.break_even(0.001, 0.0, 0).calls == 0
+    assert math.isinf(found.days(0))
+    with pytest.raises(UserError, match="calls_per_day is -1"):
+        found.days(-1)
 
 
 def test_it_never_pays_where_a_call_is_no_cheaper():

@@ -51,6 +51,11 @@ def test_another_currency_has_nothing_of_the_kits(table):
     assert "€2.00 to €2.50" in str(euros)
 
 
+def test_a_currency_is_the_same_one_however_it_is_written(table):
+    mine = cost.read_prices(table(currency=" usd "))
+    assert mine.currency == "USD" and "AWS Bedrock Custom Models" in mine.names("training tokens")
+
+
 def test_yaml_is_read_too_and_its_dates(tmp_path):
     path = tmp_path / "mine.yaml"
     row = ", ".join(f"{key}: {value}" for key, value in ROW.items())
@@ -72,7 +77,8 @@ def test_yaml_is_read_too_and_its_dates(tmp_path):
         ({"prices": [{**ROW, "kind": "card hours"}]}, "Did you mean 'card hour'"),
         ({"prices": [{**ROW, "hihg": 3}]}, "has the key 'hihg'.*Did you mean 'high'"),
         ({"prices": [3]}, "price 1 of .* is 3"),
-        ({"prices": "none"}, "no table of prices|price 1 of"),
+        ({"prices": "none"}, "is no table of prices; give the keys date"),
+        ({"prices": [{**ROW, "kind": ["card hour"]}]}, "kind of price 1 of .* is ..card hour"),
         ({"drop": ["prices"]}, "is no table of prices"),
         ({"currency": 3}, "currency in .* is 3"),
         ({"curency": "EUR"}, "Did you mean 'currency'"),
@@ -90,7 +96,7 @@ def test_a_table_without_a_date_may_date_every_row(table):
 
 def test_a_file_that_is_not_there_and_a_price_that_is_in_no_table(table):
     path = table()
-    with pytest.raises(UserError, match=r"there is no price table.*Did you mean 'mine.json'"):
+    with pytest.raises(UserError, match=r"give a JSON or YAML file\. Did you mean 'mine.json'"):
         cost.read_prices(path.with_name("mine.jsn"))
     with pytest.raises(UserError, match=r"no card hour of 'A100 8'.*Did you mean 'A100 80'"):
         cost.read_prices().of("card hour", "A100 8")
@@ -102,9 +108,9 @@ def test_an_option_is_one_number_or_two():
     assert cost.price_range("2") == (2, 2)
     assert cost.price_range("1.5, 3.5") == (1.5, 3.5)
     for text in ("3,1", "", "a", "1,2,3", "nan", "-1", "inf"):
-        with pytest.raises(UserError, match="the price is"):
+        with pytest.raises(UserError, match=f"the price is '{text}'; give a number from 0 on, or"):
             cost.price_range(text)
-    with pytest.raises(UserError, match=r"utilisation is 2\.0; give low and high, numbers from 0"):
+    with pytest.raises(UserError, match="utilisation is '2'; give a number from 0 to 1, or two"):
         cost.price_range("2", "utilisation", 1)
 
 

@@ -77,6 +77,40 @@ def test_any_column_and_any_score_sorts_them(folder, by, order):
         assert "skills.count" in str(found) and "skills.count" not in str(cost.list_runs(folder))
 
 
+def edit(folder, **changed):
+    """Change some keys of a record; ... drops one."""
+    path = folder / "run.json"
+    record = {**json.loads(path.read_text()), **changed}
+    record = {key: value for key, value in record.items() if value is not ...}
+    path.write_text(json.dumps(record), encoding="utf-8")
+
+
+def test_seconds_that_a_record_does_not_state_are_none_and_not_nought(folder):
+    edit(folder / "b", seconds=...)
+    found = cost.list_runs(folder, by="seconds", per_hour=(2, 3))
+    assert names(found) == list("acb")
+    assert found.runs[-1].seconds is found.runs[-1].kwh is found.runs[-1].money is None
+    assert str(found).splitlines()[-1].split()[-3:] == ["–", "–", "–"]
+
+
+def test_a_run_that_broke_off_is_told_and_a_loss_that_is_none_comes_last(folder):
+    stopped = "the loss is nan at step 2 of 6; the weights after step 1 are kept. Lower lr."
+    nan = float("nan")
+    edit(
+        folder / "a", losses=[[1, 2.0], [2, nan]], validation=[[1, nan], [2, 0.5]], stopped=stopped
+    )
+    found = cost.list_runs(folder, by="loss")
+    assert names(found) == list("bca")
+    assert found.runs[-1].values["loss"] is None and found.runs[-1].values["validation"] == 0.5
+    assert "a broke off: the loss is nan at step 2 of 6." in found.notes
+    assert "NaN" not in json.dumps(found.json())
+
+
+def test_a_record_whose_parts_are_of_another_kind_stops_nothing(folder):
+    edit(folder / "a", experiment={"model": "pocket", "lora": "x", "recipe": [1]})
+    assert cost.list_runs(folder).runs[0].values["lr"] is None
+
+
 def test_one_run_is_a_table_of_one(folder):
     assert names(cost.list_runs(folder / "a")) == ["a"]
     assert str(cost.list_runs(folder / "a")).startswith("1 run in ")

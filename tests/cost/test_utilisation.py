@@ -42,3 +42,6 @@ def test_usual_is_from_the_lowest_measured_of_a_large_model_to_the_highest_publi
 
 def test_this_machine_multiplies():
     assert 1e8 < cost.time_products(128, 0.05) < 1e15
+    assert cost.time_products(16, 0) > 0, "once, however little time there is"
+    with pytest.raises(UserError, match="size is 0; give a whole number from 1 on"):
+        cost.time_products(0)

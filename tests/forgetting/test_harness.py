@@ -23,8 +23,9 @@ def hot():
     """A model that twenty hot steps made forget, with its adapter still on; and the tokenizer."""
     base, tokenizer = models.load("pocket")
     rows = data.first(data.load("tickets")["train"], 160)
-    recipe = train.Recipe(lr=2e-2, epochs=1, batch_size=8, evaluations=0)
-    run = train.sft(lora.attach(base, r=8, alpha=16), tokenizer, {"train": rows}, recipe)
+    recipe = train.Recipe(lr=3e-2, epochs=1, batch_size=8, evaluations=0)
+    adapted = lora.attach(base, r=8, alpha=16, seed=0)  # another A may forget nothing
+    run = train.sft(adapted, tokenizer, {"train": rows}, recipe)
     return run.model, tokenizer
 
 

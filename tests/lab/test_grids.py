@@ -44,7 +44,7 @@ def test_pairs_by_seed_and_says_how_sure_it_is():
     half = 4.303 * 0.1 / 3**0.5
     assert change == pytest.approx((0.2, 0.2 - half, 0.2 + half))
     assert change == grids.difference_by_seed({0: 0.6, 1: 0.7, 2: 0.8}, {1: 0.5, 0: 0.5, 2: 0.5})
-    with pytest.raises(UserError, match="1 seeds are in both; an interval needs two runs or more"):
+    with pytest.raises(UserError, match="1 seed is in both; an interval needs two runs or more"):
         grids.difference(after[:1], before)
 
 

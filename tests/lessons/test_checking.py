@@ -2,7 +2,7 @@
 
 import pytest
 
-from ftkit import UserError
+from ftkit import UserError, answers
 from ftkit.lessons import check, hint, journal, predict, reveal, score_card, solution
 
 
@@ -80,6 +80,9 @@ def test_the_card_rounds_what_was_true_as_the_answer_did():
     predict("00.cost", 12)
     reveal("00.cost", 0.32571428)
     assert {line[0]: line[2:] for line in score_card("00").predicted}["00.cost"] == ("12", "✗ 32.6")
+    assert [answers.three_digits(x) for x in (16.667, 999.6, 1960, 0.00412)] == [
+        "16.7", "1,000", "1,960", "0.00412",
+    ]  # fmt: skip
 
 
 def test_pauses_are_no_minutes_at_work():

@@ -208,6 +208,9 @@ def test_a_kernel_without_a_front_end_shows_it_all(tmp_path):
 def test_what_is_counted_is_guessed_in_whole_numbers():
     counted = guessing.make_slider(answers.find_prediction("08.common"))
     assert (counted.step, counted.readout_format) == (1, ".0f")
+    units = {"levels", "tickets", "rows", "figures", "ways", "runs", "adapters"}
+    things = [p for p in answers.all_predictions().values() if p.unit in units and not p.log]
+    assert len(things) == 8 and {guessing.make_slider(one).step for one in things} == {1}
     # a ratio that is right within three tenths is guessed in hundredths
     ratio = answers.find_prediction("13.latency")
     assert guessing.make_slider(ratio).step < 0.1

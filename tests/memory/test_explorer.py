@@ -3,7 +3,7 @@
 import pytest
 from pictures import TorchCalls, elements, every_position, numbers, options, sweep, texts
 
-from ftkit import memory
+from ftkit import UserError, memory
 from ftkit.core.results import GIB
 from ftkit.memory import METHODS, PARTS, explorer
 from ftkit.memory.explorer import COLOURS
@@ -112,6 +112,12 @@ def test_a_step_is_drawn_in_gb_as_the_guides_write():
     # the bar and the line lie on the same axis as in GiB, only its unit is another one
     long = explorer.BAR.width * ledger.parts["weights"] / 1e9 / explorer.axis_end(12e9, "GB")
     assert widths(shown.svg, "weights")[0] == pytest.approx(long, abs=0.06)
+
+
+def test_bytes_are_written_in_two_units_only():
+    ledger = memory.predict("llama-3.1-8b", method="qlora")
+    with pytest.raises(UserError, match="unit is 'MB'; give 'GiB' or 'GB'"):
+        memory.memory_view(ledger, "a card", 12e9, unit="MB")
 
 
 def test_stacks_share_one_axis():

@@ -94,6 +94,13 @@ def test_a_difference_far_off_the_others_is_written_at_the_edge():
     assert not methods.differences_figure([*near, wide]).axes[0].texts
 
 
+def test_a_picture_of_nothing_is_refused():
+    with pytest.raises(UserError, match=r"no differences to draw; give those of methods\.diff"):
+        methods.differences_figure([])
+    with pytest.raises(UserError, match=r"no outcomes to draw; give those of methods\.outcomes"):
+        methods.rates_figure([])
+
+
 def test_rates_that_crowd_do_not_write_over_each_other(found):
     """All rates of one method at one place: only the one that is looked at has its name."""
     (one, *_) = [outcome for outcome in found if outcome.label == "lora"]

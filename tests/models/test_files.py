@@ -139,6 +139,9 @@ def test_a_commit_that_transformers_does_not_note_is_read_off_the_cache(tmp_path
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     assert models.hub_commit("owner/name") == "hub commit abc"
     assert models.fingerprint(loaded_by_id("owner/name")) == "hub commit abc"
+    assert models.fingerprint_of("owner/name") == "hub commit abc"
+    assert models.fingerprint_of(str(cached / "snapshots" / "abc")) == "hub commit abc"
+    assert models.fingerprint_of("owner/other") is None
     assert models.hub_commit("owner/other") is None
     assert models.hub_commit("no/hub/id") is None
 

@@ -19,7 +19,7 @@ def panel():
 
 
 def test_every_position_says_what_it_draws(panel):
-    start = {"shift": "inputs", "size": 0.2, "false_alarms": 0.05}
+    start = {"shift": "inputs", "size": 0.1, "false_alarms": 0.05}
     assert panel.values() == start
     for chosen in every_position(panel):
         changes = "it changes on day 30" if chosen["size"] else "nothing changes"

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import peft
 import pytest
 import torch
 from registry_kills import in_a_child
@@ -16,8 +18,7 @@ from version_folders import write_adapter
 
 from ftkit import UserError, data, merge, models, operate, train
 from ftkit.core import files
-from ftkit.operate import registry as registry_room
-from ftkit.operate import shelf
+from ftkit.operate import bases, shelf
 
 
 @pytest.fixture
@@ -190,6 +191,10 @@ def test_a_log_that_was_torn_or_changed_is_refused_and_the_one_before_is_there(k
     ("asked", "said"),
     [
         (lambda r: r.version("tickets", "v3"), "no version 'v3'; there are v1, v2"),
+        (lambda r: r.promote("tickets", "", "why"), "no version ''; there are v1, v2"),
+        (lambda r: r.roll_back("tickets", "why", to=""), "cannot go back to '', which was not"),
+        (lambda r: r.roll_back("tickets", "why", to="v2"), "cannot go back to 'v2', which is live"),
+        (lambda r: r.publish(r.folder, "v2"), "'v2', as versions are called; give what it is"),
         (
             lambda r: r.version("tikets"),
             "has no 'tikets'; there are tickets. Did you mean 'tickets'",
@@ -210,7 +215,7 @@ def test_a_mistake_is_one_sentence_with_its_cure(kept, asked, said):
         asked(kept)
 
 
-@pytest.mark.parametrize("name", ["", "../up", "Tickets", "a/b", ".hidden", "v2", "a" * 65, None])
+@pytest.mark.parametrize("name", ["", "../up", "Tickets", "a/b", ".hidden", "a" * 65, None])
 def test_a_name_is_one_that_a_folder_may_have_everywhere(kept, tmp_path, name):
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match=r"name is .*give up to 64 small letters"):
@@ -235,6 +240,31 @@ def lose_weights(folder):
     (folder / "adapter_model.safetensors").unlink()
 
 
+def state(**stated):
+    def spoil(folder):
+        file = folder / "adapter_config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | stated))
+
+    return spoil
+
+
+def train_on_another(folder):
+    record = json.dumps({"hashes": {"base": "0" * 64}})
+    (folder.parent / "run.json").write_text(record)
+
+
+def add_tokens(folder):
+    tokenizer = models.load_tokenizer("pocket")
+    tokenizer.add_tokens(["<new>"])
+    tokenizer.save_pretrained(folder)
+
+
+def break_template(folder):
+    tokenizer = models.load_tokenizer("pocket")
+    tokenizer.save_pretrained(folder)
+    (folder / "chat_template.jinja").write_text("{% if %}")
+
+
 def name_no_base(folder):
     (folder / "adapter_config.json").write_text("{}")
 
@@ -252,6 +282,13 @@ def name_a_lost_base(folder):
         (lose_weights, "no \\*.safetensors file"),
         (name_no_base, "does not name its base; give base"),
         (name_a_lost_base, "/gone/base"),
+        (state(rank_pattern={"q_prj": 2}), r"'q_prj' in its rank_pattern.*Did you mean 'q_proj'"),
+        (state(target_modules=["k_proj"]), r"k_proj\.lora_A\.weight for one is missing"),
+        (state(modules_to_save=["score"]), "'score' in its modules_to_save"),
+        (state(revision="v1.1"), r"states revision 'v1.1' of its base.*download that revision"),
+        (train_on_another, "was trained on another 'pocket'"),
+        (add_tokens, r"1,281 tokens and pocket 1,280 embeddings"),
+        (break_template, "is no Jinja"),
     ],
 )
 def test_what_should_not_be_published_is_refused_and_nothing_is_written(tmp_path, spoil, said):
@@ -279,7 +316,7 @@ def test_a_run_that_broke_off_and_one_of_another_base_are_not_published(runs, tm
 
 
 def test_a_base_that_is_another_or_gone_is_refused_before_it_is_live(kept, monkeypatch):
-    monkeypatch.setattr(registry_room, "hash_of_base", lambda name: "f" * 64)
+    monkeypatch.setattr(bases, "hash_of_base", lambda name: "f" * 64)
     for ask in (lambda: kept.open("tickets"), lambda: kept.roll_back("tickets", "why")):
         with pytest.raises(UserError, match=r"made for another 'pocket'.*put its base back"):
             ask()
@@ -302,7 +339,104 @@ def test_a_base_that_is_gone_is_named(tmp_path):
     assert registry.log("tickets") == []
 
 
+def test_what_the_adapter_says_of_ranks_modules_and_template_is_opened(tmp_path):
+    base, tokenizer = models.load("pocket")
+    config = peft.LoraConfig(
+        r=2,
+        target_modules=["q_proj", "up_proj"],
+        rank_pattern={"up_proj": 3},
+        alpha_pattern={"up_proj": 9},
+        modules_to_save=["norm"],
+        task_type="CAUSAL_LM",
+    )
+    tuned = peft.get_peft_model(base, config).eval()
+    torch.manual_seed(0)
+    for name, numbers in tuned.named_parameters():
+        if "lora_B" in name or "modules_to_save" in name:
+            torch.nn.init.normal_(numbers, std=0.05)
+    tuned.save_pretrained(tmp_path / "adapter")
+    tokenizer.chat_template = "{{ bos_token }}" + tokenizer.chat_template
+    tokenizer.save_pretrained(tmp_path / "adapter")
+
+    registry = operate.Registry(tmp_path / "registry")
+    registry.publish(tmp_path / "adapter", "tickets")
+    opened, theirs = registry.open("tickets", "v1")
+    tokens = merge.probe_tokens(tuned)
+    assert torch.equal(merge.logits(opened, tokens), merge.logits(tuned, tokens))
+    chat = [{"role": "user", "content": "hello"}]
+    asked = theirs.apply_chat_template(chat, tokenize=False)
+    assert asked == tokenizer.apply_chat_template(chat, tokenize=False)
+    assert asked != models.load_tokenizer("pocket").apply_chat_template(chat, tokenize=False)
+
+
+def test_a_base_is_given_where_its_place_is_gone_and_not_against_what_is_known(runs, tmp_path):
+    registry = operate.Registry(tmp_path / "registry")
+    moved = write_adapter(tmp_path / "moved", base="/gone/base", revision="v1.1")
+    assert registry.publish(moved, "moved", base="pocket").base == "pocket"
+    with pytest.raises(UserError, match=r"base is 'smollm2', and the record of .* says 'pocket'"):
+        registry.publish(runs[0], "tickets", base="smollm2")
+    # the same adapter for another copy of its base is another version
+    copy = shutil.copytree(files.data_path("pocket"), tmp_path / "copy")
+    assert registry.publish(moved, "moved", base=str(copy)).label == "v2"
+    assert registry.publish(moved, "moved", base="pocket").label == "v1"
+    assert registry.names() == ["moved"]
+
+
+def test_a_hub_base_that_moved_on_is_refused_when_it_is_loaded(tmp_path, monkeypatch):
+    registry = operate.Registry(tmp_path / "registry")
+    monkeypatch.setattr(bases.models, "fingerprint_of", lambda where: "hub commit aaa")
+    registry.publish(write_adapter(tmp_path / "adapter", base="owner/name"), "tickets")
+    # gone from the cache, and downloaded anew
+    monkeypatch.setattr(bases.models, "fingerprint_of", lambda where: None)
+    monkeypatch.setattr(bases.models, "load", lambda name: (None, None))
+    monkeypatch.setattr(bases.models, "fingerprint", lambda model: "hub commit bbb")
+    with pytest.raises(UserError, match="made for another 'owner/name'"):
+        registry.open("tickets", "v1")
+
+
+def test_a_file_that_is_gone_is_listed_and_publishing_again_names_what_is_torn(kept, tmp_path):
+    gone(kept)
+    sizes = [row[4] for row in kept.listing().rows]
+    assert sizes[0] == "a file is gone" and sizes[1].endswith("kB")
+    with pytest.raises(UserError, match=r"adapter_config.json is gone.*from a copy"):
+        kept.publish(tmp_path / "adapter1", "tickets")
+
+
+def test_an_adapter_without_a_record_may_have_seen_the_rows_and_it_is_said(kept, monkeypatch):
+    score = SimpleNamespace(exact=[True, False])
+    monkeypatch.setattr(operate.Registry, "open", lambda *_: (None, None))
+    monkeypatch.setattr("ftkit.evaluate.score", lambda *_: score)
+    notes = kept.compare("tickets", "v1", "v2", operate.draw_tickets(2)).notes
+    assert notes == [f"v{n} has no record, so it may have seen these rows" for n in (1, 2)]
+
+
 # killed in the middle, and two at once
+
+
+def test_of_two_who_go_back_at_once_the_second_is_told(kept, tmp_path, monkeypatch):
+    kept.publish(write_adapter(tmp_path / "adapter3", 3.0), "tickets")
+    kept.promote("tickets", "v3", "new")
+    hold = shelf.hold
+
+    def wait_for_ada(place):
+        monkeypatch.setattr(shelf, "hold", hold)
+        kept.roll_back("tickets", "all wrong", who="ada")
+        return hold(place)
+
+    monkeypatch.setattr(shelf, "hold", wait_for_ada)
+    with pytest.raises(UserError, match=r"while this waited: roll back to v2 by ada \(all wrong\)"):
+        kept.roll_back("tickets", "all wrong", who="bob")
+    assert kept.live_label("tickets") == "v2"
+    # and said again, knowing it, he goes back further
+    assert kept.roll_back("tickets", "v2 as well", who="bob").label == "v1"
+
+
+def test_what_was_held_against_another_version_than_the_live_one_is_not_promoted(kept, tmp_path):
+    kept.publish(write_adapter(tmp_path / "adapter3", 3.0), "tickets")
+    with pytest.raises(UserError, match="v3 was held against v1, and live is v2 by now"):
+        kept.promote("tickets", "v3", "better", against="v1")
+    assert kept.live_label("tickets") == "v2"
+    assert kept.promote("tickets", "v3", "better", against="v2").label == "v3"
 
 
 def test_a_kill_at_any_line_loses_nothing(tmp_path):

@@ -5,6 +5,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+from version_folders import write_adapter
 
 from ftkit import UserError, core, data, operate
 from ftkit.operate import retraining
@@ -122,3 +123,40 @@ def test_what_cannot_be_trained_again_is_refused_before_anything_is_written(runs
     with pytest.raises(UserError, match=r"with replay.*train it by a recipe"):
         operate.retrain(registry, "tickets", rows, {"old": rows}, tmp_path / "again")
     assert not (tmp_path / "again").exists()
+
+
+def test_what_is_known_beforehand_is_refused_beforehand(kept, runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(retraining.train, "train_into", None)  # nothing is trained
+    out, rows = tmp_path / "again", operate.draw_tickets(2)
+    with pytest.raises(UserError, match="no tests"):
+        operate.retrain(kept, "tickets", rows, {}, out)
+    with pytest.raises(UserError, match="margin is 5"):
+        operate.retrain(kept, "tickets", rows, {"old": rows}, out, operate.Road(margin=5))
+    with monkeypatch.context() as patch:
+        patch.setattr("ftkit.operate.bases.hash_of_base", lambda name: "f" * 64)
+        with pytest.raises(UserError, match="made for another 'pocket'"):
+            operate.retrain(kept, "tickets", rows, {"old": rows}, out)
+    assert not out.exists()
+    # the rows of another retraining stay
+    out.mkdir()
+    (out / "rows.jsonl").write_text("of another\n")
+    with pytest.raises(UserError, match=r"holds other rows.*give another out"):
+        operate.retrain(kept, "tickets", rows, {"old": rows}, out)
+    assert (out / "rows.jsonl").read_text() == "of another\n"
+
+
+def test_a_version_that_was_promoted_meanwhile_stays_live(kept, runs, tmp_path, monkeypatch):
+    other = write_adapter(tmp_path / "other")
+
+    def train_into(experiment, out):
+        assert experiment.encoding is None
+        shutil.copytree(runs[1], out)
+        kept.publish(other, "tickets")
+        kept.promote("tickets", "v2", "by hand")
+
+    monkeypatch.setattr(retraining.train, "train_into", train_into)
+    monkeypatch.setattr(operate.Registry, "compare", lambda *_: compared(0, 40))
+    rows = operate.draw_tickets(2)
+    with pytest.raises(UserError, match="v3 was held against v1, and live is v2 by now"):
+        operate.retrain(kept, "tickets", rows, {"old": rows}, tmp_path / "again")
+    assert kept.live_label("tickets") == "v2"

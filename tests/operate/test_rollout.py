@@ -123,6 +123,23 @@ def test_a_plan_that_cannot_be_is_refused(plan, said):
 
 
 def test_rates_are_shares():
-    with pytest.raises(UserError, match="rates is"):
-        operate.roll_out((0.9, 1.2))
+    for rates in ((0.9, 1.2), (0.9,), (0.9, None)):
+        with pytest.raises(UserError, match="rates is"):
+            operate.roll_out(rates)
+    with pytest.raises(UserError, match=r"rate is 1\.5"):
+        operate.same_versions(1.5)
     assert rollout.Plan((0.1, 1.0), 2).shares.tolist() == [0.1, 0.1, 1, 1]
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.5, True])
+def test_requests_and_streams_are_whole_numbers(count):
+    for name in ("per_day", "streams"):
+        for draw in (lambda **n: operate.roll_out((0.9, 0.9), **n), same_at_ninety):
+            with pytest.raises(UserError, match=name):
+                draw(**{name: count})
+    with pytest.raises(UserError, match="days is"):
+        same_at_ninety(days=count)
+
+
+def same_at_ninety(**counts):
+    return operate.same_versions(0.9, **counts)

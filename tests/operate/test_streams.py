@@ -111,6 +111,10 @@ def test_thumbs_and_golds_come_as_often_as_they_are_said_to(pools):
         (lambda p: operate.Shift("latency", 1, -3), "day is -3"),
         (lambda p: operate.simulate(p[0], None, operate.Shift("inputs", 0.1)), "changed pool"),
         (lambda p: operate.simulate(p[0], streams=0), "streams is 0"),
+        (lambda p: operate.simulate(p[0], None, operate.Shift("tail", 1, 20), 1, SCENE), "to 19"),
+        (lambda p: operate.Scene(days=0), "days is 0"),
+        (lambda p: operate.Scene(per_day=1.5), "per_day is 1.5"),
+        (lambda p: operate.Scene(judged=0), "judged is 0"),
         (lambda p: operate.Pool.of(operate.draw_tickets(3), [True]), "3 rows, 1 marks"),
     ],
 )  # fmt: skip

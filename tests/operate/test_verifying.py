@@ -101,6 +101,13 @@ def test_the_same_bits_again_or_not(run, monkeypatch):
     assert found.again is False and not found.ok
 
 
+def test_what_cannot_be_asked_is_trained_again_all_the_same(run, monkeypatch):
+    rewrite(run, experiment={"objective": {"name": "dpo"}})
+    monkeypatch.setattr(verifying, "train_again", lambda folder: False)
+    found = operate.verify(run, again=True)
+    assert not found.ok and "this asks chats' answers" in found.notes[0]
+
+
 def test_a_folder_without_a_record_is_a_sentence(tmp_path):
     with pytest.raises(UserError, match=r"holds no run\.json"):
         operate.verify(tmp_path)

@@ -70,7 +70,7 @@ def test_a_reward_is_shown_beside_gold_and_distance():
 def test_tokens_are_pushed_up_and_down():
     pushes = Pushes((["I", " don't"], [-3.0, 1.0]), (["No"], [-9.0]))
     drawn = prefer.pushes_view(pushes)
-    assert "The chosen answer falls by 2.0 nats, the rejected by -9.0" in drawn.svg
+    assert "The chosen answer falls by 2.0 nats, the rejected falls by 9.0" in drawn.svg
     assert drawn.text == "chosen ≈-2 nats, rejected ≈-9 nats; of the chosen 'I' loses most, ≈-3"
     assert drawn.svg.count("#4a7fe2") == 2  # both that lost three nats or more
     panel = prefer.explore_pushes({0: pushes, 5: pushes})

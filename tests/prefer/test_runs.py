@@ -31,7 +31,7 @@ def test_sentences_and_nats_are_no_shares():
 
 def test_a_score_that_is_not_there_is_refused_by_name():
     with pytest.raises(
-        UserError, match="runs on honesty have no 'rihgt'; they have seconds, right"
+        UserError, match=r"no 'rihgt'; they have seconds, right\. Did you mean 'right'\?"
     ):
         prefer.interval_of(rows(1.0, 0.9), "rihgt")
 
@@ -47,5 +47,18 @@ def test_differences_are_paired_and_corrected():
 
 
 def test_one_seed_makes_no_difference():
-    with pytest.raises(UserError, match="'a' shares 1 seeds with the other"):
+    with pytest.raises(UserError, match="'a' shares 1 seed with the other; give two"):
         prefer.apart({"a": rows(0.5)}, rows(0.1, 0.2), "right")
+
+
+def test_runs_of_two_settings_are_not_taken_for_more_seeds():
+    mixed = [*rows(0.1, 0.2), *rows(0.9)]
+    for call in (
+        lambda: prefer.apart({"a": mixed}, rows(0.1, 0.2), "right"),
+        lambda: prefer.apart({"a": rows(0.1, 0.2)}, mixed, "right"),
+        lambda: prefer.over_seeds({"a": mixed}, {"right": "right"}, "Ways"),
+    ):
+        with pytest.raises(UserError, match="seed 0 is there 2 times; give the runs of one"):
+            call()
+    with pytest.raises(UserError, match="there are no runs; give those of one setting"):
+        prefer.over_seeds({"a": []}, {"right": "right"}, "Ways")

@@ -103,6 +103,7 @@ def test_intervals_are_coloured_where_they_leave_zero_out():
     figure = show.intervals({"sure": (0.3, 0.1, 0.5), "unsure": (0.1, -0.2, 0.4)}, "points")
     colours = [line.get_color() for line in figure.axes[0].lines[:2]]
     assert colours == ["gray", show.ACCENT], "drawn from the bottom up"
+    assert figure.axes[0].get_ylim() == (-0.6, 1.6), "no point lies on the frame"
 
 
 def test_lines_carry_a_band_and_a_mark():

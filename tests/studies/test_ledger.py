@@ -119,6 +119,12 @@ def test_preferences_are_held_against_their_own_grid():
     assert found.verdicts["P1"] == ledger.PARTLY and found.verdicts["P4"] == ledger.OPEN
 
 
+def test_a_step_that_has_no_value_is_not_taken_for_zero():
+    (row,) = preference_rows(0.5)
+    gaps = replace(row, curve=[[1, None], [2, 1.5], [3, 4.0], [4, None]])
+    assert ledger.rose("reward")(gaps) == 2.5
+
+
 def test_what_has_another_unit_says_so():
     rises = ledger.Statement(
         "P0", "the reward rises", lambda g: g.tuned(ledger.rose("reward"), ledger.BEHIND_SFT), 0,
@@ -126,6 +132,28 @@ def test_what_has_another_unit_says_so():
     )  # fmt: skip
     weighed = rises.weigh(ledger.Grids(preferences=preference_rows(0.5, 0.5, 0.5)))
     assert weighed.measured == "3.5 [1.0, 6.0] per reply, n = 3" and weighed.verdict == ledger.TRUE
+
+
+@pytest.mark.parametrize(
+    ("unit", "measured"),
+    [
+        ("share", "77.7 [24.1, 100.0], n = 3"),
+        ("points", "77.7 [24.1, 100.0], n = 3"),
+        ("ratio", "77.7 [24.1, 131.2], n = 3"),
+    ],
+)
+def test_an_interval_is_cut_where_no_value_can_lie(unit, measured):
+    some = ledger.Statement("D0", "some are right", lambda g: g.of(), low=0.2, unit=unit)
+    weighed = some.weigh(ledger.Grids(rows(0.57, 0.76, 1.0)))
+    assert weighed.measured == measured
+    # the verdict is that of the whole interval
+    assert weighed.verdict == ledger.TRUE and weighed.interval.high > 1
+
+
+@pytest.mark.parametrize(("unit", "least"), [("share", "0.0"), ("points", "-33.0")])
+def test_a_share_is_not_below_zero_and_a_difference_may_be(unit, least):
+    few = ledger.Statement("D0", "few are right", lambda g: g.of(), high=0.5, unit=unit)
+    assert f"[{least}, " in few.weigh(ledger.Grids(rows(0.0, 0.0, 0.3))).measured
 
 
 def test_every_statement_about_preferences_finds_its_runs():

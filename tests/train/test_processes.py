@@ -40,7 +40,7 @@ def test_without_a_launcher_there_is_one_process(monkeypatch):
     assert session.processes() == 1 and session.is_first()
     train.check_processes(1)
     with pytest.raises(
-        UserError, match="2 processes were asked for, and there is 1; start them by"
+        UserError, match="2 processes were asked for, and there is 1; begin with torchrun"
     ):
         train.check_processes(2)
     # what accelerate launch leaves in the environment
@@ -50,6 +50,10 @@ def test_without_a_launcher_there_is_one_process(monkeypatch):
     assert "accelerate launch starts no more" in train.told_processes()
     with pytest.raises(UserError, match="processes is 0"):
         train.check_processes(0)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("ACCELERATE_DYNAMO_MODE")
+    with pytest.raises(UserError, match=r"1 process was asked for, .*are 2; begin with python -m"):
+        train.check_processes(1)
 
 
 def test_the_first_speaks_for_all(shared, monkeypatch):

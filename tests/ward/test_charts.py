@@ -44,6 +44,10 @@ def test_the_doctors_words_name_both_scores(rows):
     page = table._repr_html_()
     assert page.count("<b>") == 1 + 4 and "<b>lr is 0.4, so the run may well diverge</b>: " in page
     told = table.rows
+    # where two patients hear the same each is in bold once, and where nothing was found none is
+    same, nothing = ("A", "x", "one: y", "", ""), ("B", "x", "", "", "")
+    page = charts.Diagnoses("t", ("", "i", "said", "r", "c"), [same, nothing, same])._repr_html_()
+    assert page.count("<b>one</b>: y") == 2 and page.count("<b>") == 1 + 2
     assert [row[0] for row in told] == ["A", "B", "C", "D"]
     assert all(row[2] for row in told) and told[0][3:] == ("0%", "100%")
 
