@@ -28,6 +28,7 @@ The package lies in wings, most of them one lesson each. A wing uses those named
     studies     runs on changed rows and prompts: what decides, measured
     ward        runs that are ill on purpose, and what the doctor finds of them
     lab         whole experiments: grids of runs, the playground, the tour
+    verdicts    settle(): what the guides say, each claim with its figures and a computed verdict
     answers     what is right: exercises, predictions and coding checks, by their ids
     lessons     exercises that answer back, and the guides held against the libraries
     tools       what keeps the repository right: notebooks, stamps, timings
@@ -46,8 +47,8 @@ __version__ = "0.1.0"
 WINGS = (
     "core", "show", "world", "fetched", "data", "audit", "models", "lora", "methods", "quant",
     "memory", "train", "cost", "evaluate", "forgetting", "prefer", "decide", "merge", "ship",
-    "probes", "pocket", "doctor", "operate", "studies", "ward", "lab", "answers", "lessons",
-    "tools", "cli",
+    "probes", "pocket", "doctor", "operate", "studies", "ward", "lab", "verdicts", "answers",
+    "lessons", "tools", "cli",
 )  # fmt: skip
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=WINGS)

@@ -10,6 +10,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from ftkit.forgetting import explorer, plane
+from ftkit.lab import grids
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}  # as the channel calls them
@@ -67,3 +70,33 @@ def test_the_readme_names_every_notebook_by_its_title():
         titles[path.name] = first.removeprefix("# ")
     assert {name: title for _, name, title in rows} == titles
     assert [number for number, _, _ in rows] == [name.split("_")[0] for _, name, _ in rows]
+
+
+# README's picture: the playground with a run that learned its task and forgot.
+PICTURE = ROOT / "notebooks" / "playground.svg"
+CHOSEN, GENTLER = "LoRA r = 16, lr 0.016, 2 epochs", "LoRA r = 16, lr 0.001, 6 epochs"
+
+
+def playground():
+    """{setting in words: its spot}, and the picture of the chosen one as SVG."""
+    spots = plane.gather_spots(grids.read("playground"))
+    named = {str(setting): spot for setting, spot in spots.items()}
+    return named, explorer.plane_view(spots, named[CHOSEN].setting).svg + "\n"
+
+
+def test_the_readmes_picture_is_the_playground_and_its_words_are_true():
+    named, svg = playground()
+    assert PICTURE.read_text(encoding="utf-8") == svg, "python tests/test_project_files.py"
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    chosen, gentler = named[CHOSEN], named[GENTLER]
+    assert f"one of its {len(named)} settings" in text and {s.seeds for s in named.values()} == {3}
+    right, kept = round(100 * chosen.task[0]), round(100 * chosen.skills[0])
+    assert f"{right} % of the tickets right, {kept} % of the skills" in text
+    assert 0.8 < chosen.skills[0] < 0.85 and chosen.loss < 0.002
+    rate, epochs = (chosen.setting.lr / gentler.setting.lr, gentler.setting.epochs)
+    assert (rate, epochs / chosen.setting.epochs) == (16, 3)
+    assert round(gentler.task[0], 2) == 0.99 and round(1 - gentler.skills[0], 2) == 0.02
+
+
+if __name__ == "__main__":
+    PICTURE.write_text(playground()[1], encoding="utf-8")

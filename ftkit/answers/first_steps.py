@@ -1,17 +1,21 @@
-"""The first steps and the data: what is asked in notebooks ten, 00 and 05, and its answers.
+"""First steps, data, and telling of both: what ten, 00, 05 and 16 ask, and its answers.
 
-    EXERCISES      counting an adapter, which change did the harm; a validator, copies, leaks
-    PREDICTIONS    how much will move, what a rate costs; what is cut, found, learned of bad rows
+    EXERCISES       counting an adapter, which change did the harm; a validator, copies, leaks
+    PREDICTIONS     how much will move, what a rate costs; what is cut, found, learned of bad rows
+    check_unbacked  unbacked(answer, figures): the numbers of an answer that nothing backs
 
 Each exercise names the mistakes that people make; how an answer is held against them is in
-`comparing`, code of the reader's is checked in `loops`.
+`comparing`, other code of the reader's is checked in `loops`.
 """
 
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..core.results import percent
+from ..core.results import about, percent
 from . import loops
-from .exercise import CODE, COUNT, SHARE, WORDS, Exercise, Mistake, Prediction
+from .comparing import attempt, spell
+from .exercise import CODE, COUNT, NUMBER, SHARE, WORDS, Exercise, Feedback, Mistake, Prediction
 
 YES_NO = ("yes", "no")
 KEPT = ("known", "copy", "sentiment", "sort")
@@ -348,7 +352,127 @@ DATA = (
     ),
 )
 
-EXERCISES = (*TEN, *START, *DATA)
+# What somebody says, and figures that were computed.
+SAID = (
+    ("It takes 19 GiB, not 50, and trains 131,072 numbers.", (18.91, 59.862, 131_072)),
+    ("It trains 6.5 million numbers, 0.08 % of the model.", (13.631488, 0.16946)),
+    ("It trains 13.6 million numbers, 0.17 % of the model.", (13.631488, 0.16946)),
+    ("For a square matrix the pair has 131,072 numbers.", (131_072,)),
+    ("A step takes 19 GiB instead of 60.", (18.91, 59.862)),
+    ("99.8 % less, in 2 hours.", (99.83,)),
+    ("I would sweep the rate first.", (0.004,)),
+)
+WRITTEN = r"[0-9](?:[0-9,]*[0-9])?(?:\.[0-9]+)?"
+
+
+def backed(number: str, figures: Sequence[float]) -> bool:
+    """Whether some figure is this number, rounded to as many places as it is written with."""
+    places = len(number.partition(".")[2])
+    value = float(number.replace(",", ""))
+    return any(abs(round(figure, places) - value) < 1e-9 for figure in figures)
+
+
+def unbacked(answer: str, figures: Sequence[float]) -> list[str]:
+    """The numbers of an answer that are no figure, as they are written, in their order."""
+    return [number for number in re.findall(WRITTEN, answer) if not backed(number, figures)]
+
+
+def wrong_numbers(answer: str, figures: Sequence[float]) -> dict[str, list[str]]:
+    """What people return instead of `unbacked`, by what is wrong with it."""
+    numbers, right = re.findall(WRITTEN, answer), unbacked(answer, figures)
+    apart = re.findall(r"[0-9]+(?:\.[0-9]+)?", answer)
+    values = [float(number.replace(",", "")) for number in numbers]
+    equal = [n for n, value in zip(numbers, values, strict=True) if value not in figures]
+    return {
+        "those are the numbers that are backed: return the others.": [
+            number for number in numbers if number not in right
+        ],
+        "nobody says 13.631488: a number is backed by a figure that rounds to it.": equal,
+        "131,072 is one number: its comma belongs to it.": [
+            number for number in apart if not backed(number, figures)
+        ],
+        "all numbers came back: leave out those that a figure rounds to.": numbers,
+    }
+
+
+def check_unbacked(mine: Callable[[str, Sequence[float]], Any]) -> Feedback:
+    """Hold unbacked(answer, figures) against the numbers that no figure rounds to."""
+    for answer, figures in SAID:
+        found, fault = attempt(mine, answer, list(figures))
+        if fault is not None:
+            return fault
+        if not isinstance(found, list | tuple):
+            told = f"{spell(found)} came back: return a list of numbers as they are written."
+            return Feedback(False, told)
+        given, right = [str(number) for number in found], unbacked(answer, figures)
+        if given != right:
+            wrong = wrong_numbers(answer, figures)
+            named = [why for why, other in wrong.items() if other == given]
+            rest = f"of {answer!r} with {list(figures)} it is {right}, not {given}."
+            return Feedback(False, named[0] if named else rest)
+    return Feedback(True, "so a number in an answer is either backed, or pointed at.")
+
+
+TELLING = (
+    Exercise(
+        "16.unbacked",
+        "Numbers that nothing backs",
+        check_unbacked,
+        because="The kit holds its own cards to this: each number in them comes from a call.",
+        hint="`re.findall` finds the numbers. For each: how many places has it? Round every figure "
+        "to as many, and compare.",
+        look='`number.partition(".")[2]` is what stands behind the point; the comma of 131,072 '
+        "has to go before `float`.",
+        solution="`import re\n\ndef my_unbacked(answer, figures):\n    left = []\n"
+        '    for number in re.findall(r"[0-9](?:[0-9,]*[0-9])?(?:\\.[0-9]+)?", answer):\n'
+        '        places = len(number.partition(".")[2])\n'
+        '        value = float(number.replace(",", ""))\n'
+        "        if value not in [round(figure, places) for figure in figures]:\n"
+        "            left.append(number)\n    return left`",
+        difficulty="medium",
+        minutes=10,
+        importance=4,
+        kind=CODE,
+    ),
+    Exercise(
+        "16.missing",
+        "What does this answer lack?",
+        "a comparison",
+        (
+            Mistake("a formula", "It has one, with W frozen and the scale."),
+            Mistake("a count", "It has one, and it is right for this model."),
+            Mistake("a gain", "It says what is saved: gradients and moments of W."),
+        ),
+        because="'Fewer parameters, so less is forgotten' is an argument and no measurement: at an "
+        "equal task score it did not hold here.",
+        hint="Go through the rubric of the card lora, point by point.",
+        look="The last sentence: what would have to be compared with what?",
+        solution="a comparison",
+        minutes=4,
+        importance=5,
+        kind=WORDS,
+        choices=("a formula", "a count", "a gain", "a comparison"),
+    ),
+    Exercise(
+        "16.scale",
+        "How aggressive is aggressive?",
+        1,
+        (
+            Mistake(4, "That is α alone; the rank grows with it, and α/r is what counts."),
+            Mistake(16, "That is α times r; LoRA divides by r."),
+            Mistake(0.25, "That is the other way round, and of α alone."),
+        ),
+        because="All three columns have α/r = 2: what differs is the rank, and the rate.",
+        hint="LoRA adds (α/r) · B A. What is α/r in either column?",
+        look="128/64, and 32/16.",
+        solution="128/64 over 32/16 is 1.",
+        minutes=3,
+        importance=4,
+        kind=NUMBER,
+    ),
+)
+
+EXERCISES = (*TEN, *START, *DATA, *TELLING)
 
 CLEAN, NOISY, ALIKE = "100 clean rows", "1,200 rows, half of them wrong", "they are alike"
 OFTEN, HALF, NEVER = "about as often", "about half as often", "hardly ever"
@@ -374,6 +498,22 @@ def best_rows(shares: dict[str, float]) -> str:
     alike = abs(shares[AGREED] - shares[SECOND]) < 0.02
     return BOTH_ALIKE if alike and best in (AGREED, SECOND) else best
 
+
+def beside_the_first(ends: Sequence[float]) -> str:
+    """How the second of two losses at the end stands to the first."""
+    first, second = ends
+    if second > 2 * first:
+        return HIGHER
+    return LOWER if first > 2 * second else CLOSE
+
+
+def how_many(count: int) -> str:
+    """So many of six statements, in words."""
+    return FEW if count < 2 else SOME if count < 4 else MOST if count < 6 else EVERY
+
+
+FEW, SOME, MOST, EVERY = "one or none", "two or three", "four or five", "all six"
+LOWER, CLOSE, HIGHER = "less than half of it", "about the same", "more than twice as high"
 
 PREDICTIONS = (
     Prediction(
@@ -480,5 +620,28 @@ PREDICTIONS = (
         options=("all of them", "those with grounded values", AGREED, SECOND, BOTH_ALIKE),
         told=lambda shares: ", ".join(f"{name}: {percent(x)}" for name, x in shares.items()),
         evidence="{rows: share that the student has right}",
+    ),
+    Prediction(
+        "16.strong",
+        "Six statements of this answer can be put to a test. How many of them hold?",
+        how_many,
+        options=(FEW, SOME, MOST, EVERY),
+        told=lambda count: f"{count} of 6",
+        evidence="the number of statements that hold",
+    ),
+    Prediction(
+        "16.alpha",
+        "α is four times as large, the rate half as high. Twelve steps later the loss is …",
+        beside_the_first,
+        options=(LOWER, CLOSE, HIGHER),
+        told=lambda ends: f"{about(ends[0])} and {about(ends[1])}",
+        evidence="the losses at the end, of the first run and of the second",
+    ),
+    Prediction.of_share(
+        "16.leak",
+        "Half of the test facts stand in the training rows in other words. In what share of the "
+        "test rows does a search for near copies find something?",
+        near=5,
+        evidence="the share of test rows with a near copy in training",
     ),
 )

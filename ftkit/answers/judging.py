@@ -1,4 +1,4 @@
-"""Deciding, judging, merging, keeping alive: what 06, 09, 09b, 13 and 15 ask, and its answers.
+"""Deciding, judging, merging, keeping alive: what 06, 09, 09b, 13, 15 and 17 ask, and answers.
 
     EXERCISES       parsers, recall, break-even; claims, rows, p values; harm; what a merge keeps
     PREDICTIONS     prompts, passages, doses; orders, refusals, secrets; sums of adapters, latency
@@ -7,18 +7,19 @@
     check_kappa     kappa(one, other): agreement of two raters beyond chance
     check_attacked  attacked(verdicts): the share of requests that some wording gets through with
     check_exposure  exposure(nats): bits by which a secret is out
-    check_cusum     cusum(values, slack); check_factor, check_actions: roll-outs and alarms
+    check_cusum     cusum(values, slack); check_factor, check_actions; check_verdict, check_own_row
 
 Each exercise names the mistakes that people make; other code of the reader's is checked in `loops`
 and `matrices`. The notebooks: `06_should_you_tune`, `09_did_it_help`, `09b_is_it_still_safe`,
-`13_merging`, `15_keeping_it_alive`.
+`13_merging`, `15_keeping_it_alive`, `17_the_ledger`.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import nearest
+from .. import verdicts
+from ..core.errors import UserError, nearest
 from ..core.results import about, percent
 from ..core.statistics import kappa, mcnemar, rows_needed
 from . import loops, matrices
@@ -1000,7 +1001,188 @@ KEEPING = (
     ),
 )
 
-EXERCISES = (*DECIDING, *HELPED, *SAFE, *MERGING, *KEEPING)
+# Intervals, a bound, and the word about "at least the bound".
+INTERVALS = (
+    (0.93, 0.98, 0.9, "holds"),
+    (0.70, 0.85, 0.9, "fails"),
+    (0.86, 0.97, 0.9, "cannot be told"),
+    (0.80, 0.92, 0.9, "cannot be told"),
+    (0.90, 0.96, 0.9, "holds"),
+)
+OF_A_CLAIM = ("holds", "fails", "cannot be told")
+
+
+def check_verdict(judge: Callable[[float, float, float], str]) -> Feedback:
+    """Hold judge(low, high, bound) against the word about "at least bound", case by case."""
+    said = []
+    for low, high, bound, _ in INTERVALS:
+        found, fault = attempt(judge, low, high, bound)
+        if fault is not None:
+            return fault
+        if found not in OF_A_CLAIM:
+            told = f"{spell(found)} came back: it is one of {', '.join(OF_A_CLAIM)}."
+            return Feedback(False, f"{told}{nearest(found, OF_A_CLAIM)}")
+        said.append(found)
+    right = [word for *_, word in INTERVALS]
+    if said == right:
+        return Feedback(True, "an interval that covers the bound says nothing, and is told so.")
+    return Feedback(False, verdict_mistake(said, right))
+
+
+def verdict_mistake(said: list[str], right: list[str]) -> str:
+    """The likely reason for the words about INTERVALS."""
+    turned = {"holds": "fails", "fails": "holds", "cannot be told": "cannot be told"}
+    known = {
+        ("holds", "fails", "holds", "fails", "holds"): "it looks at the middle alone: what about "
+        "an interval that covers the bound?",
+        ("holds", "fails", "fails", "fails", "holds"): "it fails as soon as the lower end is "
+        "below; then the upper end may still be above.",
+        ("holds", "fails", "holds", "holds", "holds"): "it holds as soon as the upper end is "
+        "above; then the lower end may still be below.",
+        ("holds", "fails", "cannot be told", "cannot be told", "cannot be told"): "at least 0.9 "
+        "is true of 0.9 itself: a lower end on the bound is enough.",
+        tuple(turned[word] for word in right): "it is the other way round: this says at least.",
+    }
+    if tuple(said) in known:
+        return known[tuple(said)]
+    if "cannot be told" not in said:
+        return "it never says that it cannot be told."
+    place = next(i for i, pair in enumerate(zip(said, right, strict=True)) if pair[0] != pair[1])
+    low, high, bound, word = INTERVALS[place]
+    return f"[{low:g}, {high:g}] about at least {bound:g}: {word!r}, not {said[place]!r}."
+
+
+def check_own_row(row: Mapping[str, Any]) -> Feedback:
+    """Hold a row of the reader's own against what makes one decidable; what is missing is named."""
+    if not isinstance(row, Mapping):
+        return Feedback(False, "give a dict with sentence, measure, rule and source.")
+    if any(map(is_unanswered, row.values())):
+        left = [name for name, value in row.items() if is_unanswered(value)]
+        return Feedback(None, f"still to come: {', '.join(left)}.")
+    try:
+        found = verdicts.check_row(row)
+    except UserError as error:
+        return Feedback(False, str(error))
+    if found.ok:
+        return Feedback(True, "a figure can show that it is right, and another that it is wrong.")
+    missing = [f"{asked}: {said}" for asked, (has, said) in found.found.items() if not has]
+    return Feedback(False, f"missing: {'; '.join(missing)}.")
+
+
+# Five cases of figures, the word of each, and why it is that one.
+SAID = {
+    "A": ("conflict settled", "one guide's range is met and the other's is not"),
+    "B": ("depends", "both figures lie clear of the bound, on either side of it"),
+    "C": ("cannot be told", "the interval has the bound inside"),
+    "D": ("holds", "it is counted, exact, and within what was said"),
+    "E": ("unverified", "somebody said so, and nothing was measured"),
+}
+
+
+def check_words(chosen: Mapping[str, str]) -> Feedback:
+    """Hold {case: word} against the ledger's words for five cases."""
+    if not isinstance(chosen, Mapping) or set(chosen) != set(SAID):
+        return Feedback(False, "give a dict with a word for each case: {'A': …, 'B': …, …}.")
+    wrong = [said for case in SAID if (said := word_mistake(case, chosen[case]))]
+    if not wrong:
+        return Feedback(True, "each word says what was seen, and no more.")
+    waits = any(map(is_unanswered, chosen.values()))
+    return Feedback(None if waits else False, tell_right(len(SAID), wrong))
+
+
+def word_mistake(case: str, chosen: object) -> str:
+    """What is said of a word that is not the one; "" where it is."""
+    right, why = SAID[case]
+    if is_unanswered(chosen):
+        return f"{case} is still to come."
+    known = {as_words(word): word for word in verdicts.WORDS}
+    said = known.get(as_words(chosen))
+    if said is None:
+        return f"{case}: {spell(chosen)} is none of the seven.{nearest(chosen, verdicts.WORDS)}"
+    return "" if said == right else f"{case} is not {said!r}: {why}."
+
+
+LEDGER = (
+    Exercise(
+        "17.words",
+        "Five cases, five words",
+        check_words,
+        because="Two of the five are neither yes nor no, as in the ledger.",
+        hint="Ask of each: was it measured? Is there a second guide? Does an interval cover a "
+        "bound? Do figures lie on both sides?",
+        look="The table of section 1.",
+        solution="`{" + ", ".join(f"{case!r}: {word!r}" for case, (word, _) in SAID.items()) + "}`",
+        difficulty="easy",
+        minutes=4,
+        importance=4,
+        kind=NAMES,
+    ),
+    Exercise(
+        "17.judge",
+        "A judge of one figure",
+        check_verdict,
+        because="Three words, and the third one is the honest one: most small test sets earn it.",
+        hint="Two questions: is the whole interval on the side that was said? On the other side?",
+        look="Which end of the interval has to lie above the bound, for the whole to lie above it?",
+        solution="`def my_judge(low, high, bound):\n    if low >= bound:\n        return 'holds'\n"
+        "    return 'fails' if high < bound else 'cannot be told'`",
+        difficulty="easy",
+        minutes=6,
+        importance=5,
+        kind=CODE,
+    ),
+    Exercise(
+        "17.word",
+        "86 of 100",
+        "cannot be told",
+        (
+            Mistake("fails", "86 is below 90, but of 100 rows the interval reaches beyond it."),
+            Mistake("holds", "86 is below 90, and the lower end of the interval still more so."),
+        ),
+        because="Wilson's interval of 86 of 100 is 0.779 to 0.915. More rows would tell.",
+        hint="`Rate(86, 100).interval` from ftkit.core gives both ends.",
+        look="Compare both ends with the bound.",
+        solution="0.779 to 0.915: the bound of 0.9 is inside.",
+        minutes=3,
+        importance=3,
+        kind=WORDS,
+        choices=OF_A_CLAIM,
+    ),
+    Exercise(
+        "17.chance",
+        "Forty rows by chance",
+        2,
+        (
+            Mistake(0, "Each interval misses in 5 % of all cases, and there are forty of them."),
+            Mistake(38, "So many cover what is true; how many do not?"),
+            Mistake(0.05, "That is one row's chance; there are forty."),
+        ),
+        because="So single rows of a long ledger may be wrong by chance: look again, new seeds.",
+        hint="A 95 % interval leaves out what is true in 5 % of all cases.",
+        look="40 times 5 %.",
+        solution="40 · 0.05 = 2.",
+        minutes=2,
+        importance=4,
+        kind=COUNT,
+    ),
+    Exercise(
+        "17.row",
+        "A row of your own",
+        check_own_row,
+        because="Who reads it can run it, and it can turn out wrong.",
+        hint="Put a number into the sentence, a name such as lora.count into measure, two ends "
+        "into rule, and title and year into source.",
+        look="`verdicts.check_row(my_row)` names what is missing, one line for each.",
+        solution="`{'sentence': 'LoRA at rank 16 trains less than 1 %', 'measure': 'lora.count', "
+        "'rule': (0, 1), 'source': 'a guide of 2026'}`",
+        difficulty="medium",
+        minutes=8,
+        importance=5,
+        kind=NAMES,
+    ),
+)
+
+EXERCISES = (*DECIDING, *HELPED, *SAFE, *MERGING, *KEEPING, *LEDGER)
 
 TIMES = {1: "once", 2: "twice", 4: "4 times", 8: "8 times", 16: "16 times"}
 
@@ -1012,14 +1194,6 @@ def spoken(said: Mapping[int, float]) -> str:
     """
     reached = [times for times, share in said.items() if share >= 0.5]
     return "more often" if said and not reached else TIMES[min(reached)]
-
-
-BASES = ("into the dequantized base", "into the original base")
-
-
-def nearest_base(gaps: Mapping[str, float]) -> str:
-    """The base that a merge goes into with the smaller logit gap."""
-    return min(BASES, key=gaps.__getitem__)
 
 
 def first_rung(days: Mapping[str, tuple[float | None, str]]) -> str:
@@ -1049,6 +1223,13 @@ def paid_after(calls: dict[str, float]) -> str:
     if prompted <= tuned:
         return NOT_EVER
     return THOUSAND if SPENT / (prompted - tuned) < 30_000 else MILLION
+
+
+def more_often_wrong(shares: Mapping[str, float]) -> str:
+    """Which of the two shares is larger by more than five points."""
+    if abs(shares["counted"] - shares["measured"]) <= 0.05:
+        return "about alike"
+    return max(shares, key=lambda name: shares[name])
 
 
 PREDICTIONS = (
@@ -1204,9 +1385,9 @@ PREDICTIONS = (
     ),
     Prediction(
         "13.ways",
-        "Merged into which base are the logits nearer to those of the trained model?",
-        nearest_base,
-        options=(*BASES, "both alike"),
+        "Three ways to merge a QLoRA adapter: which is furthest from the model that was trained?",
+        lambda gaps: max(gaps, key=gaps.__getitem__),
+        options=("in place", "into the dequantized base", "into the original base"),
         evidence="a dict of each way's logit gap",
     ),
     Prediction.of_share(
@@ -1261,5 +1442,31 @@ PREDICTIONS = (
         options=("as good as before", "some are lost", "most are lost"),
         told=lambda shares: f"{percent(shares[0])} before and {percent(shares[1])} after",
         evidence="the shares of old tickets that are right before and after",
+    ),
+    Prediction(
+        "17.hold",
+        "How many of the rows hold as the guides say them, everywhere or on what was measured?",
+        lambda count: count,
+        between=(0, 77),
+        unit="rows",
+        near=5,
+        evidence="the number of rows whose word is holds, or holds here",
+    ),
+    Prediction(
+        "17.kind",
+        "Of which rows does a larger share fail: of those that are counted, or of those measured?",
+        more_often_wrong,
+        options=("counted", "measured", "about alike"),
+        told=lambda shares: ", ".join(f"{name}: {percent(s)}" for name, s in shares.items()),
+        evidence="{'counted': the share that fails, 'measured': the share that fails}",
+    ),
+    Prediction(
+        "17.settled",
+        "Of the rows in which guides contradict each other, how many do figures settle?",
+        lambda count: count,
+        between=(0, 8),
+        unit="rows",
+        near=1,
+        evidence="the number of conflicts that are settled",
     ),
 )

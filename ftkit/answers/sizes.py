@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
-from ..core.results import GIB, about
+from ..core.results import GIB, about, percent
 from . import loops, matrices
 from .exercise import CODE, COUNT, NUMBERS, WORDS, Exercise, Mistake, Prediction
 
@@ -643,6 +643,14 @@ PREDICTIONS = (
         "tickets is right then?",
         near=12,
         evidence="the share of tickets right",
+    ),
+    Prediction.of_share(
+        "03.start",
+        "Two bits once more, with the same rate and steps, but begun by LoftQ and not at B = 0: "
+        "what share of the tickets is right then?",
+        near=12,
+        told=percent,
+        evidence="the share of tickets right after LoftQ's start",
     ),
     Prediction(
         "04.sixteen",

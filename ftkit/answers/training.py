@@ -884,6 +884,29 @@ def how_many(count: int) -> str:
     return "one or two" if count < 3 else "three to five" if count < 6 else "six or more"
 
 
+AHEAD = ("24 or 40", "80 or 96", "240 or 300", "none of these")
+
+
+def ahead(gains: Mapping[int, Any]) -> list[int]:
+    """The numbers of rows with which the gain is above zero, and told apart from it."""
+    return sorted(n for n, one in gains.items() if one.p < 0.05 and one.change.value > 0)
+
+
+def where_ahead(gains: Mapping[int, Any]) -> str:
+    """The fewest of those rows, as one of AHEAD; {rows: a gain with its corrected p}."""
+    if not gains:
+        raise ValueError("there are no gains to look at")
+    found = ahead(gains)
+    if not found:
+        return AHEAD[-1]
+    return AHEAD[0] if found[0] < 80 else AHEAD[1] if found[0] < 240 else AHEAD[2]
+
+
+def told_ahead(gains: Mapping[int, Any]) -> str:
+    """At how many of the sizes it does."""
+    return f"at {len(ahead(gains)) or 'none'} of {len(gains)} sizes"
+
+
 PREDICTIONS = (
     Prediction.of_share(
         "07.taught",
@@ -1011,6 +1034,14 @@ PREDICTIONS = (
         log=True,
         near=3.5,
         evidence="d90",
+    ),
+    Prediction(
+        "08.ahead",
+        "With how many rows, of those that were tried, does full fine-tuning pull ahead of LoRA?",
+        where_ahead,
+        options=AHEAD,
+        told=told_ahead,
+        evidence="a dict of what full fine-tuning gains at each number of rows, with corrected p",
     ),
     Prediction.of_share(
         "10.near",

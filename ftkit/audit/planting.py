@@ -267,7 +267,8 @@ class Detection(Result):
     def picture(self) -> Drawing:
         """The share found, by tool and kind: the darker, the more."""
         kind, finders = self.hardest
-        title = f"{len(finders)} of {len(self.found)} tools find most of the copies '{kind}'"
+        find = "finds" if len(finders) == 1 else "find"
+        title = f"{len(finders)} of {len(self.found)} tools {find} most of the copies '{kind}'"
         parts = []
         for column, kind in enumerate(self.each):
             parts.append(words(LEFT + CELL * (column + 0.5), TOP - 10, kind, 10, GREY, "middle"))

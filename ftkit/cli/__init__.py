@@ -2,7 +2,7 @@
 
     tour, train, runs, evaluate, …   a run and what comes of it            runs.py
     check, audit                     a file of rows, before any run        checking.py
-    decide                           prompt, retrieve or tune?             deciding.py
+    decide, claims                   tune at all? what the guides say      deciding.py
     fetch                            a real model, real rows               fetching.py
     count, memory, cost, trace, …    numbers before any run                sizes.py
     export, serve                    out of the notebook                   shipping.py

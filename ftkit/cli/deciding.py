@@ -1,10 +1,11 @@
-"""The verb `decide`: a situation in options, a recommendation out.
+"""The verbs `decide` and `claims`: a recommendation, and what the guides say, weighed.
 
     decide    prompt, retrieve or tune, why, and what would change it    decide.choose
+    claims    every claim of the guides with its computed verdict        verdicts.recorded, settle
 
-It loads no model and trains nothing: the rules are `ftkit.decide`'s, and so are the defaults, which
-decide nothing. What the arms do on rows of your own, `decide.compare_arms` measures in Python.
-Taught in notebook 06.
+`decide` loads no model and trains nothing: the rules are `ftkit.decide`'s, and so are the defaults, which
+decide nothing; what arms do on rows of your own, `decide.compare_arms` measures in Python. Claims
+are shown as they were written last, unless they are to be measured. Notebooks 06 and 17.
 """
 
 from typing import Annotated
@@ -12,8 +13,9 @@ from typing import Annotated
 import typer
 
 from .. import decide as deciding
+from .. import verdicts
 from ..decide import QUESTIONS, Situation
-from .app import Json, app, one_sentence, show
+from .app import Json, app, one_sentence, say, show
 
 
 def ask(name: str) -> typer.models.OptionInfo:
@@ -53,3 +55,32 @@ def decide(
             private=private,
         )
         show(found, as_json, found.json())
+
+
+Ids = Annotated[list[str] | None, typer.Argument(help="Rows, such as L2 and Q5; all by default.")]
+Again = Annotated[
+    bool, typer.Option("--again", help="Measure now; the dear ones too, where they are named.")
+]
+Write = Annotated[
+    bool, typer.Option("--write", help="Measure now, and write data/claims.json; some minutes.")
+]
+
+
+@app.command()
+def claims(
+    ids: Ids = None, again: Again = False, write: Write = False, as_json: Json = False
+) -> None:
+    """Show what the guides claim, each with its figures and its computed verdict."""
+    with one_sentence():
+        for name in ids or []:
+            verdicts.find_claim(name)
+        if again or write:
+            say("measuring")
+        if write:
+            found = verdicts.write(ids)
+        else:
+            found = verdicts.settle(ids) if again else verdicts.recorded()
+        # those that were asked for are told in full
+        chosen = [found[name] for name in ids or []] or found.settled
+        told = "\n\n".join(map(str, chosen)) if ids else found
+        show(told, as_json, {"claims": verdicts.Verdicts(chosen).json()})

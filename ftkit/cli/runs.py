@@ -1,10 +1,11 @@
-"""The verbs around a run: `tour`, `train`, `runs`, `evaluate`, `merge`.
+"""The verbs around a run: `tour`, `train`, `runs`, `evaluate`, `merge`, `report`.
 
     tour       the whole road in a minute                       lab.run_tour
     train      a recipe or a record into a run folder           train.Experiment
     runs       run folders side by side, with what each cost    cost.list_runs
     evaluate   a run beside its base, or one model alone        evaluate.compare, forgetting
     merge      a run's adapter folded into its base, proven     merge.merge
+    report     a run as one page: what may be said of it        lab.report
 
 A run folder is what `train --out` and `tour --out` write, and what the others read. Whether it
 is whole is asked by `doctor` (`upkeep.py`). Notebooks 00, 07, 09 and 13 do the same step by step.
@@ -271,3 +272,36 @@ def merge(
         tuned, _, tokenizer = training.reopen(run)
         report = merging.write(tuned, tokenizer, out, dtype, run)
         show(report, as_json, dataclasses.asdict(report))
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(help="Another run, compared by seed or by row; may be given several times."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The page; RUN/report.html by default.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Rows to judge on; by default the run's own test rows.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask the models anew what was asked before.")
+    ] = False,
+    probes: Annotated[
+        int | None, typer.Option(help="Questions of each skill; by default 50, 6 of a slow model.")
+    ] = None,
+    price_per_hour: Annotated[
+        str | None, typer.Option(help="Of the machine: 2, or 1.5,3.5; by default of rented cards.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run as one page: what came of it, what it cost, and what may be said of it."""
+    with one_sentence():
+        setup(seed=0)
+        hour = None if price_per_hour is None else costs.price_range(price_per_hour)
+        options = {"again": again, "per_hour": hour, "probes": probes}
+        found = lab.report(run, against or (), rows=data, **options, say=say)
+        file = found.save(run / "report.html" if out is None else out)
+        say(f"the page is {file}")
+        show(found, as_json, {"file": str(file), **found.json()})

@@ -1,8 +1,9 @@
-"""The verbs that keep all as it should be: `doctor`, `notebooks`, `explorers`, `bench`.
+"""The verbs that keep all as it should be: `doctor`, `notebooks`, `explorers`, `site`, `bench`.
 
     doctor      environment, run or adapter: what is wrong, what mends it   doctor.examine
     notebooks   restart and run all, compare, stamp, or hand out            tools.run_notebooks
     explorers   the explorers as pages without a kernel                     tools.save_explorers
+    site        all of the kit as pages, with a search                      tools.build_site
     bench       what the kit's shortcuts save                               tools.run_bench
 
 `doctor` and `explorers` are for every reader, the other two keep the repository right.
@@ -36,6 +37,10 @@ Student = Annotated[
     typer.Option(
         "--student", help="Run nothing; write an edition without outputs, solutions and guesses."
     ),
+]
+Budget = Annotated[
+    float | None,
+    typer.Option(help="With --check: times what is recorded of it that each may take, as 1.5."),
 ]
 Executed = Annotated[
     Path | None,
@@ -77,6 +82,7 @@ def notebooks(
     stamp: Stamp = False,
     student: Student = False,
     out: Executed = None,
+    budget: Budget = None,
     as_json: Json = False,
 ) -> None:
     """Restart and run all notebooks, clean them and write them back.
@@ -98,7 +104,7 @@ def notebooks(
             show(stamps, as_json, dataclasses.asdict(stamps))
             raise typer.Exit(int(check and bool(stamps.stamped)))
         # a report comes first, then the exit code
-        report = tools.run_notebooks(names or [], check=check, out=out)
+        report = tools.run_notebooks(names or [], check=check, out=out, budget=budget)
         show(report, as_json, dataclasses.asdict(report))
         if report.failed:
             raise typer.Exit(1)
@@ -117,6 +123,21 @@ def explorers(
     with one_sentence():
         pages = tools.save_explorers(folder, names or [])
         show(pages, as_json, dataclasses.asdict(pages))
+
+
+@app.command()
+def site(
+    out: Annotated[Path, typer.Option(help="The folder to write into.")] = Path("build/site"),
+    as_json: Json = False,
+) -> None:
+    """Build the site: notebooks, live explorers, reference, ledger and cards, with a search.
+
+    From what the repository holds, without a network; it needs a checkout and the extra `site`.
+    """
+    with one_sentence():
+        say("building the site, which takes some minutes")
+        built = tools.build_site(out, vars(typer.main.get_command(app))["commands"])
+        show(built, as_json, dataclasses.asdict(built))
 
 
 @app.command()

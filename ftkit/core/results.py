@@ -73,9 +73,13 @@ class Result:
         return f"<table>{caption}{html_row(heads, 'th')}{body}</table>"
 
 
-def html_row(values: Sequence[object], tag: str) -> str:
-    """A row of an HTML table; tag: "th" for its heads, "td" for what stands below them."""
-    cells = [f"<{tag} {LEFT}>{html_text(value)}</{tag}>" for value in values]
+def html_row(values: Sequence[object], tag: str, look: str = LEFT) -> str:
+    """A row of an HTML table; tag: "th" for its heads, "td" for what stands below them.
+
+    look: attributes of every cell; by default what a notebook needs, which sets them to the right.
+    """
+    opening = f"{tag} {look}".rstrip()
+    cells = [f"<{opening}>{html_text(value)}</{tag}>" for value in values]
     return f"<tr>{''.join(cells)}</tr>"
 
 

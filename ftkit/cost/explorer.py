@@ -18,6 +18,7 @@ from ..show.svg import (
     FAINT,
     GREY,
     INK,
+    MARGIN,
     NORMAL,
     PLAIN,
     SMALL,
@@ -66,7 +67,8 @@ SHARES = (0.05, 0.1, 0.2, 0.3, 0.43)
 CARDS = ("A100 40", "A100 80", "H100 80")
 
 # Money over calls.
-MONEY = Area(left=70, top=60, width=500, height=220)
+MONEY = Area(left=70, top=82, width=500, height=198)
+NOTE = 45  # where it is said when the lines cross, below the title
 LINES = (PLAIN, ACCENT, INK)  # colours of the ways
 
 
@@ -220,13 +222,13 @@ def break_even_view(
     """Money over calls, rows or months, up to `most` of them: a line per way, three at most.
 
     costs: {way: (spent before the first one, cost of each)}; unit: what they are called. Where two
-    lines cross, the one that began dearer begins to pay; the text names each crossing. Raises
-    UserError for more ways, and where there is nothing to draw.
+    lines cross, the one that began dearer begins to pay: that is said below the title, and the
+    text names each crossing. Raises UserError for more ways, and where there is nothing to draw.
     """
     check_ways(costs, most)
     top = round_end(max(spent + most * each for spent, each in costs.values()))
     frame = MONEY.frame((0, most), (0, top))
-    parts, crossings = [], []
+    parts, crossings = [], {}
     for (name, (spent, each)), colour in zip(costs.items(), LINES, strict=False):
         begin, end = frame.at(0, spent), frame.at(most, spent + most * each)
         parts += [line([begin, end], colour, 2), words(end[0] + 6, end[1] + 4, name, colour=colour)]
@@ -236,9 +238,14 @@ def break_even_view(
             at = (more - spent) / (each - less) if each != less else -1
             if 0 < at <= most:
                 parts.append(dot(*frame.at(at, spent + at * each), 5, INK))
-                crossings.append(f"{name} and {other} cost the same after {in_digits(at)} {unit}")
+                crossings[f"{name} and {other} cost the same after {in_digits(at)} {unit}"] = at
     x_ticks = {most * i / 4: in_digits(most * i / 4) for i in range(5)}
     y_ticks = {top * i / 4: in_money(top * i / 4) for i in range(5)}
     parts += [frame.axes(x_ticks, y_ticks, "money spent"), frame.x_label(unit)]
     said = "; ".join(crossings) or f"no two ways cost the same within {in_digits(most)} {unit}"
-    return drawing(title, parts, f"{title} {said}")
+    # several crossings with their names are more than a line holds
+    places = " and ".join(map(in_digits, sorted(crossings.values())))
+    note = said if len(crossings) < 2 else f"two lines cross after {places} {unit}"
+    parts.append(words(MARGIN, NOTE, note, 12, GREY))
+    gap = " " if title.endswith("?") else ": "
+    return drawing(title, parts, f"{title}{gap}{said}")

@@ -149,7 +149,7 @@ def list_runs(
         )
     drawn = f"{watts[0]:g} W" if watts[0] == watts[1] else f"{watts[0]:g} to {watts[1]:g} W"
     assumed = f"{drawn} all the time, a building of PUE 1 to {PUE[1]}"
-    notes += [broken_off(name, record) for name, record in records.items() if record["stopped"]]
+    notes += [broken_off(name, one) for name, one in records.items() if one.get("stopped")]
     priced = per_hour is not None
     return Runs(str(folder), sort_runs(found, by), tuple(notes), f"energy: {assumed}", by, priced)
 

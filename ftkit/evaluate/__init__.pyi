@@ -15,6 +15,9 @@ from .likelihood import kl_from_base as kl_from_base
 from .likelihood import option_nats as option_nats
 from .likelihood import perplexity as perplexity
 from .likelihood import surprisals as surprisals
+from .red_flags import LIMITS as LIMITS
+from .red_flags import Flag as Flag
+from .red_flags import Flags as Flags
 from .red_flags import flags as flags
 from .scoring import Fuzzy as Fuzzy
 from .scoring import Score as Score

@@ -112,7 +112,7 @@ class Flags(Result):
         return [flag.dimension for flag in self.flags if flag.state == "RED"]
 
     def json(self) -> dict:
-        """By dimension: the harm, its interval, the limit and the state."""
+        """By dimension: the harm, its interval, the limit, the state and the rule in words."""
         by_dimension = {}
         for flag in self.flags:
             by_dimension[flag.dimension] = {
@@ -120,6 +120,7 @@ class Flags(Result):
                 "interval": (flag.low, flag.high),
                 "limit": flag.limit,
                 "state": flag.state,
+                "rule": flag.rule,
             }
         return {"flags": by_dimension}
 

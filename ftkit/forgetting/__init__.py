@@ -9,6 +9,7 @@ Taught in notebook 10, met in notebooks 00 to 03 and 09.
     text_loss(model, tokenizer)               loss on plain text, KL from base       likelihoods.py
     general_texts(tokenizer)                  plain texts that are fair to a model  likelihoods.py
     regressions(forgotten, model, tokenizer)  the prompts that broke                 what_broke.py
+    ask_run(folder, test)                     all of a run folder, once and kept       folders.py
     plane.gather_spots(rows)                  a grid's runs as spots of the plane    plane.py
     plane.frontier(spots)                     the spots that no other one beats      plane.py
     plane_view(spots, chosen)                 the plane, drawn                       explorer.py

@@ -2,6 +2,8 @@ from . import everyday as everyday
 from . import harness as harness
 from . import plane as plane
 from .explorer import plane_view as plane_view
+from .folders import ask_run as ask_run
+from .folders import hash_test as hash_test
 from .likelihoods import TextLoss as TextLoss
 from .likelihoods import choices as choices
 from .likelihoods import general_texts as general_texts
@@ -16,4 +18,5 @@ from .probing import fair_rows as fair_rows
 from .probing import knows_world as knows_world
 from .probing import skills as skills
 from .probing import table as table
+from .probing import what_asks as what_asks
 from .what_broke import regressions as regressions

@@ -52,6 +52,12 @@ def knows_world(tokenizer: "PreTrainedTokenizerBase") -> bool:
     return pocket <= tokenizer.get_vocab().keys() and len(tokenizer) < 2 * len(pocket)
 
 
+def what_asks(name: str) -> str:
+    """What a suite asks, in a few words; "" for a name that is none."""
+    known = suites.SKILLS | suites.LIMITS | suites.SAFETY | everyday.SKILLS | everyday.SAFETY
+    return known[name].about if name in known else ""
+
+
 @dataclass(frozen=True, repr=False)
 class Skills(Result):
     """The share of right answers by skill suite."""
@@ -73,9 +79,8 @@ class Skills(Result):
     def table(self) -> TableParts:
         """One line per suite, and the mean."""
         n = max(len(right) for right in self.right.values())
-        known = suites.SKILLS | suites.LIMITS | suites.SAFETY | everyday.SKILLS | everyday.SAFETY
         rows: list[Sequence[object]] = [
-            (name, rate, known[name].about) for name, rate in self.rates.items()
+            (name, rate, what_asks(name)) for name, rate in self.rates.items()
         ]
         rows.append(("mean", percent(self.mean), ""))
         if self.cut_off:

@@ -19,8 +19,7 @@ from datasets import Dataset
 from .. import data, evaluate, lora, models, train
 from ..core.errors import UserError
 from ..core.session import setup
-from .points import MODEL, SEEDS, LongRun
-from .rows import LongRow
+from .points import MODEL, SEEDS, LongRow, LongRun
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

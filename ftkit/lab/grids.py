@@ -5,7 +5,7 @@
     curve(rows, "task", "lr")   mean and range over seeds, along a column
     difference(rows, others)    between runs of the same seeds, with its interval
 
-What the columns mean stands in `rows`. Nothing is trained here: `python -m ftkit grid
+What the columns mean stands in `points`. Nothing is trained here: `python -m ftkit grid
 NAME` makes a grid again (`runner`). Used in notebooks 01, 02, 07, 09, 09b and 10.
 """
 
@@ -20,8 +20,7 @@ from .. import models, prefer, probes, studies, ward
 from ..core.errors import UserError, nearest
 from ..core.files import data_path
 from ..core.statistics import Interval, mean_and_range, mean_over_seeds
-from .points import MODEL
-from .rows import LongRow, LoraRow, PlaygroundRow, RealRow, Row, read_row
+from .points import MODEL, LongRow, LoraRow, PlaygroundRow, RealRow, Row, read_row
 
 ROWS = {
     "lora": LoraRow,

@@ -1,10 +1,13 @@
-"""Train one point of a grid on the pocket model, and measure it.
+"""Train one point of a grid, and measure it.
 
     measure_lora(point)        a `LoraRow`: what the update ΔW is made of
     measure_playground(point)  a `PlaygroundRow`: what was learned, and what it cost elsewhere
+    measure_real(point)        a `RealRow`: SmolLM2-135M on movie reviews, by likelihood
 
-Both train from the point's own seed and change nothing on disk; `runner` calls them for every point
-of a grid and stores the rows. Long runs, looked at after every epoch, are measured in `epochs`.
+All train from the point's own seed and change nothing on disk; `runner` calls them for every point
+of a grid and stores the rows. The real model and its rows are fetched (`python -m ftkit fetch
+smollm2`, `fetch reviews`): it answers little to the letter, so likelihood is measured, about three
+minutes a run on one thread. Long runs, looked at after every epoch, are measured in `epochs`.
 """
 
 import statistics
@@ -13,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from .. import data, evaluate, forgetting, lora, merge, models
 from ..core.session import setup
+from ..core.statistics import Rate
 from ..lora import spectrum
-from .points import CUTS, MODEL, Point
-from .rows import LoraRow, PlaygroundRow, Scores
+from .points import CUTS, MODEL, LoraRow, PlaygroundRow, Point, RealRow, RealRun, Scores
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 TESTED = 100  # test rows that a run of the playground's grid is asked
 GENERAL = 60  # general rows that its distance from the base is taken on
 PLACES = 20  # about how many points of its loss curve are kept
+REAL_TEST = {"movies": 100, "tweets": 60}  # test rows by kind; it trains on movies
+REAL_VALIDATION = 40  # rows that the loss and the distance from the base are taken on
+REAL_PROBES = 8  # in each everyday suite
 
 
 def measure_lora(point: Point) -> LoraRow:
@@ -141,3 +147,55 @@ def relative_size(
     for name, update in updates.items():
         sizes.append((update.norm() / layers[name].weight.norm()).item())
     return statistics.fmean(sizes)
+
+
+def measure_real(point: RealRun) -> RealRow:
+    """Train one point, and measure task, shift, validation, plain text and everyday skills."""
+    setup(seed=point.seed)
+    base, tokenizer = models.load(point.MODEL)
+    tuned, columns = base, {"trainable": 0, "curve": [], "seconds": 0.0}
+    if point.lr:
+        run, _ = point.experiment().run()
+        tuned = run.model
+        columns = {"trainable": run.trainable, "curve": run.losses, "seconds": run.seconds}
+    # on the task's own kind of text, and on one that it never saw
+    task = {}
+    for kind, n in REAL_TEST.items():
+        rows = data.first(data.test_rows(f"reviews/{kind}"), n)
+        task[kind] = choose_labels(tuned, tokenizer, rows)
+    validation = data.first(data.load("reviews")["validation"], REAL_VALIDATION)
+    trained = tuned is not base
+    text = forgetting.text_loss(tuned, tokenizer, base if trained else None)
+    chosen = forgetting.choices(tuned, tokenizer, REAL_PROBES)
+    kl_task = evaluate.kl_from_base(base, tuned, tokenizer, validation) if trained else 0.0
+    return RealRow(
+        **vars(point),
+        **columns,
+        task=task,
+        validation=mean_loss(tuned, tokenizer, validation),
+        kl_task=kl_task,
+        text=text.mean,
+        kl_text=text.mean_kl or 0.0,
+        skills={name: rate.value for name, rate in chosen.rates.items()},
+    )
+
+
+def choose_labels(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", rows: "Dataset"
+) -> float:
+    """The share of rows whose own label is likelier than the other one, as `option_nats` has it."""
+    prompts = [chat[:-1] for chat in rows["messages"]]
+    golds = [chat[-1]["content"] for chat in rows["messages"]]
+    labels = sorted(set(golds))
+    nats = evaluate.option_nats(model, tokenizer, prompts, [labels] * len(prompts))
+    likeliest = [labels[of_row.index(min(of_row))] for of_row in nats]
+    right = sum(one == gold for one, gold in zip(likeliest, golds, strict=True))
+    return Rate(right, len(golds)).value
+
+
+def mean_loss(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", rows: "Dataset"
+) -> float:
+    """The mean −log p of the rows' right answers, in nats per answer token."""
+    answers = evaluate.surprisals(model, tokenizer, rows["messages"])
+    return sum(answer.nats for answer in answers) / sum(answer.tokens for answer in answers)

@@ -33,8 +33,7 @@ from ..show.svg import ACCENT, INK, WIDTH, Drawing
 from ..world import skills as suites
 from . import grids
 from .measuring import TESTED
-from .points import SEEDS, Point
-from .rows import PlaygroundRow, Scores
+from .points import SEEDS, PlaygroundRow, Point, Scores
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

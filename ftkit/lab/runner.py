@@ -20,10 +20,17 @@ from typing import Any
 from .. import prefer, probes, studies, ward
 from ..core.errors import UserError, is_whole, nearest
 from ..core.files import data_path, write_rows
-from . import epochs, real
-from .measuring import measure_lora, measure_playground
-from .points import LongRun, Point, RealRun, lora_points, playground_points
-from .rows import read_row
+from . import epochs
+from .measuring import measure_lora, measure_playground, measure_real
+from .points import (
+    LongRun,
+    Point,
+    RealRun,
+    lora_points,
+    playground_points,
+    read_row,
+    real_points,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ GRIDS = {
     "lora": Grid(Point, lora_points, measure_lora),
     "playground": Grid(Point, playground_points, measure_playground),
     "epochs": Grid(LongRun, epochs.points, epochs.measure),
-    "real": Grid(RealRun, real.points, real.measure),
+    "real": Grid(RealRun, real_points, measure_real),
     "ward": Grid(ward.WardRun, ward.ward_points, ward.measure_ward),
     "healthy": Grid(ward.HealthyRun, ward.healthy_points, ward.measure_healthy),
     "data": Grid(studies.DataRun, studies.data_points, studies.measure_data),

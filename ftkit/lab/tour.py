@@ -114,6 +114,7 @@ class Tour(Result):
             "trainable": self.run.trainable,
             **self.comparison.json(),
             **self.forgotten.json(),
+            **evaluate.flags(self.comparison, self.forgotten).json(),
             "latency_ms": {k: round(self.speed.median(k), 2) for k in self.speed.ms},
             "merge": merged,
             "hot": hot,

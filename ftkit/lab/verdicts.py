@@ -5,7 +5,7 @@
     Runs               a model's runs of one grid, and the rates that its own scores call best
 
 Figures and verdicts are computed from the rows of the grids "playground" and "real", by seed; what
-the columns mean stands in `rows`. Read in notebooks 00, 03, 07 and 10.
+the columns mean stands in `points`. Read in notebooks 00, 03, 07 and 10.
 """
 
 import itertools

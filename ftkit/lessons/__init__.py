@@ -7,9 +7,13 @@
     claims({sentence: truth}) the proof of a sentence, one fold away                        proof.py
     SAME, OTHER, UNASKED      how a claim comes out on another model                        proof.py
     check_scripts()           which of the guides' arguments are still taken               guides.py
+    interview.cards()         questions of interviews, answers, proofs               interview.py
+    interview.practise("lora") your answer first, then the strong one beside it      interview.py
+    interview.lead(["lora"])  a talk with clock, rubric, notes, export               interview.py
 
-Controls of a guess lie in guessing.py, what is shown late is drawn by displays.py, and what was
-answered is kept by journal.py. What is right stands in `answers`; a wrong answer raises nothing.
+Controls of a guess lie in guessing.py, what is shown late is drawn by displays.py, what was
+answered is kept by journal.py, and an interview's figures and demos are computed by evidence.py.
+What is right stands in `answers`; a wrong answer raises nothing.
 """
 
 import lazy_loader

@@ -1,4 +1,5 @@
 from . import guides as guides
+from . import interview as interview
 from .checking import check as check
 from .checking import hint as hint
 from .checking import solution as solution

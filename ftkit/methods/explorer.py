@@ -224,7 +224,8 @@ def explore_methods(found: Sequence[Outcome]) -> Panel:
         path = sorted(of_method(found, method), key=lambda one: one.lr)
         return ["its own", *(f"{one.lr:g}" for one in path)]
 
-    return Panel(view, title="Methods at their rates", method=labels, rate=rates_of)
+    call = "methods.explore_methods(outcomes)"
+    return Panel(view, title="Methods at their rates", call=call, method=labels, rate=rates_of)
 
 
 def differences_figure(found: Sequence[Difference]) -> Picture:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.errors import UserError, is_whole, nearest
-from ..core.results import Result, TableParts, percent_in
+from ..core.results import Result, Table, TableParts, html_text, percent_in
 from ..core.statistics import Rate
 from . import alarms
 from .alarms import NEVER
@@ -30,6 +30,7 @@ LATENCIES = np.exp(np.arange(math.log(20), math.log(20_000), 0.04))  # ms: edges
 COARSE, FINE = 10, 20  # bins of a feature, with as many requests in each
 AT_ONCE = 100  # streams drawn at a time, so that they fit into memory
 CALIBRATED = 400  # healthy streams
+BESIDE = 4  # columns that a page shows at once: alarms, false ones, and two shifts
 OFTEN = 0.5  # an alarm that rings in fewer streams than this has no delay worth telling
 
 
@@ -350,17 +351,29 @@ class Detections(Result):
     found: Mapping[str, Mapping[str, Delay]]  # {shift: {alarm: delay}}
 
     def table(self) -> TableParts:
-        """A line per alarm."""
+        """A line per alarm: the days until it rang, and in what share of the streams it did.
+
+        Where that is below a half, the share alone.
+        """
         rows = []
         for name, rate in self.false_alarms.items():
             delays = [found[name] for found in self.found.values()]
             rows.append((name, percent_in(rate.value, *rate.interval), *delays))
         n = self.any_false.n
-        title = (
-            f"{n} fresh streams of {self.days} days for each column: false alarms, and days until "
-            "the alarm, with the share of streams in which it rang (below a half that share alone)"
-        )
+        title = f"{n} fresh streams of {self.days} days: how late each alarm rings, and in how many"
         return title, ("alarm", "rings, nothing wrong", *self.found), rows
+
+    def _repr_html_(self) -> str:
+        title, heads, rows = self.table()
+        first = Table(title, heads[:BESIDE], [row[:BESIDE] for row in rows])._repr_html_()
+        if len(heads) <= BESIDE:
+            return first
+
+        # more shifts than a page is wide are folded, under their names
+        more = [(row[0], *row[BESIDE:]) for row in rows]
+        others = Table("After other changes", (heads[0], *heads[BESIDE:]), more)._repr_html_()
+        named = html_text(f"After other changes: {', '.join(heads[BESIDE:])}")
+        return f"{first}<details><summary>{named}</summary>{others}</details>"
 
     def json(self) -> dict:
         """The same in numbers."""

@@ -91,25 +91,34 @@ class Verified(Result):
         }
 
 
-def verify(folder: str | Path, *, again: bool = False) -> Verified:
+def verify(
+    folder: str | Path,
+    *,
+    again: bool = False,
+    figures: bool = True,
+    found: "doctor.Findings | None" = None,
+) -> Verified:
     """Hold a run folder against its own record.
 
     again: train it again, too, in a folder that goes, and compare the weights bit by bit; that
-    takes as long as the run did, and holds on a CPU alone. Raises UserError for a folder without a
+    takes as long as the run did, and holds on a CPU alone. figures: False asks no model, so that
+    hashes and versions alone are held against the record. found: what `doctor.examine` said of the
+    folder just now, so that it is not asked twice. Raises UserError for a folder without a
     record, and for a run that cannot be trained again.
     """
     folder = Path(folder)
     train.read_record(folder)  # refused first where it is none
-    found = doctor.examine(folder)
+    found = doctor.examine(folder) if found is None else found
     drifted = [finding for finding in found.wrong if finding.check in OF_DRIFT]
-    figures: list[Figure] = []
-    notes: list[str] = []
+    asked: list[Figure] = []
+    notes = [] if figures else ["its figures were not asked again"]
     try:
-        figures, notes = derive(folder)
+        if figures:
+            asked, notes = derive(folder)
     except UserError as error:
         notes.append(f"not asked again: {str(error).rstrip('.')}")
     same = train_again(folder) if again else None
-    return Verified(str(folder), drifted, figures, notes, same)
+    return Verified(str(folder), drifted, asked, notes, same)
 
 
 def derive(folder: Path) -> tuple[list[Figure], list[str]]:

@@ -11,6 +11,7 @@
     quant_view(seen, name)             that, drawn                               explorer.py
     FourBitLinear(layer, format)       packed codes that train what is around them  layer.py
     loftq(W, r, format)                codes, with A and B for what they lost       layer.py
+    start_rounded(model, format)       a LoRA's start on a rounded base             layer.py
     explore_formats(weights)           the same with sliders                     explorer.py
 
 It loads no model (`models.load(quant="nf4")` does), and what four bits cost in answers is measured

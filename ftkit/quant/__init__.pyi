@@ -11,5 +11,6 @@ from .formats import levels as levels
 from .inspection import inspect_weight as inspect_weight
 from .layer import FourBitLinear as FourBitLinear
 from .layer import loftq as loftq
+from .layer import start_rounded as start_rounded
 from .storage import import_bitsandbytes as import_bitsandbytes
 from .storage import stored_bytes as stored_bytes

@@ -2,10 +2,11 @@
 
     FourBitLinear(layer, format)    packed codes and scales; W is made anew in every forward pass
     loftq(W, r, format)             codes of W with an A and B that take up what rounding lost
+    start_rounded(model, format)    a model whose LoRA begins on a rounded base, also by LoftQ
 
 Codes, scales and values are those of `quantize`, so of bitsandbytes, bit for bit; gradients pass
 to the input as through W itself, which is all that a QLoRA asks of its base. A model in four bits
-comes from `models.load(quant="nf4")`. Notebook 08.
+comes from `models.load(quant="nf4")`. Notebook 03.
 """
 
 from typing import Any
@@ -105,3 +106,57 @@ def loftq(
         A, B = S[:r, None].sqrt() * Vh[:r], U[:, :r] * S[:r].sqrt()
         low_rank = (B @ A).to(W.dtype)
     return made, A, B
+
+
+def start_rounded(
+    model: lora.PeftModel, format: str = "nf4", block: int = BLOCK, steps: int = 0
+) -> float:
+    """Round every W under a fresh LoRA, in place; ‖W − Ŵ − ΔW‖ / ‖W‖ of all of them together.
+
+    steps: 0 leaves the adapter as it is, so that ΔW = 0, as QLoRA begins. From 1 on A and B are
+    those of `loftq`, over √(alpha/r) each, as ΔW = (alpha/r) · B A. The base keeps its precision.
+    An adapter that is no plain LoRA or is trained already, a base that is packed and what `loftq`
+    refuses are a `UserError`, before anything changes.
+    """
+    (name,) = lora.check_adapters(model).active_adapters
+    layers: list[Any] = [layer for _, layer in lora.adapted_layers(model, [name])]
+    check_fresh(layers, name)
+    # everything is made before the first weight is changed
+    made = [rounded_start(layer, layer.r[name], format, block, steps) for layer in layers]
+    lost = total = 0.0
+    for layer, (W, rounded, pair) in zip(layers, made, strict=True):
+        gap = (W - rounded).float()
+        with torch.no_grad():
+            if pair:
+                A, B = pair
+                gap -= B @ A
+                scale = layer.scaling[name] ** 0.5
+                layer.lora_A[name].weight.copy_(A / scale)
+                layer.lora_B[name].weight.copy_(B / scale)
+            weight = layer.get_base_layer().weight
+            weight.copy_(rounded.T if layer.fan_in_fan_out else rounded)
+        lost, total = lost + gap.norm().item() ** 2, total + W.float().norm().item() ** 2
+    return (lost / total) ** 0.5
+
+
+def check_fresh(layers: list[Any], name: str) -> None:
+    """Refuse layers that add more than B A, and a B that was trained."""
+    if not layers or any(name in layer.lora_variant for layer in layers):
+        raise UserError(f"the adapter {name!r} is no plain LoRA; attach one by lora.attach(model).")
+    if any(layer.lora_B[name].weight.count_nonzero() for layer in layers):
+        raise UserError(
+            f"the adapter {name!r} is trained already, and its start is over; {lora.FRESH}."
+        )
+
+
+Start = tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]
+
+
+def rounded_start(layer: Any, r: int, format: str, block: int, steps: int) -> Start:
+    """(W (d_out, d_in), Ŵ, (A, B) or None) of one of peft's layers."""
+    W = layer.get_base_layer().weight.detach().clone()
+    W = W.T.contiguous() if layer.fan_in_fan_out else W
+    if steps == 0:
+        return W, quantize(W, format, block).dequantize(), None
+    made, A, B = loftq(W, r, format, block, steps)
+    return W, made.dequantize(), (A, B)

@@ -15,6 +15,7 @@
     METHOD_COLOURS                    {method: its colour in all pictures}  svg.py
     share_bars(title, shares)         named shares as bars, for a panel     shares.py
     explore_answers(test, replies)    what models answered, row by row      answers.py
+    document(title, lead, sections)   a page to be read and printed         sections.py
 
 Figures first appear in notebook 00, controls in 01. This wing knows no model and computes nothing;
 the explorers that draw with it live with what they show, in `lora`, `quant`, `memory`, `train`,

@@ -10,6 +10,8 @@ from .plots import intervals as intervals
 from .plots import lines as lines
 from .plots import new_figure as new_figure
 from .plots import skills as skills
+from .sections import Section as Section
+from .sections import document as document
 from .shares import share_bars as share_bars
 from .svg import ACCENT as ACCENT
 from .svg import FAINT as FAINT

@@ -1,11 +1,12 @@
 """A panel as one file: every position drawn beforehand, read by any browser without a kernel.
 
     save_page(path, content, only)     write the page, or say which choices it cannot hold
+    read_pictures(path)                every picture that such a page holds
 
 All views are taken apart at their tags, and equal parts are stored once and compressed, so that
 hundreds of pictures need less than one photograph. The page itself is `page.html`: controls in
 plain HTML, which follow the rules of `controls`, no address outside the file. A panel calls this
-(`panel.save`); `lab.save_explorers` writes the kit's own.
+(`panel.save`); `tools.save_explorers` writes the kit's own.
 """
 
 import base64
@@ -323,3 +324,10 @@ def describe(name: str, content: Content, tree: Tree) -> dict[str, Any]:
     if values == [False, True]:
         return {"name": name, "kind": "box"}
     return {"name": name, "kind": "menu" if isinstance(values[0], str | list) else "slider"}
+
+
+def read_pictures(path: Path) -> frozenset[str]:
+    """Every picture that a saved page holds, as HTML."""
+    packed = re.search(r'id="data">([^<]*)<', path.read_text(encoding="utf-8"))
+    data = json.loads(gzip.decompress(base64.b64decode(packed[1]))) if packed else {"views": []}
+    return frozenset("".join(data["parts"][at] for at in view) for view in data["views"])

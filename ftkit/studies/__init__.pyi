@@ -1,3 +1,4 @@
+from . import ledger as ledger
 from . import templates as templates
 from .by_hand import Loop as Loop
 from .by_hand import Taught as Taught

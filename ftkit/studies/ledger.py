@@ -295,14 +295,14 @@ STATEMENTS = (
     ),
     Statement(
         "D8",
-        "a class of 5 % is missed in more than half of its rows after 40 steps",
+        "of a class of 5 %, fewer than half of the rows are right after 40 steps",
         lambda g: g.of("black", steps=40, change="rare", **RARE),
         high=0.5,
         unit="share",
     ),
     Statement(
         "D8",
-        "a class of 5 % is missed in more than half of its rows after 160 steps",
+        "of a class of 5 %, fewer than half of the rows are right after 160 steps",
         lambda g: g.of("black", steps=160, change="rare", **RARE),
         high=0.5,
         unit="share",

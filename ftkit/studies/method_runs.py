@@ -96,9 +96,10 @@ class RankRun:
     """One run of what a method leaves open, by the loop by hand, to its last step.
 
     question: "rank" (amount is r), "plus" (LoRA+: how many times faster B is), "optimizer" (of a
-    LoRA), "subspace" (all weights, moved in so many random directions) or "rows" (amount is how
-    many are trained on). setting: the optimizer's name; where a subspace starts, "pretrained" or
-    "random"; what is trained on the rows, "lora" or "full".
+    LoRA), "subspace" (all weights, moved in so many random directions), "rows" (amount is how many
+    are trained on) or "loftq" (a LoRA on a rounded base; amount is how many alternations made its
+    start, 0 for B = 0). setting: the optimizer's name; where a subspace starts, "pretrained" or
+    "random"; what is trained on the rows, "lora" or "full"; the format of the rounded base.
     """
 
     question: str = "rank"
@@ -119,6 +120,7 @@ class RankRow(RankRun):
     loss: float  # the last training loss, in nats per answer token
     state: int  # bytes of the optimizer's state
     seconds: float  # of training
+    error: float | None = None  # of "loftq", before training: ‖W − Ŵ − ΔW‖ / ‖W‖
 
 
 # On the matrices of which both sides are 256 or more, so that r = 256 is their full width.
@@ -139,13 +141,16 @@ ROWS_RATES = {
     ("lora", "tickets"): (1.5e-3, LORAS), ("lora", "facts"): (LORAS, 1e-2),
     ("full", "tickets"): (3e-4, 1e-3), ("full", "facts"): (3e-4, 1e-3),
 }  # fmt: skip
+# Starts on a rounded base: QLoRA's, and LoftQ's after so many alternations, at LoRA's own rates.
+ALTERNATIONS = {"nf4": (0, 5), "int2": (0, 1, 5)}
+STARTS_RATES = {"tickets": LORAS, "facts": 1e-2}
 
 
 def rank_points() -> list[RankRun]:
-    """Every run of the grid "ranks", seed by seed; those by rows come last."""
-    settings = [*ranks(), *plus(), *optimizers(), *subspaces()]
-    points = [replace(run, seed=seed) for seed in SEEDS for run in settings]
-    return points + [replace(run, seed=seed) for seed in SEEDS for run in by_rows()]
+    """Every run of the grid "ranks", seed by seed; those by rows and by starts come last."""
+    first = [*ranks(), *plus(), *optimizers(), *subspaces()]
+    parts = (first, [*by_rows()], [*starts()])
+    return [replace(run, seed=seed) for part in parts for seed in SEEDS for run in part]
 
 
 def ranks() -> Iterator[RankRun]:
@@ -178,3 +183,10 @@ def by_rows() -> Iterator[RankRun]:
     for (what, task), rates in ROWS_RATES.items():
         for rows in ROWS[task]:
             yield from (RankRun("rows", what, rows, task, lr) for lr in rates)
+
+
+def starts() -> Iterator[RankRun]:
+    """A LoRA on a rounded base, begun at B = 0 and by LoftQ (Li et al. 2023)."""
+    for task, lr in STARTS_RATES.items():
+        for format, several in ALTERNATIONS.items():
+            yield from (RankRun("loftq", format, steps, task, lr) for steps in several)

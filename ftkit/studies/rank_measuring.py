@@ -74,6 +74,9 @@ def measure_rank(run: RankRun) -> RankRow:
     setup(seed=run.seed)
     base, tokenizer = models.load("pocket")
     model, maker = prepared(run, base)
+    error = None
+    if run.question == "loftq":
+        error = quant.start_rounded(model, run.setting, steps=int(run.amount))
     rows, steps = rows_and_steps(run)
     splits = data.load(run.task)
     train = data.first(splits["train"], rows)
@@ -103,6 +106,7 @@ def measure_rank(run: RankRun) -> RankRow:
         loss=loss,
         state=state_bytes(made[0]),
         seconds=round(seconds, 1),
+        error=error,
     )
 
 
@@ -116,6 +120,8 @@ def prepared(run: RankRun, base: "PreTrainedModel") -> tuple[Any, Any]:
     if run.question == "rows":
         full = run.setting == "full"
         return (base.requires_grad_() if full else lora.attach(base, seed=run.seed)), adam
+    if run.question == "loftq":
+        return lora.attach(base, seed=run.seed), adam
     if run.question == "optimizer":
         return lora.attach(base, seed=run.seed), OPTIMIZER_OF[run.setting]
     if run.setting == "random":

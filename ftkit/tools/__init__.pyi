@@ -1,13 +1,17 @@
 from . import bench as bench
+from . import budgets as budgets
 from . import edition as edition
 from . import explorers as explorers
 from . import notebooks as notebooks
 from . import outputs as outputs
 from . import processes as processes
+from . import site as site
+from . import site_pages as site_pages
 from . import stamp as stamp
 from .bench import run_bench as run_bench
 from .edition import write_editions as write_editions
 from .explorers import save_explorers as save_explorers
 from .notebooks import run_notebooks as run_notebooks
 from .processes import run_fresh as run_fresh
+from .site import build_site as build_site
 from .stamp import stamp_notebooks as stamp_notebooks

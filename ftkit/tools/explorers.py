@@ -14,7 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import cost, data, decide, lab, lora, memory, models, operate, prefer, quant, train
+from .. import (
+    cost,
+    data,
+    decide,
+    lab,
+    lora,
+    memory,
+    merge,
+    methods,
+    models,
+    operate,
+    prefer,
+    quant,
+    train,
+)
 from ..core.errors import UserError, nearest
 from ..core.results import Result, TableParts, decimal_bytes
 from ..core.session import quiet
@@ -32,6 +46,17 @@ def ranks() -> Panel:
     return lora.explore_ranks({"W": W})
 
 
+def paths() -> Panel:
+    """LoRA's second path beside a matrix of the pocket model, to scale."""
+    layers = models.linears(models.load("pocket")[0])
+    names = {
+        part: next(name for name in layers if name.endswith(part))
+        for part in ("k_proj", "q_proj", "up_proj")
+    }
+    shapes = {part: layers[name].weight.shape for part, name in names.items()}
+    return lora.explore_paths({part: (shape[0], shape[1]) for part, shape in shapes.items()})
+
+
 def alphas() -> Panel:
     """Alpha against the learning rate, in the runs of notebook 02."""
     rows = lab.grids.select(lab.grids.read(), data="tickets", r=8, targets="all-linear", epochs=2)
@@ -45,6 +70,11 @@ def targets() -> Panel:
         part.part.rsplit(".", 1)[-1]: (part.d_out, part.d_in, part.copies) for part in counted.parts
     }
     return lora.explore_targets(parts, counted.base)
+
+
+def levels() -> Panel:
+    """Which of sixteen values a weight becomes, in three formats."""
+    return quant.explore_levels(formats=("int4", "nf4", "fp4"))
 
 
 def formats() -> Panel:
@@ -69,10 +99,28 @@ def batches() -> Panel:
     return train.explore_batches({"as drawn": rows, "by length": by_length})
 
 
+def weight() -> Panel:
+    """One weight of a 4-bit base, and what of an update survives the merge."""
+    return merge.explore_weight(quant.levels("nf4").tolist())
+
+
 def pairs() -> Panel:
     """Rate and β of DPO behind SFT, in the runs of notebook 12."""
     rows = lab.grids.select(lab.grids.read("preferences"), study="honesty", start="sft")
     return prefer.explore_pairs(lab.grids.select(rows, teacher="dpo", source="own"))
+
+
+def rewards() -> Panel:
+    """A reward that is maximised, and what was meant, in the runs of notebook 12b."""
+    rows = lab.grids.select(lab.grids.read("preferences"), study="hacking")
+    panel = prefer.explore_rewards([row for row in rows if row.steps == 16])
+    panel.choose(source="judge 30", beta=0.0)
+    return panel
+
+
+def every_method() -> Panel:
+    """Each method of fine-tuning over its rates, in the runs of notebook 08."""
+    return methods.explore_methods(methods.outcomes(lab.grids.read("methods"), "tickets"))
 
 
 def monitor() -> Panel:
@@ -95,8 +143,10 @@ class Explorer:
 
 EXPLORERS = {
     "ranks": Explorer(ranks, {"layer": 0, "matrix": ["q_proj", "v_proj", "up_proj", "down_proj"]}),
+    "paths": Explorer(paths, {}),
     "alphas": Explorer(alphas, {}),
     "targets": Explorer(targets, {}),
+    "levels": Explorer(levels, {}),
     "formats": Explorer(formats, {"layer": 0}),
     "fits": Explorer(fits, {"model": LLAMA, "batch": 1, "optimizer": "adamw", "rank": [8, 16, 64]}),
     "batches": Explorer(batches, {}),
@@ -110,8 +160,11 @@ EXPLORERS = {
             "card": ["A100 40", "A100 80"],
         },
     ),
+    "methods": Explorer(every_method, {}),
     "decision": Explorer(decide.explore_decision, {}),
+    "weight": Explorer(weight, {}),
     "pairs": Explorer(pairs, {}),
+    "rewards": Explorer(rewards, {}),
     "monitor": Explorer(monitor, {}),
     "plane": Explorer(
         lab.open_playground,

@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import UserError, nearest
 from ..core.files import write_whole
-from ..core.results import Result, TableParts
+from ..core.results import Result, TableParts, decimal_bytes
 from ..core.session import chosen_model, progress_wanted
+from . import budgets
 from .outputs import code_cells, count_claims, difference, keep_equal, tidy
+from .processes import Cost, cost_so_far
 
 if TYPE_CHECKING:
     from nbclient import NotebookClient
@@ -37,6 +39,7 @@ class NotebookReport(Result):
     """Which notebooks ran, in order, which of them failed and why, and the seconds that each took.
 
     claims: on another model, {notebook: {how it came out: how many of the pocket model's claims}}.
+    processor, peak: seconds of processor time and the most bytes of memory of each one's kernel.
     """
 
     ran: list[str]
@@ -44,17 +47,20 @@ class NotebookReport(Result):
     seconds: dict[str, float]
     reasons: dict[str, str] = field(default_factory=dict)
     claims: dict[str, dict[str, int]] = field(default_factory=dict)
+    processor: dict[str, float] = field(default_factory=dict)
+    peak: dict[str, int] = field(default_factory=dict)
 
     def table(self) -> TableParts:
-        """One line per notebook: seconds, result, and on another model how its claims came out."""
+        """One line per notebook: what it took, result, on another model how its claims came out."""
         rows = []
         for name in self.ran:
-            row = [name, f"≈{self.seconds[name]:.0f}", self.reasons.get(name, "ok")]
+            took = [f"≈{self.seconds[name]:.0f}", f"≈{self.processor.get(name, 0):.0f}"]
+            row = [name, *took, decimal_bytes(self.peak.get(name, 0)), self.reasons.get(name, "ok")]
             if name in self.claims:
                 counts = self.claims[name].items()
                 row.append(", ".join(f"{count} {way[0]}" for way, count in counts))
             rows.append(row)
-        heads = ["notebook", "seconds", "result"]
+        heads = ["notebook", "seconds", "of processor", "memory", "result"]
         heads += ["the pocket model's claims here"] if self.claims else []
         return f"Notebooks: {len(self.ran)} ran, {len(self.failed)} failed", heads, rows
 
@@ -65,27 +71,30 @@ def run_notebooks(
     check: bool = False,
     folder: Path | None = None,
     out: Path | None = None,
+    budget: float | None = None,
 ) -> NotebookReport:
     """Execute the notebooks called `names` (all without any) and write each back, or only compare.
 
     names, folder: see `find_notebooks`. check: compare the new outputs with the committed ones,
     pictures and widget views left out, and write nothing. out: a folder that gets the executed
-    notebooks instead, failed ones too. A notebook that fails or differs stands in the report, and
-    its file stays as it was; so do all of them on another model than the pocket model, whose
-    outputs are the committed ones. Raises UserError for `check` with another model or with `out`.
+    notebooks instead, failed ones too. budget: with `check`, how many times what is recorded of it
+    a notebook may take (`budgets`). A notebook that fails or differs stands in the report, and its
+    file stays as it was; so do all of them on another model than the pocket model, whose outputs
+    are the committed ones. Raises UserError for `check` with another model or with `out`, and for
+    a budget without `check`.
     """
     other = chosen_model() != "pocket"
-    if check and (other or out):
-        raise UserError(
-            "--check compares with the committed outputs, which are the pocket model's; unset "
-            "FTKIT_MODEL and drop --out, or drop --check."
-        )
-    seconds, reasons, claims = {}, {}, {}
+    check_asked(check=check, out=out, budget=budget)
+    seconds, reasons, claims, costs = {}, {}, {}, {}
+    limits = budgets.limits(budget) if budget is not None else {}
     for path in find_notebooks(names, folder):
         # once as it is committed, once to be executed in place
         began = time.perf_counter()
         committed, new = (import_jupyter()[1].read(path, as_version=4) for _ in range(2))
-        reason = execute(new, path) or (difference(committed, new) if check else None)
+        reason, costs[path.stem] = execute(new, path)
+        if check:
+            reason = reason or difference(committed, new)
+            reason = reason or budgets.over(path.stem, costs[path.stem], limits)
         seconds[path.stem] = round(time.perf_counter() - began, 2)
         if reason:
             reasons[path.stem] = f"{path.stem}, {reason}"
@@ -97,7 +106,21 @@ def run_notebooks(
         elif not (check or other or reason):
             keep_equal(committed, new)
             write_tidy(new, path)
-    return NotebookReport(list(seconds), list(reasons), seconds, reasons, claims)
+            budgets.record(path, costs[path.stem])
+    processor = {name: round(cost.seconds, 1) for name, cost in costs.items()}
+    peak = {name: cost.peak for name, cost in costs.items()}
+    return NotebookReport(list(seconds), list(reasons), seconds, reasons, claims, processor, peak)
+
+
+def check_asked(*, check: bool, out: Path | None, budget: float | None) -> None:
+    """Refuse to compare what cannot be compared, and a budget of a run that is not compared."""
+    if check and (chosen_model() != "pocket" or out):
+        raise UserError(
+            "--check compares with the committed outputs, which are the pocket model's; unset "
+            "FTKIT_MODEL and drop --out, or drop --check."
+        )
+    if budget is not None and not check:
+        raise UserError("--budget goes with --check; give both, or drop it.")
 
 
 def write_tidy(nb: "NotebookNode", path: Path) -> None:
@@ -149,36 +172,41 @@ def import_jupyter() -> tuple[ModuleType, ModuleType]:
     return nbclient, nbformat
 
 
-def execute(nb: "NotebookNode", path: Path) -> str | None:
-    """Run every cell of `nb` in place, in the folder of `path`; None, or why it failed.
+def execute(nb: "NotebookNode", path: Path) -> tuple[str | None, Cost]:
+    """Run every cell of `nb` in place, in the folder of `path`: (None or why it failed, its cost).
 
-    The reason is the cell's number and one line.
+    The reason is the cell's number and one line; the cost is that of the kernel.
     """
     from tqdm import tqdm
 
-    number = 0
+    number, cost = 0, Cost(0.0, 0)
 
     def count(cell: "NotebookNode", cell_index: int) -> None:
         nonlocal number
         number += 1
 
+    def look(**_: object) -> None:
+        nonlocal cost
+        cost = cost_so_far(kernel.km.provisioner.pid)  # type: ignore # there while a cell runs
+        bar.update()
+
     # the run; a bar, where one is wanted, goes to stderr
     off = not progress_wanted()
     cells = len(code_cells(nb))
     with tqdm(total=cells, desc=path.stem, unit="cell", disable=off) as bar:
-        kernel = make_client(nb, path.parent, count, lambda **_: bar.update())
+        kernel = make_client(nb, path.parent, count, look)
         try:
             kernel.execute(env=environment(), stderr=subprocess.DEVNULL)
         except import_jupyter()[0].exceptions.CellExecutionError as error:
-            return f"cell {number}: {first_line(f'{error.ename}: {error.evalue}')}"
+            return f"cell {number}: {first_line(f'{error.ename}: {error.evalue}')}", cost
         # a cell that takes too long, or a kernel that died
         except (TimeoutError, RuntimeError) as error:
-            return f"cell {number}: {first_line(str(error))}"
+            return f"cell {number}: {first_line(str(error))}", cost
     # what ran to its end may still have left what it must not
     for i, cell in enumerate(code_cells(nb), 1):
         if problem := find_problem(cell):
-            return f"cell {i}: {problem}"
-    return None
+            return f"cell {i}: {problem}", cost
+    return None, cost
 
 
 def make_client(

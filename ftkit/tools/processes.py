@@ -1,6 +1,7 @@
 """What a piece of Python costs in a process of its own: processor time and peak memory.
 
     run_fresh(code)   (seconds, peak bytes) of a new process, its imports included
+    cost_so_far(pid)  the same of one that runs, and of those that it waited for
     peak_bytes()      the most memory that this process held at once
 
 It imports nothing of the kit, so that what it measures is the code alone. `bench` compares such
@@ -27,14 +28,35 @@ def peak_bytes() -> int:
     started this one.
     """
     try:
-        with open("/proc/self/status", encoding="ascii") as status:
-            return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+        return high_water("self")
     except (OSError, StopIteration):
         import resource
 
         # bytes on macOS, kibibytes elsewhere
         unit = 1 if sys.platform == "darwin" else 1024
         return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def high_water(process: str | int) -> int:
+    """Linux's mark of the most bytes that a process held; OSError where there is none."""
+    with open(f"/proc/{process}/status", encoding="ascii") as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+
+def cost_so_far(pid: int) -> Cost:
+    """What a running process has taken, and of processor time those, too, that it waited for.
+
+    peak: where the system keeps no mark of it, what the process holds now.
+    """
+    import psutil
+
+    process = psutil.Process(pid)
+    times = process.cpu_times()
+    seconds = times.user + times.system + times.children_user + times.children_system
+    try:
+        return Cost(seconds, high_water(pid))
+    except (OSError, StopIteration):
+        return Cost(seconds, process.memory_info().rss)
 
 
 def run_fresh(code: str) -> Cost:

@@ -26,23 +26,31 @@ LOWEST = 5e-4  # nats; what lies below is drawn there
 BEGIN, ENDING = 22, 30  # characters of a row that are shown at either end
 MARKED = re.compile(r"⟦[^⟦⟧<]*⟧?")  # what carries loss, in HTML: up to the end of its cell
 GROUND = '<mark style="background:#dbe6f7;color:#111">'
-QUESTION, REPLY = 90, 130  # characters of a question and of a reply that are shown
+REPLY = 130  # characters of a reply that are shown
 
 
 @dataclass(frozen=True)
 class Patients:
-    """Some runs as their owners see them: a picture of the curves and two tables."""
+    """Some runs as their owners see them: a picture of the curves, their facts and their replies.
+
+    folders: a line per fact in which they differ; alike: the others, which are folded on a page.
+    """
 
     curves: Drawing
     folders: Table
+    alike: Table
     replies: Table
 
     def __repr__(self) -> str:
-        return "\n\n".join(map(repr, (self.curves, self.folders, self.replies)))
+        return "\n\n".join(map(repr, (self.curves, self.folders, self.alike, self.replies)))
 
     def _repr_html_(self) -> str:
-        folders = MARKED.sub(rf"{GROUND}\g<0></mark>", self.folders._repr_html_())
-        return "".join((self.curves._repr_html_(), folders, self.replies._repr_html_()))
+        named = html_text(
+            f"{self.alike.title}: {' · '.join(str(row[0]) for row in self.alike.rows)}"
+        )
+        folded = f"<details><summary>{named}</summary>{self.alike._repr_html_()}</details>"
+        facts = MARKED.sub(rf"{GROUND}\g<0></mark>", f"{self.folders._repr_html_()}{folded}")
+        return "".join((self.curves._repr_html_(), facts, self.replies._repr_html_()))
 
 
 def show_patients(rows: Mapping[str, WardRow], title: str) -> Patients:
@@ -50,12 +58,27 @@ def show_patients(rows: Mapping[str, WardRow], title: str) -> Patients:
     facts = {name: folder_facts(row) for name, row in rows.items()}
     first = next(iter(facts.values()))
     table = [(fact, *(facts[name][fact] for name in rows)) for fact in first]
-    replies = [(name, *told) for name, row in rows.items() for told in read_samples(row)]
+    # a fact that is the same in all folders is told once, and below
+    differ = [line for line in table if len(set(line[1:])) > 1]
+    alike = [line[:2] for line in table if len(set(line[1:])) == 1]
     return Patients(
         draw_curves(rows, title),
-        Table("What lies in their folders", ("", *rows), table),
-        Table("What they reply", ("", "asked", "right", "written"), replies),
+        Table("What lies in their folders, where they differ", ("", *rows), differ),
+        Table("The same in all of them", ("", ", ".join(rows)), alike),
+        Table("What they reply", ("", ""), told_replies(rows)),
     )
+
+
+def told_replies(rows: Mapping[str, WardRow]) -> list[tuple[str, str]]:
+    """Each question and its right answer once, and below them what the patients wrote."""
+    by_question: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for name, row in rows.items():
+        for asked, right, reply in read_samples(row):
+            by_question.setdefault((asked, right), []).append((name, reply))
+    lines = []
+    for (asked, right), replies in by_question.items():
+        lines += [("asked", asked), ("right", right), *replies]
+    return lines
 
 
 def find_patients(rows: Sequence[WardRow], room: str, seed: int = 0) -> dict[str, WardRow]:
@@ -101,7 +124,7 @@ def read_samples(row: WardRow) -> list[tuple[str, str, str]]:
     """The first question of each kind: (asked, right, written)."""
     each = len(row.samples) // (2 if "new" in row.scores else 1)
     return [
-        (clip(one.asked, QUESTION), one.wanted, written(one.reply, ended=one.ended))
+        (" ".join(one.asked.split()), one.wanted, written(one.reply, ended=one.ended))
         for one in row.samples[::each]
     ]
 

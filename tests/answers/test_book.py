@@ -38,6 +38,7 @@ NOTEBOOKS = (
     "13",
     "14",
     "15",
+    "17",
 )
 
 
@@ -266,6 +267,9 @@ TRUTHS = {
         },
         "the last two, alike",
     ),
+    "16.strong": (2, "two or three"),
+    "16.alpha": ((0.2, 0.21), "about the same"),
+    "16.leak": (0.0, 0.0),
     "01.spectrum": (2.1, "a flatter head"),
     "01.cut": (8, 8),
     "01.harm": (0.93, "not before the task is gone"),
@@ -300,6 +304,7 @@ TRUTHS = {
     "03.skills": ({"nf4": 0, "int3": 0, "int2": 13}, "in two"),
     "03.moved": (0.0, 0),
     "03.repair": (0.48, 48.0),
+    "03.start": (0.89, 89.0),
     "04.sixteen": (53.9, 53.9),
     "04.worst": ("loss, backward", "around the loss"),
     "04.formula": (0.00004, "by less than a thousandth"),
@@ -341,6 +346,13 @@ TRUTHS = {
     ),
     "08.apart": ([0.12, 0.027, 0.56, 0.027], "one or two"),
     "08.directions": (10_000, 10_000.0),
+    "08.ahead": (
+        {
+            24: SimpleNamespace(change=Interval(-0.028, -0.052, -0.004), p=0.02),
+            240: SimpleNamespace(change=Interval(0.01, -0.006, 0.026), p=0.6),
+        },
+        "none of these",
+    ),
     "10.near": (0.427, 42.7),
     "10.far": (0.004, 0.4),
     "10.method": ([-0.003, 0.012], "neither by much"),
@@ -414,7 +426,7 @@ TRUTHS = {
     "13.cast": ({"merging": 2e-5, "casting": 0.33}, "casting"),
     "13.ways": (
         {"in place": 11.0, "into the dequantized base": 0.013, "into the original base": 5.4},
-        "into the dequantized base",
+        "in place",
     ),
     "13.sum": (0.0, 0),
     "13.latency": (1.5, 1.5),
@@ -423,6 +435,9 @@ TRUTHS = {
     "15.any": (0.23, 23.0),
     "15.peek": (0.29, 29.0),
     "15.alone": ((0.98, 0.1), "most are lost"),
+    "17.hold": (21, 21),
+    "17.kind": ({"counted": 0.23, "measured": 0.13}, "counted"),
+    "17.settled": (5, 5),
 }
 
 
@@ -501,3 +516,14 @@ def test_the_printed_count_is_that_of_one_architecture():
 )
 def test_what_gives_more_back_is_said_where_the_interval_tells(more, truth):
     assert PREDICTIONS["01b.cause"].truth(more) == truth
+
+
+@pytest.mark.parametrize(
+    ("rows", "truth"), [(40, "24 or 40"), (96, "80 or 96"), (240, "240 or 300")]
+)
+def test_full_fine_tuning_pulls_ahead_where_a_gain_is_told_apart(rows, truth):
+    one = SimpleNamespace(change=Interval(0.1, 0.05, 0.15), p=0.01)
+    other = SimpleNamespace(change=Interval(0.1, -0.05, 0.25), p=0.2)
+    gains = {24: other, rows: one, 300: one}
+    assert PREDICTIONS["08.ahead"].truth(gains) == truth
+    assert PREDICTIONS["08.ahead"].told(gains) == "at 2 of 3 sizes"

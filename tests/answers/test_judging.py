@@ -325,3 +325,75 @@ def test_actions_are_named_and_each_wrong_one_is_told():
     assert found.right is False and found.text.startswith("1 of the 4 is right. A is not")
     assert "Did you mean" in judging.check_actions({**right, "D": "look at the machin"}).text
     assert "give a dict" in judging.check_actions({"A": "roll back"}).text
+
+
+def right_word(low, high, bound):
+    return "holds" if low >= bound else "fails" if high < bound else "cannot be told"
+
+
+WRONG_WORDS = {
+    "looks at the middle alone": lambda a, h, b: "holds" if (a + h) / 2 >= b else "fails",
+    "the upper end may still be above": lambda a, h, b: "holds" if a >= b else "fails",
+    "the lower end may still be below": lambda a, h, b: "holds" if h >= b else "fails",
+    "a lower end on the bound is enough": lambda a, h, b: (
+        "holds" if a > b else "fails" if h < b else "cannot be told"
+    ),
+    "the other way round": lambda a, h, b: {"holds": "fails", "fails": "holds"}.get(
+        right_word(a, h, b), "cannot be told"
+    ),
+    "never says that it cannot be told": lambda a, h, b: "fails",
+    "[0.93, 0.98] about at least 0.9: 'holds'": lambda a, h, b: "cannot be told",
+    "Did you mean 'holds'?": lambda a, h, b: "hold",
+}
+
+
+@pytest.mark.parametrize("why", WRONG_WORDS)
+def test_a_wrong_judge_is_named(why):
+    found = judging.check_verdict(WRONG_WORDS[why])
+    assert found.right is False and why in found.text
+
+
+def test_a_judge_of_ones_own_is_right():
+    assert judging.check_verdict(right_word).right is True
+    assert judging.check_verdict(lambda *ends: ...).right is None
+
+
+ROW = {
+    "sentence": "LoRA at rank 16 trains less than 1 %",
+    "measure": "lora.count",
+    "rule": (0, 1),
+    "source": "a guide of 2026",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "right", "said"),
+    [
+        ({}, True, "another that it is wrong"),
+        ({"measure": ...}, None, "still to come: measure"),
+        ({"sentence": "LoRA is usually fine"}, False, "a number or a comparison"),
+        ({"source": "a blog"}, False, "no year"),
+        ({"sauce": "a guide of 2026"}, False, "'source'"),
+    ],
+)
+def test_a_row_of_ones_own_is_told_what_it_lacks(changes, right, said):
+    found = judging.check_own_row(ROW | changes)
+    assert found.right is right and said in found.text
+
+
+def test_a_row_that_is_no_dict_is_told_so():
+    assert "give a dict" in judging.check_own_row("LoRA is good").text
+
+
+def test_of_two_shares_the_larger_fails_more_often():
+    assert judging.more_often_wrong({"counted": 0.1, "measured": 0.3}) == "measured"
+    assert judging.more_often_wrong({"counted": 0.12, "measured": 0.1}) == "about alike"
+
+
+def test_five_cases_have_five_words():
+    right = {case: word for case, (word, _) in judging.SAID.items()}
+    assert judging.check_words(right).right is True
+    assert judging.check_words({**right, "B": "fails"}).text.endswith("on either side of it.")
+    assert judging.check_words({**right, "B": "holds hear"}).right is False
+    assert judging.check_words({**right, "C": ...}).right is None
+    assert judging.check_words({"A": "holds"}).right is False

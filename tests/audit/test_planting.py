@@ -66,7 +66,7 @@ def test_who_and_what_finds_the_full_rewording(found):
 
 def test_a_detection_shows_itself(found):
     assert "the same names and numbers" in str(found)
-    assert found.picture().text.startswith("1 of 7 tools find most of the copies 'all reworded'")
+    assert found.picture().text.startswith("1 of 7 tools finds most of the copies 'all reworded'")
     assert found.json()["rates"]["the same text"]["precision"] == 1
     nothing = audit.detection(
         audit.Planted([row("a"), row("b")], {(0, 1): "exact"}), {"no": lambda rows: []}

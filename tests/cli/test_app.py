@@ -7,10 +7,10 @@ from ftkit import UserError
 from ftkit.cli import app as shared
 
 VERBS = [
-    *("tour", "train", "runs", "evaluate", "merge", "check", "audit", "decide", "fetch"),
+    *("tour", "train", "runs", "evaluate", "merge", "check", "audit", "decide", "claims", "fetch"),
     *("count", "memory", "cost", "trace", "measure"),
     *("verify",),
-    *("doctor", "notebooks", "explorers", "bench", "grid", "pretrain", "tasks"),
+    *("doctor", "notebooks", "explorers", "site", "bench", "grid", "pretrain", "tasks"),
     "registry",
 ]
 HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "bitsandbytes", "matplotlib"}

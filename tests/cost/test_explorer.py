@@ -64,6 +64,19 @@ def test_lines_cross_where_the_arithmetic_says():
     assert {"api", "own", "calls", "money spent"} <= set(texts(shown))
     never = cost.break_even_view({"api": (0, 0.001), "own": (100, 0.002)}, 1000)
     assert "no two ways cost the same within 1,000 calls" in never.text
+    assert "no two ways cost the same within 1,000 calls" in texts(never)
+
+
+def test_the_crossing_is_said_in_the_picture_and_no_title_ends_in_a_colon():
+    ways = {"api": (0, 0.01), "own": (100, 0.002)}
+    shown = cost.break_even_view(ways, 20_000, "rows", "Tuning 8B")
+    said = "api and own cost the same after 12,500 rows"
+    assert shown.text == f"Tuning 8B: {said}" and said in texts(shown)
+    assert cost.break_even_view(ways, 20_000).text.startswith("When has it paid? api and own cost")
+    # of several crossings the places, since their names are more than a line holds
+    three = cost.break_even_view(ways | {"third": (10, 0.006)}, 50_000)
+    assert "two lines cross after 2,500 and 12,500 and 22,500 calls" in texts(three)
+    assert three.text.count("cost the same after") == 3
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,12 @@ QUICK = ("count", "memory", "cost", "check", "audit")
 GIVEN = {
     "count": ["llama-3.2-1b", "--no-peft"], "memory": ["llama-3.2-1b"],
     "cost": ["llama-3.2-1b"], "check": ["{rows}"],
-    "audit": ["{rows}"], "decide": ["--rows", "300"],
+    "audit": ["{rows}"], "decide": ["--rows", "300"], "claims": ["L1"],
     "train": ["{rows}"],
     "runs": ["{folder}"], "evaluate": ["{folder}", "--data", "{rows}"], "merge": ["{folder}"],
     "doctor": ["{folder}"], "measure": ["--one", "x"], "grid": ["x"], "fetch": ["x"],
     "notebooks": ["x", "--check"], "registry": ["list", "{folder}"], "verify": ["{folder}"],
+    "report": ["{folder}"],
     "export": ["{folder}", "--to", "gguf"], "serve": ["{folder}"],
 }  # fmt: skip
 NOT_TRIED = (
@@ -42,6 +43,8 @@ NOT_TRIED = (
     "--parts",
     "--help",
     "--check",
+    "--write",
+    "--again",
 )
 
 
@@ -95,7 +98,7 @@ def test_a_line_of_words_is_numbers_a_sentence_or_bad_usage(tmp_path, monkeypatc
 
 
 def test_every_verb_is_tried_or_takes_too_long():
-    long = {"tour", "trace", "bench", "pretrain", "tasks", "explorers"}
+    long = {"tour", "trace", "bench", "pretrain", "tasks", "explorers", "site"}
     assert {*GIVEN} | long == set(get_command(app).commands)
 
 

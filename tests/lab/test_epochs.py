@@ -9,7 +9,7 @@ import torch
 
 from ftkit import UserError, data, models
 from ftkit.lab import epochs, grids
-from ftkit.lab.rows import read_row
+from ftkit.lab.points import read_row
 
 
 @pytest.fixture(scope="module")

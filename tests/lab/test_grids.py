@@ -7,7 +7,7 @@ import pytest
 from ftkit import UserError, lab
 from ftkit.core.statistics import STUDENT, Interval
 from ftkit.lab import grids, runner
-from ftkit.lab.rows import LoraRow, Scores
+from ftkit.lab.points import LoraRow, Scores
 
 
 def run(**columns):

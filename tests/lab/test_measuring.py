@@ -5,8 +5,7 @@ import json
 import pytest
 
 from ftkit.lab import measuring, runner
-from ftkit.lab.points import Point
-from ftkit.lab.rows import LoraRow, PlaygroundRow, read_row
+from ftkit.lab.points import LoraRow, PlaygroundRow, Point, read_row
 
 
 def test_a_run_of_the_lora_grid_is_measured():

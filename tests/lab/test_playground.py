@@ -17,7 +17,7 @@ from ftkit import UserError, data, forgetting, lab, lora, models, train
 from ftkit.core.files import data_path
 from ftkit.forgetting import LiveRun, PlaneSetting, explorer, plane
 from ftkit.lab import measuring, playground, points
-from ftkit.lab.rows import PlaygroundRow
+from ftkit.lab.points import PlaygroundRow
 from ftkit.show import live, svg
 from ftkit.train import Experiment, reopen
 

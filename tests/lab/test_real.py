@@ -7,13 +7,12 @@ import pytest
 from datasets import Dataset
 
 from ftkit import fetched, models
-from ftkit.lab import points, real
-from ftkit.lab.points import RealRun
-from ftkit.lab.rows import RealRow, read_row
+from ftkit.lab import measuring, points
+from ftkit.lab.points import RealRow, RealRun, read_row
 
 
 def test_each_seed_has_every_setting_and_the_base_comes_once_and_first():
-    runs = real.points()
+    runs = points.real_points()
     assert runs[0].method == "base"
     assert [run.method for run in runs].count("base") == 1
     trained = [run for run in runs if run.lr]
@@ -22,7 +21,7 @@ def test_each_seed_has_every_setting_and_the_base_comes_once_and_first():
         [dataclasses.replace(run, seed=0) for run in of_seed] for of_seed in by_seed.values()
     ]
     assert settings[0] == settings[1] == settings[2]
-    assert len(set(settings[0])) == len(real.SETTINGS) - 1
+    assert len(set(settings[0])) == len(points.REAL_SETTINGS) - 1
     assert {run.method for run in trained} == {"lora", "full", "qlora"}
     # a part of the grid is even: whole seeds first
     assert [run.seed for run in trained] == sorted(run.seed for run in trained)
@@ -52,14 +51,14 @@ def test_the_label_with_the_higher_log_p_is_the_chosen_one(monkeypatch):
         assert [chat[-1]["role"] for chat in prompts] == ["user"] * 3
         return [[1.0, 2.0], [3.0, 1.0], [0.5, 4.0]]
 
-    monkeypatch.setattr(real.evaluate, "option_nats", option_nats)
+    monkeypatch.setattr(measuring.evaluate, "option_nats", option_nats)
     golds = ["negative", "positive", "positive"]
     rows = [
         [{"role": "user", "content": "?"}, {"role": "assistant", "content": gold}] for gold in golds
     ]
-    assert real.choose_labels(None, None, Dataset.from_dict({"messages": rows})) == pytest.approx(
-        2 / 3
-    )
+    assert measuring.choose_labels(
+        None, None, Dataset.from_dict({"messages": rows})
+    ) == pytest.approx(2 / 3)
 
 
 @pytest.fixture
@@ -82,15 +81,15 @@ def reviews(tmp_path, monkeypatch):
     (folder / "fetched.json").write_text("{}")
     monkeypatch.setenv("FTKIT_CACHE", str(tmp_path))
     monkeypatch.setattr(RealRun, "MODEL", "pocket")
-    monkeypatch.setattr(real, "TEST", {"movies": 10, "tweets": 10})
-    monkeypatch.setattr(real, "VALIDATION", 8)
-    monkeypatch.setattr(real, "PROBES", 1)
+    monkeypatch.setattr(measuring, "REAL_TEST", {"movies": 10, "tweets": 10})
+    monkeypatch.setattr(measuring, "REAL_VALIDATION", 8)
+    monkeypatch.setattr(measuring, "REAL_PROBES", 1)
 
 
 def test_a_run_is_trained_and_measured_and_its_row_comes_back_from_json(reviews):
-    base = real.measure(RealRun(lr=0.0, r=0))
+    base = measuring.measure_real(RealRun(lr=0.0, r=0))
     assert (base.trainable, base.curve, base.kl_task, base.kl_text) == (0, [], 0.0, 0.0)
-    row = real.measure(RealRun(lr=3e-3))
+    row = measuring.measure_real(RealRun(lr=3e-3))
     assert len(row.curve) == 20
     assert row.validation < base.validation
     assert row.kl_task > 0 < row.kl_text

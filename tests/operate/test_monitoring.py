@@ -1,6 +1,7 @@
 """Alarms: as seldom as they are said to be where nothing is wrong, and there where something is."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,6 +93,18 @@ def test_ten_alarms_ring_oftener_than_one_and_bonferroni_mends_it(watched):
     ever = np.max(list(days.values()), 0) != NEVER
     assert ever.mean() <= 0.09
     assert all(together.heights[name] >= high for name, high in monitor.heights.items())
+
+
+def test_a_page_shows_two_shifts_and_folds_the_others_with_nothing_lost(watched):
+    found = watched[2]
+    page = found._repr_html_()
+    first, folded = page.split("<details>")
+    assert first.count("<th ") == 4 and "products" in first and "quality" not in first
+    assert "quality, latency, tail, tokens, mood</summary>" in folded
+    # every cell of the table stands once; the alarms head both halves
+    assert page.count("<td ") == len(found.table()[2]) * (len(found.table()[1]) + 1)
+    few = replace(found, found={"products": found.found["products"]})
+    assert "<details>" not in few._repr_html_()
 
 
 def test_a_higher_rate_gives_lower_thresholds_and_nothing_is_drawn_again(watched):

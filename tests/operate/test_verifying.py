@@ -6,7 +6,7 @@ import shutil
 import pytest
 from safetensors.torch import load_file, save_file
 
-from ftkit import UserError, operate
+from ftkit import UserError, doctor, operate
 from ftkit.operate import verifying
 
 
@@ -46,6 +46,14 @@ def test_weights_that_were_changed_give_another_figure(run):
     found = operate.verify(run)
     assert not found.ok and not found.figures[0].same
     assert "validation loss, step 3  DIFFERS" in repr(found)
+
+
+def test_hashes_and_versions_alone_ask_no_model(run, monkeypatch):
+    monkeypatch.setattr(verifying, "derive", lambda _: pytest.fail("a model was asked"))
+    found = operate.verify(run, figures=False)
+    assert found.ok and not found.figures and found.notes == ["its figures were not asked again"]
+    said = doctor.Findings("it", [doctor.Finding.wrong("base", "another base", "find it")])
+    assert [one.check for one in operate.verify(run, figures=False, found=said).drifted] == ["base"]
 
 
 def test_shares_of_the_record_are_asked_again(run):

@@ -81,6 +81,55 @@ def test_loftq_starts_nearer_to_w_than_rounding_does():
     assert errors[0] == pytest.approx(best.item(), rel=1e-4)
 
 
+def rounded(steps, format="int2", seed=0):
+    """(the error that it says, {layer: W − Ŵ − ΔW over W}) of a pocket model with a fresh LoRA."""
+    exact = models.linears(models.load("pocket")[0])
+    model = lora.attach(models.load("pocket")[0], r=4, alpha=16, targets="q,v", seed=seed)
+    error = quant.start_rounded(model, format, steps=steps)
+    updates = lora.deltas(model)
+    gaps = []
+    for name, layer in lora.adapted_layers(model, ["default"]):
+        W, rounded = exact[name].weight, layer.get_base_layer().weight
+        gaps.append((W - rounded - updates[name], W))
+    return error, gaps, model
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_a_model_starts_on_rounded_weights(steps):
+    error, gaps, model = rounded(steps)
+    lost = sum(gap.norm().item() ** 2 for gap, _ in gaps)
+    total = sum(W.norm().item() ** 2 for _, W in gaps)
+    assert error == pytest.approx((lost / total) ** 0.5, rel=1e-4)
+    # the base holds the codes' values: three levels in every block
+    (_, layer), *_ = lora.adapted_layers(model, ["default"])
+    assert len(layer.get_base_layer().weight.flatten()[: quant.blocks.BLOCK].unique()) <= 3
+    # what no adapter stands beside stays exact
+    exact = models.load("pocket")[0].model.layers[0].mlp.up_proj.weight
+    assert torch.equal(model.base_model.model.model.layers[0].mlp.up_proj.weight, exact)
+    assert (lora.describe_start(model) == "untouched adapter") is (steps == 0)
+
+
+def test_loftq_brings_a_model_nearer_to_its_weights():
+    errors = [rounded(steps)[0] for steps in (0, 1, 5)]
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_a_start_that_is_over_is_refused():
+    model = rounded(1)[-1]
+    before = [p.clone() for p in model.parameters()]
+    with pytest.raises(UserError, match="is trained already, and its start is over"):
+        quant.start_rounded(model)
+    with pytest.raises(UserError, match="without an adapter"):
+        quant.start_rounded(models.load("pocket")[0])
+    dora = lora.attach(models.load("pocket")[0], use_dora=True)
+    with pytest.raises(UserError, match="'default' is no plain LoRA"):
+        quant.start_rounded(dora)
+    fresh = lora.attach(models.load("pocket")[0], r=4)
+    with pytest.raises(UserError, match="the format is 'nf2'"):
+        quant.start_rounded(fresh, "nf2")
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
 def test_what_cannot_be_is_refused():
     with pytest.raises(UserError, match="rank of a LoRA here is a whole number from 1 to 64"):
         quant.loftq(weight(), r=65)

@@ -70,6 +70,31 @@ def test_what_a_method_leaves_open_is_measured(
     row = studies.measure_rank(studies.RankRun(question, setting, amount))
     assert row.trainable == trainable
     assert 0 <= row.state - state < 1000  # steps are counted beside the moments
+    assert row.error is None
+
+
+def test_a_start_on_a_rounded_base_is_measured(monkeypatch):
+    monkeypatch.setitem(method_runs.TASKS, "tickets", (8, 1))
+    monkeypatch.setattr(rank_measuring, "TESTED", 1)
+    monkeypatch.setattr(rank_measuring, "PROBES", 1)
+    plain, loftq = (
+        studies.measure_rank(studies.RankRun("loftq", "int2", steps)) for steps in (0, 1)
+    )
+    assert loftq.error < plain.error < 1
+    assert plain.trainable == loftq.trainable == 131_072
+    assert loftq.loss != plain.loss  # the run begins there
+
+
+def test_the_grid_of_ranks_that_ships_is_the_whole_of_it():
+    """Every question with its seeds; a start is as far from W whatever the seed and the task."""
+    rows = lab.grids.read("ranks")
+    points = [lab.points.read_row(studies.RankRun, vars(row)) for row in rows]
+    assert points == studies.rank_points()
+    starts = lab.grids.select(rows, question="loftq")
+    assert len(starts) == 30 and {row.error is None for row in rows if row not in starts} == {True}
+    for one in {(row.setting, row.amount) for row in starts}:
+        of_it = lab.grids.select(starts, setting=one[0], amount=one[1])
+        assert len({row.error for row in of_it}) == 1 and len(of_it) == 6
 
 
 def test_loras_plus_is_pefts():

@@ -40,6 +40,8 @@ FAMILY = {
     "13": "phi",
     "14": "qwen",
     "15": "llama",
+    "16": "llama",
+    "17": "qwen",
     "ten": "llama",
 }
 IN_BFLOAT16 = ("00", "04", "07", "13")

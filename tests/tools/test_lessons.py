@@ -40,6 +40,8 @@ LESSONS: set[str] = {
     "12",
     "12b",
     "15",
+    "16",
+    "17",
 }
 CELLS, MEDIAN, LONGEST, COLUMNS = 35, 8, 15, 110
 # What `lessons` is asked by id, and where that id is looked up.

@@ -29,12 +29,36 @@ def test_patients_are_shown_and_their_illness_is_not(rows, room):
         assert not any(name in said for name in ward.ROOMS[room].values())
     assert text.startswith("A claim. ") and page.startswith('<img alt="A claim. ')
     assert all(f"{patient}: training" in text for patient in patients)
-    # as many facts of each, and a reply of each
-    assert {len(row) for row in shown.folders.rows} == {5} and len(shown.folders.rows) == 9
-    assert {row[0] for row in shown.replies.rows} == set(patients)
+    # each of the nine facts once: side by side where they differ, and folded where they do not
+    assert all(len(row) == 5 and len(set(row[1:])) > 1 for row in shown.folders.rows)
+    told = {row[0] for row in shown.folders.rows}, {row[0] for row in shown.alike.rows}
+    assert not told[0] & told[1] and len(told[0] | told[1]) == 9 and told[1]
+    facts = [charts.folder_facts(row) for row in patients.values()]
+    assert all(one[fact] == value for one in facts for fact, value in shown.alike.rows)
     # what carries loss has a ground of its own, and never more than that
     grounds = re.findall(r"<mark [^>]*>(.*?)</mark>", page)
-    assert len(grounds) == 4 and all(one[0] == "⟦" and one[-1] == "⟧" for one in grounds)
+    assert len(grounds) == (4 if "first row as trained" in told[0] else 1)
+    assert all(one[0] == "⟦" and one[-1] == "⟧" for one in grounds)
+
+
+@pytest.mark.parametrize("room", ward.ROOMS)
+def test_a_question_and_its_right_answer_stand_once_above_its_replies(rows, room):
+    patients = ward.find_patients(rows, room)
+    lines = ward.show_patients(patients, "A claim").replies.rows
+    asked = [text for kind, text in lines if kind == "asked"]
+    assert len(set(asked)) == len(asked)
+    each, question = {}, ""
+    for kind, text in lines:
+        if kind == "asked":
+            question = text
+        elif kind != "right":
+            each.setdefault(kind, []).append((question, text))
+    # the replies are those of each patient, below its own question, in full
+    for name, row in patients.items():
+        samples = charts.read_samples(row)
+        assert each.pop(name) == [(question, reply) for question, _, reply in samples]
+        assert samples[0][0] == " ".join(row.samples[0].asked.split())
+    assert not each
 
 
 def test_the_doctors_words_name_both_scores(rows):

@@ -1,0 +1,762 @@
+"""What the interview's answers rest on: figures that were computed, and demonstrations that run.
+
+    figures("alpha")     {name: number}: all that a card says in figures, from a call or a grid
+    run_demo("alpha")    the card's demonstration on this session's model: a picture
+
+Figures are about published architectures and the pocket model's finished runs, whatever model the
+session has; demonstrations ask and train the session's own. Each is a few calls to the wings:
+nothing is measured here that they do not measure. What is made of it is `interview`'s; notebook 16.
+"""
+
+import functools
+import itertools
+import statistics
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import (
+    audit,
+    cost,
+    data,
+    decide,
+    evaluate,
+    forgetting,
+    lora,
+    memory,
+    merge,
+    methods,
+    models,
+    prefer,
+    quant,
+    show,
+    studies,
+    train,
+)
+from ..core import GIB, Rate, rows_needed
+from ..forgetting import plane
+from ..lab import grids
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+
+    from ..train import Run
+
+Numbers = dict[str, Any]  # numbers, and the date of a price
+EIGHT, SEVENTY = "llama-3.1-8b", "llama-3.1-70b"
+GB = 1e9
+TOKENS, LONG = 2048, 4096
+LEAK = "leaked in other words"
+HOT = {"method": "lora", "r": 16, "lr": 8e-3, "epochs": 2}
+PLAIN = {"weight_decay": 0.0, "kl": 0.0, "targets": "all-linear"}
+ONE_RATE = 4e-3  # at which ranks are usually compared
+
+
+def figures(name: str) -> Numbers:
+    """All that a card says in figures; the same at every call."""
+    return dict(counted(name))
+
+
+@functools.cache
+def counted(name: str) -> Numbers:
+    """The figures of a card, computed once."""
+    return FIGURES[name]()
+
+
+def run_demo(name: str) -> Any:
+    """A card's demonstration, run now: a drawing, a figure or a panel."""
+    return DEMOS[name]()
+
+
+def mean_of(grid: str, value: str | Callable[[Any], float], **where: object) -> float:
+    """The mean over a grid's runs with these columns of one of their scores, or of what is read."""
+    found = grids.select(grids.read(grid), **where)
+    return statistics.fmean(value(row) if callable(value) else row.scores[value] for row in found)
+
+
+def peak_of(source: str, method: str, **options: Any) -> float:
+    """The predicted peak of a step in bytes; a LoRA has rank 16."""
+    return memory.predict(source, method=method, rank=16, **options).peak
+
+
+def numbers_of(source: str, *kinds: str) -> int:
+    """The numbers that an architecture has, of all kinds of weights or of these."""
+    weights = models.architecture.shapes(models.architecture.read(source))
+    return sum(weight.numel for weight in weights if not kinds or weight.kind in kinds)
+
+
+def best_kept(method: str, bar: float = 0.97) -> float:
+    """The most skills that a method's plain settings kept, of those with so many tickets right."""
+    spots = plane.gather_spots(grids.select(grids.read("playground"), replay=0.0, **PLAIN))
+    able = [one for one in spots.values() if one.setting.method == method and one.task[0] > bar]
+    return max(one.skills[0] for one in able)
+
+
+# The figures of each card.
+
+
+def of_rag() -> Numbers:
+    """Facts by retrieval and by tuning, before and after some change; JSON by a prompt."""
+    facts = functools.partial(mean_of, "deciding", task="facts")
+    tickets = functools.partial(mean_of, "deciding", "test", task="tickets", model="pocket")
+    return {
+        "retrieved": 100 * facts("retrieval before", arm="retrieval", amount=4),
+        "retrieved_changed": 100 * facts("retrieval: changed", arm="retrieval", amount=4),
+        "stored": 100 * facts("stored", arm="tuned"),
+        "reworded": 100 * facts("closed-book before", arm="tuned"),
+        "stale": 100 * facts("closed-book: stale", arm="tuned"),
+        "changed": 100 * facts("closed-book: changed", arm="tuned"),
+        "made_up": 100 * facts("made up about strangers", arm="tuned"),
+        "listed": 100 * tickets(arm="list"),
+        "bare": 100 * tickets(arm="zero-shot"),
+    }
+
+
+def of_lora() -> Numbers:
+    """What a LoRA trains, computes and holds beside full fine-tuning, and what both keep."""
+    attention, everything = (lora.count(EIGHT, 16, to) for to in ("attention", "all-linear"))
+    steps = {m: memory.predict(EIGHT, method=m, rank=16, seq=TOKENS) for m in ("full", "lora")}
+    flops = [cost.train_flops(EIGHT, method=m, seq=TOKENS, checkpointing=False) for m in steps]
+    keys = next(part for part in attention.parts if "k_proj" in part.part)
+    return {
+        "rank": 16,
+        "tokens": TOKENS,
+        "trainable": attention.trainable / 1e6,
+        "share": 100 * attention.trainable / attention.total,
+        "all_trainable": everything.trainable / 1e6,
+        "all_share": 100 * everything.trainable / everything.total,
+        "key_rows": keys.d_out,
+        "width": keys.d_in,
+        "other_rank": 8,
+        "other_model": lora.count("llama-2-13b", 8, ["q_proj", "v_proj"]).trainable / 1e6,
+        "flops": flops[0].total / flops[1].total,
+        "full_gib": steps["full"].peak / GIB,
+        "lora_gib": steps["lora"].peak / GIB,
+        "weights_gib": steps["lora"].parts["weights"] / GIB,
+        "apart": 100 * abs(best_kept("lora") - best_kept("full")),
+    }
+
+
+def of_mathematics() -> Numbers:
+    """The pair for one square matrix; and what a full update keeps when its rank is cut."""
+    runs = grids.select(grids.read(), data="tickets", r=0, lr=1e-3)
+    left = {point[0]: point[1] for point in grids.curve(grids.cuts(runs))}
+    side, rank, cut = 4096, 16, 8
+    return {
+        "side": side,
+        "rank": rank,
+        "pair": 2 * side * rank,
+        "pair_share": 100 * 2 * side * rank / side**2,
+        "cut": cut,
+        "width": max(left),
+        "left": 100 * left[cut] / left[max(left)],
+    }
+
+
+def of_memory() -> Numbers:
+    """A step of the 8B by three methods; what four bits shrink, and what they do not."""
+    steps = {m: peak_of(EIGHT, m, seq=TOKENS) for m in ("full", "lora", "qlora")}
+    longer = {m: memory.predict(EIGHT, method=m, rank=16, seq=LONG) for m in ("lora", "qlora")}
+    sixteen, four = (longer[m].parts for m in ("lora", "qlora"))
+    return {
+        "tokens": TOKENS,
+        "long": LONG,
+        **{f"{m}_gib": peak / GIB for m, peak in steps.items()},
+        "ratio": steps["lora"] / steps["qlora"],
+        "long_ratio": longer["lora"].peak / longer["qlora"].peak,
+        "linear_times": 16 / quant.bits_per_weight("nf4", 64, double=True),
+        "model_times": sixteen["weights"] / (four["weights"] + four["quant_state"]),
+        "logits": 100 * four["logits"] / longer["qlora"].peak,
+        "unchecked_gib": peak_of(EIGHT, "qlora", seq=TOKENS, checkpointing=False) / GIB,
+    }
+
+
+def of_forgetting() -> Numbers:
+    """Skills kept by a hot run and by its cures, and by the best of LoRA and of full."""
+    plain = functools.partial(mean_of, "playground", replayed="general", **PLAIN)
+    gentle = HOT | {"lr": 1e-3, "epochs": 6}
+    kept = functools.partial(plain, grids.skill)
+    own = mean_of("playground", grids.skill, replayed="self", **HOT, **PLAIN)
+    return {
+        "hot_rate": HOT["lr"],
+        "hot": 100 * kept(**HOT, replay=0.0),
+        "gentle_rate": gentle["lr"],
+        "gentle_epochs": gentle["epochs"],
+        "gentle": 100 * kept(**gentle, replay=0.0),
+        "replay": 20,
+        "replayed": 100 * kept(**HOT, replay=0.2),
+        "more": 50,
+        "more_replayed": 100 * kept(**HOT, replay=0.5),
+        "own": 100 * own,
+        "rank": HOT["r"],
+        "low": 1,
+        "low_kept": 100 * kept(**HOT | {"r": 1}, replay=0.0),
+        "bar": 97,
+        "lora_best": 100 * best_kept("lora"),
+        "full_best": 100 * best_kept("full"),
+    }
+
+
+def of_medical() -> Numbers:
+    """What a split by row leaves on both sides, how many cases a test needs, what is made up."""
+    shared = shared_people()
+    low, high = Rate(90, 100).interval
+    return {
+        "by_row": 100 * shared["by row"],
+        "by_person": 100 * shared["by person"],
+        "points": 3,
+        "changed": 10,
+        "needed": rows_needed(0.03, 0.10),
+        "right": 90,
+        "n": 100,
+        "low": 100 * low,
+        "high": 100 * high,
+        "made_up": figures("rag")["made_up"],
+    }
+
+
+def of_evaluation() -> Numbers:
+    """How many rows a change needs, and how large one must be for the rows that people have."""
+    n = 200
+    visible = next(d for d in range(1, 100) if rows_needed(d / 1000, 0.10) <= n)
+    low, high = Rate(90, 100).interval
+    keys = ("points", "changed", "needed", "right", "n")
+    size = figures("medical")
+    return {key: size[key] for key in keys} | {
+        "low": 100 * low,
+        "high": 100 * high,
+        "listed": figures("rag")["listed"],
+        "rows": n,
+        "visible": visible / 10,
+    }
+
+
+def of_api() -> Numbers:
+    """Tuning 8B by an API and on a rented card, per thousand rows, and where the two cross."""
+    case = cost.Case(per_hour=3.5)
+    price = api_price()
+    by_api = cost.tuning_by_api(case.tokens, case.epochs, price.low)
+    rented = case.money / case.rows
+    longer = cost.Case(per_hour=3.5, tokens=2 * case.tokens).money / case.rows
+    crossing = functools.partial(cost.rows_until_renting, by_api, rented)
+    return {
+        "tokens": case.tokens,
+        "epochs": case.epochs,
+        "price": price.low,
+        "date": price.date,
+        "utilisation": 100 * case.utilisation,
+        "per_hour": case.per_hour,
+        "api": 1000 * by_api,
+        "rented": 1000 * rented,
+        "setup": 30,
+        "rows": crossing(30),
+        "more_setup": 120,
+        "more_rows": crossing(120),
+        "longer": 2 * case.tokens,
+        "longer_rows": cost.rows_until_renting(2 * by_api, longer, 120),
+    }
+
+
+def of_full() -> Numbers:
+    """LoRA and full fine-tuning on a form and on facts, each at its own rate; what a step takes."""
+    made = grids.read("methods")
+    chosen = {task: methods.compare_methods(made, task).chosen for task in ("tickets", "facts")}
+    pairs = {f"{task}_{m}": chosen[task][m] for task in chosen for m in ("lora", "full")}
+    found: Numbers = {}
+    for name, one in pairs.items():
+        found[name] = 100 * one.exact.value
+        found |= {f"{name}_kept": 100 * one.skills.value, f"{name}_rate": one.lr}
+    lost = {f"{name}_cost": 100 - found[f"{name}_kept"] for name in pairs}
+    steps = {m: peak_of(EIGHT, m, seq=TOKENS) for m in ("full", "lora")}
+    return (
+        found
+        | lost
+        | {
+            "tokens": TOKENS,
+            "flops": figures("lora")["flops"],
+            "memory": steps["full"] / steps["lora"],
+            "cheaper": found["facts_lora_rate"] / found["facts_full_rate"],
+        }
+    )
+
+
+def of_merging() -> Numbers:
+    """An update of the usual size against what four bits do to W: how much of it arrives, where."""
+    name = lora.find_layer("pocket", "q_proj")
+    W = lora.weight("pocket", name).float()
+    size = mean_of("playground", lambda row: row.size, method="qlora", r=16, epochs=2, lr=2e-3)
+    update = drawn_update(W, size)
+    levels = quant.quantize(W, "nf4").dequantize()
+    into = {"levels": levels, "original": W}
+    kept = {
+        name: 100 * merge.round_update(start, update, "nf4").kept for name, start in into.items()
+    }
+    wide = merge.round_update(levels, update, "bfloat16").kept
+    return {
+        "size": 100 * size,
+        "error": 100 * quant.rounding_error(W, "nf4").relative,
+        "in_place": kept["levels"],
+        "wide": 100 * wide,
+    }
+
+
+def of_alpha() -> Numbers:
+    """Tickets right at places with the same √α · rate, and with α alone changed."""
+    runs = grids.select(grids.read(), data="tickets", r=8, targets="all-linear", epochs=2)
+    cells = lora.alpha_grid(runs)
+    places = {"low": (4, 4e-3), "mid": (16, 2e-3), "high": (64, 1e-3), "cold": (16, 1e-3)}
+    found: Numbers = {"rank": 8}
+    for name, (alpha, lr) in places.items():
+        task = 100 * cells[alpha, lr].task.value
+        found |= {f"{name}_alpha": alpha, f"{name}_rate": lr, name: task}
+    return found | {"alone": 100 * cells[64, 2e-3].task.value}
+
+
+def of_not_enough() -> Numbers:
+    """Tickets by rate and by place, facts by rank: at one rate for all, and each at its own."""
+    tickets = functools.partial(mean_of, "lora", lambda row: row.task, data="tickets", epochs=2)
+    rates = functools.partial(tickets, r=8, alpha=16, targets="all-linear")
+    stored = {
+        (rank, rate): 100 * mean_of("ranks", exact, question="rank", amount=rank, lr=rate)
+        for rank in (1, 4, 16, 64, 256)
+        for rate in (1e-3, ONE_RATE, 1.6e-2)
+    }
+    at_one = {f"one_{rank}": value for (rank, rate), value in stored.items() if rate == ONE_RATE}
+    own = {f"own_{rank}": max(stored[rank, rate] for _, rate in stored) for rank in (1, 4, 16)}
+    return (
+        at_one
+        | own
+        | {
+            "low_rate": 1e-3,
+            "low": 100 * rates(lr=1e-3),
+            "rate": ONE_RATE,
+            "right": 100 * rates(lr=ONE_RATE),
+            "place_rate": 2e-3,
+            "attention": 100 * tickets(targets=("q_proj", "v_proj")),
+            "everywhere": 100 * rates(lr=2e-3),
+            "hot_rate": 1.6e-2,
+            "hot_256": stored[256, 1.6e-2],
+            "first": 1,
+            "second": 4,
+            "usual": 16,
+            "third": 64,
+            "most": 256,
+        }
+    )
+
+
+def exact(row: Any) -> float:
+    """The share exactly right of a run of the grid "ranks"."""
+    return row.exact
+
+
+def of_rewards() -> Numbers:
+    """A reward that is paid by the word: what it pays, what is really worth, at prices of a nat."""
+    hacked = functools.partial(mean_of, "preferences", study="hacking", source="words", steps=16)
+    plain = functools.partial(hacked, stop_at=0.0)
+    start, prices = {"beta": 0.0}, {"low": 0.05, "high": 0.3}
+    worth = {f"{name}_worth": plain("gold", beta=beta) for name, beta in prices.items()}
+    return worth | {
+        "reward_first": plain(lambda row: row.curve[0][1], **start),
+        "reward_last": plain(lambda row: row.curve[-1][1], **start),
+        "worth_before": plain(lambda row: row.before["gold"], **start),
+        "worth_after": plain("gold", **start),
+        "words_before": plain(lambda row: row.before["words"], **start),
+        "words_after": plain("words", **start),
+        **prices,
+        "stop": 5,
+        "stopped": hacked("gold", stop_at=5.0),
+    }
+
+
+def of_leakage() -> Numbers:
+    """Half of the test facts leaked: what is reported, what is true, and which check finds it."""
+    scores = functools.partial(mean_of, "data", task="facts", amount=0.5)
+    found = found_leaks(LEAK, "pocket")
+    return {
+        "share": 50,
+        "reported": 100 * scores("reported", change=LEAK),
+        "true": 100 * scores("true", change=LEAK),
+        "copied": 100 * scores("reported", change="leaked"),
+        "copied_true": 100 * scores("true", change="leaked"),
+        **{name.replace(" ", "_"): 100 * share for name, share in found.items()},
+    }
+
+
+def of_seventy() -> Numbers:
+    """A 70B in full, by LoRA and by QLoRA, and what cards have for it; in GB of 10⁹ bytes."""
+    parameters = numbers_of(SEVENTY)
+    step = memory.predict(SEVENTY, method="qlora", rank=16, seq=512)
+    full = peak_of(SEVENTY, "full", seq=512, dtype="float32")
+    half = peak_of(SEVENTY, "full", seq=512)
+    cards = {"small": "RTX 4090 24", "middle": "A100 40"}
+    room = {f"{name}_card": memory.usable_bytes(card) / GB for name, card in cards.items()}
+    return room | {
+        "small": 24,
+        "middle": 40,
+        "large": 80,
+        "tokens": 512,
+        "parameters": parameters / 1e9,
+        "full": full / GB,
+        "full_bytes": full / parameters,
+        "half": half / GB,
+        "half_bytes": half / parameters,
+        "weights": 4 * parameters / GB,
+        "lora": peak_of(SEVENTY, "lora", seq=512) / GB,
+        "four_bits": (step.parts["weights"] + step.parts["quant_state"]) / GB,
+        "unquantized": 2 * (parameters - numbers_of(SEVENTY, "linear")) / GB,
+        "qlora": step.peak / GB,
+        "two_small": 2 * room["small_card"],
+    }
+
+
+FIGURES: dict[str, Callable[[], Numbers]] = {
+    "rag": of_rag,
+    "lora": of_lora,
+    "lora-maths": of_mathematics,
+    "memory": of_memory,
+    "forgetting": of_forgetting,
+    "medical": of_medical,
+    "did-it-help": of_evaluation,
+    "api": of_api,
+    "full": of_full,
+    "qlora-merge": of_merging,
+    "alpha": of_alpha,
+    "not-enough": of_not_enough,
+    "reward-hacking": of_rewards,
+    "leakage": of_leakage,
+    "seventy": of_seventy,
+}
+
+
+# What figures and demonstrations both ask.
+
+
+def shared_people() -> dict[str, float]:
+    """{split: the share of test rows with a person who is in the training rows, too}."""
+    facts = data.load("facts")
+    people = data.as_rows(facts["train"]) + data.as_rows(facts["test"])
+    leaks = audit.compare_splits(people).leaks
+    ways = {"by row": "random", "by person": "entity"}
+    return {name: len(leaks[way].by_entity) / leaks[way].rows for name, way in ways.items()}
+
+
+def api_price() -> cost.Price:
+    """What an API takes for a million training tokens, by the list that ships."""
+    return cost.read_prices().of("training tokens", "AWS Bedrock Custom Models")
+
+
+def drawn_update(W: "torch.Tensor", size: float) -> "torch.Tensor":
+    """A random update of rank 8 whose norm is this share of W's."""
+    import torch
+
+    draw = torch.Generator().manual_seed(0)
+    B, A = torch.randn(len(W), 8, generator=draw), torch.randn(8, W.shape[1], generator=draw)
+    return B @ A * (size * W.norm() / (B @ A).norm())
+
+
+def found_leaks(change: str, model: str | None = None) -> dict[str, float]:
+    """{check: the share of the test rows in which it finds something}, half of the facts leaked."""
+    base, tokenizer = models.load(model)
+    run = studies.DataRun("facts", 80, 200, change=change, amount=0.5)
+    sets = studies.change_rows(run, base, tokenizer)
+    asked = sets.asked["reported"]
+    told = audit.leaks(asked, sets.train)
+    both = audit.leaks(asked, sets.train, key=name_and_answer)
+    found = {
+        "same row": told.exact,
+        "same question": told.asked,
+        "near copy": told.near,
+        "same person": told.by_entity,
+        "person and answer": both.by_entity,
+    }
+    return {check: len(places) / told.rows for check, places in found.items()}
+
+
+def name_and_answer(row: Any) -> str:
+    """What a row is about: its names, and what is answered."""
+    return f"{', '.join(audit.entities(audit.question(row)))}: {audit.answer(row)}"
+
+
+# The demonstrations.
+
+
+def tuned(lr: float, steps: int = 24, *, r: int = 8, alpha: float = 16, base: Any = None) -> "Run":
+    """A LoRA on the session's model, or on a base that is given, on so many steps of 8 tickets."""
+    base = models.load()[0] if base is None else base
+    rows = data.first(tickets()["train"], models.affordable(base, 8 * steps, 16))
+    recipe = train.Recipe(lr, epochs=1, batch_size=8, evaluations=0, keep_best=False)
+    adapted = lora.attach(base, r=r, alpha=alpha, seed=0)
+    return train.sft(adapted, models.load()[1], {"train": rows}, recipe, watch=unwatched)
+
+
+def unwatched(*_: object) -> None:
+    """Watch a training without a bar, which a widget could not show."""
+
+
+def tickets(n: int = 0) -> Any:
+    """The splits of the tickets, or the first n test rows: fewer where the model is slow."""
+    base, tokenizer = models.load()
+    splits = data.load("tickets", tokenizer)
+    return data.first(splits["test"], models.affordable(base, n, 4)) if n else splits
+
+
+def right_share(model: Any, rows: "Dataset") -> float:
+    """The share of tickets answered exactly right."""
+    return evaluate.score(model, models.load()[1], rows).task.value
+
+
+def show_retrieval() -> Any:
+    """New facts by retrieval, before and after half of them change, with both indexes."""
+    model, tokenizer = models.load()
+    facts = decide.new_facts()[: models.affordable(model, 48, 6)]
+    changed = decide.update_facts(facts, len(facts) // 2)
+    old, new = (decide.Index(decide.sentences(some)) for some in (facts, changed))
+
+    def right(asked: Sequence, index: decide.Index | None) -> float:
+        rows = decide.questions(asked)
+        chats = decide.zero_shot(rows)
+        given = chats if index is None else decide.retrieve(chats, index, 4)
+        golds = [chat[-1]["content"] for chat in rows["messages"]]
+        replies = models.answer(model, tokenizer, given, 16)
+        return statistics.fmean(map(str.__eq__, replies, golds))
+
+    shares = {
+        "no passages": right(facts, None),
+        "with passages": right(facts, old),
+        "changed, index updated": right(changed, new),
+        "changed, old index": right(changed, old),
+    }
+    title = f"{len(facts)} facts that the model never met, half of which change: answers right"
+    return show.share_bars(title, shares)
+
+
+def show_paths() -> Any:
+    """Both paths of a LoRA to scale, on matrices of this model, with the rank to choose."""
+    base = models.load()[0]
+    layers, shapes = models.linears(base), {}
+    for part in ("k_proj", "q_proj", "up_proj"):
+        d_out, d_in = layers[lora.find_layer(base, part)].weight.shape
+        shapes[part] = (d_out, d_in)
+    return lora.explore_paths(shapes)
+
+
+def show_first_steps() -> Any:
+    """How long the gradients of A and B are in the first steps: A's begins at zero, as B does."""
+    import torch
+
+    base, tokenizer = models.load()
+    net = lora.attach(base, r=8, alpha=16, seed=0).train()
+    chats = data.first(tickets()["train"], 8)["messages"]
+    optimizer = torch.optim.AdamW(models.trained_parameters(net), lr=4e-3)
+    lengths: dict[str, list[tuple[int, float]]] = {"A": [], "B": []}
+    for step, chat in enumerate(chats, 1):
+        row = data.render(chat, tokenizer)
+        ids, learned = (torch.tensor([one], device=net.device) for one in (row.ids, row.learned))
+        net(input_ids=ids, labels=torch.where(learned, ids, -100)).loss.backward()
+        # one length over all layers
+        for side, seen in lengths.items():
+            named = [p for name, p in net.named_parameters() if f"lora_{side}." in name]
+            squares = [float(p.grad.square().sum()) for p in named if p.grad is not None]
+            seen.append((step, sum(squares) ** 0.5))
+        optimizer.step()
+        optimizer.zero_grad()
+
+    figure = show.lines(lengths, "step", "length of the gradient", markers=True)
+    at_first = lengths["A"][0][1]
+    return figure.describe(f"B begins at zero, so at step 1 the gradient of A is {at_first:g}")
+
+
+def show_steps() -> Any:
+    """A step of the 8B by three methods; and how near the formula is to a real step here."""
+    here = {"seq": 128, "batch": 8, "device": "cpu", "dtype": "float32", "method": "lora"}
+    off = memory.predict("pocket", **here).peak / memory.measure("pocket", **here).peak - 1
+    steps = {
+        name: memory.predict(EIGHT, method=name.lower(), rank=16, seq=TOKENS)
+        for name in ("full", "LoRA", "QLoRA")
+    }
+    near = f"on a real step of the pocket model the formula is {100 * abs(off):.2f} % off"
+    return memory.steps_view(steps, f"Llama 3.1 8B, {TOKENS:,} tokens; {near}")
+
+
+def show_forgetting() -> Any:
+    """A hot run on the tickets, and what it leaves of every skill."""
+    base, tokenizer = models.load()
+    n = models.affordable(base, 12, 3)
+    before = forgetting.skills(base, tokenizer, n)
+    run = tuned(8e-3, r=16)
+    after = forgetting.skills(run.model, tokenizer, n)
+    first, last = ({name: r.value for name, r in s.rates.items()} for s in (before, after))
+    order = sorted(first, key=lambda name: last[name] - first[name])
+    figure = show.skills(first, {"after the hot run": last}, order)
+    return figure.describe(
+        f"Skills right on average: {100 * before.mean:.0f} % before, {100 * after.mean:.0f} % after"
+    )
+
+
+def show_splits() -> Any:
+    """The same rows split by row and by person: who stands on both sides?"""
+    return show.share_bars("Test rows whose person is in training, too", shared_people())
+
+
+def show_comparison() -> Any:
+    """Base beside tuned: the task, the format, what is made up, and the skills."""
+    rows = tickets(40)
+    run, base = tuned(4e-3), models.load()[0]
+    tokenizer = models.load()[1]
+    few = models.affordable(base, 30, 6)
+    found = evaluate.compare(base, run.model, tokenizer, rows, strangers=few)
+    skills = {
+        name: forgetting.skills(model, tokenizer, models.affordable(base, 5, 2))
+        for name, model in (("base", base), ("tuned", run.model))
+    }
+    rates = {
+        "exactly right": {"base": found.base.task, "tuned": found.tuned.task},
+        "in format": {"base": found.base.format, "tuned": found.tuned.format},
+        "made up": found.hallucination,
+        "skills": {name: skilled(one) for name, one in skills.items()},
+    }
+    groups = {
+        measure: {name: (rate.value, *rate.interval) for name, rate in pair.items()}
+        for measure, pair in rates.items()
+    }
+    low, high = found.gain[1:]
+    return show.bars(groups).describe(
+        f"On {len(rows)} tickets: {100 * low:+.0f} to {100 * high:+.0f} points exactly right"
+    )
+
+
+def skilled(found: forgetting.Skills) -> Rate:
+    """All probes of all skills as one rate."""
+    rates = found.rates.values()
+    return Rate(sum(rate.hits for rate in rates), sum(rate.n for rate in rates))
+
+
+def show_api() -> Any:
+    """Money over rows: an API, and a rented card with little and with much set-up."""
+    seen = figures("api")
+    by_api, rented = seen["api"] / 1000, seen["rented"] / 1000
+    ways = {
+        "by an API": (0, by_api),
+        **{f"rented, ${seen[key]:.0f}": (seen[key], rented) for key in ("setup", "more_setup")},
+    }
+    return cost.break_even_view(ways, 15_000, "rows", "Tuning 8B, in dollars")
+
+
+def show_rates() -> Any:
+    """Facts stored against skills kept, LoRA and full fine-tuning at four rates each."""
+    found = methods.outcomes(grids.read("methods"), "facts")
+    names = {"lora": "LoRA", "full": "full fine-tuning"}
+    series = {
+        title: [
+            (100 * one.exact.value, *(100 * share for share in one.skills))
+            for one in found
+            if one.label == label
+        ]
+        for label, title in names.items()
+    }
+    figure = show.lines(series, "facts stored, %", "skills kept, % (band: 3 seeds)", markers=True)
+    return figure.describe("Where much is to be stored, full fine-tuning keeps more of the rest")
+
+
+def show_merging() -> Any:
+    """A QLoRA merged in three ways, each asked the same tickets."""
+    run = tuned(4e-3, base=models.load(quant="nf4")[0])
+    rows = tickets(20)
+    in_place: Any = merge.independent_copy(run.model)
+    with warnings.catch_warnings(action="ignore"):  # peft's, of what is to be seen here
+        in_place = in_place.merge_and_unload()
+    ways = {
+        "in place": in_place,
+        "into the dequantized base": merge.merge(run.model)[0],
+        "into the original base": merge.merge(run.model, into=models.load()[0])[0],
+    }
+    right = {name: right_share(model, rows) for name, model in ways.items()}
+    return merge.routes_view(right, right_share(run.model, rows))
+
+
+def show_alpha() -> Any:
+    """Three runs: the last has the first one's rate and the second one's α."""
+    runs = {
+        (alpha, lr): tuned(lr, 12, alpha=alpha)
+        for alpha, lr in ((16, 4e-3), (64, 2e-3), (64, 4e-3))
+    }
+    losses = {f"α = {alpha}, rate {lr:g}": run.losses for (alpha, lr), run in runs.items()}
+    figure = show.lines(losses, "step", "loss, nats per answer token")
+    return figure.describe("Two share √α · rate; the third has one's α at the other's rate")
+
+
+def show_cold() -> Any:
+    """The same LoRA at the guides' rate and at its own: is it the rank?"""
+    runs = {rate: tuned(rate) for rate in (2e-4, 4e-3)}
+    rows = tickets(20)
+    right = {rate: right_share(run.model, rows) for rate, run in runs.items()}
+    losses = {f"rate {rate:g}": run.losses for rate, run in runs.items()}
+    figure = show.lines(losses, "step", "loss, nats per answer token")
+    shares = " and ".join(f"{100 * share:.0f} %" for share in right.values())
+    return figure.describe(f"The same rank at two rates: {shares} of the tickets right")
+
+
+def show_hacking() -> Any:
+    """Paid for digits that rise: the reward, and what it was meant to stand for."""
+    base, tokenizer = models.load()
+    torch_seed()
+    pace = prefer.Pace(2e-3, models.affordable(base, 12, 2), falls=False)
+    rollouts = prefer.Rollouts(8, 8, 24)
+    steps = prefer.reinforce(
+        lora.attach(base, seed=0), tokenizer, prefer.sorting(200), rises, pace, rollouts
+    )
+    series: dict[str, list[tuple[int, float]]] = {"reward, % of the right reply's": [], "right": []}
+    for step in steps:
+        really = statistics.fmean(prefer.exact(step.rows, step.texts))
+        for seen, value in zip(series.values(), (step.reward / 8, really), strict=True):
+            seen.append((step.step, 100 * value))
+    figure = show.lines(series, "step", "%", markers=True)
+    last = series["right"][-1][1]
+    return figure.describe(f"The reward rises; in the end {last:.0f} % of the replies are right")
+
+
+def rises(_: Sequence, replies: Sequence[str]) -> list[float]:
+    """A flawed reward for sorting: how often a digit is above the one before it."""
+    digits = [[int(token) for token in reply.split() if token.isdigit()] for reply in replies]
+    return [sum(a < b for a, b in itertools.pairwise(said)) for said in digits]
+
+
+def torch_seed() -> None:
+    """The draws of replies begin at the same place."""
+    import torch
+
+    torch.manual_seed(0)
+
+
+def show_leaks() -> Any:
+    """Half of the test facts stand in training in other words: what does each check find?"""
+    title = "Half of the test leaked in other words: what each check finds"
+    return show.share_bars(title, found_leaks(LEAK))
+
+
+def show_seventy() -> Any:
+    """A QLoRA step of the 70B against the card that a guide names for it."""
+    step = memory.predict(SEVENTY, method="qlora", rank=16, seq=512)
+    card = "RTX 4090 24"
+    return memory.memory_view(step, card, memory.usable_bytes(card), unit="GB")
+
+
+DEMOS: dict[str, Callable[[], Any]] = {
+    "rag": show_retrieval,
+    "lora": show_paths,
+    "lora-maths": show_first_steps,
+    "memory": show_steps,
+    "forgetting": show_forgetting,
+    "medical": show_splits,
+    "did-it-help": show_comparison,
+    "api": show_api,
+    "full": show_rates,
+    "qlora-merge": show_merging,
+    "alpha": show_alpha,
+    "not-enough": show_cold,
+    "reward-hacking": show_hacking,
+    "leakage": show_leaks,
+    "seventy": show_seventy,
+}

@@ -1,0 +1,346 @@
+"""Interview cards: every number in an answer is computed, every demonstration runs, and what is
+practised or led by buttons can be done by calls as well.
+"""
+
+import itertools
+import json
+import re
+import string
+
+import pytest
+
+from ftkit import UserError, data
+from ftkit.core import data_path
+from ftkit.lessons import evidence, interview
+from ftkit.show import Drawing, Panel
+
+STORED = {one["id"]: one for one in json.loads(data_path("interview.json").read_text())["cards"]}
+# Names in which there is a digit that measures nothing.
+NAMES = r"Llama 3\.1 8B|\b(8|13|70)B\b|NF4|b?float(16|32)|RTX 4090|A100"
+# {card whose demonstration takes less than three seconds: what it then says}
+QUICK = {
+    "rag": "with passages 100.0 %, changed, index updated 100.0 %",
+    "lora": "k_proj (128 × 256) with LoRA at r = 8",
+    "lora-maths": "the gradient of A is 0",
+    "memory": "the formula is 0.00 % off",
+    "medical": "by row 100.0 %, by person 0.0 %",
+    "api": "cost the same after 2,544 rows",
+    "full": "by facts stored, %: full fine-tuning, LoRA",
+    "leakage": "person and answer 50.0 %",
+    "seventy": "does not fit",
+}
+MINE = "I would sweep the rate before anything else."
+
+# What the texts say in figures. Where one moves, its sentence is to be read again.
+WORTH = {
+    "rag": {
+        "listed": 99, "bare": 0, "retrieved": 99.58, "retrieved_changed": 100, "stored": 93.06,
+        "reworded": 45, "stale": 49.31, "changed": 1.389, "made_up": 100,
+    },
+    "lora": {
+        "rank": 16, "tokens": 2048, "trainable": 13.631488, "share": 0.16946, "apart": 0.3333,
+        "all_trainable": 41.94304, "all_share": 0.5196, "key_rows": 1024, "width": 4096,
+        "other_rank": 8, "other_model": 6.5536, "flops": 1.4358, "full_gib": 59.862,
+        "lora_gib": 18.91, "weights_gib": 14.958,
+    },
+    "lora-maths": {
+        "side": 4096, "rank": 16, "pair": 131_072, "pair_share": 0.78125, "cut": 8, "width": 256,
+        "left": 99.66,
+    },
+    "memory": {
+        "tokens": 2048, "long": 4096, "full_gib": 59.862, "lora_gib": 18.91, "qlora_gib": 9.0294,
+        "ratio": 2.0943, "long_ratio": 1.7906, "linear_times": 3.877, "model_times": 2.8163,
+        "logits": 46.98, "unchecked_gib": 19.817,
+    },
+    "forgetting": {
+        "hot_rate": 8e-3, "hot": 90.857, "gentle_rate": 1e-3, "gentle_epochs": 6,
+        "gentle": 97.81, "replay": 20, "replayed": 94.905, "more": 50, "more_replayed": 98.333,
+        "own": 94.905, "rank": 16, "low": 1, "low_kept": 90.43, "bar": 97, "lora_best": 99.476,
+        "full_best": 99.81,
+    },
+    "medical": {
+        "by_row": 100, "by_person": 0, "points": 3, "changed": 10, "needed": 870, "right": 90,
+        "n": 100, "low": 82.563, "high": 94.477, "made_up": 100,
+    },
+    "did-it-help": {
+        "points": 3, "changed": 10, "needed": 870, "right": 90, "n": 100, "low": 82.563,
+        "high": 94.477, "listed": 99, "rows": 200, "visible": 6.3,
+    },
+    "api": {
+        "tokens": 512, "epochs": 3, "price": 8, "date": "2026-03", "utilisation": 30,
+        "per_hour": 3.5, "api": 12.288, "rented": 0.49713, "setup": 30, "rows": 2544.3,
+        "more_setup": 120, "more_rows": 10_177.4, "longer": 1024, "longer_rows": 5095.2,
+    },
+    "full": {
+        "tickets_lora": 98.333, "tickets_lora_kept": 92.857, "tickets_lora_rate": 4e-3,
+        "tickets_lora_cost": 7.1429, "tickets_full": 96.111, "tickets_full_kept": 95.833,
+        "tickets_full_rate": 3e-4, "tickets_full_cost": 4.1667, "facts_lora": 100,
+        "facts_lora_kept": 47.738, "facts_lora_rate": 1e-2, "facts_lora_cost": 52.262,
+        "facts_full": 100, "facts_full_kept": 80.714, "facts_full_rate": 1e-3,
+        "facts_full_cost": 19.286, "tokens": 2048, "flops": 1.4358, "memory": 3.1656,
+        "cheaper": 10,
+    },
+    "qlora-merge": {"size": 3.2289, "error": 9.1345, "in_place": 11.728, "wide": 100.02},
+    "alpha": {
+        "rank": 8, "low_alpha": 4, "low_rate": 4e-3, "low": 89.5, "mid_alpha": 16,
+        "mid_rate": 2e-3, "mid": 91.5, "high_alpha": 64, "high_rate": 1e-3, "high": 95.667,
+        "cold_alpha": 16, "cold_rate": 1e-3, "cold": 0.16667, "alone": 99,
+    },
+    "not-enough": {
+        "low_rate": 1e-3, "low": 0.16667, "rate": 4e-3, "right": 98.833, "place_rate": 2e-3,
+        "attention": 61.167, "everywhere": 91.5, "hot_rate": 1.6e-2, "hot_256": 2.9167,
+        "one_1": 15.417, "one_4": 33.75, "one_16": 78.333, "one_64": 100, "one_256": 100,
+        "own_1": 68.333, "own_4": 95, "own_16": 97.5, "first": 1, "second": 4, "usual": 16,
+        "third": 64, "most": 256,
+    },
+    "reward-hacking": {
+        "reward_first": 1.2146, "reward_last": 3.1646, "worth_before": 0.82083,
+        "worth_after": -4.0583, "words_before": 9.6123, "words_after": 44.409, "low": 0.05,
+        "low_worth": -2.225, "high": 0.3, "high_worth": 0.7625, "stop": 5, "stopped": -0.82083,
+    },
+    "leakage": {
+        "share": 50, "reported": 36.25, "true": 5, "copied": 51.667, "copied_true": 5.8333,
+        "same_row": 0, "same_question": 0, "near_copy": 0, "same_person": 98.75,
+        "person_and_answer": 50,
+    },
+    "seventy": {
+        "tokens": 512, "parameters": 70.554, "full": 1128.9, "full_bytes": 16, "half": 564.46,
+        "half_bytes": 8, "weights": 282.21, "lora": 145.38, "four_bits": 39.518,
+        "unquantized": 4.2053, "qlora": 42.255, "small": 24, "middle": 40, "large": 80,
+        "small_card": 24.846, "middle_card": 41.747, "two_small": 49.693,
+    },
+}  # fmt: skip
+# And what they say in words.
+TRUE = {
+    "rag": lambda f: f["retrieved_changed"] > f["stored"] > f["reworded"] and f["changed"] < 5,
+    "lora": lambda f: f["full_gib"] / f["lora_gib"] > 2 * f["flops"],
+    "lora-maths": lambda f: f["left"] > 99,
+    "memory": lambda f: f["long_ratio"] < f["ratio"] < f["model_times"] < f["linear_times"],
+    "forgetting": lambda f: f["low_kept"] < f["hot"] < f["replayed"] < f["gentle"],
+    "medical": lambda f: f["by_person"] == 0,
+    "did-it-help": lambda f: f["visible"] > f["points"],
+    "api": lambda f: f["rented"] < f["api"] / 20 and f["longer_rows"] < f["more_rows"],
+    "full": lambda f: f["facts_lora_kept"] < f["facts_full_kept"],
+    "qlora-merge": lambda f: f["size"] < f["error"] and f["in_place"] < 20 < f["wide"],
+    "alpha": lambda f: f["cold"] < 1 and max(f["mid"], f["high"]) - f["low"] < 10,
+    "not-enough": lambda f: f["low"] < 1 < f["own_1"] < f["own_4"] and f["one_16"] < f["own_16"],
+    "reward-hacking": lambda f: (
+        f["reward_last"] > f["reward_first"]
+        and f["worth_after"] < f["low_worth"] < f["stopped"] < 0 < f["high_worth"]
+    ),
+    "leakage": lambda f: f["near_copy"] == 0 and f["person_and_answer"] == f["share"],
+    "seventy": lambda f: (
+        f["small_card"] < f["four_bits"] < f["middle_card"] < f["qlora"] < f["large"]
+    ),
+}
+
+
+def templates(stored):
+    """Every text of a card into which figures are filled."""
+    points = itertools.chain.from_iterable(point.values() for point in stored["rubric"])
+    more = itertools.chain.from_iterable(one.values() for one in stored["follow_ups"])
+    return [stored["weak"], stored["strong"], stored["trap"]["why"], *points, *more]
+
+
+def placeholders(text):
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.fixture(scope="module")
+def talked():
+    """Seconds of a clock that a test moves by hand."""
+    return [0.0]
+
+
+@pytest.fixture
+def talk(talked):
+    talk = interview.lead(["lora", "alpha"], minutes=4)
+    talk.clock = lambda: talked[0]
+    return talk
+
+
+def test_there_is_a_card_for_every_question_of_the_guides_and_six_of_our_own():
+    asked = [one.origin for one in interview.cards()]
+    assert (asked.count("guides"), len(asked)) == (9, 15)
+    assert set(STORED) == set(evidence.FIGURES) == set(evidence.DEMOS) == set(WORTH) == set(TRUE)
+    assert "15 questions" in repr(interview.cards())
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_every_number_is_a_figure_and_every_figure_is_said(name):
+    stored = STORED[name]
+    said = set().union(*map(placeholders, templates(stored)))
+    assert said == set(evidence.figures(name))
+    for text in [*templates(stored), stored["question"], stored["demo"]]:
+        bare = re.sub(r"\{[^}]*\}", "", text)
+        assert not re.search(r"\d", re.sub(NAMES, "", bare)), bare
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_the_figures_are_what_the_texts_were_written_for(name):
+    found = evidence.figures(name)
+    expected = dict(WORTH[name])
+    assert found.pop("date", None) == expected.pop("date", None)
+    assert found == pytest.approx(expected, rel=1e-3)
+    assert TRUE[name](found)
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_a_card_has_its_parts_and_reads_well(name):
+    card = interview.card(name)
+    words = [word for word in card.strong.split() if re.search(r"\w", word)]
+    assert len(words) <= 120 and len(card.weak.split()) < len(words)
+    assert 3 <= len(card.rubric) <= 5 and len(card.follow_ups) == 2
+    assert card.trap.sentence and len(card.trap.title) > 10
+    page, text = card._repr_html_(), repr(card)
+    assert "{" not in page and "{" not in text
+    assert page.count("<details>") == 5 and card.question in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_a_guess_at_a_name_is_helped():
+    with pytest.raises(UserError, match=r"no card 'alfa'.*Did you mean 'alpha'"):
+        interview.card("alfa")
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_quick_demonstration_shows_what_it_is_to_show(name):
+    shown = interview.card(name).demo()
+    drawn = isinstance(shown, Drawing | Panel)
+    assert drawn or hasattr(shown, "savefig")
+    assert QUICK[name] in (shown.text if drawn else repr(shown))
+
+
+@pytest.mark.weekly
+@pytest.mark.parametrize("name", [name for name in STORED if name not in QUICK])
+def test_a_demonstration_that_trains_runs(name):
+    shown = interview.card(name).demo()
+    assert isinstance(shown, Drawing) or hasattr(shown, "savefig")
+
+
+def test_a_demonstration_asks_as_many_tickets_as_it_says():
+    assert len(evidence.tickets(3)) == 3 and set(evidence.tickets()) == set(data.load("tickets"))
+
+
+def test_a_reward_that_counts_rises_pays_the_right_reply_best():
+    assert evidence.rises((), ["0 1 2 3", "3 1 2", "no digit"]) == [3, 1, 0]
+
+
+def test_the_strong_answer_waits_for_ones_own(monkeypatch):
+    seen = []
+    monkeypatch.setattr(interview, "still_and_live", lambda *given: seen.append(given))
+    assert interview.practise("alpha") is None
+    still, text, _ = seen[0]
+    strong = interview.card("alpha").strong
+    assert strong not in still and strong not in text
+
+    # too few words, then an answer, then the rubric
+    practice = interview.Practice(interview.card("alpha"))
+    practice.field.value = "No idea"
+    practice.button.click()
+    assert "comes first" in practice.status.value and not practice.after.children
+    practice.field.value = f"{MINE} <b>"
+    practice.button.click()
+    ticks, answers, *_ = practice.after.children
+    assert "&lt;b&gt;" in answers.value and "sweep the rate, and sweep again" in answers.value
+    ticks.children[1].value = True
+    assert practice.ticks.count.value == "1 of 4 points"
+
+
+def test_practising_by_a_call():
+    found = interview.practise("alpha", MINE)
+    assert MINE in repr(found) and interview.card("alpha").strong[:30] in repr(found)
+    assert MINE in found._repr_html_()
+    for nothing in ("", "No.", 5):
+        with pytest.raises(UserError, match="comes first"):
+            interview.practise("alpha", nothing)
+
+
+def test_the_clock_counts_for_the_question_that_is_on(talk, talked):
+    talk.start()
+    talked[0] += 70
+    assert talk.of_question == "1:10 of 2:00" and talk.total == "1:10 of 4:00"
+    talk.turn_to("alpha")
+    talked[0] += 130
+    talk.pause()
+    talked[0] += 500
+    assert [round(one.seconds) for one in talk.asked] == [70, 130]
+    assert talk.of_question == "2:10 of 2:00, 0:10 over"
+    talk.start("lora")
+    talked[0] += 10
+    assert round(talk.seconds) == 210 and talk.on.card.id == "lora"
+
+
+def test_a_talk_is_written_as_it_was(talk, tmp_path):
+    talk.tick(1)
+    talk.tick(4, "alpha")
+    talk.tick(4, "alpha", on=False)
+    talk.note("said the formula")
+    talk.note("and drew it")
+    page = talk.export(tmp_path / "talk.md").read_text()
+    assert "- [x] Says the formula" in page and page.count("[x]") == 1
+    assert "> said the formula\n> and drew it" in page
+    told = json.loads(talk.export(tmp_path / "talk.json").read_text())
+    assert [q["id"] for q in told["questions"]] == ["lora", "alpha"]
+    assert told["questions"][0]["rubric"][0]["ticked"] and told["minutes"] == 4
+    talk.export(tmp_path / "talk.md")  # its own file it may write again
+
+    # another's it may not
+    (tmp_path / "other.md").write_text("mine")
+    for path, fault in {
+        tmp_path / "other.md": "is there already",
+        tmp_path / "talk.txt": "in .md or .json",
+        tmp_path / "no" / "talk.md": "there is no folder",
+    }.items():
+        with pytest.raises(UserError, match=fault):
+            talk.export(path)
+    assert (tmp_path / "other.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("call", "fault"),
+    [
+        (lambda: interview.lead("lora"), "give a list"),
+        (lambda: interview.lead([]), "give a list"),
+        (lambda: interview.lead(["lora", "lora"]), "named twice"),
+        (lambda: interview.lead(["lora"], 0), "minutes is 0"),
+        (lambda: interview.lead(["lora"]).tick(6), "points 1 to 5"),
+        (lambda: interview.lead(["lora"]).note("x", "rag"), "not in this talk"),
+    ],
+)
+def test_a_talk_that_cannot_be_is_refused(call, fault):
+    with pytest.raises(UserError, match=fault):
+        call()
+
+
+def test_the_desk_does_what_the_calls_do(talk, talked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    desk = interview.Desk(talk)
+    desk.clock_button.click()
+    assert talk.running and desk.clock_button.description == "Pause"
+    talked[0] += 65
+    desk.ticks.boxes[2].value = True
+    desk.notes.value = "asked for the architecture"
+    desk.chosen.value = "alpha"
+    assert talk.on.card.id == "alpha" and desk.notes.value == ""
+    assert talk.find("lora").ticked == [False, False, True, False, False]
+    assert "0:00 of 2:00</b> this question · 1:05 of 4:00" in desk.times.value
+
+    # back again, all is there; then the file
+    desk.chosen.value = "lora"
+    assert desk.ticks.values[2] and desk.notes.value == "asked for the architecture"
+    desk.clock_button.click()
+    assert not talk.running and desk.halt.is_set()
+    desk.export()
+    desk.export()
+    assert len(list(tmp_path.glob("interview-*.md"))) == 1 and "Written" in desk.status.value
+    assert len(list(tmp_path.glob("interview-*.json"))) == 1
+
+
+def test_a_demonstration_in_a_widget_says_what_went_wrong(monkeypatch):
+    demo = interview.Demo(interview.card("seventy"))
+    demo.button.click()
+    assert "does not fit" in demo.shown.children[0].value
+    monkeypatch.setitem(evidence.DEMOS, "seventy", lambda: 1 / 0)
+    demo.button.click()
+    assert "ZeroDivisionError" in demo.shown.children[0].value and not demo.button.disabled
