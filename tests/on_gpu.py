@@ -31,7 +31,7 @@ from ftkit.train import Experiment
 
 DTYPES = ("bfloat16", "float16")
 NOTEBOOKS = tuple(
-    "ten 00 01 01b 02 02b 03 04 04b 05 06 07 07b 08 09 09b 10 11 12 12b 13 14 15 16 17".split()
+    "ten 00 01 01b 02 02b 03 04 04b 05 06 07 07b 08 09 09b 10 11 12 12b 13 14 15 16 17 18".split()
 )
 IN_FLOAT16 = ("00", "03", "07", "10")
 AT_ONCE = 14  # processes; a machine with fewer cores is only slower

@@ -7,8 +7,8 @@
     check_lora(mine)          a LoRA layer of the reader's own, held against the paper   matrices.py
 
 The exercises by theme: first_steps.py (ten, 00, 05, 16), mathematics.py (01, 02), sizes.py (03, 04,
-14), training.py (07, 08, 10 to 12), judging.py (06, 09, 13, 15). Code of a reader's own that steps,
-counts or tests is checked in loops.py. How a reader meets them, is hinted at and scored is
+14), training.py (07, 08, 10 to 12), judging.py (06, 09, 13, 15, 17). Code of a reader's own that
+steps, counts or tests is checked in loops.py. How a reader meets them, is hinted at and scored is
 `lessons`.
 """
 

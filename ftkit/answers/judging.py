@@ -8,20 +8,20 @@
     check_attacked  attacked(verdicts): the share of requests that some wording gets through with
     check_exposure  exposure(nats): bits by which a secret is out
     check_cusum     cusum(values, slack); check_factor, check_actions; check_verdict, check_own_row
+    check_sentences judge(changes, ps): yes, no, or cannot be told
 
 Each exercise names the mistakes that people make; other code of the reader's is checked in `loops`
-and `matrices`. The notebooks: `06_should_you_tune`, `09_did_it_help`, `09b_is_it_still_safe`,
-`13_merging`, `15_keeping_it_alive`, `17_the_ledger`.
+and `matrices`. Notebooks 06, 09, 09b, 13, 15 and 17.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import verdicts
 from ..core.errors import UserError, nearest
 from ..core.results import about, percent
-from ..core.statistics import kappa, mcnemar, rows_needed
+from ..core.statistics import holm, kappa, mcnemar, rows_needed
 from . import loops, matrices
 from .comparing import (
     A_SHARE,
@@ -1182,7 +1182,187 @@ LEDGER = (
     ),
 )
 
-EXERCISES = (*DECIDING, *HELPED, *SAFE, *MERGING, *KEEPING, *LEDGER)
+# Comparisons of one page: by how much each is better, and its p by itself.
+COMPARED = (
+    ((0.3,), (0.03,)),
+    ((0.2, 0.1, -0.1, 0.4), (0.02, 0.6, 0.7, 0.03)),
+    ((0.3, -0.2, 0.1), (0.01, 0.02, 0.04)),
+    ((0.1, 0.2, 0.1), (0.02, 0.03, 0.04)),
+)
+OPEN = "cannot be told"
+
+
+def check_sentences(judge: Callable[[list[float], list[float]], Any]) -> Feedback:
+    """Hold judge(changes, ps) against "yes", "no" or "cannot be told" for each, p by Holm."""
+    for changes, ps in COMPARED:
+        found, fault = attempt(judge, list(changes), list(ps))
+        if fault is not None:
+            return fault
+        if not isinstance(found, list | tuple) or len(found) != len(ps):
+            return Feedback(False, f"{spell(found)} came back: return a word for each comparison.")
+        right = in_words(changes, holm(ps))
+        if list(found) != right:
+            wrong = wrong_words(changes, ps)
+            named = [why for why, other in wrong.items() if list(found) == other]
+            rest = f"of changes {list(changes)} with p {list(ps)} it is {right}."
+            return Feedback(False, named[0] if named else rest)
+    return Feedback(True, "so the report does it; the sentence follows, whoever likes it.")
+
+
+def in_words(changes: Sequence[float], ps: Sequence[float], level: float = 0.05) -> list[str]:
+    """yes, no, or cannot be told, for changes with p that need no more correction."""
+    pairs = zip(changes, ps, strict=True)
+    return [OPEN if p >= level else ("yes" if change > 0 else "no") for change, p in pairs]
+
+
+def wrong_words(changes: Sequence[float], ps: Sequence[float]) -> dict[str, list[str]]:
+    """What people say instead, by what it is."""
+    many, order = len(ps), sorted(ps)
+    unsorted = [p * (many - place) for place, p in enumerate(ps)]
+    falling = [p * (many - order.index(p)) for p in ps]
+    return {
+        "that is each p by itself: there are several, correct them for that.": in_words(
+            changes, ps
+        ),
+        "that multiplies every p by their number, which is stricter than Holm: only the smallest "
+        "takes all of them, the next one fewer.": in_words(changes, [many * p for p in ps]),
+        "once one is refused, all with a larger p are: a corrected p is never below the one before "
+        "it.": in_words(changes, falling),
+        "sort the p first: it is the smallest that takes the largest factor.": in_words(
+            changes, unsorted
+        ),
+        "a change for the worse is a no, however sure it is.": [
+            "yes" if word == "no" else word for word in in_words(changes, holm(ps))
+        ],
+    }
+
+
+FOLLOWS = ("follows", "does not follow")
+CLAIMED = {
+    "A": ("follows", "it says what was counted on these rows, and no more"),
+    "B": ("does not follow", "that nothing can be told is no proof that there is nothing"),
+    "C": ("does not follow", "one seed says nothing about another"),
+    "D": ("follows", "the corrected p is below 0.05"),
+}
+
+
+def check_claimed(chosen: Mapping[str, str]) -> Feedback:
+    """Hold {sentence: "follows" or "does not follow"} against what the figures carry."""
+    if not isinstance(chosen, Mapping) or set(chosen) != set(CLAIMED):
+        return Feedback(False, "give a dict with a word for each: {'A': …, 'B': …, …}.")
+    wrong = []
+    for case, (right, why) in CLAIMED.items():
+        if is_unanswered(chosen[case]):
+            wrong.append(f"{case} is still to come.")
+        elif as_words(chosen[case]) not in map(as_words, FOLLOWS):
+            wrong.append(f"{case}: {spell(chosen[case])} is none of {', '.join(FOLLOWS)}.")
+        elif as_words(chosen[case]) != as_words(right):
+            wrong.append(f"{case} is not {as_words(chosen[case])!r}: {why}.")
+    if not wrong:
+        return Feedback(True, "a sentence is as wide as what was asked, and no wider.")
+    waits = any(map(is_unanswered, chosen.values()))
+    return Feedback(None if waits else False, tell_right(len(CLAIMED), wrong))
+
+
+def place_of_best(means: Mapping[float, float]) -> str:
+    """Where the first of several means lies among all, in words."""
+    first, *others = means.values()
+    above = sum(other > first for other in others)
+    if not above:
+        return "still the highest"
+    return "the lowest" if above == len(others) else "between"
+
+
+REPORTED = (
+    Exercise(
+        "18.split",
+        "Three seeds, one file",
+        "each its own",
+        (
+            Mistake("the same for all", "No split is stated, so each recipe's seed draws one."),
+            Mistake("none", "Rows that state no split are split 80/10/10: there are test rows."),
+        ),
+        because="Then part of what differs between seeds is the rows, and no row is asked twice.",
+        hint="What does `data.load` do with rows that state no split?",
+        look="Section 2, and `help(data.load)`.",
+        solution="Each seed draws its own tenth; state the split in the file, once.",
+        minutes=2,
+        importance=4,
+        kind=WORDS,
+        choices=("the same for all", "each its own", "none"),
+    ),
+    Exercise(
+        "18.twenty",
+        "Twenty tries",
+        1 - 0.95**20,
+        (
+            Mistake(1.0, "Twenty times 5 % is what is found on average; there may be none."),
+            Mistake(0.95**20, "That is how often none is found."),
+            Mistake(0.05, "That is one try."),
+            Mistake(0.05 / 20, "That is Bonferroni's bound for each."),
+        ),
+        because="In the notebook it is less: only a win counts, an exact test finds less than "
+        "5 % of nothing, and all tries share their rows and the first setting.",
+        hint="How often does one try find nothing? And all twenty?",
+        look="0.95 for one; what is left is that at least one finds something.",
+        solution="1 − 0.95²⁰ = 0.642.",
+        minutes=3,
+        importance=4,
+        kind=SHARE,
+    ),
+    Exercise(
+        "18.case",
+        "Does it follow?",
+        check_claimed,
+        because="C may be true; this page does not know.",
+        hint="Ask of each: which rows, which seeds, which p?",
+        look="What is said of the task, of other seeds, and below the picture.",
+        solution="A follows, B does not, C does not, D follows.",
+        minutes=4,
+        importance=5,
+        kind=NAMES,
+    ),
+    Exercise(
+        "18.many",
+        "The smallest of eighteen",
+        0.05 / 18,
+        (
+            Mistake(0.05, "That is the bound of a single comparison."),
+            Mistake(1 - 0.95**18, "That is how often one of eighteen comes by chance, if they are "
+                    "independent."),
+            Mistake(1 - 0.95 ** (1 / 18), "That is Šidák's bound, which wants independent ones; "
+                    "Holm's does not."),
+            Mistake(0.05 * 18, "That is a p times eighteen: which p times eighteen is 0.05?"),
+        ),
+        because="A p of 0.03 is a finding by itself; among eighteen chance gives it in 2 of 5.",
+        hint="Holm multiplies the smallest p by the number of all.",
+        look="The last line of what may be said, on every page.",
+        solution="p · 18 < 0.05, so p < 0.00278.",
+        minutes=2,
+        importance=4,
+        kind=NUMBER,
+    ),
+    Exercise(
+        "18.judge",
+        "May it be said?",
+        check_sentences,
+        because="No word of it is a matter of taste, and nothing but figures can change it.",
+        hint="Holm: sort p; the smallest takes the factor m, the next m − 1, …; none may end below "
+        "the one before it. `core.statistics.holm` does that.",
+        look="The words are decided by two things alone: is the corrected p below 0.05, and is the "
+        "change above zero?",
+        solution="`def judge(changes, ps):\n    words = []\n"
+        "    for c, p in zip(changes, holm(ps)):\n"
+        "        sure = 'yes' if c > 0 else 'no'\n"
+        "        words.append(sure if p < 0.05 else 'cannot be told')\n    return words`",
+        difficulty="medium",
+        minutes=8,
+        importance=5,
+        kind=CODE,
+    ),
+)  # fmt: skip
+
+EXERCISES = (*DECIDING, *HELPED, *SAFE, *MERGING, *KEEPING, *LEDGER, *REPORTED)
 
 TIMES = {1: "once", 2: "twice", 4: "4 times", 8: "8 times", 16: "16 times"}
 
@@ -1468,5 +1648,35 @@ PREDICTIONS = (
         unit="rows",
         near=1,
         evidence="the number of conflicts that are settled",
+    ),
+    Prediction(
+        "18.seeds",
+        "One recipe, three seeds, the same test rows: how many points lie between the best and the "
+        "worst seed?",
+        lambda shares: 100 * (max(shares) - min(shares)),
+        between=(0, 60),
+        unit="points",
+        near=5,
+        told=lambda shares: (
+            f"{about(100 * (max(shares) - min(shares)), 2)} points, from "
+            f"{percent(min(shares))} to {percent(max(shares))}"
+        ),
+        evidence="the shares exactly right, by seed",
+    ),
+    Prediction.of_share(
+        "18.best",
+        "Twenty settings that differ in nothing at all. In what share of such experiments is the "
+        "best of them 'significantly better' than the first, by its p alone?",
+        near=6,
+        evidence="the share of experiments in which the winner's p is below 0.05",
+    ),
+    Prediction(
+        "18.real",
+        "SmolLM2, full fine-tuning at three rates: with seed 0 the rate 2e-4 scores highest. Where "
+        "is its mean over all three seeds?",
+        place_of_best,
+        options=("still the highest", "between", "the lowest"),
+        told=lambda means: ", ".join(f"{lr:g}: {percent(mean)}" for lr, mean in means.items()),
+        evidence="{rate: the mean share over seeds}, the rate that seed 0 chose first",
     ),
 )

@@ -390,7 +390,7 @@ GUIDES = (
         ),
         because="A tenth more than 6.5: the scales, and embeddings and head in 16 bits.",
         hint="Two of the parts: `weights`, which holds embeddings and head too, and `quant_state`.",
-        look="Section 4, where the same is added up for a 70B model.",
+        look="Section 3, where the same is added up for a 70B model.",
         solution='`parts = memory.predict("llama-2-13b", method="qlora", **plain).parts`, then '
         '`(parts["weights"] + parts["quant_state"]) / 1e9 = 7.20`.',
         difficulty="medium",
@@ -409,7 +409,7 @@ GUIDES = (
         ),
         because="So the guide's two cards can hold the weights, if the layers are shared out.",
         hint="2 · 23.64 GiB in GB, minus 39.5 GB.",
-        look="Section 4: a 70B model in NF4.",
+        look="Section 3: a 70B model in NF4.",
         solution="`2 * 23.64 * 2**30 / 1e9 - 39.5 = 11.3`: left for tokens, on both together.",
         difficulty="medium",
         minutes=4,

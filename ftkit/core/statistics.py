@@ -2,16 +2,14 @@
 
     Rate(hits, n)                        a share and its interval, each answer right or wrong
     compare_answers(first, second)       two models on the same questions: a `Difference`
-    paired_difference(before, after)     the same for any numbers, by drawing rows again
-    mean_over_rows(values)               a mean of rows, by drawing them again
+    paired_difference, mean_over_rows    the same of any numbers, and a mean, by drawing rows again
     rate_difference(first, second)       two rates on different questions
     median_ratio(above, below)           two lists of times, round by round
     kappa(first, second)                 two raters' agreement beyond chance
     holm(ps)                             the p of several tests, corrected for their number
     rows_needed(change, changed)         how many rows would show a change
     mean_and_range(values)               a few seeds: no interval, their range
-    mean_over_seeds, p_over_seeds        a few seeds: their mean's t-interval, and its p
-    changes_over_seeds({name: values})   both of several changes, with the p corrected
+    mean_over_seeds, changes_over_seeds  a few seeds: t-intervals; of several changes, with their p
 
 All are 95 %, by the method that the docstring names; what is right is `evaluate`'s. Notebook 09.
 """

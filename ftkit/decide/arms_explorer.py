@@ -53,8 +53,8 @@ def colour_of(arm: str) -> str:
 def arms_view(tasks: Tasks, left: str, right: str) -> Drawing:
     """Bars of every arm on two tasks, back to back, the best of each side in bold.
 
-    tasks: {task: {arm: (share right, low, high)}}; an arm that a task has not been asked with has
-    no bar there. Raises UserError for a task that there is not.
+    tasks: {task: {arm: (share right, low, high)}}; an arm that a task has not been asked with is
+    "not tried" there. Raises UserError for a task that there is not.
     """
     for name in (left, right):
         if name not in tasks:
@@ -73,6 +73,9 @@ def arms_view(tasks: Tasks, left: str, right: str) -> Drawing:
         for task, side in ((left, -1), (right, 1)):
             if arm in tasks[task]:
                 parts.append(draw_bar(tasks[task][arm], arm, y, side, bold=arm == best[task]))
+            else:
+                start, anchor = (LEFT.right - 6, "end") if side < 0 else (RIGHT_AT + 6, "start")
+                parts.append(words(start, y + 13, "not tried", NORMAL, GREY, anchor))
     foot = LEFT.top + len(arms) * ROW
     for x in (LEFT.right, RIGHT_AT):
         parts.append(line([(x, LEFT.top - 6), (x, foot)], GREY))

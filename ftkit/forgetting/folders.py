@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], object]
 ASKED = "asked.json"  # in a run folder
-TRIED = 8  # rows that are asked first, to tell how long all of them take
+TRIED, SOON = 8, 10  # rows asked first to tell how long all take, where all are so many times more
 STRANGERS = 100  # questions about people whom nobody can know
 BASES: dict[tuple, Skills] = {}  # what bases without an adapter answered in this process
 # Of a model that is slow here: test rows, probes of each skill, questions about strangers.
@@ -66,36 +66,44 @@ def ask_run(
     if not again and (found := recall(folder, test, probes)):
         return found
     say(f"{folder.name}: opening the run and its base")
-    tuned, base, tokenizer = train.reopen(folder)
-    usual, asked = models.affordable(base, True, False), key_of(test, probes)
-    hashed = hash_test(test)
-    began = time.perf_counter()
-    if test is not None and not usual:
+    began, hashed = time.perf_counter(), hash_test(test)
+    models_of = train.reopen(folder)
+    if test is not None and not models.affordable(models_of[1], True, False):
         test = data.first(test, min(FEW_ROWS, len(test)))
+    found = ask_both(folder, models_of, test, probes, say)
+    found["test"] = {"name": name, "hash": hashed, "n": 0 if test is None else len(test)}
+    found |= {"weights": hash_run(folder), "seconds": round(time.perf_counter() - began, 1)}
+    return keep(folder, key_of(hashed, probes), json.loads(json.dumps(found)))
 
-    # on the date of its training, which a chat template may write
-    stated = train.read_record(folder)["experiment"]
+
+def ask_both(
+    folder: Path,
+    models_of: "tuple[PreTrainedModel, PreTrainedModel, PreTrainedTokenizerBase]",
+    test: "Dataset | None",
+    probes: int | None,
+    say: Say,
+) -> dict[str, Any]:
+    """Ask tuned and base, on the date of the training, which a chat template may write."""
+    tuned, base, tokenizer = models_of
+    usual, stated = models.affordable(base, True, False), train.read_record(folder)["experiment"]
     with data.on_date(stated.get("date")):
         compared = None
         if test is not None:
-            say(f"{folder.name}: asking {len(test)} test rows, {tell_time(tuned, tokenizer, test)}")
+            say(f"{folder.name}: asking {len(test)} test rows{tell_time(tuned, tokenizer, test)}")
             strangers = STRANGERS if usual else FEW_STRANGERS
             compared = evaluate.compare(base, tuned, tokenizer, test, strangers=strangers)
         say(f"{folder.name}: asking base and tuned for their skills")
         before = ask_base(base, tokenizer, stated, Asked(usual, probes))
         forgotten = table(before, ask_skills(tuned, tokenizer, Asked(usual, probes)))
         broken = regressions(forgotten, tuned, tokenizer) if usual else None
-    found = in_values(compared, forgotten, broken)
-    found["test"] = {"name": name, "hash": hashed, "n": 0 if test is None else len(test)}
-    found |= {"weights": hash_run(folder), "seconds": round(time.perf_counter() - began, 1)}
-    return keep(folder, asked, json.loads(json.dumps(found)))
+    return in_values(compared, forgotten, broken)
 
 
 def recall(
     folder: str | Path, test: "Dataset | None", probes: int | None = None
 ) -> dict[str, Any] | None:
     """What these very weights answered to these very rows before; None where they did not."""
-    found = read_asked(Path(folder)).get(key_of(test, probes))
+    found = read_asked(Path(folder)).get(key_of(hash_test(test), probes))
     if not isinstance(found, Mapping) or found.get("weights") != hash_run(Path(folder)):
         return None
     parts = ("test", "values", "answers")
@@ -108,9 +116,9 @@ def hash_test(test: "Dataset | None") -> str:
     return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
-def key_of(test: "Dataset | None", probes: int | None) -> str:
-    """What answers to these questions are kept by."""
-    return hash_test(test) if probes is None else f"{hash_test(test)} {probes}"
+def key_of(hashed: str, probes: int | None) -> str:
+    """What answers to these test rows, and to so many questions of each skill, are kept by."""
+    return hashed if probes is None else f"{hashed} {probes}"
 
 
 def hash_run(folder: Path) -> str:
@@ -144,11 +152,13 @@ def keep(folder: Path, asked: str, found: dict[str, Any]) -> dict[str, Any]:
 def tell_time(
     tuned: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", test: "Dataset"
 ) -> str:
-    """About how long all rows take of two models, by a few of them."""
-    few, began = data.first(test, min(TRIED, len(test))), time.perf_counter()
+    """About how long all rows take of two models, by a few of them; nothing of a few."""
+    if len(test) < SOON * TRIED:
+        return ""
+    few, began = data.first(test, TRIED), time.perf_counter()
     evaluate.score(tuned, tokenizer, few)
     each = (time.perf_counter() - began) / len(few)
-    return f"at most {cost.in_hours(2 * each * len(test) / 3600)}"
+    return f", at most {cost.in_hours(2 * each * len(test) / 3600)}"
 
 
 def ask_base(

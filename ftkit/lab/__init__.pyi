@@ -1,6 +1,7 @@
 from . import epochs as epochs
 from . import grids as grids
 from . import points as points
+from . import saying as saying
 from .playground import open_playground as open_playground
 from .points import BUDGET as BUDGET
 from .points import SEEDS as SEEDS

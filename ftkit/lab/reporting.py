@@ -270,7 +270,7 @@ def told_rows(case: Case, test: "Dataset | None") -> str:
 
 def ask_case(case: Case, test: "Dataset | None", notes: Sequence[str], given: Given) -> Case:
     """The case with its answers to these rows, asked once and kept."""
-    name = str(case.experiment.data if given.rows is None else given.rows)
+    name = file_name(case.experiment.data if given.rows is None else given.rows)
     options: dict[str, Any] = {"again": given.again, "probes": given.probes, "say": given.say}
     measured = forgetting.ask_run(case.folder, test, name, **options)
     return dataclasses.replace(case, measured=measured, notes=notes)
@@ -294,8 +294,14 @@ def of_record(case: Case) -> Measured | None:
         values[name] = {part: one for part, one in parts.items() if is_shares(one, keys)}
     for name in ("latency_ms", "flags"):
         values[name] = as_mapping(scores.get(name))
-    test = {"name": case.experiment.data, "n": shares["task"]["n"], "hash": None}
+    name = file_name(case.experiment.data)
+    test = {"name": name, "n": shares["task"]["n"], "hash": None}
     return {"test": test, "values": values, "answers": {}}
+
+
+def file_name(rows: str | Path) -> str:
+    """What rows are called on the page: where they lie on this disk is nobody's business."""
+    return Path(rows).name if Path(rows).suffix else str(rows)
 
 
 def as_mapping(value: object) -> Mapping[str, Any]:
@@ -488,10 +494,18 @@ def assemble(cases: Sequence[Case], answers: Sequence[Answer], given: Given) -> 
         "run": str(case.folder),
         "against": [str(each.folder) for each in cases[1:]],
         "test": None if case.measured is None else case.measured["test"],
+        "runs": [run_json(each) for each in cases],
         "answers": [answer_json(answer) for answer in answers],
         "red_flags": [flag.dimension for flag in flags_of(case) if flag.state == "RED"],
     }
     return Report(title_of(cases), lead_of(cases), said, limits_of(cases), sections, figures)
+
+
+def run_json(case: Case) -> dict[str, Any]:
+    """A run's own shares, as far as they were asked."""
+    shares = {name: saying.share(case.measured, name) for name in saying.MAIN if case.measured}
+    known = {name: one for name, one in shares.items() if not math.isnan(one)}
+    return {"run": case.name, "seed": case.seed, **known}
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
@@ -521,8 +535,8 @@ def lead_of(cases: Sequence[Case]) -> list[str]:
     rows = f"{test['n']} test rows of {test['name']}" if test.get("n") else "no test rows"
     lead = [
         f"This is a report on a fine-tuning: {stated.model or 'pocket'} was trained on "
-        f"{stated.data} by {how_trained(stated)}, {case.record['steps']} steps with seed "
-        f"{case.seed}, and is held against the same model before that, on {rows}.",
+        f"{file_name(stated.data)} by {how_trained(stated)}, {case.record['steps']} steps with "
+        f"seed {case.seed}, and is held against the same model before that, on {rows}.",
         "Each yes and no follows from an interval by a rule that is stated with it; what does not "
         "follow is listed, too.",
     ]
@@ -725,8 +739,9 @@ def section_data(case: Case, rows: str | Path | None) -> Section:
         f"{checked.rows:,} rows, all of them readable; {checked.duplicates:,} say what an earlier "
         f"one says; {shared:,} rows to judge on were also rows to train on."
     ]
-    by_row = dataclasses.replace(checked, file=f"{stated.data} row by row")
-    as_set = dataclasses.replace(audited, file=f"{stated.data} as a set")
+    name = file_name(stated.data)
+    by_row = dataclasses.replace(checked, file=f"{name} row by row")
+    as_set = dataclasses.replace(audited, file=f"{name} as a set")
     return Section(title, words, [by_row, as_set])
 
 

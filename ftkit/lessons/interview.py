@@ -14,6 +14,7 @@ writes a file. Notebook 16.
 
 import html
 import json
+import re
 import textwrap
 import threading
 import time
@@ -34,7 +35,13 @@ FEW_WORDS = 5  # an answer has so many at least
 COLUMNS = 96  # of a card in a terminal
 FIVE = ("rag", "lora", "forgetting", "did-it-help", "qlora-merge")  # of a talk that names none
 FOLD = "<details><summary>{}</summary>{}</details>"
-PARTS = ("What to listen for", "A weak answer", "A strong answer", "Then ask", "The trap")
+PARTS: tuple[str, ...] = (
+    "What to listen for",
+    "A weak answer",
+    "A strong answer",
+    "Then ask",
+    "The trap",
+)
 REST = tuple(part for part in PARTS if part not in ("What to listen for", "A strong answer"))
 BOX = "border:1px solid #8888;border-radius:4px;padding:8px;margin:4px 8px 4px 0"
 # Words beside a box to tick are cut off at the end of the line, unless they are told to go on.
@@ -89,7 +96,7 @@ class Card(Result):
 
     def fill(self, text: str) -> str:
         """A text of the card with its figures in it."""
-        return text.format_map(self.figures)
+        return re.sub(r"(?<![\w-])-(?=[0-9])", "−", text.format_map(self.figures))
 
     @property
     def question(self) -> str:
@@ -142,10 +149,11 @@ class Card(Result):
 
     def table(self) -> TableParts:
         """Part by part."""
+        trap = self.trap
         rows = [("a weak answer", self.weak), ("a strong answer", self.strong)]
         rows += [("listen for", point) for point in self.rubric]
-        rows += [(f"then: {more.question}", more.answer) for more in self.follow_ups]
-        rows += [(f"“{self.trap.sentence}” ({self.trap.named})", self.trap.why)]
+        rows += [("then ask", f"{more.question} {more.answer}") for more in self.follow_ups]
+        rows += [("the trap", f"“{trap.sentence}” ({trap.named}) {trap.why}")]
         return self.question, ("", ""), [*rows, ("demo", self.shows)]
 
     def __repr__(self) -> str:

@@ -40,6 +40,9 @@ def is_k_kind(kind: str) -> bool:
     return "_k" in kind.lower()
 
 
+KEPT: list[Any] = []  # what llama.cpp calls instead of writing to stderr
+
+
 def need_llama() -> Any:
     """llama_cpp; `UserError` where it is not installed."""
     if importlib.util.find_spec("llama_cpp") is None:
@@ -47,7 +50,12 @@ def need_llama() -> Any:
             "K-kinds are packed by llama.cpp itself; pip install llama-cpp-python builds it in "
             f"some minutes, or give one of {', '.join(gguf_files.KINDS)}."
         )
-    return importlib.import_module("llama_cpp")
+    llama = importlib.import_module("llama_cpp")
+    # it tells of every tensor that it reads; the callback has to live as long as the library
+    if not KEPT:
+        KEPT.append(llama.llama_log_callback(lambda *_: None))
+        llama.llama_log_set(KEPT[0], ctypes.c_void_p(0))
+    return llama
 
 
 def check_k_kind(kind: str) -> None:

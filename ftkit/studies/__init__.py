@@ -11,12 +11,12 @@
     weigh(rows, rows)            what guides say, held against both grids       ledger.py
     weigh_preferences(rows)      the same of preferences and rewards            ledger.py
     MethodRun, method_points()   every method at its own rates: the grid        method_runs.py
-    RankRun, rank_points()       ranks, LoRA+, optimizers, random subspaces     method_runs.py
+    RankRun, rank_points()       ranks, optimizers, subspaces, rows, starts     method_runs.py
     measure_method(run)          train, merge and ask: a `MethodRow`            method_measuring.py
     measure_rank(run)            the same by the loop by hand: a `RankRow`      rank_measuring.py
 
 `python -m ftkit grid data`, `deciding`, `methods` and `ranks` (see `lab`) make all of them;
-notebooks 05, 06, 08 and 12 read finished rows. What is wrong with rows of your own is `audit`'s
+notebooks 03, 05, 06, 08 and 12 read finished rows. What is wrong with rows of your own is `audit`'s
 business.
 """
 

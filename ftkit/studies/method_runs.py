@@ -1,11 +1,11 @@
 """What decides a run of the grid "methods" or "ranks", and what is measured on it.
 
     MethodRun, method_points()   every method at its own rates, on two tasks
-    RankRun, rank_points()       ranks, LoRA+, optimizers and random subspaces, each at its rates
+    RankRun, rank_points()       ranks, LoRA+, optimizers, subspaces, rows and starts at their rates
     MethodRow, RankRow           such a run, measured
 
 Nothing is trained here (`method_measuring` does). Rates are chosen around the one at which a method
-learned the tickets in trials; one rate of each is a LoRA's usual one. Notebook 08.
+learned the tickets in trials; one rate of each is a LoRA's usual one. Notebooks 03 and 08.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -4,7 +4,7 @@
     OPTIMIZER_OF          {name: what makes the optimizer of a model at a rate}
 
 What a run is stands in `method_runs`; the loop in `by_hand`, a subspace in `methods`. A kind of
-optimizer that this machine lacks is a `UserError`. Notebook 08.
+optimizer that this machine lacks is a `UserError`. Notebooks 03 and 08.
 """
 
 import time

@@ -39,7 +39,7 @@ class NotebookReport(Result):
     """Which notebooks ran, in order, which of them failed and why, and the seconds that each took.
 
     claims: on another model, {notebook: {how it came out: how many of the pocket model's claims}}.
-    processor, peak: seconds of processor time and the most bytes of memory of each one's kernel.
+    costs: seconds of processor time and the most bytes of memory of each one's kernel.
     """
 
     ran: list[str]
@@ -47,15 +47,15 @@ class NotebookReport(Result):
     seconds: dict[str, float]
     reasons: dict[str, str] = field(default_factory=dict)
     claims: dict[str, dict[str, int]] = field(default_factory=dict)
-    processor: dict[str, float] = field(default_factory=dict)
-    peak: dict[str, int] = field(default_factory=dict)
+    costs: dict[str, Cost] = field(default_factory=dict)
 
     def table(self) -> TableParts:
         """One line per notebook: what it took, result, on another model how its claims came out."""
         rows = []
         for name in self.ran:
-            took = [f"≈{self.seconds[name]:.0f}", f"≈{self.processor.get(name, 0):.0f}"]
-            row = [name, *took, decimal_bytes(self.peak.get(name, 0)), self.reasons.get(name, "ok")]
+            cost, came = self.costs.get(name, Cost(0, 0)), self.reasons.get(name, "ok")
+            took = [f"≈{self.seconds[name]:.0f}", f"≈{cost.seconds:.0f}", decimal_bytes(cost.peak)]
+            row = [name, *took, came]
             if name in self.claims:
                 counts = self.claims[name].items()
                 row.append(", ".join(f"{count} {way[0]}" for way, count in counts))
@@ -79,9 +79,8 @@ def run_notebooks(
     pictures and widget views left out, and write nothing. out: a folder that gets the executed
     notebooks instead, failed ones too. budget: with `check`, how many times what is recorded of it
     a notebook may take (`budgets`). A notebook that fails or differs stands in the report, and its
-    file stays as it was; so do all of them on another model than the pocket model, whose outputs
-    are the committed ones. Raises UserError for `check` with another model or with `out`, and for
-    a budget without `check`.
+    file stays; so do all of them on another model than the pocket model, whose outputs these are.
+    Raises UserError for `check` with another model or `out`, and for a budget without `check`.
     """
     other = chosen_model() != "pocket"
     check_asked(check=check, out=out, budget=budget)
@@ -91,13 +90,11 @@ def run_notebooks(
         # once as it is committed, once to be executed in place
         began = time.perf_counter()
         committed, new = (import_jupyter()[1].read(path, as_version=4) for _ in range(2))
-        reason, costs[path.stem] = execute(new, path)
+        reason, cost = execute(new, path)
         if check:
-            reason = reason or difference(committed, new)
-            reason = reason or budgets.over(path.stem, costs[path.stem], limits)
-        seconds[path.stem] = round(time.perf_counter() - began, 2)
-        if reason:
-            reasons[path.stem] = f"{path.stem}, {reason}"
+            reason = reason or difference(committed, new) or budgets.over(path.stem, cost, limits)
+        seconds[path.stem], costs[path.stem] = round(time.perf_counter() - began, 2), cost
+        reasons |= {path.stem: f"{path.stem}, {reason}"} if reason else {}
         if other:
             claims[path.stem] = count_claims(new)
         # into `out` whatever came of it, back only where it may be committed
@@ -106,10 +103,8 @@ def run_notebooks(
         elif not (check or other or reason):
             keep_equal(committed, new)
             write_tidy(new, path)
-            budgets.record(path, costs[path.stem])
-    processor = {name: round(cost.seconds, 1) for name, cost in costs.items()}
-    peak = {name: cost.peak for name, cost in costs.items()}
-    return NotebookReport(list(seconds), list(reasons), seconds, reasons, claims, processor, peak)
+            budgets.record(path, cost)
+    return NotebookReport(list(seconds), list(reasons), seconds, reasons, claims, costs)
 
 
 def check_asked(*, check: bool, out: Path | None, budget: float | None) -> None:

@@ -92,7 +92,7 @@ def build_site(out: str | Path, commands: Mapping[str, Any]) -> Site:
     """
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise UserError(
-            f'the site needs {", ".join(missing)}, which is not installed: pip install -e ".[site]"'
+            f'the site needs {", ".join(missing)}, not installed here: pip install -e ".[site]"'
         )
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as temporary, whole_or_nothing(Path(out)) as new:

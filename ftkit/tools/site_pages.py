@@ -53,6 +53,7 @@ STILL = re.compile(r"\A<style>[^<]*</style>(?=<div class=.ft-still)")
 SHOWS = re.compile(r"\b(explore_\w+|open_playground)\(")
 GUESS = '<p class="ft-open">Open the notebook to answer; here the answer is one fold away.</p>'
 ANSWER = '<p class="ft-open"><b>Your turn:</b> open the notebook to answer.</p>'
+ICON = '<link rel="icon" href="../_static/ftkit.svg">'
 MOVE = '<p class="ft-open">A picture. Open the notebook to move its controls.</p>'
 USE = '<p class="ft-open">Open the notebook to use this.</p>'
 
@@ -61,7 +62,7 @@ USE = '<p class="ft-open">Open the notebook to use this.</p>'
 class Live:
     """An explorer of the kit as a page of its own: what it is, what shows it, and its pictures.
 
-    call: the function that shows it in a notebook; pictures: every one that its page holds.
+    call: what shows it in a notebook; pictures: every one that its page holds.
     """
 
     name: str
@@ -70,6 +71,11 @@ class Live:
     call: str
     first: str
     pictures: frozenset[str] = frozenset()
+
+    @property
+    def function(self) -> str:
+        """The name of the function that is called."""
+        return self.call.partition("(")[0].rpartition(".")[2]
 
 
 def write_pages(folder: Path, commands: Mapping[str, Any]) -> None:
@@ -276,7 +282,7 @@ def answered(shown: str, drawn: str, source: str, lives: Mapping[str, Live]) -> 
         return frame(same[0], "../")
     # a picture with controls, here or in the cell that made the panel
     asked = SHOWS.search(source)
-    if kin := [live for live in lives.values() if asked and live.call == asked[1]]:
+    if kin := [live for live in lives.values() if asked and live.function == asked[1]]:
         return still + f'<p class="ft-open">{kin_line(kin[0])}</p>'
     is_panel = still != shown and not any(lesson_calls(source, "reveal"))
     has_picture = "<img" in still or "<svg" in still
@@ -302,25 +308,34 @@ def frame(live: Live, up: str) -> str:
 def write_explorers(pages: Path, live: Path) -> dict[str, Live]:
     """Every explorer as a file that moves, a page around it, and a list of them."""
     quiet()
-    lives = {}
-    for name, explorer in EXPLORERS.items():
-        panel = explorer.make()
-        path = panel.save(live / f"{name}.html", **explorer.only)
-        call = panel.call.partition("(")[0]
-        first = panel.shown._repr_html_() if isinstance(panel.shown, Drawing) else ""
-        about = " ".join((explorer.make.__doc__ or "").split())
-        title = panel.title or name.capitalize()
-        lives[name] = Live(name, title, about, call.rpartition(".")[2], first, read_pictures(path))
-        text = (
-            f"# {title}\n\n{about} In a notebook: `{panel.call}`.\n\n{frame(lives[name], '../')}\n"
-        )
+    lives = {name: write_live(name, live / f"{name}.html") for name in EXPLORERS}
+    for name, one in lives.items():
+        text = f"# {one.title}\n\n{one.about} In a notebook: `{one.call}`.\n\n{frame(one, '../')}\n"
         (pages / f"{name}.md").write_text(text, encoding="utf-8")
-    cards = "".join(map(card, lives.values()))
     head = (ASSETS / "explorers.md").read_text(encoding="utf-8")
-    (pages / "index.md").write_text(
-        f'{head}\n<div class="ft-cards">{cards}</div>\n', encoding="utf-8"
-    )
+    cards = f'<div class="ft-cards">{"".join(map(card, lives.values()))}</div>'
+    (pages / "index.md").write_text(f"{head}\n{cards}\n", encoding="utf-8")
     return lives
+
+
+def write_live(name: str, path: Path) -> Live:
+    """One explorer as a file that moves."""
+    explorer = EXPLORERS[name]
+    panel = explorer.make()
+    panel.save(path, **explorer.only)
+    # without an icon of its own a browser asks the host for one
+    page = path.read_text(encoding="utf-8").replace("<title>", f"{ICON}<title>", 1)
+    path.write_text(page, encoding="utf-8")
+    about = " ".join((explorer.make.__doc__ or "").split())
+    first = panel.shown._repr_html_() if isinstance(panel.shown, Drawing) else ""
+    return Live(
+        name,
+        title=panel.title,
+        about=about,
+        call=panel.call,
+        first=first,
+        pictures=read_pictures(path),
+    )
 
 
 def card(live: Live) -> str:

@@ -20,29 +20,15 @@ from .claim import Figure
 from .judges import possible_words
 
 KEYS = ("sentence", "measure", "rule", "source")
+# What compares, and what makes a sentence true of nearly anything.
 COMPARISONS = (
-    "than",
-    "as",
-    "equal",
-    "equals",
-    "same",
-    "exactly",
-    "most",
-    "least",
-    "never",
-    "always",
-    "none",
-    "every",
-    "all",
-    "no",
-    "half",
-    "twice",
-    "double",
-    "best",
-    "worst",
-)
-VAGUE = ("often", "usually", "sometimes", "can", "may", "might", "typically", "generally", "good")
-"""Words that make a sentence true of nearly anything."""
+    "than", "equal", "equals", "same", "exactly", "never", "always", "none", "every", "half",
+    "twice", "double", "best", "worst", "better", "higher", "lower", "larger", "smaller", "faster",
+    "slower", "dearer", "cheaper", "longer", "shorter", "fewer", "greater", "later", "earlier",
+    "deeper", "wider", "stronger",
+)  # fmt: skip
+PHRASES = r"\bas \w+ as\b|\bat (?:least|most)\b"
+VAGUE = ("often", "usually", "sometimes", "can", "may", "might", "typically", "generally")
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,24 +88,14 @@ def check_sentence(sentence: object) -> Found:
     if not isinstance(sentence, str) or len(sentence.split()) < 3:
         return False, "there is no sentence"
     words = re.findall(r"[a-z]+", sentence.lower())
-    numbers = re.findall(r"\d[\d.,]*", sentence)
-    compared = [word for word in words if word in COMPARISONS]
-    vague = [word for word in words if word in VAGUE]
-    if numbers:
-        return True, f"it says {numbers[0]}"
-    if vague:
+    if numbers := re.findall(r"\d[\d.,]*", sentence):
+        return True, f"it says {numbers[0].rstrip('.,')}"
+    if vague := [word for word in words if word in VAGUE]:
         return False, f"it says {vague[0]!r}: how many of how many?"
-    # "smaller", "faster"; "larger" and "better" are no other words
-    compared += [word for word in words if re.fullmatch(r"\w{3,}er", word) and word in GREATER]
-    if compared:
+    compared = [word for word in words if word in COMPARISONS]
+    if compared := [*compared, *re.findall(PHRASES, sentence.lower())]:
         return True, f"it compares: {compared[0]!r}"
     return False, "nothing in it is counted or compared: how much, or more than what?"
-
-
-GREATER = (
-    "better", "higher", "lower", "larger", "smaller", "faster", "slower", "dearer", "cheaper",
-    "longer", "shorter", "fewer", "greater", "later", "earlier", "deeper", "wider", "stronger",
-)  # fmt: skip
 
 
 def check_measure(measure: object) -> Found:

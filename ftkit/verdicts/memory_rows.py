@@ -350,10 +350,10 @@ CLAIMS = (
         settle_by_setting,
         "04b",
         quote={
-            "G1": "80+ GB (7B); 16-24 GB (7B); 8-16 GB (7B)",
+            "G1": "80+ GB (7B) … 16-24 GB (7B) … 8-16 GB (7B)",
             "G2": "A 7B model fine-tunes on a 16GB GPU",
-            "G4": "8× A100 80GB for a 7B model; 40 GB; 12 GB",
-            "G5": "often 8×80 GB for a 7B model in fp16; a 7B QLoRA run often fits in 24 GB",
+            "G4": "8× A100 80GB for a 7B model … 40 GB … 12 GB",
+            "G5": "often 8×80 GB for a 7B model in fp16 … a 7B QLoRA run often fits in 24 GB",
         },
     ),
     Claim(
@@ -369,9 +369,9 @@ CLAIMS = (
         settle_by_setting,
         "04b",
         quote={
-            "G1": "640+ GB (70B); 48 GB (70B); 70B models on a single A100 80GB",
+            "G1": "640+ GB (70B) … 48 GB (70B) … 70B models on a single A100 80GB",
             "G2": "A 70B model requires a single A100 80GB or two consumer 24GB GPUs",
-            "G3": "~280 GB (need 7× A100 80GB); ~35 GB (1× A100 40GB or 1× RTX 4090!)",
+            "G3": "~280 GB (need 7× A100 80GB) … ~35 GB (1× A100 40GB or 1× RTX 4090!)",
         },
     ),
     Claim(

@@ -45,7 +45,7 @@ ABOUT = (
     "`python -m ftkit claims --write`; every verdict is computed from the figures beside it."
 )
 STYLE = (
-    "<style>.ft-ledger caption,.ft-ledger th,.ft-ledger td{text-align:left;vertical-align:top}"
+    "<style>.ft-ledger :is(caption,th,td,pre){text-align:left!important;vertical-align:top}"
     ".ft-ledger caption{white-space:nowrap}.ft-ledger summary{cursor:pointer}</style>"
 )
 # A click on a head sorts by that column, a second one the other way round.
@@ -130,18 +130,18 @@ class Verdicts(Result):
         return Table("Where the guides differ", ("row", "a guide says", "verdict"), rows)
 
     def table(self) -> TableParts:
-        """One line per claim: id, sentence, verdict, its first figure, notebook."""
+        """One line per claim: id, verdict, notebook, sentence, and its first figure."""
         rows = [
             (
                 one.claim.id,
-                one.claim.sentence,
                 one.verdict,
-                in_words(one.figures),
                 one.claim.notebook,
+                one.claim.sentence,
+                in_words(one.figures),
             )
             for one in self.settled
         ]
-        return self.title, ("row", "claim", "verdict", "figures", "notebook"), rows
+        return self.title, ("row", "verdict", "notebook", "claim", "figures"), rows
 
     @property
     def title(self) -> str:
@@ -243,15 +243,24 @@ def stored(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def write(ids: Iterable[str] | None = None, path: Path | None = None) -> Verdicts:
-    """Measure claims, all or those named, and write them; the others stay as they are recorded."""
+    """Measure claims, all or those named, and write them.
+
+    Of the others the figures stay; their sentences and words are those of today's rows and rules.
+    """
     path = path or data_path("claims.json")
     fresh = settle(ids, dear=True)
-    entries = stored(path) if ids is not None and path.is_file() else {}
-    entries |= {entry["id"]: entry for entry in fresh.json()}
-    ordered = [entries[claim.id] for claim in claims() if claim.id in entries]
+    kept = stored(path) if ids is not None and path.is_file() else {}
+    rows = {name: again(find_claim(name), kept[name]) for name in kept if name in all_ids()}
+    rows |= {one.claim.id: one for one in fresh.settled}
+    ordered = Verdicts([rows[name] for name in all_ids() if name in rows]).json()
     lines = ",\n".join(json.dumps(one, ensure_ascii=False, allow_nan=False) for one in ordered)
     write_whole(path, f'{{"about": {json.dumps(ABOUT)},\n"claims": [\n{lines}\n]}}\n')
     return fresh
+
+
+def all_ids() -> list[str]:
+    """Every id, in the ledger's order."""
+    return [claim.id for claim in claims()]
 
 
 def as_json(one: Settled) -> dict[str, Any]:
@@ -299,13 +308,18 @@ def figure_from_json(entry: Mapping[str, Any]) -> Figure:
     return Figure(**{**entry, **numbers, "said": said})
 
 
+def again(claim: Claim, entry: Mapping[str, Any]) -> Settled:
+    """What is recorded of a claim, judged again by its figures."""
+    figures = tuple(figure_from_json(figure) for figure in entry["figures"])
+    return Settled(claim, figures, claim.verdict(figures), entry["machine"], math.nan)
+
+
 def from_json(claim: Claim, entry: Mapping[str, Any]) -> Settled:
     """What is recorded of a claim, its word held against its figures."""
-    figures = tuple(figure_from_json(figure) for figure in entry["figures"])
-    word = claim.verdict(figures)
-    if word != entry["verdict"]:
+    found = again(claim, entry)
+    if found.verdict != entry["verdict"]:
         raise UserError(
-            f"data/claims.json says {claim.id} {entry['verdict']!r}, and its figures say {word!r}; "
-            f"write it again: python -m ftkit claims {claim.id} --write."
+            f"data/claims.json says {claim.id} {entry['verdict']!r}, and its figures say "
+            f"{found.verdict!r}; write it again: python -m ftkit claims {claim.id} --write."
         )
-    return Settled(claim, figures, word, entry["machine"], math.nan)
+    return found

@@ -397,3 +397,59 @@ def test_five_cases_have_five_words():
     assert judging.check_words({**right, "B": "holds hear"}).right is False
     assert judging.check_words({**right, "C": ...}).right is None
     assert judging.check_words({"A": "holds"}).right is False
+
+
+def words(changes, ps, factor=lambda place, many: 1):
+    """yes, no or open, of p times a factor by its place."""
+    fixed = [p * factor(place, len(ps)) for place, p in enumerate(ps)]
+    return judging.in_words(changes, fixed)
+
+
+WRONG_SENTENCES = {
+    "each p by itself": words,
+    "stricter than Holm": lambda c, p: words(c, p, lambda _, many: many),
+    "never below the one before": lambda c, p: words(
+        c, [x * (len(p) - sorted(p).index(x)) for x in p]
+    ),
+    "sort the p first": lambda c, p: words(c, p, lambda place, many: many - place),
+    "for the worse is a no": lambda c, p: [
+        word.replace("no", "yes") if word == "no" else word
+        for word in judging.in_words(c, statistics.holm(p))
+    ],
+    "a word for each": lambda c, p: "yes",
+    "it is [": lambda c, p: ["perhaps"] * len(p),
+}
+
+
+@pytest.mark.parametrize("why", WRONG_SENTENCES)
+def test_a_wrong_judge_of_sentences_is_named(why):
+    found = judging.check_sentences(WRONG_SENTENCES[why])
+    assert found.right is False and why in found.text
+
+
+def test_a_judge_of_sentences_is_right_by_holm():
+    right = judging.check_sentences(lambda c, p: tuple(judging.in_words(c, statistics.holm(p))))
+    assert right.right is True
+    assert judging.check_sentences(lambda c, p: ...).right is None
+
+
+@pytest.mark.parametrize(
+    ("means", "place"),
+    [
+        ({1: 0.9, 2: 0.8, 3: 0.7}, "still the highest"),
+        ({1: 0.75, 2: 0.8, 3: 0.7}, "between"),
+        ({1: 0.6, 2: 0.8, 3: 0.7}, "the lowest"),
+    ],
+)
+def test_where_the_first_mean_lies(means, place):
+    assert judging.place_of_best(means) == place
+
+
+def test_what_follows_is_told_case_by_case():
+    right = {case: word for case, (word, _) in judging.CLAIMED.items()}
+    assert judging.check_claimed(right).right is True
+    assert judging.check_claimed({**right, "B": "follows"}).right is False
+    assert "no proof" in judging.check_claimed({**right, "B": "follows"}).text
+    assert "none of follows" in judging.check_claimed({**right, "C": "maybe"}).text
+    assert judging.check_claimed({**right, "A": ...}).right is None
+    assert "a dict" in judging.check_claimed("follows").text

@@ -24,7 +24,7 @@ def test_notebooks_report_before_they_fail(monkeypatch, failed, code):
     done = invoke("notebooks", "00", "--check", "--json")
     assert done.exit_code == code
     report = json.loads(done.stdout)
-    assert report.keys() == {"ran", "failed", "seconds", "reasons", "claims"}
+    assert report.keys() == {"ran", "failed", "seconds", "reasons", "claims", "costs"}
     assert report["failed"] == failed
     assert asked == [(["00"], {"check": True, "out": None})]
 

@@ -19,6 +19,8 @@ def test_the_title_says_what_is_best_on_each():
     assert drawn.svg.count(">99 ✓<") == 2
     # a bar for each arm of each task, on the white ground
     assert drawn.svg.count("<rect") == 1 + 5
+    # and a word where there is none, which is not a measured nothing
+    assert drawn.svg.count(">not tried<") == 3
 
 
 def test_an_arm_has_the_colour_of_what_it_does():

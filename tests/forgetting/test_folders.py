@@ -33,7 +33,7 @@ def few(monkeypatch):
 def test_it_is_asked_once_and_again_when_rows_or_weights_are_others(run, few):
     test, said = data.first(data.load("tickets")["test"], 2), []
     found = forgetting.ask_run(run, test, "tickets", say=said.append)
-    assert few == [2] and "asking 2 test rows, at most" in said[1]
+    assert few == [2] and "one: asking 2 test rows" in said
     assert found["test"] == {"name": "tickets", "hash": forgetting.hash_test(test), "n": 2}
     values, rows = found["values"], found["answers"]
     for name in ("task", "format"):
@@ -47,6 +47,14 @@ def test_it_is_asked_once_and_again_when_rows_or_weights_are_others(run, few):
     file = run / "adapter" / "adapter_model.safetensors"
     save_file({name: 2 * numbers for name, numbers in load_file(file).items()}, file)
     assert folders.recall(run, test) is None
+
+
+def test_how_long_many_rows_take_is_told_beforehand(monkeypatch):
+    asked = []
+    monkeypatch.setattr(evaluate, "score", lambda model, tokenizer, rows: asked.append(len(rows)))
+    test = data.load("tickets")["test"]
+    assert folders.tell_time(None, None, test).startswith(", at most ")
+    assert asked == [folders.TRIED] and folders.tell_time(None, None, data.first(test, 9)) == ""
 
 
 def test_without_test_rows_skills_alone_are_asked(run, few):

@@ -1,4 +1,8 @@
-"""A reader in JupyterLab: the answer is held back until the guess, and a wrong answer is helped."""
+"""A reader in JupyterLab: the answer is held back until the guess, and a wrong answer is helped; an
+interview is practised and led.
+"""
+
+import json
 
 import pytest
 import test_browser as browser
@@ -18,9 +22,18 @@ check("00.1", 2048)
 """
 
 
-def test_a_prediction_is_answered_after_the_guess(tmp_path):
-    path = browser.notebook(tmp_path / "lesson.ipynb", SOURCE.strip())
-    with browser.jupyterlab(tmp_path) as address, browser.page(tmp_path / "lesson.png") as lab:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A folder, and the address of one JupyterLab on it for all of these tests."""
+    folder = tmp_path_factory.mktemp("lessons")
+    with browser.jupyterlab(folder) as address:
+        yield folder, address
+
+
+def test_a_prediction_is_answered_after_the_guess(server):
+    folder, address = server
+    path = browser.notebook(folder / "lesson.ipynb", SOURCE.strip())
+    with browser.page(folder / "lesson.png") as lab:
         browser.open_and_run(lab, address, path.name)
         assert browser.errors(lab) == []
         keep = lab.locator(".ft-keep").first
@@ -47,5 +60,49 @@ def test_a_prediction_is_answered_after_the_guess(tmp_path):
         fold.wait_for(timeout=MINUTE)
         assert "How many numbers has each?" in fold.inner_text()
         assert browser.errors(lab) == []
-    kept = (tmp_path / "answers.jsonl").read_text(encoding="utf-8")
+    kept = (folder / "answers.jsonl").read_text(encoding="utf-8")
     assert kept.count('"00.share"') == 2 and kept.count('"00.1"') == 1
+
+
+INTERVIEW = """
+from IPython.display import display
+from ftkit.lessons import interview
+interview.practise("alpha")
+display(interview.lead(["lora", "alpha"], minutes=1))
+"""
+
+
+def test_an_interview_is_practised_and_led(server):
+    folder, address = server
+    path = browser.notebook(folder / "interview.ipynb", INTERVIEW.strip())
+    with browser.page(folder / "interview.png") as lab:
+        browser.open_and_run(lab, address, path.name)
+        lab.locator(".ft-compare").first.click()
+        lab.get_by_text("comes first").wait_for(timeout=MINUTE)
+        assert lab.get_by_text("α alone says nothing").filter(visible=True).count() == 0
+
+        # an answer, and the strong one beside it
+        field = lab.locator(".ft-practise textarea")
+        field.fill("That depends on the rate, so I would sweep it.")
+        field.press("Tab")
+        lab.locator(".ft-compare").first.click()
+        lab.get_by_text("α alone says nothing").filter(visible=True).wait_for(timeout=MINUTE)
+        lab.get_by_label("Asks for the rate at once").first.check()
+        lab.get_by_text("1 of 4 points").first.wait_for(timeout=MINUTE)
+
+        # the clock runs, a point is ticked, and all of it fits a narrow page
+        lab.locator(".ft-clock").click()
+        lab.get_by_text("0:01 of 0:30").wait_for(timeout=MINUTE)
+        lab.get_by_label("Counts from the shapes").check()
+        lab.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
+        lab.set_viewport_size({"width": 390, "height": 900})
+        wide = "() => { const d = document.querySelector('.ft-lead');"
+        lab.wait_for_function(
+            f"{wide} return d.scrollWidth <= d.clientWidth + 1 }}", timeout=MINUTE
+        )
+        lab.locator(".ft-export").click()
+        lab.get_by_text("Written: interview-").wait_for(timeout=MINUTE)
+        assert browser.errors(lab) == []
+    told = json.loads(next(folder.glob("interview-*.json")).read_text(encoding="utf-8"))
+    assert told["questions"][0]["seconds"] >= 1
+    assert [one["ticked"] for one in told["questions"][0]["rubric"]].count(True) == 1

@@ -81,22 +81,26 @@ def test_loftq_starts_nearer_to_w_than_rounding_does():
     assert errors[0] == pytest.approx(best.item(), rel=1e-4)
 
 
-def rounded(steps, format="int2", seed=0):
-    """(the error that it says, {layer: W − Ŵ − ΔW over W}) of a pocket model with a fresh LoRA."""
+def start(steps):
+    """(the error that it says, each layer's (W − Ŵ − ΔW, W), the model) of a fresh LoRA on int2."""
     exact = models.linears(models.load("pocket")[0])
-    model = lora.attach(models.load("pocket")[0], r=4, alpha=16, targets="q,v", seed=seed)
-    error = quant.start_rounded(model, format, steps=steps)
-    updates = lora.deltas(model)
-    gaps = []
+    model = lora.attach(models.load("pocket")[0], r=4, alpha=16, targets="q,v", seed=0)
+    error = quant.start_rounded(model, "int2", steps=steps)
+    updates, gaps = lora.deltas(model), []
     for name, layer in lora.adapted_layers(model, ["default"]):
-        W, rounded = exact[name].weight, layer.get_base_layer().weight
-        gaps.append((W - rounded - updates[name], W))
+        W = exact[name].weight
+        gaps.append((W - layer.get_base_layer().weight - updates[name], W))
     return error, gaps, model
 
 
-@pytest.mark.parametrize("steps", [0, 1, 3])
-def test_a_model_starts_on_rounded_weights(steps):
-    error, gaps, model = rounded(steps)
+@pytest.fixture(scope="module")
+def starts():
+    return {steps: start(steps) for steps in (0, 1, 5)}
+
+
+@pytest.mark.parametrize("steps", [0, 1, 5])
+def test_a_model_starts_on_rounded_weights(starts, steps):
+    error, gaps, model = starts[steps]
     lost = sum(gap.norm().item() ** 2 for gap, _ in gaps)
     total = sum(W.norm().item() ** 2 for _, W in gaps)
     assert error == pytest.approx((lost / total) ** 0.5, rel=1e-4)
@@ -109,13 +113,13 @@ def test_a_model_starts_on_rounded_weights(steps):
     assert (lora.describe_start(model) == "untouched adapter") is (steps == 0)
 
 
-def test_loftq_brings_a_model_nearer_to_its_weights():
-    errors = [rounded(steps)[0] for steps in (0, 1, 5)]
+def test_loftq_brings_a_model_nearer_to_its_weights(starts):
+    errors = [error for error, *_ in starts.values()]
     assert errors[0] > errors[1] > errors[2]
 
 
-def test_a_start_that_is_over_is_refused():
-    model = rounded(1)[-1]
+def test_a_start_that_is_over_is_refused(starts):
+    model = starts[1][-1]
     before = [p.clone() for p in model.parameters()]
     with pytest.raises(UserError, match="is trained already, and its start is over"):
         quant.start_rounded(model)

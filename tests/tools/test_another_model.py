@@ -42,6 +42,7 @@ FAMILY = {
     "15": "llama",
     "16": "llama",
     "17": "qwen",
+    "18": "phi",
     "ten": "llama",
 }
 IN_BFLOAT16 = ("00", "04", "07", "13")

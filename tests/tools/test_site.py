@@ -20,7 +20,9 @@ from ftkit.tools import site, site_pages
 from ftkit.tools.site_pages import Live, answered, linked
 
 FIRST = svg.drawing("A rank", [svg.words(20, 60, "1")], "r = 1")
-LIVE = Live("ranks", "Ranks & cuts", "What is lost.", "explore_ranks", "", frozenset([FIRST.svg]))
+LIVE = Live(
+    "ranks", "Ranks & cuts", "What is lost.", "lora.explore_ranks(…)", "", frozenset([FIRST.svg])
+)
 STILL = '<style>.x{display:none}</style><div class="ft-still">a picture</div>'
 
 
@@ -48,6 +50,13 @@ def test_a_panel_without_a_page_says_that_it_is_a_picture():
     assert cell("show.Panel(view, r=[1])", f"<style>x</style>{drawn}") == drawn + site_pages.MOVE
     asked = '<div class="ft-still">Your answer?</div>'
     assert cell('practise("lora")', f"<style>x</style>{asked}") == asked + site_pages.USE
+
+
+def test_an_explorer_is_written_with_its_pictures_and_asks_no_host_for_an_icon(tmp_path):
+    live = site_pages.write_live("levels", tmp_path / "levels.html")
+    assert live.function == "explore_levels" and len(live.pictures) > 100
+    assert '<link rel="icon" href="../_static/' in (tmp_path / "levels.html").read_text()
+    assert live.first.startswith('<img alt="') and 'href="levels.html"' in site_pages.card(live)
 
 
 def test_a_question_is_answered_in_the_notebook():
@@ -90,7 +99,9 @@ def test_the_front_page_and_the_map_are_readmes_own():
     assert front.count("```bash") == 2 and "| you | begin with |" not in front
     assert re.search(r"^!\[.{40,}\]\(pictures/", front, re.MULTILINE)
     for path in site_pages.notebook_files():
-        assert f" <notebooks/{path.stem}>\n" in front and f"](notebooks/{path.name})" in where
+        assert f" <notebooks/{path.stem}>\n" in front
+    for name in re.findall(r"\]\(notebooks/(\w+\.ipynb)\)", readme):  # all: test_project_files
+        assert f"](notebooks/{name})" in where
     for reader in ("student", "interviewer", "teacher", "practitioner"):
         assert reader in front
     # the numbers in README's table of readers are links, other words are not
@@ -190,7 +201,7 @@ def test_an_installed_package_says_that_it_needs_a_checkout(tmp_path, monkeypatc
 def test_without_sphinx_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(site, "NEEDED", ("no_such_module",))
     done = invoke("site", "--out", str(tmp_path / "site"))
-    assert done.exit_code == 1 and "no_such_module, which is not installed: pip" in done.output
+    assert done.exit_code == 1 and "no_such_module, not installed here: pip" in done.output
     assert not (tmp_path / "site").exists()
 
 

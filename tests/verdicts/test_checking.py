@@ -26,6 +26,7 @@ def test_a_whole_row_is_decidable():
     [
         ({"sentence": "LoRA is often good enough"}, SENTENCE, "'often'"),
         ({"sentence": "LoRA changes the weights"}, SENTENCE, "counted or compared"),
+        ({"sentence": "LoRA, as said, needs no more"}, SENTENCE, "counted or compared"),
         ({"sentence": ""}, SENTENCE, "no sentence"),
         ({"measure": "lora.cuont"}, MEASURE, "'count'"),
         ({"measure": "loar.count"}, MEASURE, "'lora'"),
@@ -51,7 +52,12 @@ def test_grids_functions_and_judges_count_as_well():
     own = {"measure": lambda: [Figure("x", 1.0)], "rule": verdicts.each}
     assert verdicts.check_row(ROW | own).ok
     assert verdicts.check_row(ROW | {"measure": "grid lora"}).ok
-    assert verdicts.check_row(ROW | {"sentence": "NF4 errs less and is better than int4"}).ok
+    for said in (
+        "NF4 errs less than int4 does",
+        "LoRA is as good as full",
+        "It loses at most half",
+    ):
+        assert verdicts.check_row(ROW | {"sentence": said}).ok, said
 
 
 def test_a_row_of_another_shape_is_refused():

@@ -86,6 +86,17 @@ def test_a_dear_row_measured_again_has_its_word(name):
     assert len(found.figures) == len(LEDGER[name].figures)
 
 
+@pytest.mark.parametrize("name", IDS)
+def test_what_is_recorded_has_the_words_of_today(name):
+    entry, claim = table.stored(data_path("claims.json"))[name], CLAIMS[name]
+    for key in ("sentence", "kind", "decides", "rule", "notebook"):
+        assert entry[key] == getattr(claim, key), (
+            "write it again: python -m ftkit claims L1 --write"
+        )
+    assert entry["quote"] == dict(claim.quote)
+    assert [source["id"] for source in entry["sources"]] == list(claim.sources)
+
+
 def few(monkeypatch, *names):
     monkeypatch.setattr(table, "claims", lambda: tuple(CLAIMS[name] for name in names))
 
@@ -99,7 +110,13 @@ def test_what_is_written_is_read_again(tmp_path, monkeypatch):
     assert read["L1"].figures == wrote["L1"].figures
     assert verdicts.write(["M5"], path).words == {"M5": "fails"}
     assert verdicts.recorded(path).words == read.words
-    entry = json.loads(path.read_text())["claims"][1]
+    text = path.read_text()
+    path.write_text(
+        text.replace("40 %", "50 %").replace('"verdict": "holds"', '"verdict": "fails"')
+    )
+    verdicts.write([], path)
+    assert path.read_text() == text, "the words of rows that are not measured are today's"
+    entry = json.loads(text)["claims"][1]
     assert entry["sources"][0]["title"] and {"torch", "python"} <= entry["machine"].keys()
 
 
@@ -161,4 +178,4 @@ def test_the_page_opens_and_sorts_without_a_network():
     assert len(heads) == 5 and all("localeCompare" in script for script in heads)
     assert not re.search(r"(src|href)\s*=", page)
     line = next(row for row in LEDGER.table()[2] if row[0] == "L2")
-    assert line[2] == "fails" and line[3].startswith("trained: 13,631,488")
+    assert line[1] == "fails" and line[4].startswith("trained: 13,631,488")

@@ -58,7 +58,10 @@ def test_each_judge_can_say_something_else():
         ("T5", "4e-3, a quarter wrong", 4, 4),
         ("T6", "96 tickets", 0.95, 1.05),
         ("T6", "80 facts", 1.0, 1.0),
+        ("T6", "240 facts", 0.98, 1.0),
         ("T7", "the most rows", 300, 300),
+        ("T7", "240 facts: full less LoRA, score", 0.005, 0.015),
+        ("T7", "240 facts: full less LoRA, skills", 0.48, 0.49),  # 08: 49 points
         ("T8", "tickets: DoRA less LoRA, score", -0.01, 0.01),
         ("T8", "IA³, 3,072 trained", 0.9, 1.0),
         ("P1", "from the base: more than half", 0.0, 0.0),
@@ -94,7 +97,9 @@ def test_another_figure_is_another_word(row, changes, word):
 
 
 def test_much_data_decides_only_where_there_is_much():
-    more = [("the most rows", 20_000), ("96 tickets", 0.1), ("300 tickets", 0.1)]
+    sizes = ("24 tickets", "96 tickets", "300 tickets", "40 facts", "80 facts", "240 facts")
+    more = [("the most rows", 20_000)]
+    more += [(f"{size}: full less LoRA, score", 0.1) for size in sizes]
     assert moved("T7", *more) == "holds here"
     assert moved("T7", *more[1:]) == "unverified"
 
