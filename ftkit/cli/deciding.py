@@ -3,9 +3,9 @@
     decide    prompt, retrieve or tune, why, and what would change it    decide.choose
     claims    every claim of the guides with its computed verdict        verdicts.recorded, settle
 
-`decide` loads no model and trains nothing: the rules are `ftkit.decide`'s, and so are the defaults, which
-decide nothing; what arms do on rows of your own, `decide.compare_arms` measures in Python. Claims
-are shown as they were written last, unless they are to be measured. Notebooks 06 and 17.
+`decide` loads no model and trains nothing: the rules and the defaults are `ftkit.decide`'s. What
+arms do on rows of your own, `decide.compare_arms` measures in Python. Claims are shown as they were
+written last, unless they are to be measured. Notebooks 06 and 17.
 """
 
 from typing import Annotated

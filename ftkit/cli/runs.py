@@ -300,8 +300,9 @@ def report(
     with one_sentence():
         setup(seed=0)
         hour = None if price_per_hour is None else costs.price_range(price_per_hour)
+        page = lab.check_page(run / "report.html" if out is None else out)
         options = {"again": again, "per_hour": hour, "probes": probes}
         found = lab.report(run, against or (), rows=data, **options, say=say)
-        file = found.save(run / "report.html" if out is None else out)
+        file = found.save(page)
         say(f"the page is {file}")
         show(found, as_json, {"file": str(file), **found.json()})

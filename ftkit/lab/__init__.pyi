@@ -13,6 +13,7 @@ from .points import Point as Point
 from .points import RealRow as RealRow
 from .points import RealRun as RealRun
 from .reporting import Report as Report
+from .reporting import check_page as check_page
 from .reporting import report as report
 from .runner import make_grid as make_grid
 from .tour import Tour as Tour

@@ -125,9 +125,7 @@ class Report(Result):
 
     def save(self, path: str | Path) -> Path:
         """Write the page, whole or not at all; its path. UserError where there is no folder."""
-        path = Path(path)
-        if path.is_dir() or not path.absolute().parent.is_dir():
-            raise UserError(f"{path} can't be written; give a file in a folder that is there.")
+        path = check_page(path)
         write_whole(path, self.html())
         return path
 
@@ -135,6 +133,14 @@ class Report(Result):
         """The sentences, and the figures that they follow from."""
         limits = [without_mark(sentence) for sentence in self.limits]
         return {"findings": self.findings, "limits": limits, **self.figures}
+
+
+def check_page(path: str | Path) -> Path:
+    """The place of a page; UserError, before anything is asked, where none can be written."""
+    path = Path(path)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise UserError(f"{path} can't be written; give a file in a folder that is there.")
+    return path
 
 
 def report(

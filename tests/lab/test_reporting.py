@@ -280,3 +280,6 @@ def test_the_verb_writes_the_page_and_prints_the_figures(written, asked, tmp_pat
     assert found["answers"][0]["question"] == "Better on the task"
     assert found["answers"][0]["answer"] == "yes"
     assert invoke("report", tmp_path).exit_code == 1
+    asked["calls"].clear()
+    assert invoke("report", written, "--out", tmp_path / "no" / "page.html").exit_code == 1
+    assert asked["calls"] == []
