@@ -300,7 +300,7 @@ def report(
     with one_sentence():
         setup(seed=0)
         hour = None if price_per_hour is None else costs.price_range(price_per_hour)
-        page = lab.check_page(run / "report.html" if out is None else out)
+        page = run / "report.html" if out is None else lab.check_page(out)
         options = {"again": again, "per_hour": hour, "probes": probes}
         found = lab.report(run, against or (), rows=data, **options, say=say)
         file = found.save(page)

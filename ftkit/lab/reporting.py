@@ -432,7 +432,9 @@ def limits_of(cases: Sequence[Case]) -> list[str]:
     found = [note for each in cases for note in each.notes]
     if stopped := case.record.get("stopped"):
         found.insert(0, f"What the whole run does: it broke off ({str(stopped).rstrip('.')}).")
-    if measured and measured["test"].get("n"):
+    if measured is None:
+        return [*found, "Whether it is better on its task: nothing was asked of it.", UNASKED]
+    if measured["test"].get("n"):
         found += limits_of_rows(case, measured)
     else:
         found.append(

@@ -7,7 +7,8 @@ from ftkit import UserError
 from ftkit.cli import app as shared
 
 VERBS = [
-    *("tour", "train", "runs", "evaluate", "merge", "report", "check", "audit", "decide", "claims", "fetch"),
+    *("tour", "train", "runs", "evaluate", "merge", "report"),
+    *("check", "audit", "decide", "claims", "fetch"),
     *("count", "memory", "cost", "trace", "measure"),
     *("verify",),
     *("doctor", "notebooks", "explorers", "site", "bench", "grid", "pretrain", "tasks"),

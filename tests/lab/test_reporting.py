@@ -254,6 +254,7 @@ def test_a_run_that_was_killed_is_told_as_far_as_it_came(written, asked, tmp_pat
     found = lab.report(run)
     assert asked["calls"] == [] and found.findings == []
     assert "it was killed after step 2" in found.limits[0]
+    assert any("nothing was asked of it" in one for one in found.limits)
     assert "from 0.90 to 0.50 in 2 steps" in found.html()
     with pytest.raises(UserError, match=r"killed after step 2.*leave it out"):
         lab.report(another(written, tmp_path / "hot", lr=0.5), run)
