@@ -335,6 +335,10 @@ def matrices():
 
 MADE = {"matrices": (matrices, {}), **{n: (e.make, e.only) for n, e in explorers.EXPLORERS.items()}}
 
+# All of them once a week; here one for each kind of control, and the slowest page.
+ALWAYS = {"matrices", "ranks", "memory", "levels"}
+PAGES = [n if n in ALWAYS else pytest.param(n, marks=pytest.mark.weekly) for n in MADE]
+
 
 def move(lab, name, index):
     """Put one control of a saved page at a position, as a reader does; whether it is there."""
@@ -367,7 +371,7 @@ def seen(lab, html):
     return lab.evaluate(same, html)
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", PAGES)
 def test_a_saved_page_moves_as_the_kernel_does(name, tmp_path):
     make, only = MADE[name]
     panel = make()

@@ -102,6 +102,7 @@ MEMBERS = {
     "transformers": """
         TorchAoConfig
         AutoConfig AutoModelForCausalLM AutoModelForSequenceClassification AutoTokenizer
+        DistilBertConfig DistilBertForSequenceClassification
         LlamaConfig LlamaForCausalLM
         PreTrainedTokenizerFast EarlyStoppingCallback PrinterCallback Trainer TrainerCallback
         TrainerControl TrainerState TrainingArguments BitsAndBytesConfig masking_utils pipeline
