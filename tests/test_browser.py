@@ -336,7 +336,7 @@ def matrices():
 MADE = {"matrices": (matrices, {}), **{n: (e.make, e.only) for n, e in explorers.EXPLORERS.items()}}
 
 # All of them once a week; here one for each kind of control, and the slowest page.
-ALWAYS = {"matrices", "ranks", "memory", "levels"}
+ALWAYS = {"matrices", "ranks", "fits", "levels"}
 PAGES = [n if n in ALWAYS else pytest.param(n, marks=pytest.mark.weekly) for n in MADE]
 
 

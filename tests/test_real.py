@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from ftkit import data, evaluate, forgetting, lessons, models
-from ftkit.lab import RealRun, real
+from ftkit.lab import RealRun
+from ftkit.lab.measuring import choose_labels
 from ftkit.tools import notebooks
 
 pytestmark = pytest.mark.real
@@ -59,7 +60,7 @@ def test_it_learns_to_tell_reviews_apart_and_forgets_little(smollm2):
     base, tokenizer = smollm2
     test = data.first(data.test_rows("reviews"), 60)
     run, _ = RealRun().experiment().run()
-    before, after = (real.choose_labels(model, tokenizer, test) for model in (base, run.model))
+    before, after = (choose_labels(model, tokenizer, test) for model in (base, run.model))
     assert after > 0.8 > 0.7 > before
     text = forgetting.text_loss(run.model, tokenizer, run.model)
     assert text.mean - forgetting.text_loss(base, tokenizer).mean < 0.3

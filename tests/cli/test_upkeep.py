@@ -26,7 +26,7 @@ def test_notebooks_report_before_they_fail(monkeypatch, failed, code):
     report = json.loads(done.stdout)
     assert report.keys() == {"ran", "failed", "seconds", "reasons", "claims", "costs"}
     assert report["failed"] == failed
-    assert asked == [(["00"], {"check": True, "out": None})]
+    assert asked == [(["00"], {"check": True, "out": None, "budget": None})]
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def test_a_hub_model_is_looked_up_in_the_cache_alone(planted, monkeypatch):
         asked.append(hub_id)
         return "hub commit abc"
 
-    monkeypatch.setattr(models, "hub_commit", cached)
+    monkeypatch.setattr(models.files, "hub_commit", cached)
     assert planted()["base"].ok
     assert asked == ["nobody/nothing"]
     assert only(planted(hashes={"base": "hub commit older"}), "base", "hub commit abc")

@@ -210,7 +210,7 @@ def test_what_is_counted_is_guessed_in_whole_numbers():
     assert (counted.step, counted.readout_format) == (1, ".0f")
     units = {"levels", "tickets", "rows", "figures", "ways", "runs", "adapters"}
     things = [p for p in answers.all_predictions().values() if p.unit in units and not p.log]
-    assert len(things) == 8 and {guessing.make_slider(one).step for one in things} == {1}
+    assert len(things) == 10 and {guessing.make_slider(one).step for one in things} == {1}
     # a ratio that is right within three tenths is guessed in hundredths
     ratio = answers.find_prediction("13.latency")
     assert guessing.make_slider(ratio).step < 0.1
