@@ -1125,7 +1125,7 @@ PREDICTIONS = (
         lambda said: count_of(said.values(), lambda words: not words),
         between=(0, 4),
         unit="adapters",
-        near=0.4,
+        near=0,
         told=lambda said: f"{count_of(said.values(), lambda words: not words)} of {len(said)}",
         evidence="a dict of what was said about each, empty where nothing was",
     ),
