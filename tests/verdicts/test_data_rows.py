@@ -3,32 +3,18 @@
 import math
 
 import pytest
+from verdict_rows import Rows
 
 from ftkit import verdicts
 from ftkit.verdicts import data_rows
 
-FOUND = {claim.id: claim.settle() for claim in data_rows.CLAIMS}
+ROWS = Rows(data_rows.CLAIMS)
+FOUND, figure, moved = ROWS.found, ROWS.figure, ROWS.moved
 WORDS = {
     "depends": "D1 D2 D3 D4 D7 D8 D9 D11 D12 D13 W1 W3 W4 W5".split(),
     "holds here": "D5 D10 W2".split(),
     "conflict settled": "D6 W6".split(),
 }
-
-
-def figure(row, start):
-    """The figure of a row whose name begins so."""
-    (found,) = (one for one in FOUND[row].figures if one.what.startswith(start))
-    return found
-
-
-def moved(row, start, value):
-    """The row's word, had one figure come out as this value, and nothing else changed."""
-    figures = [
-        one._replace(value=value, low=value, high=value) if one.what.startswith(start) else one
-        for one in FOUND[row].figures
-    ]
-    assert figures != list(FOUND[row].figures)
-    return FOUND[row].claim.verdict(figures)
 
 
 def test_each_row_has_its_word():
@@ -99,7 +85,7 @@ def test_figures_are_those_of_the_notebooks(row, start, low, high):
     ],
 )
 def test_another_figure_is_another_word(row, start, value, word):
-    assert moved(row, start, value) == word
+    assert moved(row, (start, value)) == word
 
 
 def test_three_seeds_have_intervals_and_counts_have_none():

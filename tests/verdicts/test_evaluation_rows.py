@@ -1,33 +1,19 @@
 """Rows E, F, M and G1: their figures are the notebooks', and their words follow them."""
 
 import pytest
+from verdict_rows import Rows
 
 from ftkit import verdicts
 from ftkit.verdicts import evaluation_rows
 
-CLAIMS = {claim.id: claim for claim in evaluation_rows.CLAIMS}
-FOUND = {name: claim.settle() for name, claim in CLAIMS.items() if not claim.dear}
+ROWS = Rows(evaluation_rows.CLAIMS)
+CLAIMS, FOUND, figure, moved = ROWS.claims, ROWS.found, ROWS.figure, ROWS.moved
 WORDS = {
     "depends": "E2 E5 F3".split(),
     "holds here": "E1 E4 F1".split(),
     "fails": "F2 G1".split(),
     "cannot be told": ["F4"],
 }
-
-
-def figure(row, start):
-    """The figure of a row whose name begins so."""
-    (found,) = (one for one in FOUND[row].figures if one.what.startswith(start))
-    return found
-
-
-def moved(row, *changes):
-    """The row's word, had figures come out as these values, and nothing else changed."""
-    figures = list(FOUND[row].figures)
-    for start, value in changes:
-        place = figures.index(figure(row, start))
-        figures[place] = figures[place]._replace(value=value, low=value, high=value)
-    return CLAIMS[row].verdict(figures)
 
 
 def test_each_row_has_its_word():

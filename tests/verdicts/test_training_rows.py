@@ -1,12 +1,13 @@
 """Rows T and P: their figures are the notebooks', and their words follow them."""
 
 import pytest
+from verdict_rows import Rows
 
 from ftkit import lessons, verdicts
 from ftkit.verdicts import training_rows
 
-CLAIMS = {claim.id: claim for claim in training_rows.CLAIMS}
-FOUND = {name: claim.settle() for name, claim in CLAIMS.items() if not claim.dear}
+ROWS = Rows(training_rows.CLAIMS)
+CLAIMS, FOUND, figure, moved = ROWS.claims, ROWS.found, ROWS.figure, ROWS.moved
 WORDS = {
     "depends": "T2 T3 T4 T5 P1 P3 P4".split(),
     "holds here": ["T6"],
@@ -14,21 +15,6 @@ WORDS = {
     "unverified": ["T7"],
     "cannot be told": ["P2"],
 }
-
-
-def figure(row, start):
-    """The figure of a row whose name begins so."""
-    (found,) = (one for one in FOUND[row].figures if one.what.startswith(start))
-    return found
-
-
-def moved(row, *changes):
-    """The row's word, had figures come out as these values, and nothing else changed."""
-    figures = list(FOUND[row].figures)
-    for start, value in changes:
-        place = figures.index(figure(row, start))
-        figures[place] = figures[place]._replace(value=value, low=value, high=value)
-    return CLAIMS[row].verdict(figures)
 
 
 def test_each_row_has_its_word():
