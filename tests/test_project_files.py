@@ -55,6 +55,13 @@ def test_it_installs_the_project_itself_by_pip(environment):
     assert {"pip": ["-e .[test]"]} in environment["dependencies"]
 
 
+def test_the_oldest_trl_of_the_matrix_is_the_oldest_that_pyproject_takes():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    oldest, newest, coming = workflow["jobs"]["trl"]["strategy"]["matrix"]["trl"]
+    (least,) = (one.version for one in STATED["trl"] if one.operator == ">=")
+    assert oldest == f"trl=={least}" and newest == "trl" and coming.startswith("trl @ git+")
+
+
 @pytest.mark.parametrize("row", ["numpy", "numpy>=2.0", "jupyterlab>=4.2", "scipy>=1"])
 def test_another_range_or_a_package_that_nobody_asks_for_is_seen(row):
     assert outside({"dependencies": [row, {"pip": []}]}, STATED)

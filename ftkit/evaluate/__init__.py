@@ -3,6 +3,7 @@
 Taught in notebook 09, met in notebook 00.
 
     compare(base, tuned, tokenizer, test)       task, format, made up, time: both   comparison.py
+    compare_again(known, base, tuned, …)        where the base has answered before  comparison.py
     flags(compared, forgotten)                  five rules for a red flag           red_flags.py
     score(model, tokenizer, test)               exact answers, format, fields       scoring.py
     score_replies(reader, test, replies)        the same of replies already there   scoring.py

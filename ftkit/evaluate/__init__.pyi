@@ -1,6 +1,7 @@
 from . import judge as judge
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
+from .comparison import compare_again as compare_again
 from .formats import KINDS as KINDS
 from .formats import Schema as Schema
 from .formats import find_errors as find_errors

@@ -1,6 +1,7 @@
 """Base beside tuned on the same rows: task, format, hallucination and latency in one table.
 
     compare(base, tuned, tokenizer, test)    a `Comparison`, every share with its n and interval
+    compare_again(known, base, tuned, …)     the same, of a base that has answered already
 
 The fifth dimension, what the tuning cost in other skills, is `forgetting.table`. Whether a
 difference is harm is decided in `red_flags`; each measure is made in the room of its name.
@@ -10,7 +11,7 @@ Notebooks 00 and 09.
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from .. import lora
 from ..core.errors import UserError
@@ -24,6 +25,20 @@ from .speed import AdapterOff, Latency, latency
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class Rules(TypedDict, total=False):
+    """What counts as in format, as `score` takes it."""
+
+    strict_order: bool
+    schema: Schema | Mapping | None
+
+
+class Answered(NamedTuple):
+    """What one model said."""
+
+    score: Score
+    made_up: Rate  # about strangers
 
 
 @dataclass(frozen=True, repr=False)
@@ -145,18 +160,64 @@ def compare(
             "base and tuned are the same model object: full fine-tuning changed it in place; "
             "load the base again for the comparison."
         )
-
-    # an adapter sits inside its base: with the adapter off, the tuned model is the base
-    inside = lora.is_attached(tuned) and (base is tuned or tuned.get_base_model() is base)
-    asked = tuned if inside else base
-    rules = {"strict_order": strict_order, "schema": schema}
+    rules: Rules = {"strict_order": strict_order, "schema": schema}
+    inside = lies_inside(base, tuned)
     with lora.using(tuned, None) if inside else nullcontext():
-        base_score = score(asked, tokenizer, test, "base", **rules)
-        base_made_up = hallucination_rate(asked, tokenizer, strangers)
+        asked = tuned if inside else base
+        before = ask(asked, tokenizer, test, "base", strangers, rules)
+    after = ask(tuned, tokenizer, test, "tuned", strangers, rules)
+    return put_beside(before, after, time_both(base, tuned, tokenizer, test))
 
-    tuned_score = score(tuned, tokenizer, test, "tuned", **rules)
-    tuned_made_up = hallucination_rate(tuned, tokenizer, strangers)
-    candidates = {"base": AdapterOff(tuned) if inside else base, "tuned": tuned}
-    speed = latency(candidates, tokenizer, test["messages"][0], rounds=5)
-    made_up = {"base": base_made_up, "tuned": tuned_made_up}
-    return Comparison(base_score, tuned_score, made_up, speed)
+
+def compare_again(
+    known: Comparison,
+    base: "PreTrainedModel",
+    tuned: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    test: "Dataset",
+) -> Comparison:
+    """`compare` of another tuned model with a base that has answered these rows before.
+
+    known: that comparison; the base's part is taken from it, tuned is asked as many questions, and
+    both are timed. A comparison of other rows is a `UserError`.
+    """
+    before = Answered(known.base, known.hallucination["base"])
+    after = ask(tuned, tokenizer, test, "tuned", before.made_up.n, {})
+    if before.score.golds != after.score.golds:
+        raise UserError("the comparison was made on other rows; give one of the same test rows.")
+    return put_beside(before, after, time_both(base, tuned, tokenizer, test))
+
+
+def lies_inside(base: "PreTrainedModel", tuned: "PreTrainedModel") -> bool:
+    """Whether the base is what `tuned` is with its adapter off: an adapter sits in its base."""
+    return lora.is_attached(tuned) and (base is tuned or tuned.get_base_model() is base)
+
+
+def ask(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    test: "Dataset",
+    name: str,
+    strangers: int,
+    rules: Rules,
+) -> Answered:
+    """What one of the two says to the test rows, and of strangers."""
+    scored = score(model, tokenizer, test, name, **rules)
+    return Answered(scored, hallucination_rate(model, tokenizer, strangers))
+
+
+def time_both(
+    base: "PreTrainedModel",
+    tuned: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    test: "Dataset",
+) -> Latency:
+    """How long both take for a token, in turn."""
+    first = AdapterOff(tuned) if lies_inside(base, tuned) else base
+    return latency({"base": first, "tuned": tuned}, tokenizer, test["messages"][0], rounds=5)
+
+
+def put_beside(before: Answered, after: Answered, speed: Latency) -> Comparison:
+    """Both as a `Comparison`."""
+    made_up = {"base": before.made_up, "tuned": after.made_up}
+    return Comparison(before.score, after.score, made_up, speed)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import UserError
+from ..core.session import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -77,6 +78,7 @@ def convert_gguf(file: Path, out: Path) -> None:
     from gguf import GGUFReader
     from transformers import AutoModelForCausalLM, GenerationConfig
 
+    quiet()  # the fetch has a bar of its own
     reader = GGUFReader(file)
     config = read_config(reader)
     weights = dict(read_weights(reader))

@@ -32,7 +32,8 @@ Say = Callable[[str], object]
 ASKED = "asked.json"  # in a run folder
 TRIED, SOON = 8, 10  # rows asked first to tell how long all take, where all are so many times more
 STRANGERS = 100  # questions about people whom nobody can know
-BASES: dict[tuple, Skills] = {}  # what bases without an adapter answered in this process
+BASES: dict[tuple, Skills] = {}  # skills of bases without an adapter, in this process
+COMPARED: dict[tuple, "evaluate.Comparison"] = {}  # and their answers to test rows
 # Of a model that is slow here: test rows, probes of each skill, questions about strangers.
 FEW_ROWS, FEW_PROBES, FEW_STRANGERS = 60, 6, 24
 
@@ -90,8 +91,14 @@ def ask_both(
         compared = None
         if test is not None:
             say(f"{folder.name}: asking {len(test)} test rows{tell_time(tuned, tokenizer, test)}")
-            strangers = STRANGERS if usual else FEW_STRANGERS
-            compared = evaluate.compare(base, tuned, tokenizer, test, strangers=strangers)
+            # a base that answered these rows beside another run is not asked again
+            same = (*identify(base, tokenizer, stated), hash_test(test))
+            both = (base, tuned, tokenizer, test)
+            if known := COMPARED.get(same):
+                compared = evaluate.compare_again(known, *both)
+            else:
+                strangers = STRANGERS if usual else FEW_STRANGERS
+                compared = COMPARED[same] = evaluate.compare(*both, strangers=strangers)
         say(f"{folder.name}: asking base and tuned for their skills")
         before = ask_base(base, tokenizer, stated, Asked(usual, probes))
         forgotten = table(before, ask_skills(tuned, tokenizer, Asked(usual, probes)))
@@ -164,15 +171,23 @@ def tell_time(
 def ask_base(
     base: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", stated: Mapping, asked: Asked
 ) -> Skills:
-    """A base's skills; one that was asked in this process is not asked again for its next run.
+    """A base's skills; one that was asked in this process is not asked again for its next run."""
+    same = (*identify(base, tokenizer, stated), asked)
+    if same not in BASES:
+        BASES[same] = ask_skills(base, tokenizer, asked)
+    return BASES[same]
+
+
+def identify(
+    base: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", stated: Mapping
+) -> tuple:
+    """What makes a base's answers the same: weights, type, template, and what was stated.
 
     stated: the experiment, which says in how many bits the base is and on which date it is asked.
     """
     bits, date = stated.get("quant"), stated.get("date")
-    identity = (models.fingerprint(base), str(base.dtype), bits, date, asked)
-    if identity not in BASES:
-        BASES[identity] = ask_skills(base, tokenizer, asked)
-    return BASES[identity]
+    template = str(tokenizer.chat_template)
+    return (models.fingerprint(base), str(base.dtype), template, bits, date)
 
 
 def ask_skills(

@@ -11,6 +11,7 @@ from .by_peft import penalty as penalty
 from .by_peft import prune as prune
 from .by_peft import restore_state as restore_state
 from .by_peft import training_state as training_state
+from .by_peft import without_penalty as without_penalty
 from .catalogue import METHODS as METHODS
 from .catalogue import Method as Method
 from .catalogue import check_options as check_options

@@ -6,15 +6,16 @@
     begin_pruning(model, steps) AdaLoRA's schedule set to the true number of steps
     prune(model, step)          AdaLoRA's cut after a step, by what its gradients were
     training_state(model)       what a run has to keep beside the saved adapter to go on
-    penalty(model)              what AdaLoRA adds to the loss, which is no error of an answer
+    penalty, without_penalty    what AdaLoRA adds to the loss, which is no error of an answer
 
 LoRA and DoRA are `lora.attach`. A bottleneck, which peft has not, is a tuner of peft's kind here.
 What a method is, and its usual rates, stands in `catalogue`; who trains one is `train`. Notebook
 08.
 """
 
+import contextlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -431,7 +432,8 @@ def penalty(model: nn.Module) -> torch.Tensor | float:
     """What AdaLoRA adds to each loss: its weight times the mean ‖P^T P - I‖; 0 for others.
 
     It keeps P and Q orthogonal and is no error of an answer: curves are drawn without it. peft adds
-    it to a loss that the model itself computes, which TRL's trainer never asks for.
+    it to a loss that the model itself computes; whether TRL's trainer asks for that one hangs on
+    TRL's version, so a run computes it `without_penalty` and adds this.
     """
     if (tuner := pruned(model)) is None:
         return 0.0
@@ -442,3 +444,17 @@ def penalty(model: nn.Module) -> torch.Tensor | float:
             gaps.append((square - torch.eye(len(square), device=square.device)).norm())
     weight = tuner.peft_config[tuner.trainable_adapter_name].orth_reg_weight
     return weight * torch.stack(gaps).mean()
+
+
+@contextlib.contextmanager
+def without_penalty(model: nn.Module) -> Iterator[None]:
+    """While it lasts, peft adds no `penalty` to a loss that the model computes itself."""
+    if (tuner := pruned(model)) is None:
+        yield
+        return
+    config = tuner.peft_config[tuner.trainable_adapter_name]
+    weight, config.orth_reg_weight = config.orth_reg_weight, 0.0
+    try:
+        yield
+    finally:
+        config.orth_reg_weight = weight

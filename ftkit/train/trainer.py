@@ -197,7 +197,9 @@ class Kept(Trainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """TRL's loss, and in training what the method itself adds to it."""
-        loss: Any = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        # some of TRL's versions ask the model for its loss, to which peft adds the method's part
+        with methods.without_penalty(self.tuned):
+            loss: Any = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         if return_outputs or not self.tuned.training:
             return loss
         return loss + methods.penalty(self.tuned) / self.parts

@@ -119,3 +119,13 @@ def test_free_text_has_no_format_in_a_record():
     made_up = {"base": Rate(0, 2), "tuned": Rate(0, 2)}
     record = evaluate.Comparison(words, words, made_up, speed).json()
     assert (record["format"]["base"], record["format"]["tuned"]) == (None, None)
+
+
+def test_a_base_that_has_answered_is_not_asked_again(pocket, tuned, rows, quick):
+    base, tokenizer = pocket
+    first = evaluate.compare(base, tuned, tokenizer, rows, strangers=3)
+    again = evaluate.compare_again(first, base, tuned, tokenizer, rows)
+    assert again.base is first.base and again.tuned == first.tuned
+    assert again.hallucination == first.hallucination
+    with pytest.raises(UserError, match="on other rows"):
+        evaluate.compare_again(first, base, tuned, tokenizer, rows.select([2, 3]))

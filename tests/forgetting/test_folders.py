@@ -49,6 +49,26 @@ def test_it_is_asked_once_and_again_when_rows_or_weights_are_others(run, few):
     assert folders.recall(run, test) is None
 
 
+def test_a_base_is_asked_once_for_all_its_runs(tmp_path, few, monkeypatch):
+    asked, score = [], evaluate.comparison.score
+
+    def noted(model, tokenizer, rows, name, **rules):
+        asked.append(name)
+        return score(model, tokenizer, rows, name, **rules)
+
+    monkeypatch.setattr(evaluate.comparison, "score", noted)
+    monkeypatch.setattr(folders, "COMPARED", {})
+    test = data.first(data.load("tickets")["test"], 3)
+    runs = [write_run(tmp_path / name, seed) for seed, name in enumerate(("one", "two"))]
+    found = [forgetting.ask_run(run, test) for run in runs]
+    assert asked == ["base", "tuned", "tuned"]
+    assert found[0]["answers"]["task"]["base"] == found[1]["answers"]["task"]["base"]
+    # what the base said is the same as if it was asked anew
+    monkeypatch.setattr(folders, "COMPARED", {})
+    anew = forgetting.ask_run(runs[1], test, again=True)
+    assert anew["answers"] == found[1]["answers"] and asked[3:] == ["base", "tuned"]
+
+
 def test_how_long_many_rows_take_is_told_beforehand(monkeypatch):
     asked = []
     monkeypatch.setattr(evaluate, "score", lambda model, tokenizer, rows: asked.append(len(rows)))

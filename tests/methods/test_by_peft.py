@@ -189,6 +189,9 @@ def test_the_penalty_is_the_one_that_peft_adds():
         loss = model(IDS, labels=IDS).loss
         plain = torch.nn.functional.cross_entropy(logits(model)[0, :-1], IDS[0, 1:])
         assert torch.allclose(methods.penalty(model), loss - plain, atol=1e-3)
+        with methods.without_penalty(model):
+            assert torch.allclose(model(IDS, labels=IDS).loss, plain, atol=1e-5)
+        assert torch.equal(model(IDS, labels=IDS).loss, loss)
     assert methods.penalty(attached("lora")) == 0.0
 
 
