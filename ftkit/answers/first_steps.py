@@ -381,6 +381,7 @@ def wrong_numbers(answer: str, figures: Sequence[float]) -> dict[str, list[str]]
     """What people return instead of `unbacked`, by what is wrong with it."""
     numbers, right = re.findall(WRITTEN, answer), unbacked(answer, figures)
     apart = re.findall(r"[0-9]+(?:\.[0-9]+)?", answer)
+    trailing = re.findall(r"[0-9][0-9,]*(?:\.[0-9]+)?", answer)
     values = [float(number.replace(",", "")) for number in numbers]
     equal = [n for n, value in zip(numbers, values, strict=True) if value not in figures]
     return {
@@ -390,6 +391,9 @@ def wrong_numbers(answer: str, figures: Sequence[float]) -> dict[str, list[str]]
         "nobody says 13.631488: a number is backed by a figure that rounds to it.": equal,
         "131,072 is one number: its comma belongs to it.": [
             number for number in apart if not backed(number, figures)
+        ],
+        "a comma behind a number belongs to the sentence, and not to the number.": [
+            number for number in trailing if not backed(number, figures)
         ],
         "all numbers came back: leave out those that a figure rounds to.": numbers,
     }
@@ -459,6 +463,8 @@ TELLING = (
         1,
         (
             Mistake(4, "That is α alone; the rank grows with it, and α/r is what counts."),
+            Mistake(2, "That is α/r in each column: how many times is one the other?"),
+            Mistake(8, "That is the α of one column over the r of another."),
             Mistake(16, "That is α times r; LoRA divides by r."),
             Mistake(0.25, "That is the other way round, and of α alone."),
         ),
@@ -514,6 +520,7 @@ def how_many(count: int) -> str:
 
 FEW, SOME, MOST, EVERY = "one or none", "two or three", "four or five", "all six"
 LOWER, CLOSE, HIGHER = "less than half of it", "about the same", "more than twice as high"
+UP_TO_FIVE, OVER_FIVE = "up to five points are lost", "more than five points are lost"
 
 PREDICTIONS = (
     Prediction(
@@ -527,7 +534,7 @@ PREDICTIONS = (
     Prediction(
         "ten.rank",
         "All weights are trained, and the update of each matrix is cut down to its strongest "
-        "directions. How many of 256 keep nine tenths of the task score?",
+        "directions. How many, of up to 256, keep nine tenths of the task score?",
         lambda rank: rank,
         between=(1, 256),
         unit="directions",
@@ -539,10 +546,13 @@ PREDICTIONS = (
         "ten.cost",
         "From a rate of 0.002 to one of 0.016 the task score moves by two points. What happens to "
         "everything else that the model could do?",
-        lambda lost: "more than ten points are lost" if lost > 0.1 else "a few points are lost",
-        options=("nothing", "a few points are lost", "more than ten points are lost"),
-        told=lambda lost: f"≈{100 * lost:.1f} points of the skills",
-        evidence="the share of skills that the hotter run has lost, from 0 to 1",
+        lambda lost: OVER_FIVE if min(lost) > 0.05 else UP_TO_FIVE,
+        options=("nothing", UP_TO_FIVE, OVER_FIVE),
+        told=lambda lost: (
+            f"{100 * sum(lost) / len(lost):.1f} points of the skills on the mean, "
+            f"{100 * min(lost):.1f} to {100 * max(lost):.1f} by seed"
+        ),
+        evidence="the share of skills that the hotter run of each seed has lost, from 0 to 1",
     ),
     Prediction(
         "00.share",

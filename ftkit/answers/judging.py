@@ -169,6 +169,7 @@ def wrong_kappas(one: str, other: str) -> dict[str, float]:
     pooled = sum(((one + other).count(w) / (2 * n)) ** 2 for w in words)
     even = 1 / len(words)
     return {
+        "chance is not a half: it depends on how often each rater says each.": 2 * alike - 1,
         "that is the share said alike: take away what chance gives.": alike,
         "that is not yet divided by what is left for agreement: 1 − e.": alike - chance,
         "chance is not 1 in so many words: it depends on how often each rater says each.": (
@@ -400,6 +401,7 @@ HELPED = (
                 rows_needed(0.03, 0.1, power=0.9),
                 "That is for a tenth of the rows; they differ on 8 %.",
             ),
+            *(Mistake(near, "Near, but rounded; ask for the exact count.") for near in (900, 1000)),
         ),
         because="Half the difference would take four times as many.",
         hint="`rows_needed` has a third argument.",
@@ -418,6 +420,11 @@ HELPED = (
             Mistake(
                 mcnemar(6, 15) / 2, "That is one-sided; the question is as uneven *either* way."
             ),
+            Mistake(
+                2 * math.comb(21, 6) / 2**21,
+                "That is for exactly six and fifteen; add the splits that are more uneven.",
+            ),
+            Mistake((15 - 6) ** 2 / 21, "That is χ² itself, no p."),
             Mistake(
                 math.erfc(math.sqrt((15 - 6) ** 2 / 21 / 2)),
                 "That is the χ² approximation without a correction, and it would say 'better'; "
@@ -813,6 +820,9 @@ def wrong_sums(values: tuple[float, ...], slack: float) -> dict[str, list[float]
         "it never falls below 0: a good week may not pay for a bad one.": add_up(
             values, slack, floor=False
         ),
+        "the sum itself must not fall below 0, or a quiet month hides a bad week.": [
+            max(0.0, value) for value in add_up(values, slack, floor=False)
+        ],
         "the slack is missing: noise alone then adds up to an alarm.": add_up(values, 0.0),
         "that is each day by itself: add the day before to it.": floored,
         "each day is cut at 0 before it is added, so it can only rise.": [
@@ -877,10 +887,10 @@ def wrong_factors(
 # What rang, and what to do.
 ACTIONS = ("wait and watch", "roll back", "train again", "look at the machine")
 RANG = {
-    "A": ("wait and watch", "new words and inputs ring, golds and thumbs are silent"),
-    "B": ("roll back", "golds and thumbs ring since the promotion, inputs are silent"),
-    "C": ("train again", "golds and thumbs ring, and every wrong answer is about a new product"),
-    "D": ("look at the machine", "p99 rings, and nothing else"),
+    "A": ("wait and watch", "nothing is answered worse, so there is nothing to train for or undo"),
+    "B": ("roll back", "the promotion is what changed, and what was live before answered well"),
+    "C": ("train again", "no version is new, and training never had what is answered wrong"),
+    "D": ("look at the machine", "the answers are as good as ever, and only the slow ones slower"),
 }
 
 
@@ -937,11 +947,14 @@ KEEPING = (
                 0.5 * math.log(0.5 / 0.9) + 0.5 * math.log(0.5 / 0.1),
                 "That is KL from the other side alone; PSI is both together.",
             ),
+            Mistake(0.51, "That is KL from one side alone, rounded; PSI is both together."),
             Mistake(0.8, "That is Σ |f − e|, without logarithms."),
             Mistake(0.4 * math.log10(0.9 / 0.5) - 0.4 * math.log10(0.2), "ln is the natural one."),
+            Mistake(0.38, "That is with the logarithm to base 10; ln is the natural one."),
             Mistake(0.4 * math.log(0.9 / 0.5), "That is the first bin; there are two."),
         ),
-        because="0.25 is called a lot; but with 20 requests such a PSI comes by chance.",
+        because="0.25 is called a lot, whatever the number of requests. With 20 of them it comes "
+        "by chance in one case of 25 (15 or more on one side); 0.879 hardly ever.",
         hint="(0.9 − 0.5) · ln(0.9 / 0.5) for the first bin; both brackets change their sign in "
         "the second.",
         look="The formula of section 3.",
@@ -957,10 +970,12 @@ KEEPING = (
         (
             Mistake(0.5, "Ten times 5 % counts a stream twice in which two ring."),
             Mistake(0.95**10, "That is how often none rings."),
+            Mistake(0.6, "That is how often none rings, rounded."),
             Mistake(0.05, "That is one alarm."),
             Mistake(0.05**10, "That is how often all ten ring."),
         ),
-        because="Measured it was less, for alarms that look at the same thing ring together.",
+        because="Measured it was 32 %: some of the ten ring in less than 5 % (p50 in none), and "
+        "some ring together.",
         hint="How often is one alarm silent? And all ten?",
         look="Silent: 0.95 for each. What is left is that at least one rings.",
         solution="1 − 0.95¹⁰ = 0.401.",
@@ -1064,9 +1079,14 @@ def check_own_row(row: Mapping[str, Any]) -> Feedback:
     except UserError as error:
         return Feedback(False, str(error))
     if found.ok:
-        return Feedback(True, "a figure can show that it is right, and another that it is wrong.")
+        return Feedback(
+            True,
+            "a figure can show that it is right, and another that it is wrong. Whether the "
+            "measure is one of this sentence only a reader can say: read both aloud.",
+        )
     missing = [f"{asked}: {said}" for asked, (has, said) in found.found.items() if not has]
-    return Feedback(False, f"missing: {'; '.join(missing)}.")
+    told = "; ".join(missing)
+    return Feedback(False, f"missing: {told}{'' if told[-1] in '.?' else '.'}")
 
 
 # Five cases of figures, the word of each, and why it is that one.
@@ -1098,7 +1118,7 @@ def word_mistake(case: str, chosen: object) -> str:
     known = {as_words(word): word for word in verdicts.WORDS}
     said = known.get(as_words(chosen))
     if said is None:
-        return f"{case}: {spell(chosen)} is none of the seven.{nearest(chosen, verdicts.WORDS)}"
+        return f"{case}: {spell(chosen)} is none of the eight.{nearest(chosen, verdicts.WORDS)}"
     return "" if said == right else f"{case} is not {said!r}: {why}."
 
 
@@ -1139,8 +1159,8 @@ LEDGER = (
             Mistake("fails", "86 is below 90, but of 100 rows the interval reaches beyond it."),
             Mistake("holds", "86 is below 90, and the lower end of the interval still more so."),
         ),
-        because="Wilson's interval of 86 of 100 is 0.779 to 0.915. More rows would tell.",
-        hint="`Rate(86, 100).interval` from ftkit.core gives both ends.",
+        because="The interval of 86 of 100 is 0.779 to 0.915. More rows would tell.",
+        hint="The call in the question gives both ends; the rule is that of 17.judge.",
         look="Compare both ends with the bound.",
         solution="0.779 to 0.915: the bound of 0.9 is inside.",
         minutes=3,
@@ -1156,6 +1176,7 @@ LEDGER = (
             Mistake(0, "Each interval misses in 5 % of all cases, and there are forty of them."),
             Mistake(38, "So many cover what is true; how many do not?"),
             Mistake(0.05, "That is one row's chance; there are forty."),
+            Mistake(0.871, "That is the chance of one or more; how many on average?"),
         ),
         because="So single rows of a long ledger may be wrong by chance: look again, new seeds.",
         hint="A 95 % interval leaves out what is true in 5 % of all cases.",
@@ -1170,11 +1191,12 @@ LEDGER = (
         "A row of your own",
         check_own_row,
         because="Who reads it can run it, and it can turn out wrong.",
-        hint="Put a number into the sentence, a name such as lora.count into measure, two ends "
-        "into rule, and title and year into source.",
+        hint="Put a number, or a comparison with 'than', into the sentence, a name such as "
+        "lora.count into measure, two ends into rule, and title and year into source.",
         look="`verdicts.check_row(my_row)` names what is missing, one line for each.",
-        solution="`{'sentence': 'LoRA at rank 16 trains less than 1 %', 'measure': 'lora.count', "
-        "'rule': (0, 1), 'source': 'a guide of 2026'}`",
+        solution="`{'sentence': 'LoRA at rank 16 trains less than 1 % of Llama 3.1 8B', 'measure': "
+        "'lora.count', 'rule': (0, 1), 'source': 'a guide of 2026'}`: the figure is the count's "
+        "`percent`, so both ends are per cent.",
         difficulty="medium",
         minutes=8,
         importance=5,
@@ -1221,6 +1243,9 @@ def wrong_words(changes: Sequence[float], ps: Sequence[float]) -> dict[str, list
     unsorted = [p * (many - place) for place, p in enumerate(ps)]
     falling = [p * (many - order.index(p)) for p in ps]
     return {
+        "it never looks at p: a change may have come by chance.": [
+            "yes" if change > 0 else "no" for change in changes
+        ],
         "that is each p by itself: there are several, correct them for that.": in_words(
             changes, ps
         ),
@@ -1299,16 +1324,16 @@ REPORTED = (
             Mistake(1.0, "Twenty times 5 % is what is found on average; there may be none."),
             Mistake(0.95**20, "That is how often none is found."),
             Mistake(0.05, "That is one try."),
-            Mistake(0.05 / 20, "That is Bonferroni's bound for each."),
         ),
-        because="In the notebook it is less: only a win counts, an exact test finds less than "
-        "5 % of nothing, and all tries share their rows and the first setting.",
+        because="In the notebook it is less: an exact test finds less than 5 % of nothing, all "
+        "tries share their start, and only a win counts.",
         hint="How often does one try find nothing? And all twenty?",
         look="0.95 for one; what is left is that at least one finds something.",
         solution="1 − 0.95²⁰ = 0.642.",
         minutes=3,
         importance=4,
         kind=SHARE,
+        decimals=2,
     ),
     Exercise(
         "18.case",
@@ -1318,29 +1343,33 @@ REPORTED = (
         hint="Ask of each: which rows, which seeds, which p?",
         look="What is said of the task, of other seeds, and below the picture.",
         solution="A follows, B does not, C does not, D follows.",
+        difficulty="medium",
         minutes=4,
         importance=5,
         kind=NAMES,
     ),
     Exercise(
         "18.many",
-        "The smallest of eighteen",
-        0.05 / 18,
+        "The smallest of seventeen",
+        0.05 / 17,
         (
             Mistake(0.05, "That is the bound of a single comparison."),
-            Mistake(1 - 0.95**18, "That is how often one of eighteen comes by chance, if they are "
-                    "independent."),
-            Mistake(1 - 0.95 ** (1 / 18), "That is Šidák's bound, which wants independent ones; "
-                    "Holm's does not."),
-            Mistake(0.05 * 18, "That is a p times eighteen: which p times eighteen is 0.05?"),
+            Mistake(1 - 0.95**17, "That is how often chance gives at least one such p, if the "
+                    "seventeen are independent."),
+            Mistake(1 - 0.95 ** (1 / 17), "That is Šidák's bound, which wants independent ones; "
+                    "Holm's does not. (Or 0.05 / 17 in too few digits: give four decimals.)"),
+            Mistake(0.05 * 17, "That is a p times seventeen: which p times seventeen is 0.05?"),
+            Mistake(0.05 / 18, "That is of eighteen comparisons; there are seventeen."),
         ),
-        because="A p of 0.03 is a finding by itself; among eighteen chance gives it in 2 of 5.",
+        because="A p of 0.03 is a finding by itself; of seventeen independent ones chance gives "
+        "one like it in two experiments of five.",
         hint="Holm multiplies the smallest p by the number of all.",
         look="The last line of what may be said, on every page.",
-        solution="p · 18 < 0.05, so p < 0.00278.",
+        solution="p · 17 < 0.05, so p < 0.00294.",
         minutes=2,
         importance=4,
         kind=NUMBER,
+        decimals=4,
     ),
     Exercise(
         "18.judge",
@@ -1405,12 +1434,9 @@ def paid_after(calls: dict[str, float]) -> str:
     return THOUSAND if SPENT / (prompted - tuned) < 30_000 else MILLION
 
 
-def more_often_wrong(shares: Mapping[str, float]) -> str:
-    """Which of the two shares is larger by more than five points."""
-    if abs(shares["counted"] - shares["measured"]) <= 0.05:
-        return "about alike"
-    return max(shares, key=lambda name: shares[name])
-
+# Words of the ledger, of which one is the commonest.
+COMMON = ("holds here", "depends", "fails here", "cannot be told")
+ASKED_JUDGES = ("base, asked", "trained, asked")
 
 PREDICTIONS = (
     Prediction(
@@ -1504,10 +1530,10 @@ PREDICTIONS = (
     ),
     Prediction(
         "09.order",
-        "And which one depends most on the order of the two answers?",
-        lambda flips: max(flips, key=flips.__getitem__),
-        options=("likelihood", "base, asked", "trained, asked"),
-        told=lambda flips: f"flips on {percent(max(flips.values()))}",
+        "And which of the two that are asked depends more on the order of the two answers?",
+        lambda flips: max(ASKED_JUDGES, key=flips.__getitem__),
+        options=ASKED_JUDGES,
+        told=lambda flips: f"flips on {percent(max(flips[name] for name in ASKED_JUDGES))}",
         evidence="a dict of how often each judge flips",
     ),
     Prediction.of_share(
@@ -1633,12 +1659,12 @@ PREDICTIONS = (
         evidence="the number of rows whose word is holds, or holds here",
     ),
     Prediction(
-        "17.kind",
-        "Of which rows does a larger share fail: of those that are counted, or of those measured?",
-        more_often_wrong,
-        options=("counted", "measured", "about alike"),
-        told=lambda shares: ", ".join(f"{name}: {percent(s)}" for name, s in shares.items()),
-        evidence="{'counted': the share that fails, 'measured': the share that fails}",
+        "17.common",
+        "Which of these words is the commonest in the ledger?",
+        lambda rows: max(COMMON, key=lambda word: rows[word]),
+        options=COMMON,
+        told=lambda rows: ", ".join(f"{word}: {rows[word]}" for word in COMMON),
+        evidence="{word: how many rows have it}",
     ),
     Prediction(
         "17.settled",
@@ -1665,8 +1691,8 @@ PREDICTIONS = (
     ),
     Prediction.of_share(
         "18.best",
-        "Twenty settings that differ in nothing at all. In what share of such experiments is the "
-        "best of them 'significantly better' than the first, by its p alone?",
+        "Twenty settings that differ in nothing from the one you started with. In what share of "
+        "such experiments is the best of them 'significantly better' than it, by its own p?",
         near=6,
         evidence="the share of experiments in which the winner's p is below 0.05",
     ),

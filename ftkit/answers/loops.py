@@ -107,7 +107,7 @@ def wrong_turns(ids: Sequence[int], answers: Sequence[Sequence[int]]) -> dict[st
     ends = [place for place, token in enumerate(ids) if token == END]
     return {
         "every token carries loss: the prompt is to be read, not learned.": list(ids),
-        "the end mark of the answer is missing: the model would never learn to stop.": labels_at(
+        "the end mark of the answer is missing: nothing would teach the model to stop.": labels_at(
             ids, [place for answer in answers for place in answer[:-1]]
         ),
         "the assistant's mark carries loss; the template writes it, not the model.": labels_at(
@@ -573,6 +573,9 @@ def wrong_tests(lost: int, gained: int) -> dict[str, float]:
         "that is the probability of exactly this outcome; add those that are more uneven.": (
             math.comb(n, fewer) / 2**n
         ),
+        "that is twice the probability of exactly this outcome; add the more uneven ones.": (
+            2 * math.comb(n, fewer) / 2**n
+        ),
         "that counts the gained ones alone: take the smaller of the two.": min(
             1.0, 2 * coin_tail(n, gained)
         ),
@@ -647,6 +650,9 @@ def wrong_counts(change: float, changed: float, power: float) -> dict[str, float
         ),
         "that is for 80 % power: take the one that is asked for.": math.ceil(
             connor(change, changed, 0.025, 0.8)
+        ),
+        "power is a probability: its z is inv_cdf(power).": math.ceil(
+            connor(change, changed, 0.025, NormalDist().cdf(power))
         ),
         "under the second root stands ψ − δ².": math.ceil(
             connor(change, changed, 0.025, power, less=0)
@@ -1080,29 +1086,33 @@ def check_cures(patients: Mapping[str, str]) -> Callable[[object], Feedback]:
 
     patients: {name: illness}.
     """
-    listed = cures()
-    whose = {illness.cure: illness for illness in ward.ILLNESSES.values()}
 
     def check(answer: object) -> Feedback:
         given, fault = read_names(answer, patients, "number of the cure")
         if fault is not None:
             return fault
-        for patient, illness in patients.items():
-            if is_unanswered(given[patient]):
-                return Feedback(None, f"{patient} is still to come.")
-            number = read_number(plain(given[patient]))
-            if number is None or not 1 <= number.value <= len(listed) or number.value % 1:
-                return Feedback(
-                    False, f"{patient}: give the number of a cure, from 1 to {len(listed)}."
-                )
-            other = whose[listed[int(number.value) - 1]]
-            if other.name != illness:
-                return Feedback(
-                    False, f"{patient}: to {other.cure} is the cure of {other.name!r}. What has it?"
-                )
-        return Feedback(True, "each cure takes the fault away, and nothing else.")
+        told = [cure_mistake(one, given[one], patients[one]) for one in patients]
+        wrong = [said for said in told if said]
+        if not wrong:
+            return Feedback(True, "each cure takes the fault away, and nothing else.")
+        waits = any(is_unanswered(given[one]) for one in patients)
+        return Feedback(None if waits else False, tell_right(len(patients), wrong))
 
     return check
+
+
+def cure_mistake(patient: str, given: object, right: str) -> str:
+    """What is said of the number of a cure that is not that of the illness `right`, or ""."""
+    if is_unanswered(given):
+        return f"{patient} is still to come."
+    listed, number = cures(), read_number(plain(given))
+    if number is None or not 1 <= number.value <= len(listed) or number.value % 1:
+        return f"{patient}: give the number of a cure, from 1 to {len(listed)}."
+    cure = listed[int(number.value) - 1]
+    other = next(illness for illness in ward.ILLNESSES.values() if illness.cure == cure)
+    if other.name == right:
+        return ""
+    return f"{patient}: {other.cure!r} is the cure of {other.name!r}, which {patient} has not."
 
 
 # Nine digits to be sorted, and replies that a reward may overpay, by what is wrong with them.

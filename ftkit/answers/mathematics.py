@@ -20,11 +20,14 @@ HARM = (
     "as fast as the task goes",
     "not before the task is gone",
 )
+COST = ("nothing to speak of", "some points")
+FIRST = ("smaller", "larger", "about as large")
 TOGETHER = ("one rises as the other falls", "not at all", "both rise together")
 SHARED = ("next to nothing", "about a third", "most of it")
 LOUD = ("as little as by chance", "a little more than by chance", "as much as in its best")
 LLAMA = 32 * 2 * 8 * (4096 + 1024)  # r = 8 on keys and values of Llama-3.1-8B
 TIMES = {1: "as large", 2: "twice as large", 4: "four times as large"}
+GROWN = ("less than twice", "two to ten times", "more than ten times")
 SHRUNK = {1: "no smaller", 4: "4 times smaller", 16: "16 times smaller"}
 
 LOW_RANK = (
@@ -45,6 +48,7 @@ LOW_RANK = (
         minutes=2,
         importance=4,
         kind=SHARE,
+        decimals=2,
     ),
     Exercise(
         "01.2",
@@ -84,10 +88,11 @@ LOW_RANK = (
             Mistake("seed", "Three seeds each; the curves lie far apart."),
             Mistake("data", "Both were trained on the same tickets."),
         ),
-        because="At r = 1, α = 16 means a factor of 16, α = 2r one of 2: eight times the step.",
-        hint="Compute α / r for both curves at r = 1.",
+        because="Both have r = 1; α is 16 against 2, so every step is eight times as long.",
+        hint="Which α has each curve at r = 1?",
         look="The figure of section 5, at its left end.",
-        solution="`'step'`: with α fixed, α / r grows as r falls, and so does every step.",
+        solution="`'step'`: the output moves by r paths of α / r each, so under Adam a step goes "
+        "with α. At α = 16 it is the same at every rank; at α = 2r it grows with the rank.",
         difficulty="medium",
         importance=4,
         kind=WORDS,
@@ -127,10 +132,11 @@ LOW_RANK = (
         because="The root of 13/49: a matrix that keeps three quarters of its energy is still half "
         "a matrix off.",
         hint="‖W‖² is the sum of the σ². What is ‖W − W₁‖²?",
-        look="The sentence on Eckart and Young, in section 1.",
+        look="The sentence on what is cut off, in section 1.",
         solution="`(13 / 49) ** 0.5`.",
         minutes=2,
         kind=SHARE,
+        decimals=2,
     ),
 )
 
@@ -155,11 +161,16 @@ DIRECTIONS = (
         lambda right, left: "higher" if float(right) > float(left) else "lower",
         (
             Mistake(
-                "higher", "Compute both medians. A starts random, and with another seed each run."
+                "higher",
+                "By your medians it is lower: A, the input side, starts random, and otherwise with "
+                "every seed.",
             ),
-            Mistake("lower", "Compute both medians, of the right and of the left side."),
+            Mistake(
+                "lower",
+                "Your medians are the wrong way round, or your word is: right is the input side.",
+            ),
         ),
-        because="A starts random and moves little; B starts at zero: the task alone decides it.",
+        because="A starts random and moves little; B starts at zero, and the task fills it.",
         hint="What does A start from in each run, and what does B?",
         look="The cell that compares the output directions; `side='right'` is the input.",
         solution="`'lower'`: the input directions stay near the random start of A, which differs "
@@ -177,8 +188,10 @@ DIRECTIONS = (
         (
             Mistake(1 / 256, "That is one direction against one; here are 32 and 32."),
             Mistake(32 * 32 / 256, "That is the sum over all pairs: divide by min(32, 32)."),
-            Mistake(1 / 32, "The number of dimensions, 256, has to be in it."),
+            Mistake(1 / 32, "Chance gives that for eight and eight; here are 32 and 32, of 256."),
+            Mistake(0.031, "Chance gives that for eight and eight; here are 32 and 32, of 256."),
             Mistake(0, "Random directions are nearly at right angles, but not quite."),
+            Mistake(1, "Then the two spaces would be one and the same."),
         ),
         because="32 · 32 pairs, 1/256 each on average, divided by 32.",
         hint="A random direction's squared cosine with a fixed one is 1/256 on average. How many "
@@ -217,18 +230,23 @@ DIRECTIONS = (
         (
             Mistake("too few seeds", "Three seeds agree; more of them would show the same curve."),
             Mistake("the skills", "The same skills are asked at every rank."),
-            Mistake("the facts", "The same 240 facts are trained at every rank."),
+            Mistake("the facts trained on", "The same 240 facts are trained on at every rank."),
         ),
         because="a larger update makes more intruders and forgets more; a cause has to be tried by "
         "changing it alone.",
         hint="What else becomes larger from rank 1 to rank 64?",
-        look="The text between the figure and the test, in section 3.",
+        look="The last panel of the figure in section 3.",
         solution="`'the size of the update'`: it grows with the rank as well, and could be behind "
         "both.",
         minutes=3,
         importance=5,
         kind=WORDS,
-        choices=("too few seeds", "the size of the update", "the skills", "the facts"),
+        choices=(
+            "too few seeds",
+            "the size of the update",
+            "the skills",
+            "the facts trained on",
+        ),
     ),
 )
 
@@ -242,8 +260,9 @@ TWENTY_LINES = (
         "token: `x @ A.T @ B.T`.",
         look="The picture of the two paths: its formula, and the shapes of A and B.",
         solution="`self.base = base.requires_grad_(False)\n"
-        "self.A = nn.Parameter(torch.randn(r, base.in_features) / r)\n"
-        "self.B = nn.Parameter(torch.zeros(base.out_features, r))\n"
+        "A = torch.randn(r, base.in_features) / base.in_features**0.5\n"
+        "self.A = torch.nn.Parameter(A)\n"
+        "self.B = torch.nn.Parameter(torch.zeros(base.out_features, r))\n"
         "self.scale = alpha / r\n"
         "forward: self.base(x) + self.scale * (x @ self.A.T @ self.B.T)`",
         difficulty="medium",
@@ -273,20 +292,18 @@ TWENTY_LINES = (
     Exercise(
         "02.2",
         "Carry a recipe over",
-        128,
+        32,
         (
-            Mistake(32, "With the same α the factor falls from 32/16 to 32/64: a quarter."),
-            Mistake(
-                64, "That keeps α / √r, which is rsLoRA's factor; the question is about α / r."
-            ),
-            Mistake(8, "Upside down: the factor is α / r, so α has to grow with r."),
-            Mistake(2, "That is the factor itself; α is the factor times r."),
+            Mistake(128, "That keeps the factor α / r; but four times as many paths add up."),
+            Mistake(64, "That keeps α / √r, which is rsLoRA's factor; a step goes with α."),
+            Mistake(8, "Upside down, of a rule that does not hold: a step goes with α."),
+            Mistake(2, "That is the factor α / r; which α keeps the step?"),
         ),
-        because="2 · 64: 'α = 2r' is the rule that keeps the factor, whatever else it does.",
-        hint="32 / 16 = 2. Which α gives 2 at r = 64?",
-        look="The beginning of section 5: twice the rank halves the factor.",
-        solution="`128`: 32/16 = 2 = 128/64. Whether the same factor is the *best* one at the new "
-        "rank is another question.",
+        because="r paths of α / r each add up to α, so a step under Adam goes with α alone.",
+        hint="How many paths are there at r = 64, and how much does each one count?",
+        look="Section 5, the table of one Adam step: which of its columns stays?",
+        solution="`32`. 'α = 2r', which is 128, keeps the factor α / r and makes the step about "
+        "four times as large. Which α is the *best* one at the new rank is another question.",
         minutes=3,
         kind=COUNT,
     ),
@@ -298,11 +315,12 @@ TWENTY_LINES = (
             Mistake(5e-4, "That keeps α · lr, which is the same first step and not the same run."),
             Mistake(4e-3, "Upside down: a larger α wants a smaller rate."),
             Mistake(2e-3, "That is the rate at α = 16; four times the α at it moves further."),
-            Mistake(8e-3, "Upside down, and √α counts, not α."),
+            Mistake(8e-3, "Upside down, and by the rule it is √α, not α."),
         ),
-        because="√64 · 1e-3 = √16 · 2e-3: what stays is √α · lr, over a whole run.",
+        because="√64 · 1e-3 = √16 · 2e-3: a rule of thumb, which gives 96 % of the tickets here "
+        "for 92 %.",
         hint="Which product stays along the red marks of the grid?",
-        look="The table of the two walks through the grid, in section 5.",
+        look="The table of the walks through the grid, in section 5.",
         solution="`2e-3 * (16 / 64) ** 0.5 = 1e-3`.",
         difficulty="medium",
         minutes=4,
@@ -321,7 +339,7 @@ TWENTY_LINES = (
         ),
         because="peft multiplies by α / 8, and 128 / 8 = 16. No weight has to change.",
         hint="By what did the layer multiply B A, and by what does peft?",
-        look="`WithoutR`, in section 2.",
+        look="`WithoutR`, in section 3.",
         solution="`16 * 8 = 128`: write lora_alpha = 128 into adapter_config.json.",
         minutes=4,
         importance=4,
@@ -452,10 +470,11 @@ def nearest_key(sayings: Mapping[int, str], ratio: float) -> int:
 PREDICTIONS = (
     Prediction(
         "01.spectrum",
-        "A random matrix of the same size and norm: how does its spectrum differ?",
-        lambda trained_first: "a flatter head" if trained_first > 1.2 else "the same",
-        options=("a flatter head", "a steeper head", "the same"),
-        told=lambda ratio: f"{about(ratio, 2)} times lower at its first value",
+        "A random matrix of the same size and norm: how large is its first singular value, beside "
+        "W's?",
+        lambda ratio: FIRST[0] if ratio > 1.2 else FIRST[1] if ratio < 1 / 1.2 else FIRST[2],
+        options=FIRST,
+        told=lambda ratio: f"W's is {about(ratio, 2)} times as large",
         evidence="W's first singular value over the random matrix's",
     ),
     Prediction(
@@ -474,18 +493,20 @@ PREDICTIONS = (
         "And the forgetting: as the update is cut further down, when do the skills come back?",
         lambda early: HARM[2] if early > 0.5 else HARM[1],
         options=HARM,
-        told=lambda early: f"{percent(early)} of the harm left at rank 2",
+        told=lambda early: f"{percent(early)} of the harm left at rank 2, at the rate 0.001",
         evidence="the share of the forgetting that is there at rank 2",
     ),
     Prediction(
         "01.rank",
         "LoRA with the same α and the same rate: what do 64 times the rank cost in skills?",
-        lambda lost: "half of them" if lost > 0.2 else "some points" if lost > 0.02 else "nothing",
-        options=("nothing", "some points", "half of them"),
-        told=lambda lost: (
-            f"{about(100 * abs(lost), 2)} points {'fewer' if lost > 0 else 'more'} at rank 64"
+        lambda found: "half of them" if found[0] > 0.2 else COST[found[0] > max(0.02, found[1])],
+        options=(*COST, "half of them"),
+        told=lambda found: (
+            f"{about(100 * abs(found[0]), 1)} points {'fewer' if found[0] > 0 else 'more'} at rank "
+            f"64; seeds of one rank differ by up to {about(100 * found[1], 2)}"
         ),
-        evidence="the share of the skills kept at rank 1, minus that at rank 64",
+        evidence="the share of the skills kept at rank 1, minus that at rank 64, and the widest "
+        "range between seeds of one rank",
     ),
     Prediction(
         "01.facts",
@@ -533,10 +554,10 @@ PREDICTIONS = (
     ),
     Prediction(
         "02.zero",
-        "A starts with a standard deviation of about 0.04. Does a random B of that size do harm, "
-        "twice the base's loss or more?",
-        lambda ratio: "no" if ratio < 2 else "a little" if ratio < 10 else "yes, much",
-        options=("no", "a little", "yes, much"),
+        "A starts with a standard deviation of about 0.04. With a random B of that size, how large "
+        "is the loss beside the base's?",
+        lambda ratio: GROWN[sum(ratio >= limit for limit in (2, 10))],
+        options=GROWN,
         told=lambda ratio: f"{about(ratio, 3)} times the base's loss",
         evidence="the loss with the random B over the base's",
     ),

@@ -540,6 +540,10 @@ def check_overlap(phi: Overlap) -> Feedback:
     a, b = (torch.linalg.qr(noise((12, n), seed=n))[0] for n in (6, 7))
     for i, j in ((2, 5), (5, 3)):
         out, fault = attempt(phi, a.clone(), b.clone(), i, j)
+        if fault is not None and "mat1 and mat2" in fault.text:
+            return Feedback(
+                False, "the shapes do not fit: directions are columns, `a[:, :i].T @ b[:, :j]`."
+            )
         if fault is not None:
             return fault
         if not isinstance(out, float | int) and getattr(out, "shape", None) != ():
@@ -764,7 +768,8 @@ def make_adapter(untrained: Sequence[str] = (), zero_a: Sequence[str] = ()) -> d
     for place, layer in enumerate(("0.self_attn.q_proj", "0.mlp.up_proj", "1.self_attn.q_proj")):
         name = f"base_model.model.model.layers.{layer}"
         B = noise((6, 2), place)
-        B[-1, -1] -= B.sum()  # its sum is 0, and it is not
+        if place:
+            B[-1, -1] -= B.sum()  # its sum is 0, and it is not
         tensors[f"{name}.lora_A.weight"] = noise((2, 5), 9 + place) * (layer not in zero_a)
         tensors[f"{name}.lora_B.weight"] = B * (layer not in untrained)
     return tensors
@@ -794,6 +799,8 @@ def untrained_mistake(found: Any, tensors: Mapping[str, torch.Tensor]) -> str:
         return ""
     if any("lora_A" in str(name) for name in given):
         return "an A is among them: A is drawn at random, it is B that begins at 0."
+    if given == updates.keys():
+        return "these are all B; only those are asked for that are 0 throughout."
     if given == {name for name, tensor in updates.items() if tensor.sum().abs() < 1e-4}:
         return (
             "a sum of 0 is not enough: 1 and −1 add up to it, too. Ask whether any number is not 0."

@@ -9,7 +9,7 @@ and `loops`. Sizes are given in bytes unless the question names another unit.
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 from typing import TYPE_CHECKING, Any
 
 from ..core.results import GIB, about, percent
@@ -31,10 +31,12 @@ USABLE_24 = 23.64  # GiB of an RTX 4090
 QWEN_WORDS = 151_936
 
 
-def quantiles(above: int, below: int, zero: tuple[float, ...] = (0.0,)) -> list[float]:
+def quantiles(
+    above: int, below: int, zero: tuple[float, ...] = (0.0,), end: float = END
+) -> list[float]:
     """NormalFloat with so many levels on each side, in rising order, divided to 1."""
-    up = [NormalDist().inv_cdf(END + (0.5 - END) * i / above) for i in range(above)]
-    down = [-NormalDist().inv_cdf(END + (0.5 - END) * i / below) for i in range(below)]
+    up = [NormalDist().inv_cdf(end + (0.5 - end) * i / above) for i in range(above)]
+    down = [-NormalDist().inv_cdf(end + (0.5 - end) * i / below) for i in range(below)]
     return [value / max(up) for value in sorted([*down, *zero, *up])]
 
 
@@ -50,6 +52,8 @@ NO_ZERO = [
     NormalDist().inv_cdf(1 - END + (2 * END - 1) * i / 7) / NormalDist().inv_cdf(END)
     for i in range(8)
 ]
+UNDIVIDED = [NormalDist().inv_cdf(END) * level for level in quantiles(4, 3)]
+OWN_END = quantiles(4, 3, end=1 - (1 / 14 + 1 / 16) / 2)  # cut for seven and eight slices
 
 FOUR_BITS = (
     Exercise(
@@ -65,6 +69,8 @@ FOUR_BITS = (
             Mistake(quantiles(3, 4), "Right idea, other side: the extra level is above zero."),
             Mistake(quantiles(4, 4, ()), "There is no zero among these, and it must be a level."),
             Mistake(quantiles(4, 3)[::-1], "Right levels; give them in rising order."),
+            Mistake(UNDIVIDED, "Right quantiles; divide all of them by the largest."),
+            Mistake(OWN_END, "Right steps from another end: take the `end` of section 2."),
         ),
         because="four above, three below, and zero, divided by the largest.",
         hint="`NormalDist().inv_cdf` at equal steps from 0.9677 down to one half, on each side.",
@@ -162,7 +168,7 @@ FOUR_BITS = (
         ),
         because="−0.24 / 0.4 = −0.6, the nearest level is −0.5251, and back: −0.21.",
         hint="Divide by absmax first: which of the sixteen levels is nearest to −0.6?",
-        look="The table of NF4's levels.",
+        look="`levels`, made in section 2: print it.",
         solution="`-0.5251 * 0.4 = -0.21`.",
         minutes=3,
         importance=4,
@@ -174,6 +180,7 @@ FOUR_BITS = (
         (
             Mistake(4, "The scales are missing: 4.127 bits per weight, not 4."),
             Mistake(16 / 4.5, "That is without double quantization."),
+            Mistake(3.55, "That is 16 / 4.5, without double quantization."),
             Mistake(4.126953125 / 16, "Upside down: 16 bits are how many times as many?"),
             Mistake(32 / 4.126953125, "That is against float32; the question is 16 bits."),
         ),
@@ -205,6 +212,39 @@ FOUR_BITS = (
 BYTES = (
     Exercise(
         "04.1",
+        "GB and GiB",
+        112e9 / GIB,
+        (
+            Mistake(112, "A GiB is 2³⁰ bytes, seven per cent more than a GB."),
+            Mistake(112 * GIB / 1e9, "Upside down: a GiB is larger, so there are fewer of them."),
+            Mistake(112e9 / 2**20, "That is MiB; a GiB has 2³⁰ bytes."),
+        ),
+        because="10⁹ against 2³⁰: seven per cent.",
+        hint="112 · 10⁹ bytes; a GiB has 2³⁰.",
+        look="The paragraph that begins 'Mind the unit'.",
+        solution="`112e9 / 2**30 = 104.3`.",
+        minutes=2,
+    ),
+    Exercise(
+        "04.2",
+        "Bytes per trained parameter",
+        12,
+        (
+            Mistake(16, "That is all in float32; weight and gradient have two bytes here."),
+            Mistake(8, "That is all in bfloat16; the two moments have four bytes each here."),
+            Mistake(10, "Adam has two moments, of four bytes each, and there is a gradient too."),
+            Mistake(4, "Weight and gradient; Adam's two moments come on top."),
+        ),
+        because="2 + 2 + 4 + 4: weight, gradient, two moments.",
+        hint="Weight, gradient, first moment, second moment: two or four bytes each.",
+        look="Section 1, the table of three ways.",
+        solution="`2 + 2 + 4 + 4 = 12`.",
+        minutes=2,
+        importance=4,
+        kind=COUNT,
+    ),
+    Exercise(
+        "04.3",
         "The price of the adapter",
         4 * LINEAR_16 * 16,
         (
@@ -228,7 +268,7 @@ BYTES = (
         importance=4,
     ),
     Exercise(
-        "04.2",
+        "04.4",
         "The logit tax",
         12 * QWEN_WORDS * 2 * 4096,
         (
@@ -242,7 +282,8 @@ BYTES = (
             Mistake(12 * QWEN_WORDS * 2 * 4096 / GIB, "That is in GiB; give bytes."),
         ),
         because="Many times what the weights of this model take.",
-        hint="One number for every token and every word; twelve bytes of each at the peak.",
+        hint="One number for every token and every word: how many such tables are alive at the "
+        "peak, and how wide is a number in them?",
         look="Section 3, on logits and loss.",
         solution="`12 * 151936 * 2 * 4096`, for a model of half a billion parameters. With the "
         "tiled loss next to nothing.",
@@ -250,7 +291,25 @@ BYTES = (
         importance=4,
     ),
     Exercise(
-        "04.3",
+        "04.5",
+        "The price of checkpointing",
+        1.5,
+        (
+            Mistake(4 / 3, "That is full fine-tuning, whose backward pass costs two forwards."),
+            Mistake(2, "One forward pass is added to a forward and a backward one."),
+            Mistake(1, "The forward pass is run a second time."),
+            Mistake(0.5, "That is what is added; the step takes 1 + that."),
+        ),
+        because="(1 + 1 + 1) / (1 + 1): without gradients of frozen weights the backward pass "
+        "costs about one forward.",
+        hint="Forward 1, backward 1, and the forward again, against forward and backward.",
+        look="Section 6, the rule of thumb for full fine-tuning.",
+        solution="`(1 + 1 + 1) / (1 + 1) = 1.5`.",
+        difficulty="medium",
+        minutes=3,
+    ),
+    Exercise(
+        "04.6",
         "One change",
         "loss",
         (
@@ -272,57 +331,6 @@ BYTES = (
         importance=5,
         kind=WORDS,
         choices=("rank", "optimizer", "attention", "loss"),
-    ),
-    Exercise(
-        "04.4",
-        "GB and GiB",
-        112e9 / GIB,
-        (
-            Mistake(112, "A GiB is 2³⁰ bytes, seven per cent more than a GB."),
-            Mistake(112 * GIB / 1e9, "Upside down: a GiB is larger, so there are fewer of them."),
-            Mistake(112e9 / 2**20, "That is MiB; a GiB has 2³⁰ bytes."),
-        ),
-        because="10⁹ against 2³⁰: seven per cent.",
-        hint="112 · 10⁹ bytes; a GiB has 2³⁰.",
-        look="The paragraph that begins 'Mind the unit'.",
-        solution="`112e9 / 2**30 = 104.3`.",
-        minutes=2,
-    ),
-    Exercise(
-        "04.5",
-        "Bytes per trained parameter",
-        12,
-        (
-            Mistake(16, "That is all in float32; weight and gradient have two bytes here."),
-            Mistake(8, "That is all in bfloat16; the two moments have four bytes each here."),
-            Mistake(10, "Adam has two moments, of four bytes each, and there is a gradient too."),
-            Mistake(4, "Weight and gradient; Adam's two moments come on top."),
-        ),
-        because="2 + 2 + 4 + 4: weight, gradient, two moments.",
-        hint="Weight, gradient, first moment, second moment: two or four bytes each.",
-        look="Section 1, the table of three ways.",
-        solution="`2 + 2 + 4 + 4 = 12`.",
-        minutes=2,
-        importance=4,
-        kind=COUNT,
-    ),
-    Exercise(
-        "04.6",
-        "The price of checkpointing",
-        1.5,
-        (
-            Mistake(4 / 3, "That is full fine-tuning, whose backward pass costs two forwards."),
-            Mistake(2, "One forward pass is added to a forward and a backward one."),
-            Mistake(1, "The forward pass is run a second time."),
-            Mistake(0.5, "That is what is added; the step takes 1 + that."),
-        ),
-        because="(1 + 1 + 1) / (1 + 1): without gradients of frozen weights the backward pass "
-        "costs about one forward.",
-        hint="Forward 1, backward 1, and the forward again, against forward and backward.",
-        look="Section 6, the rule of thumb for full fine-tuning.",
-        solution="`(1 + 1 + 1) / (1 + 1) = 1.5`.",
-        difficulty="medium",
-        minutes=3,
     ),
     Exercise(
         "04.ledger",
@@ -351,10 +359,13 @@ GUIDES = (
             Mistake(640 * GIB / LLAMA_70B, "The guide writes GB, of 10⁹ bytes each."),
             Mistake(640e9 / 8 / LLAMA_70B, "Bytes, not bits: nothing is to be divided by 8."),
             Mistake(280e9 / LLAMA_70B, "That is the other guide's 280 GB."),
+            Mistake(8, "That is the nearest of 4, 8 and 16; give the number itself."),
+            Mistake(16, "That is float32; divide the guide's bytes by the parameters."),
         ),
-        because="A little more than eight: all in bfloat16, and some room for tokens.",
-        hint="640 · 10⁹ bytes, 70,553,706,496 parameters.",
-        look="Section 4, the table of bytes per parameter: which of the three is nearest?",
+        because="More than eight: all in bfloat16 would do, or 8-bit Adam; float32 and mixed "
+        "precision, sixteen, would not.",
+        hint="Bytes first: 640 · 10⁹ of them. Then divide by the parameters.",
+        look="Section 4, the table of bytes per parameter.",
         solution="`640e9 / 70_553_706_496 = 9.07`. All in bfloat16 has 8, all in float32 has 16.",
         minutes=3,
         importance=4,
@@ -482,10 +493,12 @@ WORK = (
             Mistake(BY_HAND / 2, "There are two epochs."),
             Mistake(BY_HAND * 60, "Those are seconds."),
             Mistake(BY_HAND / 60, "Those are hours."),
+            Mistake(round(BY_HAND / 60, 2), "Those are hours, rounded."),
             Mistake(BY_HAND / 4, "Each parameter takes 4 FLOPs per token, not one."),
         ),
         because="1.28 · 10¹⁷ FLOPs at 1.25 · 10¹⁴ per second.",
-        hint="4 · 8 · 10⁹ FLOPs per token; 5,000 · 400 · 2 tokens; 0.4 · 312 · 10¹² per second.",
+        hint="How many tokens are seen in all, how many FLOPs does each take, and how many does "
+        "the card do per second at 40 % of its peak?",
         look="The formula at the head of section 2.",
         solution="`4 * 8e9 * 5000 * 400 * 2 / (0.4 * 312e12) / 60 = 17.1`.",
         minutes=4,
@@ -504,8 +517,8 @@ WORK = (
         because="120 / (0.012288 − 0.0003): about ten thousand, the guide's rule.",
         hint="A row by the API: 512 · 3 tokens at 8 dollars per million. What does a rented one "
         "save?",
-        look="Section 5, `cost.rows_until_renting`.",
-        solution="`math.ceil(cost.rows_until_renting(512 * 3 * 8 / 1e6, 0.0003, 120)) = "
+        look="The formula of section 5, above the exercise.",
+        solution="`math.ceil(120 / (512 * 3 * 8 / 1e6 - 0.0003)) = "
         f"{math.ceil(120 / (API_ROW - RENTED_ROW)):,}`.",
         difficulty="medium",
         minutes=5,
@@ -567,8 +580,8 @@ def when(phase: str) -> str:
 
 MOMENTS = {
     "forward": "in the forward pass",
-    "loss": "around the loss",
-    "backward": "in the backward pass",
+    "loss": "around the loss, there and back",
+    "backward": "in the backward pass of the layers",
     "optimizer": "in the optimizer's step",
 }
 
@@ -586,13 +599,12 @@ def room_left(tokens: float) -> str:
 
 
 CLOSE = "by less than a thousandth"
-TIMES = {"a tenth": 0.1, "a half": 0.5, "1.5 times": 1.5, "10 times": 10.0, "100 times": 100.0}
-MARGINS = {"a tenth to a quarter": 1.16, "half": 1.5, "a factor of two": 2.0}
+MARGINS = {"a tenth to a quarter": 1.16, "half as large again": 1.5, "twice as large": 2.0}
 
 PREDICTIONS = (
     Prediction(
         "03.levels",
-        "Equal steps put five levels between −0.3 and 0.3, where half of the scaled weights lie. "
+        "int4 has five of its levels between −0.3 and 0.3, where half of the scaled weights lie. "
         "How many of NF4's sixteen lie there?",
         lambda levels: count_near(levels, 0.3),
         between=(1, 16),
@@ -611,7 +623,7 @@ PREDICTIONS = (
     ),
     Prediction(
         "03.margin",
-        "By how much is NF4's error smaller than int4's, at blocks of 64?",
+        "How much larger than NF4's is int4's error, at blocks of 64?",
         lambda ratio: by_ratio(ratio, MARGINS),
         options=tuple(MARGINS),
         told=lambda ratio: f"int4 errs {about(ratio, 3)} times as much",
@@ -619,7 +631,7 @@ PREDICTIONS = (
     ),
     Prediction(
         "03.skills",
-        "Of 14 skills, some are visibly worse with fewer bits. From how many bits on?",
+        "From how many bits down are some of 14 skills visibly worse, if ever?",
         cliff,
         options=("in four", "in three", "in two", "never"),
         told=lambda worse: (
@@ -667,7 +679,7 @@ PREDICTIONS = (
         "QLoRA on an 8B model, one row of 4,096 tokens: when is most memory in use?",
         when,
         options=tuple(MOMENTS.values()),
-        told=lambda phase: f"in the phase '{phase}'",
+        told=lambda phase: f"the trace calls it '{phase}'",
         evidence="the phase of the peak, such as 'forward'",
     ),
     Prediction(
@@ -767,12 +779,13 @@ PREDICTIONS = (
         "14.share",
         "A QLoRA of 8 billion parameters on one of the largest cards, rows of at most 205 tokens: "
         "how much of the card's peak does it use?",
-        lambda share: 100 * share,
+        lambda shares: 100 * fmean(shares),
         between=(1, 100),
         unit="%",
         log=True,
         near=1.5,
-        evidence="the measured share, from 0 to 1",
+        told=lambda shares: f"{' and '.join(f'{100 * share:.1f} %' for share in shares)}, by run",
+        evidence="the shares that were measured, from 0 to 1",
     ),
     Prediction(
         "14.minutes",
@@ -787,11 +800,14 @@ PREDICTIONS = (
     ),
     Prediction(
         "14.dearer",
-        "Counted in FLOPs, how many times as much work as a LoRA's step is a full one?",
-        lambda ratio: by_ratio(ratio, TIMES),
-        options=tuple(TIMES),
-        told=lambda ratio: f"{ratio:.2f} times",
-        evidence="the FLOPs of a full step over those of a LoRA's",
+        "Llama 3.1 8B, all in 16 bits, one row of 512 tokens: how many times as much memory as a "
+        "LoRA's step does a full one need?",
+        lambda ratio: ratio,
+        between=(1, 100),
+        unit="times",
+        log=True,
+        near=1.4,
+        evidence="the memory of a full step over that of a LoRA's",
     ),
     Prediction(
         "14.reply",

@@ -58,20 +58,21 @@ TEACHING = (
     Exercise(
         "07.1",
         "Count the steps",
-        57,
+        95,
         (
-            Mistake(225, "That counts every batch; only every fourth one ends in a step."),
-            Mistake(54, "The last batches of an epoch, fewer than four, make a step too."),
-            Mistake(56, "Round up in each epoch: the count starts anew there."),
-            Mistake(56.25, "Steps are whole; round up in each epoch."),
+            Mistake(375, "That counts every batch; only every fourth one ends in a step."),
+            Mistake(90, "The last batches of an epoch, fewer than four, make a step too."),
+            Mistake(94, "Round up in each epoch: the count starts anew there."),
+            Mistake(93.75, "Steps are whole; round up in each epoch."),
             Mistake(19, "That is one epoch."),
-            Mistake(900, "That is every row; a batch holds four of them."),
+            Mistake(75, "That is the batches of one epoch."),
+            Mistake(1500, "That is every row; a batch holds four of them."),
         ),
         because="19 steps per epoch: 75 batches by 4, rounded up.",
         hint="Batches in an epoch first, then steps in an epoch, rounded up.",
         look="The last table of section 2: rows by rows per step, rounded up.",
         solution="300 / 4 = 75 batches, 75 / 4 = 18.75, and what is left at the end of an epoch "
-        "still makes a step: 19, three times.",
+        "still makes a step: 19, five times.",
         importance=4,
         kind=COUNT,
     ),
@@ -235,8 +236,8 @@ TEACHING = (
         because="every answer and its end mark carry loss, and nothing else.",
         hint="Answers lie between `<|assistant|>` and the end mark, which belongs to them.",
         look="The token view: which tokens are marked, and the last one of them.",
-        solution="Go through the ids with a switch: on after the assistant's mark, and off after "
-        "the end mark that closes the answer; what is off becomes −100.",
+        solution="`labels, on = [], False\nfor i in ids:\n    labels.append(i if on else -100)\n"
+        "    on = i == assistant or (on and i != end)\nreturn labels`",
         difficulty="medium",
         minutes=12,
         importance=5,
@@ -250,8 +251,9 @@ TEACHING = (
         hint="`cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), "
         'reduction="sum")`, and the tokens of all parts.',
         look="The step of section 4, and exercise 2 on whose mean it is.",
-        solution="`optimizer.zero_grad()\ntokens = sum((b['labels'][:, 1:] != -100).sum() for b in "
-        "batches)\nfor b in batches:\n    logits = model(b['input_ids']).logits[:, :-1]\n"
+        solution="`optimizer.zero_grad()\ntotal = 0.0\n"
+        "tokens = sum((b['labels'][:, 1:] != -100).sum() for b in batches)\n"
+        "for b in batches:\n    logits = model(b['input_ids']).logits[:, :-1]\n"
         "    loss = cross_entropy(logits.flatten(0, 1), b['labels'][:, 1:].flatten(), "
         "reduction='sum') / tokens\n    loss.backward(); total += loss.item()\n"
         "optimizer.step()\nreturn total`",
@@ -437,7 +439,7 @@ def solve_cures(patients: Mapping[str, str]) -> str:
 
 
 def count_low(losses: Sequence[float]) -> int:
-    """How many last losses lie below 0.02 nats, as those of healthy runs do."""
+    """How many last losses lie below 0.02 nats, as those of most cured runs do."""
     if not losses:
         raise ValueError("there are no losses")
     return sum(loss < 0.02 for loss in losses)
@@ -468,7 +470,7 @@ BROKEN = (
         "11.replies",
         "Four good curves",
         loops.check_patients("replies"),
-        because="In four rows of the table one patient differs from the others.",
+        because="In each of four facts one patient differs from the others.",
         hint="All four curves are fine, so training was: look for what differs between training "
         "and asking. One fact of each folder.",
         look="In the table: alpha twice, the base's hash twice, the first row beside the prompt.",
@@ -482,7 +484,7 @@ BROKEN = (
         "11.losses",
         "Four losses that stay high",
         loops.check_patients("losses"),
-        because="A loss that stays high is a floor: ask which tokens can't be foreseen, and why.",
+        because="A loss stays high where tokens can't be foreseen, or where too little is trained.",
         hint="What is hard for each? To guess a customer's words, values from nowhere, one mark at "
         "the end, or everything because next to nothing is trained?",
         look="The first row as trained, its ⟦ and its last mark; and the numbers trained.",
@@ -496,10 +498,10 @@ BROKEN = (
         "11.rows",
         "Four sets of rows",
         loops.check_patients("rows"),
-        because="What is wrong with rows stands in the rows, and in no curve.",
-        hint="How many rows are different? How does the first row begin and end? And which score "
-        "is not confirmed in use?",
-        look="The table, its rows *training rows*, *first row as trained* and *test rows right*.",
+        because="What is wrong with rows stands in the rows; a curve seldom tells it.",
+        hint="How many rows are different? How does the first row begin and end? And which high "
+        "score does not fit its validation loss?",
+        look="In the tables: *training rows*, *first row as trained*, *test rows right*; the dots.",
         solution=solve("rows"),
         difficulty="medium",
         minutes=8,
@@ -512,7 +514,7 @@ BROKEN = (
         loops.check_cures(TREATED),
         because="A cure takes one fault away and nothing else.",
         hint="Name the illness of each first; then read the list with that name in mind.",
-        look="The four rooms, and the list of cures above.",
+        look="The four rooms, and the list of cures.",
         solution=solve_cures(TREATED),
         minutes=5,
         importance=4,
@@ -571,7 +573,12 @@ METHODS = (
                 "Twice as many: those are bytes in 16 bits, or a key and a value; a prompt is one "
                 "vector per token.",
             ),
+            Mistake(
+                20 * 4096 * 2 * 32,
+                "That is prefix tuning, a key and a value in every layer; a prompt is one vector.",
+            ),
             Mistake(4096, "That is one virtual token; there are 20."),
+            Mistake(128_256 * 4096, "Those are the embeddings of all words; only 20 are added."),
             Mistake(20 * 128_256, "A virtual token is a vector of d numbers, no row of logits."),
         ),
         because="164 kB in 16 bits, beside a model of 16 GB.",
@@ -777,7 +784,7 @@ PREFERRING = (
         loops.check_reward,
         because="It pays for one reply only, so there is no way round.",
         hint="What does the right reply look like, in full? Say that, and not a sign of it.",
-        look="Section 3: each word of the two rewards that were hacked, and what it left out.",
+        look="Section 4: each word of the two rewards that were hacked, and what it left out.",
         solution="`def reward(given, reply):\n    return float(reply.split() == sorted(given))`",
         difficulty="medium",
         minutes=10,
@@ -832,7 +839,7 @@ PREFERRING = (
             Mistake(3.6, "That is what the distance costs; what is left?"),
             Mistake(4 - 0.3 * 32, "The distance is log π less log base: 12 nats."),
         ),
-        because="Forty words that the base would hardly ever write are worth less than its own 17.",
+        because="Forty words are paid 4.0 and are worth 0.4: five likely ones are worth more.",
         hint="The distance of a reply: log π − log base.",
         look="Section 4, what a nat costs.",
         solution="`4.0 - 0.3 * (-20 - -32)`.",
@@ -1240,9 +1247,9 @@ PREDICTIONS = (
             if said["right"] > 0.5
             else "all ten digits"
             if said["ten"] > 0.5
-            else "the right start, and then more"
+            else "a right start, then rising again"
         ),
-        options=("the right digits", "all ten digits", "the right start, and then more"),
+        options=("the right digits", "all ten digits", "a right start, then rising again"),
         told=lambda said: f"{percent(said['right'])} are right",
         evidence='a dict of the shares that are "right" and of all "ten" digits',
     ),

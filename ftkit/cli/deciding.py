@@ -59,7 +59,11 @@ def decide(
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Rows, such as L2 and Q5; all by default.")]
 Again = Annotated[
-    bool, typer.Option("--again", help="Measure now; the dear ones too, where they are named.")
+    bool,
+    typer.Option(
+        "--again",
+        help="Measure now: named rows also where that takes minutes, else the quick ones.",
+    ),
 ]
 Write = Annotated[
     bool, typer.Option("--write", help="Measure now, and write data/claims.json; some minutes.")
@@ -70,7 +74,10 @@ Write = Annotated[
 def claims(
     ids: Ids = None, again: Again = False, write: Write = False, as_json: Json = False
 ) -> None:
-    """Show what the guides claim, each with its figures and its computed verdict."""
+    """Show what the guides claim, with a computed verdict: all rows, or those named in full.
+
+    Kinds: C is counted, M is measured, X is where guides conflict, R is only reported.
+    """
     with one_sentence():
         for name in ids or []:
             verdicts.find_claim(name)

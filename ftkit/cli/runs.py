@@ -12,6 +12,7 @@ is whole is asked by `doctor` (`upkeep.py`). Notebooks 00, 07, 09 and 13 do the 
 """
 
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -304,5 +305,5 @@ def report(
         options = {"again": again, "per_hour": hour, "probes": probes}
         found = lab.report(run, against or (), rows=data, **options, say=say)
         file = found.save(page)
-        say(f"the page is {file}")
-        show(found, as_json, {"file": str(file), **found.json()})
+        told = f"{found.text(shutil.get_terminal_size().columns)}\n\nThe page is {file}"
+        show(told, as_json, {"file": str(file), **found.json()})

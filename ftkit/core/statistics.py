@@ -308,7 +308,8 @@ class Difference(Result):
             return f"{self.word}: {size} on {self.n} rows ({test})"
         need = "as many gained as lost"
         if self.rows_needed:
-            need = f"{two_digits(self.rows_needed)} rows would show such a change"
+            rows = two_digits(self.rows_needed)
+            need = f"if it is the true change, {rows} rows show it four times out of five"
         return f"{self.word} with n = {self.n}: {size} ({test}); {need}"
 
     def table(self) -> TableParts:

@@ -4,7 +4,7 @@
     answer_flops(source, prompt, reply)  of reading a prompt and writing a reply    flops.py
     rule_of_thumb(source, tokens, …)     6 · N · tokens, or 4                       flops.py
     measured_utilisations()              what the kit's runs have used of a card    utilisation.py
-    usual_utilisation()                  (lowest measured, highest published)       utilisation.py
+    usual_utilisation()                  (lowest measured, Llama 3's best)          utilisation.py
     time_products()                      FLOPs per second of this machine           utilisation.py
     estimate(source, rows, epochs, …)    hours, money, energy of a training         estimates.py
     energy(hours, watts)                 kWh, at a data centre's PUE                estimates.py

@@ -49,6 +49,7 @@ from .prices import Range, in_money
 # The tornado: names left, bars on a logarithmic axis, guides' figures above them.
 BARS = Area(left=160, top=98, width=560, height=170)
 THICK = 22  # of a bar
+LETTER = 6.5  # width of one, SMALL
 GUIDES_TOP, GUIDE_STEP, MOST_GUIDES = 50, 17, 3
 TILES = 318
 # Where an axis of hours may begin, end and have a tick: few places, so that it rests while a slider
@@ -81,7 +82,7 @@ def axis_of(hours: Iterable[float]) -> tuple[Range, dict[float, str]]:
 
 
 def draw_swings(found: Sensitivity, frame: Frame) -> list[str]:
-    """A bar per assumption from one outcome to the other, its ends named."""
+    """A bar per assumption from one outcome to the other, its ends named; the widest in red."""
     parts, apart = [], frame.height / len(found.swings)
     for row, swing in enumerate(found.swings):
         top = frame.top + apart * row + (apart - THICK) / 2
@@ -89,11 +90,15 @@ def draw_swings(found: Sensitivity, frame: Frame) -> list[str]:
         ends = sorted((swing.first, swing.last), key=lambda end: end[1])
         left, right = (frame.at(hours, 0)[0] for _, hours in ends)
         colour = ACCENT if row == 0 else PLAIN
+        last = in_dial(swing.name, ends[1][0])
+        # nothing is drawn through the words at its right end
+        wide = LETTER * len(last)
         parts += [
+            box(right + 3, top + 4, wide, THICK - 8, "white") if right + wide < frame.right else "",
             words(frame.left - 12, foot, WORDS[swing.name], NORMAL, INK, "end"),
             box(left, top, max(1.0, right - left), THICK, colour),
             words(left - 5, foot, in_dial(swing.name, ends[0][0]), SMALL, GREY, "end"),
-            words(right + 5, foot, in_dial(swing.name, ends[1][0]), SMALL, GREY),
+            words(right + 5, foot, last, SMALL, GREY),
         ]
     return parts
 
@@ -109,7 +114,7 @@ def draw_guides(said: Mapping[str, Range], frame: Frame) -> list[str]:
             parts.append(line([(x, y), (x, frame.bottom)], FAINT, 1, "3 3"))
         parts.append(line([(left, y), (right, y)], INK, 5))
         anchor, x = ("end", left - 6) if left > frame.middle[0] else ("start", right + 6)
-        parts.append(words(x, y + 4, name, SMALL, INK, anchor))
+        parts.append(words(x, y + 4, f"{name} says", SMALL, INK, anchor))
     return parts
 
 
@@ -129,6 +134,7 @@ def cost_view(found: Sensitivity, said: Mapping[str, Range] | None = None) -> Dr
     frame = BARS.frame(span, (0, 1), log_x=True)
     middle = frame.at(found.middle, 0)[0]
     low, high = found.together
+    on = f"as chosen, on {case.cards} × {case.card}"
     parts = [
         *draw_guides(said, frame),
         *draw_swings(found, frame),
@@ -136,7 +142,7 @@ def cost_view(found: Sensitivity, said: Mapping[str, Range] | None = None) -> Dr
         dot(middle, frame.top - 8, 4.5, INK),
         frame.axes(ticks, {}, ""),
         words(BARS.left - 144, TILES, in_hours(found.middle), 17, INK, bold=True),
-        words(BARS.left - 144, TILES + 15, "as chosen", SMALL, GREY),
+        words(BARS.left - 144, TILES + 15, on, SMALL, GREY),
         words(310, TILES, in_money(case.money), 17, INK, bold=True),
         words(310, TILES + 15, f"at {in_money(case.per_hour)} per hour and card", SMALL, GREY),
         words(520, TILES, f"{in_hours(low)} to {in_hours(high)}", 17, ACCENT, bold=True),
@@ -145,8 +151,15 @@ def cost_view(found: Sensitivity, said: Mapping[str, Range] | None = None) -> Dr
     swings = ", ".join(f"{WORDS[s.name]} {s.factor:.1f} times" for s in found.swings)
     guides = "".join(f"; {name} {in_hours(span)}" for name, span in said.items())
     text = f"{describe(case)}: {in_hours(found.middle)}; {swings}{guides}"
-    how = f"{case.method}, {case.rows:,} rows, {case.cards} × {case.card}"
-    return drawing(f"Hours of {case.model}", parts, text, how, TILES + 28)
+    how = f"{case.model}, {case.method}, {case.rows:,} rows"
+    return drawing(title_of(found), parts, text, how, TILES + 28)
+
+
+def title_of(found: Sensitivity) -> str:
+    """What a picture of a sensitivity shows: its hours, and which assumption moves them most."""
+    widest = found.swings[0]
+    most = f"{WORDS[widest.name]} can move it {widest.factor:.0f} times"
+    return f"{in_hours(found.middle)} as chosen; {most}"
 
 
 def explore_cost(models: Sequence[str] = ("llama-3.1-8b", "llama-3.1-70b")) -> Panel:
@@ -190,9 +203,9 @@ def said_of(case: Case) -> dict[str, Range]:
 
 
 def round_end(amount: float) -> float:
-    """The end of an axis of four equal steps that holds an amount above 0: 1, 2, 4 or 8 · 10ⁿ."""
+    """The end of an axis of four equal steps above an amount above 0: 1, 2, 4, 6 or 8 · 10ⁿ."""
     ten = 10.0 ** math.floor(math.log10(amount))
-    return next(times * ten for times in (1, 2, 4, 8, 10) if times * ten >= amount)
+    return next(times * ten for times in (1, 2, 4, 6, 8, 10) if times * ten >= amount)
 
 
 def in_digits(number: float) -> str:

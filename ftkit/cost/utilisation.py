@@ -2,7 +2,7 @@
 
     utilisation(flops, seconds, peak)     the share of a peak that a run has used
     measured_utilisations()               what the kit's runs on a GPU have used
-    usual_utilisation()                   (lowest measured, highest published)
+    usual_utilisation()                   (lowest measured, the best of Llama 3's training)
     time_products(seconds)                what this machine's products reach: a peak of its own
 
 The share is of the published peak of the tensor cores on 16-bit numbers. Every product that is done
@@ -23,6 +23,7 @@ from ..core.results import Result, TableParts, percent
 from .flops import train_flops
 
 # Llama 3 405B in bfloat16 on 8,192 to 16,384 H100, pretrained: Grattafiori et al. 2024, table 4.
+# PaLM reports 46 %, on other machines (Chowdhery et al. 2022, §4.1).
 PUBLISHED = (0.38, 0.43)
 STATES_SIZE = 1_000_000_000  # of the measured models those that say something of large ones
 
@@ -122,7 +123,7 @@ def read_row(row: Mapping, card: str) -> Measured | None:
 
 def usual_utilisation() -> tuple[float, float]:
     """(lowest, highest): the lowest measured of a model of a billion parameters or more, and the
-    highest published.
+    highest of PUBLISHED, which are Llama 3's.
     """
     large = [run.share for run in measured_utilisations().runs if run.parameters >= STATES_SIZE]
     return min(large, default=PUBLISHED[0]), PUBLISHED[1]

@@ -12,6 +12,8 @@ is quick. Several runs are compared by seed or by row. The sentences are `saying
 import dataclasses
 import json
 import math
+import statistics
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +38,7 @@ Say = Callable[[str], object]
 Range = tuple[float, float]
 BOTH = ("base", "tuned")
 SHARES = ("task", "format", "hallucination", "invented")
+DASH = "–"
 TOLD = 3  # prompts that broke, of each skill, which a page shows
 UNTOLD = ("recipe.seed", "recipe.report_to", "date")  # what makes no other recipe
 UNASKED = (
@@ -113,15 +116,31 @@ class Report(Result):
 
     def table(self) -> TableParts:
         """A line for each sentence."""
-        rows = [("follows", sentence) for sentence in self.said]
-        rows += [("does not follow", sentence) for sentence in self.limits]
-        return self.title, ("", "what may and may not be said"), rows
+        rows = [("may be said", sentence) for sentence in self.said]
+        rows += [("may not be said", sentence) for sentence in self.limits]
+        return self.title, ("", "sentence"), rows
+
+    def text(self, width: int = 80) -> str:
+        """The same for a terminal: under the page's two headings, in lines of this width."""
+        lines = [self.title]
+        for part in self.headed():
+            lines += ["", part.title]
+            for words in map(without_mark, part.words):
+                lines += textwrap.wrap(
+                    words, max(width, 20), initial_indent="- ", subsequent_indent="  ",
+                    break_long_words=False, break_on_hyphens=False,
+                )  # fmt: skip
+        return "\n".join(lines)
+
+    def headed(self) -> list[Section]:
+        """What may be said and what may not, each under its heading."""
+        said = self.said or ["Nothing: nothing was asked of it."]
+        parts = {"What may be said": said, "What may not be said": self.limits}
+        return [Section(head, words, listed=True) for head, words in parts.items()]
 
     def html(self) -> str:
         """The whole page: one file without a script and without an address outside it."""
-        may = Section("What may be said", self.said, listed=True)
-        may_not = Section("What may not be said", self.limits, listed=True)
-        return document(self.title, self.lead, [may, may_not, *self.sections])
+        return document(self.title, self.lead, [*self.headed(), *self.sections])
 
     def save(self, path: str | Path) -> Path:
         """Write the page, whole or not at all; its path. UserError where there is no folder."""
@@ -370,8 +389,8 @@ def told_unseen(unseen: evaluate.Unseen, given: int) -> list[str]:
         )
     if unseen.near:
         said.append(
-            f"That the test rows are all new: {unseen.near} of {len(unseen.rows)} nearly repeat a "
-            "training row."
+            f"That the test rows are all new: {unseen.near} of {len(unseen.rows)} nearly "
+            f"repeat{'s' if unseen.near == 1 else ''} a training row."
         )
     return said
 
@@ -435,6 +454,7 @@ def limits_of(cases: Sequence[Case]) -> list[str]:
     if measured is None:
         return [*found, "Whether it is better on its task: nothing was asked of it.", UNASKED]
     if measured["test"].get("n"):
+        found += limits_of_seeds(asked_of(groups_of(cases)[0]), measured["test"])
         found += limits_of_rows(case, measured)
     else:
         found.append(
@@ -448,6 +468,19 @@ def limits_of(cases: Sequence[Case]) -> list[str]:
             "and give those runs as --against."
         )
     return [*found, UNASKED]
+
+
+def limits_of_seeds(mine: Mapping[int, Measured], test: Mapping[str, Any]) -> list[str]:
+    """What an interval over seeds can't say: there are no other test rows in it."""
+    shares = [saying.share(each, "task") for each in mine.values()]
+    if len(shares) < 2 or any(map(math.isnan, shares)):
+        return []
+    alone = Rate(round(statistics.fmean(shares) * test["n"]), test["n"])
+    return [
+        f"How it does on {test['n']} other rows like those of {test['name']}: an interval over "
+        "seeds has no other test rows in it. So many rows tell a share of right answers no closer "
+        f"than {alone}."
+    ]
 
 
 def limits_of_rows(case: Case, measured: Measured) -> list[str]:
@@ -531,8 +564,9 @@ def answer_json(answer: Answer) -> dict[str, Any]:
 
 def title_of(cases: Sequence[Case]) -> str:
     """The page's title: which run, and how many beside it."""
-    beside = f" and {len(cases) - 1} more" if len(cases) > 1 else ""
-    return f"Report on the run {cases[0].name}{beside}"
+    more = len(cases) - 1
+    beside = f" and {more} more run{'s' if more > 1 else ''}" if more else ""
+    return f"Report on {cases[0].name}{beside}"
 
 
 def lead_of(cases: Sequence[Case]) -> list[str]:
@@ -545,8 +579,8 @@ def lead_of(cases: Sequence[Case]) -> list[str]:
         f"This is a report on a fine-tuning: {stated.model or 'pocket'} was trained on "
         f"{file_name(stated.data)} by {how_trained(stated)}, {case.record['steps']} steps with "
         f"seed {case.seed}, and is held against the same model before that, on {rows}.",
-        "Each yes and no follows from an interval by a rule that is stated with it; what does not "
-        "follow is listed, too.",
+        "Each yes and no follows from an interval by a rule that is stated with it; what may not "
+        "be said is listed, too.",
     ]
     if len(cases) > 1:
         lead.append(f"Below the comparisons, everything is about {case.name} alone.")
@@ -569,7 +603,7 @@ def look_over(case: Case, *, again: bool) -> Looked:
         found = doctor.examine(case.folder)
     except UserError:
         return Looked(None, None)
-    found = dataclasses.replace(found, of=f"The run {case.name}")
+    found = dataclasses.replace(found, of=case.name)
     if case.record.get("unfinished"):
         return Looked(found, None)
     verified = operate.verify(case.folder, figures=again, found=found)
@@ -578,7 +612,7 @@ def look_over(case: Case, *, again: bool) -> Looked:
 
 def in_percent(share: float | None) -> str:
     """A share in a table; a dash for none."""
-    return "–" if share is None or math.isnan(share) else f"≈{100 * share:.1f} %"
+    return DASH if share is None or math.isnan(share) else f"≈{100 * share:.1f} %"
 
 
 def section_runs(cases: Sequence[Case]) -> Section:
@@ -592,6 +626,9 @@ def section_runs(cases: Sequence[Case]) -> Section:
             shares = [saying.share(asked, name) if asked else None for name in saying.MAIN]
             rows.append((each.name, recipe, seed, *map(in_percent, shares)))
     heads = ("run", "recipe", "seed", "exactly right", "in format", "made up", "skills right")
+    # a share that no run was asked for has no column
+    known = [n for n, column in enumerate(zip(*rows, strict=True)) if set(column) != {DASH}]
+    heads, *rows = [tuple(row[n] for n in known) for row in (heads, *rows)]
     words = [f"{len(cases)} runs of {len(groups)} recipes were asked the same test rows."]
     if len(groups) > 1:
         words.append(
@@ -606,10 +643,12 @@ def section_answers(answers: Sequence[Answer]) -> Section:
     title = "What the answers follow from"
     if not answers:
         return Section(title, ["Nothing was asked, so nothing follows."])
-    settled = [one.asks for one in answers if one.word != "cannot be told"]
+    settled = {one.asks: one.word for one in answers if one.word != "cannot be told"}
     ends = {one.asks: (100 * one.value, 100 * one.low, 100 * one.high) for one in answers}
-    picture = intervals(ends, "points towards yes, with the 95 % interval of each", settled)
-    claim = f"{len(settled)} of {len(answers)} questions can be answered (in red)"
+    many = f" once p is corrected for all {len(answers)}" if len(answers) > 1 else ""
+    below = "points (right: yes, left: no)\nline: 95 % interval of this comparison alone"
+    picture = intervals(ends, f"{below}\ngrey: cannot be told{many}", settled)
+    claim = f"{len(settled)} of {len(answers)} questions can be answered"
     told = "; ".join(f"{one.asks}: {one.word}" for one in answers)
     rows = [
         (one.asks, one.word, f"≈{value:+.1f} [{low:+.1f}, {high:+.1f}]", about(one.p, 2))
@@ -827,14 +866,18 @@ def section_record(case: Case, looked: Looked) -> Section:
     record, verified = case.record, looked.verified
     rows = [("seed", case.seed), *((f"hash of {k}", v) for k, v in record["hashes"].items())]
     rows += [(f"version of {name}", version) for name, version in record["versions"].items()]
-    shown: list[Result] = [Table("What makes the run again", ("", ""), rows)]
+    shown: list[Result] = [Table("What a repetition is held against", ("", ""), rows)]
     if verified is None:
         words = ["Whether its record still holds was not looked at: the run is not done."]
     else:
         still = (
             "Nothing of its making has changed since" if verified.ok else "Something has changed"
         )
-        words = [f"{still}: base, rows, template, weights, versions."]
+        words = [
+            f"To train it anew: python -m ftkit train {case.name} --out again, where its folder "
+            "lies.",
+            f"{still}: base, rows, template, weights, versions.",
+        ]
         if verified.drifted or verified.figures:
             shown.append(verified)
         else:

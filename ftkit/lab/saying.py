@@ -30,6 +30,7 @@ from ..core.statistics import (
 Measured = Mapping[str, Any]  # what a base and what was tuned of it answered: `ask_run`
 Counts = tuple[int, int, int]  # the base's hits, the tuned model's, of so many
 MAIN = ("task", "format", "strangers", "skills")
+NAMED = 3  # skills of which nothing can be told: so many are named, and so many that fell most
 
 
 @dataclass(frozen=True)
@@ -308,13 +309,22 @@ def say_all(answers: Sequence[Answer]) -> list[str]:
     left = [one for one in single if one.word == "cannot be told"]
     said = [one.sentence for one in answers if one not in left]
     if left:
-        names = ", ".join(one.name for one in left)
-        most = one_point(max(one.high for one in left))
-        said.append(
-            f"Forgets {names}: cannot be told of any of these skills by itself, with {left[0].on} "
-            f"each; one may have lost up to {most}."
-        )
+        said.append(say_untold(left, "other skills" if len(single) > len(left) else "skills"))
     return said
+
+
+def say_untold(left: Sequence[Answer], what: str) -> str:
+    """The sentence that skills share of which nothing can be told by itself; what: many of them."""
+    names = ", ".join(one.name for one in left)
+    if len(left) > NAMED:
+        names = f"any of {len(left)} {what}"
+    fell = sorted((one for one in left if one.value > 0), key=lambda one: -one.value)[:NAMED]
+    falls = ", ".join(f"{one.name} by {one_point(one.value)}" for one in fell)
+    most = one_point(max(one.high for one in left))
+    return (
+        f"Forgets {names}: cannot be told, with {left[0].on} each. "
+        f"{f'Fell most: {falls}. ' if falls else ''}One may have lost up to {most}."
+    )
 
 
 def how_corrected(answers: Sequence[Answer]) -> str:

@@ -10,6 +10,9 @@ nothing is measured here that they do not measure. What is made of it is `interv
 
 import functools
 import itertools
+import json
+import math
+import re
 import statistics
 import warnings
 from collections.abc import Callable, Sequence
@@ -33,8 +36,7 @@ from .. import (
     studies,
     train,
 )
-from ..core import GIB, Rate, rows_needed
-from ..forgetting import plane
+from ..core import GIB, Rate, data_path, rows_needed
 from ..lab import grids
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ TOKENS, LONG = 2048, 4096
 LEAK = "leaked in other words"
 HOT = {"method": "lora", "r": 16, "lr": 8e-3, "epochs": 2}
 PLAIN = {"weight_decay": 0.0, "kl": 0.0, "targets": "all-linear"}
-BAR = 97  # % of the tickets right, or more, where skills are compared
+BAR = 97  # % of the tickets right, or more, where cures are compared
 ONE_RATE = 4e-3  # at which ranks are usually compared
 
 
@@ -87,13 +89,17 @@ def numbers_of(source: str, *kinds: str) -> int:
     return sum(weight.numel for weight in weights if not kinds or weight.kind in kinds)
 
 
-def best_kept(method: str) -> float:
-    """The most skills that a method's plain settings kept, of those with so many tickets right."""
-    spots = plane.gather_spots(grids.select(grids.read("playground"), replay=0.0, **PLAIN))
-    able = [
-        one for one in spots.values() if one.setting.method == method and 100 * one.task[0] > BAR
-    ]
-    return max(one.skills[0] for one in able)
+def ledger(row: str, what: str) -> dict[str, Any]:
+    """The figure of a row of the ledger whose name begins so, as it was measured last."""
+    rows = json.loads(data_path("claims.json").read_text(encoding="utf-8"))["claims"]
+    (figures,) = (one["figures"] for one in rows if one["id"] == row)
+    (found,) = (one for one in figures if one["what"].startswith(what))
+    return found
+
+
+def about(value: float) -> int:
+    """A number in two digits: 2,544 is about 2,500."""
+    return int(round(value, 1 - math.floor(math.log10(value))))
 
 
 # The figures of each card.
@@ -103,14 +109,23 @@ def of_rag() -> Numbers:
     """Facts by retrieval and by tuning, before and after some change; JSON by a prompt."""
     facts = functools.partial(mean_of, "deciding", task="facts")
     tickets = functools.partial(mean_of, "deciding", "test", task="tickets", model="pocket")
+    passages, many, three = 4, 8, "tuned in three wordings"
     return {
-        "retrieved": 100 * facts("retrieval before", arm="retrieval", amount=4),
-        "retrieved_changed": 100 * facts("retrieval: changed", arm="retrieval", amount=4),
+        "facts": len(decide.new_facts()),
+        "passages": passages,
+        "retrieved": 100 * facts("retrieval before", arm="retrieval", amount=passages),
+        "many": many,
+        "retrieved_many": 100 * facts("retrieval before", arm="retrieval", amount=many),
+        "retrieved_changed": 100 * facts("retrieval: changed", arm="retrieval", amount=passages),
         "stored": 100 * facts("stored", arm="tuned"),
         "reworded": 100 * facts("closed-book before", arm="tuned"),
+        "reworded_three": 100 * facts("closed-book before", arm=three),
+        "known": 100 * facts("skill known", arm="tuned"),
+        "known_three": 100 * facts("skill known", arm=three),
         "stale": 100 * facts("closed-book: stale", arm="tuned"),
         "changed": 100 * facts("closed-book: changed", arm="tuned"),
         "made_up": 100 * facts("made up about strangers", arm="tuned"),
+        "base_made_up": 100 * evaluate.hallucination_rate(*models.load("pocket"), 100).value,
         "listed": 100 * tickets(arm="list"),
         "bare": 100 * tickets(arm="zero-shot"),
     }
@@ -119,9 +134,10 @@ def of_rag() -> Numbers:
 def of_lora() -> Numbers:
     """What a LoRA trains, computes and holds beside full fine-tuning, and what both keep."""
     attention, everything = (lora.count(EIGHT, 16, to) for to in ("attention", "all-linear"))
-    steps = {m: memory.predict(EIGHT, method=m, rank=16, seq=TOKENS) for m in ("full", "lora")}
-    flops = [cost.train_flops(EIGHT, method=m, seq=TOKENS, checkpointing=False) for m in steps]
+    both = ("full", "lora")
+    steps = {m: memory.predict(EIGHT, method=m, rank=16, seq=TOKENS) for m in both}
     keys = next(part for part in attention.parts if "k_proj" in part.part)
+    square = lora.count(EIGHT, 16, ["q_proj", "o_proj"]).trainable
     return {
         "rank": 16,
         "tokens": TOKENS,
@@ -131,30 +147,68 @@ def of_lora() -> Numbers:
         "all_share": 100 * everything.trainable / everything.total,
         "key_rows": keys.d_out,
         "width": keys.d_in,
+        "wide": 2 * square / 1e6,
         "other_rank": 8,
         "other_model": lora.count("llama-2-13b", 8, ["q_proj", "v_proj"]).trainable,
-        "flops": flops[0].total / flops[1].total,
+        "flops": work_of_full(TOKENS, checkpointing=True),
+        "flops_unchecked": work_of_full(TOKENS, checkpointing=False),
         "full_gib": steps["full"].peak / GIB,
         "lora_gib": steps["lora"].peak / GIB,
+        "unchecked_gib": peak_of(EIGHT, "lora", seq=TOKENS, checkpointing=False) / GIB,
         "weights_gib": steps["lora"].parts["weights"] / GIB,
-        "bar": BAR,
-        "apart": 100 * abs(best_kept("lora") - best_kept("full")),
+        **kept_beside_full(),
+    }
+
+
+def work_of_full(tokens: int, *, checkpointing: bool) -> float:
+    """How many times the FLOPs of a LoRA step full fine-tuning takes on the 8B."""
+    step = {"seq": tokens, "checkpointing": checkpointing}
+    full, low = (cost.train_flops(EIGHT, method=m, **step).total for m in ("full", "lora"))
+    return full / low
+
+
+def kept_beside_full() -> Numbers:
+    """Skills that LoRA and full fine-tuning keep at an equal score: on a form, and with facts."""
+    form = ledger("F2", "tickets, mean of seven scores from")
+    facts = ledger("F2", "80 facts, all stored by both")
+    low, high = map(int, re.findall("[0-9]+", form["what"]))
+    return {
+        "low_score": low,
+        "high_score": high,
+        "apart": 100 * max(abs(form["low"]), abs(form["high"])),
+        "facts": 80,
+        "less": -100 * facts["value"],
+        "less_low": -100 * facts["high"],
+        "less_high": -100 * facts["low"],
     }
 
 
 def of_mathematics() -> Numbers:
-    """The pair for one square matrix; and what a full update keeps when its rank is cut."""
-    runs = grids.select(grids.read(), data="tickets", r=0, lr=1e-3)
-    left = {point[0]: point[1] for point in grids.curve(grids.cuts(runs))}
-    side, rank, cut = 4096, 16, 8
+    """The pair for one square matrix; and what full updates keep when their rank is cut."""
+    side, rank, cut, more = 4096, 16, 8, 64
+    curves = {}
+    for task, score in (("tickets", "task"), ("facts", "stored")):
+        runs = grids.select(grids.read(), data=task, r=0, lr=1e-3)
+        points = grids.curve(grids.cuts(runs), score)
+        curves[task] = {int(point.x): 100 * point.value for point in points}
+    width = max(curves["tickets"])
+    whole, left = curves["tickets"][width], curves["tickets"][cut]
+    facts = curves["facts"]
     return {
         "side": side,
         "rank": rank,
         "pair": 2 * side * rank,
         "pair_share": 100 * 2 * side * rank / side**2,
         "cut": cut,
-        "width": max(left),
-        "left": 100 * left[cut] / left[max(left)],
+        "width": width,
+        "whole": whole,
+        "cut_score": left,
+        "left": 100 * left / whole,
+        "facts_whole": facts[width],
+        "facts_cut": facts[cut],
+        "left_facts": 100 * facts[cut] / facts[width],
+        "more": more,
+        "facts_more": facts[more],
     }
 
 
@@ -177,13 +231,14 @@ def of_memory() -> Numbers:
 
 
 def of_forgetting() -> Numbers:
-    """Skills kept by a hot run and by its cures, and by the best of LoRA and of full."""
+    """Skills kept by a hot run and by its cures, and by LoRA beside full at an equal score."""
     plain = functools.partial(mean_of, "playground", replayed="general", **PLAIN)
     gentle = HOT | {"lr": 1e-3, "epochs": 6}
     kept = functools.partial(plain, grids.skill)
-    own = mean_of("playground", grids.skill, replayed="self", **HOT, **PLAIN)
+    beside = kept_beside_full()
     return {
         "hot_rate": HOT["lr"],
+        "hot_epochs": HOT["epochs"],
         "hot": 100 * kept(**HOT, replay=0.0),
         "gentle_rate": gentle["lr"],
         "gentle_epochs": gentle["epochs"],
@@ -192,13 +247,11 @@ def of_forgetting() -> Numbers:
         "replayed": 100 * kept(**HOT, replay=0.2),
         "more": 50,
         "more_replayed": 100 * kept(**HOT, replay=0.5),
-        "own": 100 * own,
         "rank": HOT["r"],
         "low": 1,
         "low_kept": 100 * kept(**HOT | {"r": 1}, replay=0.0),
         "bar": BAR,
-        "lora_best": 100 * best_kept("lora"),
-        "full_best": 100 * best_kept("full"),
+        **{name: beside[name] for name in ("low_score", "high_score", "apart", "facts", "less")},
     }
 
 
@@ -217,6 +270,7 @@ def of_medical() -> Numbers:
         "low": 100 * low,
         "high": 100 * high,
         "made_up": figures("rag")["made_up"],
+        "base_made_up": figures("rag")["base_made_up"],
     }
 
 
@@ -238,27 +292,30 @@ def of_evaluation() -> Numbers:
 
 def of_api() -> Numbers:
     """Tuning 8B by an API and on a rented card, per thousand rows, and where the two cross."""
-    case = cost.Case(per_hour=3.5)
+    dear, usual = cost.Case(per_hour=3.5), cost.Case()
     price = api_price()
-    by_api = cost.tuning_by_api(case.tokens, case.epochs, price.low)
-    rented = case.money / case.rows
-    longer = cost.Case(per_hour=3.5, tokens=2 * case.tokens).money / case.rows
-    crossing = functools.partial(cost.rows_until_renting, by_api, rented)
+    by_api = {per: cost.tuning_by_api(dear.tokens, dear.epochs, per) for per in price.range}
+    low, high = by_api.values()
+    rented, cheap = dear.money / dear.rows, usual.money / usual.rows
+    longer = cost.Case(per_hour=dear.per_hour, tokens=2 * dear.tokens).money / dear.rows
     return {
-        "tokens": case.tokens,
-        "epochs": case.epochs,
+        "tokens": dear.tokens,
+        "epochs": dear.epochs,
         "price": price.low,
+        "high_price": price.high,
         "date": price.date,
-        "utilisation": 100 * case.utilisation,
-        "per_hour": case.per_hour,
-        "api": 1000 * by_api,
+        "utilisation": 100 * dear.utilisation,
+        "per_hour": dear.per_hour,
+        "usual_per_hour": usual.per_hour,
+        "api": 1000 * low,
         "rented": 1000 * rented,
         "setup": 30,
-        "rows": crossing(30),
+        "rows": about(cost.rows_until_renting(low, rented, 30)),
         "more_setup": 120,
-        "more_rows": crossing(120),
-        "longer": 2 * case.tokens,
-        "longer_rows": cost.rows_until_renting(2 * by_api, longer, 120),
+        "more_rows": about(cost.rows_until_renting(low, rented, 120)),
+        "cheap_rows": about(cost.rows_until_renting(high, cheap, 120)),
+        "longer": 2 * dear.tokens,
+        "longer_rows": about(cost.rows_until_renting(2 * low, longer, 120)),
     }
 
 
@@ -278,9 +335,10 @@ def of_full() -> Numbers:
         | lost
         | {
             "tokens": TOKENS,
-            "flops": figures("lora")["flops"],
+            "flops": work_of_full(TOKENS, checkpointing=True),
             "memory": steps["full"] / steps["lora"],
-            "cheaper": found["facts_lora_rate"] / found["facts_full_rate"],
+            "guide_rows": 10_000,  # as two guides say it
+            "other_guide_rows": 100_000,
         }
     )
 
@@ -297,7 +355,13 @@ def of_merging() -> Numbers:
         name: 100 * merge.round_update(start, update, "nf4").kept for name, start in into.items()
     }
     wide = merge.round_update(levels, update, "bfloat16").kept
-    return {
+    ways = {"written": "into the base's levels", "other": "into the original", "four": "in place"}
+    found = {
+        name: ledger("M2", f"same most likely token, merged {way}") for name, way in ways.items()
+    }
+    same = {f"same_{name}": 100 * one["value"] for name, one in found.items()}
+    return same | {
+        "positions": found["other"]["n"],
         "size": 100 * size,
         "error": 100 * quant.rounding_error(W, "nf4").relative,
         "in_place": kept["levels"],
@@ -309,12 +373,12 @@ def of_alpha() -> Numbers:
     """Tickets right at places with the same √α · rate, and with α alone changed."""
     runs = grids.select(grids.read(), data="tickets", r=8, targets="all-linear", epochs=2)
     cells = lora.alpha_grid(runs)
-    places = {"low": (4, 4e-3), "mid": (16, 2e-3), "high": (64, 1e-3), "cold": (16, 1e-3)}
+    places = {"low": (4, 4e-3), "mid": (16, 2e-3), "high": (64, 1e-3)}
     found: Numbers = {"rank": 8}
     for name, (alpha, lr) in places.items():
-        task = 100 * cells[alpha, lr].task.value
-        found |= {f"{name}_alpha": alpha, f"{name}_rate": lr, name: task}
-    return found | {"alone": 100 * cells[64, 2e-3].task.value}
+        warm, cold = (100 * cells[alpha, rate].task.value for rate in (lr, lr / 2))
+        found |= {f"{name}_alpha": alpha, f"{name}_rate": lr, name: warm, f"{name}_cold": cold}
+    return found | {"cold_rate": places["mid"][1] / 2, "alone": 100 * cells[64, 2e-3].task.value}
 
 
 def of_not_enough() -> Numbers:
@@ -379,6 +443,7 @@ def of_leakage() -> Numbers:
     scores = functools.partial(mean_of, "data", task="facts", amount=0.5)
     found = found_leaks(LEAK, "pocket")
     return {
+        "clean_person": 100 * found_leaks(LEAK, "pocket", "true")["same person"],
         "share": 50,
         "reported": 100 * scores("reported", change=LEAK),
         "true": 100 * scores("true", change=LEAK),
@@ -392,6 +457,7 @@ def of_seventy() -> Numbers:
     """A 70B in full, by LoRA and by QLoRA, and what cards have for it; in GB of 10⁹ bytes."""
     parameters = numbers_of(SEVENTY)
     step = memory.predict(SEVENTY, method="qlora", rank=16, seq=512)
+    less = memory.predict(SEVENTY, method="qlora", rank=8, seq=512)
     full = peak_of(SEVENTY, "full", seq=512, dtype="float32")
     half = peak_of(SEVENTY, "full", seq=512)
     cards = {"small": "RTX 4090 24", "middle": "A100 40"}
@@ -399,8 +465,11 @@ def of_seventy() -> Numbers:
     return room | {
         "small": 24,
         "middle": 40,
+        "bigger": 48,
         "large": 80,
         "tokens": 512,
+        "rank": 16,
+        "less": 8,
         "parameters": parameters / 1e9,
         "full": full / GB,
         "full_bytes": full / parameters,
@@ -411,6 +480,7 @@ def of_seventy() -> Numbers:
         "four_bits": (step.parts["weights"] + step.parts["quant_state"]) / GB,
         "unquantized": 2 * (parameters - numbers_of(SEVENTY, "linear")) / GB,
         "qlora": step.peak / GB,
+        "qlora_less": less.peak / GB,
         "two_small": 2 * room["small_card"],
     }
 
@@ -460,12 +530,15 @@ def drawn_update(W: "torch.Tensor", size: float) -> "torch.Tensor":
     return B @ A * (size * W.norm() / (B @ A).norm())
 
 
-def found_leaks(change: str, model: str | None = None) -> dict[str, float]:
-    """{check: the share of the test rows in which it finds something}, half of the facts leaked."""
+def found_leaks(change: str, model: str | None = None, test: str = "reported") -> dict[str, float]:
+    """{check: the share of the test rows in which it finds something}, half of the facts leaked.
+
+    test: "reported", the test that has leaked, or "true", one of other rows that has not.
+    """
     base, tokenizer = models.load(model)
     run = studies.DataRun("facts", 80, 200, change=change, amount=0.5)
     sets = studies.change_rows(run, base, tokenizer)
-    asked = sets.asked["reported"]
+    asked = sets.asked[test]
     told = audit.leaks(asked, sets.train)
     both = audit.leaks(asked, sets.train, key=name_and_answer)
     found = {
@@ -532,8 +605,9 @@ def show_retrieval() -> Any:
         "changed, index updated": right(changed, new),
         "changed, old index": right(changed, old),
     }
-    title = f"{len(facts)} facts that the model never met, half of which change: answers right"
-    return show.share_bars(title, shares)
+    fresh, stale = (100 * shares[name] for name in ("with passages", "changed, old index"))
+    title = f"With passages {fresh:.0f} % of {len(facts)} new facts are right; once half change,"
+    return show.share_bars(f"{title} {stale:.0f} % by the old index", shares)
 
 
 def show_paths() -> Any:
@@ -681,14 +755,19 @@ def show_merging() -> Any:
 
 
 def show_alpha() -> Any:
-    """Three runs: the last has the first one's rate and the second one's α."""
-    runs = {
-        (alpha, lr): tuned(lr, 12, alpha=alpha)
-        for alpha, lr in ((16, 4e-3), (64, 2e-3), (64, 4e-3))
-    }
-    losses = {f"α = {alpha}, rate {lr:g}": run.losses for (alpha, lr), run in runs.items()}
+    """Four runs: beside the first one with its √α · rate, one with its α · rate, one with more."""
+    settings = ((16, 4e-3), (64, 2e-3), (64, 1e-3), (64, 4e-3))
+    runs = {f"α = {alpha}, rate {lr:g}": tuned(lr, 12, alpha=alpha) for alpha, lr in settings}
+    losses = {name: run.losses for name, run in runs.items()}
     figure = show.lines(losses, "step", "loss, nats per answer token")
-    return figure.describe("Two share √α · rate; the third has one's α at the other's rate")
+    return figure.describe(same_products([run.losses[-1][1] for run in runs.values()]))
+
+
+def same_products(ends: Sequence[float]) -> str:
+    """The losses of `show_alpha`'s four runs in one sentence."""
+    first, root, whole, more = (f"{end:.2f}" for end in ends)
+    alone = f"Four times the α alone: {more}"
+    return f"Same √α · rate: {first} and {root}. Same α · rate: {whole}. {alone}"
 
 
 def show_cold() -> Any:
@@ -736,8 +815,9 @@ def torch_seed() -> None:
 
 def show_leaks() -> Any:
     """Half of the test facts stand in training in other words: what does each check find?"""
-    title = "Half of the test leaked in other words: what each check finds"
-    return show.share_bars(title, found_leaks(LEAK))
+    found = found_leaks(LEAK)
+    title = "Half of the test leaked in other words: near copies are found in"
+    return show.share_bars(f"{title} {100 * found['near copy']:.0f} % of the rows", found)
 
 
 def show_seventy() -> Any:

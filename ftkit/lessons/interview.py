@@ -39,6 +39,7 @@ PARTS: tuple[str, ...] = (
     "What to listen for",
     "A weak answer",
     "A strong answer",
+    "Figures to have ready",
     "Then ask",
     "The trap",
 )
@@ -69,7 +70,7 @@ class FollowUp(NamedTuple):
 
 
 class Trap(NamedTuple):
-    """A sentence of a guide as it stands there, and what is wrong with it."""
+    """A sentence of a guide as it stands there, and why: it is wrong, or lacks its condition."""
 
     title: str
     date: str
@@ -120,8 +121,13 @@ class Card(Result):
 
     @property
     def strong(self) -> str:
-        """An answer in 120 words at most."""
+        """An answer in 120 words at most, with the few figures that can be said aloud."""
         return self.fill(self.stored["strong"])
+
+    @property
+    def ready(self) -> tuple[str, ...]:
+        """The figures behind the strong answer, with their settings, for whoever asks on."""
+        return tuple(map(self.fill, self.stored["ready"]))
 
     @property
     def rubric(self) -> tuple[Point, ...]:
@@ -151,6 +157,7 @@ class Card(Result):
         """Part by part."""
         trap = self.trap
         rows = [("a weak answer", self.weak), ("a strong answer", self.strong)]
+        rows += [("have ready", text) for text in self.ready]
         rows += [("listen for", point) for point in self.rubric]
         rows += [("then ask", f"{more.question} {more.answer}") for more in self.follow_ups]
         rows += [("the trap", f"“{trap.sentence}” ({trap.named}) {trap.why}")]
@@ -225,6 +232,7 @@ def folds(asked: Card, names: Sequence[str] = PARTS) -> str:
         as_list(asked.rubric),
         f"<p>{html_text(asked.weak)}</p>",
         f"<p>{html_text(asked.strong)}</p>",
+        f"<ul>{''.join(f'<li>{html_text(text)}</li>' for text in asked.ready)}</ul>",
         "".join(more),
         f"{quoted}<p>{html_text(trap.why)}</p>",
     )

@@ -226,8 +226,8 @@ def alpha_view(grid: Mapping[Place, Cell], alpha: float, lr: float) -> Drawing:
     """What alpha and the learning rate do together: task and skills over a grid of runs.
 
     LoRA adds (alpha/r) · B A, the product of √(alpha/r) B and √(alpha/r) A. Adam moves each of
-    these two by √(alpha/r) · lr per step, whatever the gradient's size: so squares with the same
-    √alpha · lr are joined (A's random start apart).
+    these two by √(alpha/r) · lr per step, whatever the gradient's size. If A started at zero as B
+    does, the same √alpha · lr would be the same run: such squares are joined, to be compared.
 
     grid: see `alpha_grid`; alpha, lr: the square that is told in numbers. One beside the grid is a
     `UserError`.

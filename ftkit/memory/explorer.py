@@ -287,17 +287,19 @@ def course_view(
     moments: Sequence[tuple[str, Sequence[int]]],
     limits: Mapping[str, float],
     title: str = "One step",
+    highest: float = 0,
 ) -> Drawing:
     """One training step from its first allocation to its last, its parts as areas.
 
     moments: (phase, bytes of each of PARTS) in order, as `trace_course` gives them; limits: {card:
-    bytes}, a line each. Across stands the order of the allocations and no time.
+    bytes}, a line each; highest: bytes that the axis reaches at least, so that several steps can be
+    compared. Across stands the order of the allocations and no time.
     """
     # what is drawn: of neighbouring moments the fullest
     shown = thin_out(moments, COURSE_POINTS)
     sums = [sum(parts) for _, parts in shown]
     peak = max(range(len(shown)), key=sums.__getitem__)
-    end = axis_end(max([sums[peak], *limits.values()]))
+    end = axis_end(max([sums[peak], *limits.values(), highest]))
     frame = COURSE.frame((0, len(shown) - 1), (0, end))
     parts = draw_areas(shown, frame)
 
@@ -380,12 +382,13 @@ def draw_course_legend(shown: Sequence[tuple[str, Sequence[int]]], end: float) -
 def explore_courses(courses: "Mapping[str, Course]", cards: Iterable[str]) -> Panel:
     """Choose one of several traced steps, and see `course_view` with lines for the cards.
 
-    courses: {what it is: Course}, such as one with and one without checkpointing.
+    courses: {what it is: Course}, such as one with and one without checkpointing; all on one axis.
     """
     limits = {card: (1 - RESERVE) * usable_bytes(card) for card in cards}
+    highest = max(course.peak for course in courses.values())
 
     def course(step: str) -> Drawing:
-        return course_view(courses[step].moments, limits, step)
+        return course_view(courses[step].moments, limits, step, highest)
 
     title, call = "One training step, moment by moment", "memory.explore_courses(courses, cards)"
     return Panel(course, title=title, call=call, step=list(courses))

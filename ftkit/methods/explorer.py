@@ -156,20 +156,38 @@ def draw_axes(frame: Frame) -> list[str]:
 def draw_others(frame: Frame, found: Sequence[Outcome], method: str) -> list[str]:
     """Every other method at its own rate as a numbered dot, and below all what the numbers are."""
     parts = []
-    for number, label in enumerate(dict.fromkeys(one.label for one in found), 1):
+    labels = list(dict.fromkeys(one.label for one in found))
+    places = {label: place_of(frame, best_of(found, label)) for label in labels if label != method}
+    for number, label in enumerate(labels, 1):
         row, column = divmod(number - 1, KEY_COLUMNS)
         name = f"{number} {title_of(label)}"
         colour = ACCENT if label == method else GREY
         parts.append(words(MARGIN + KEY_STEP * column, KEY_TOP + 14 * row, name, 9.5, colour))
         if label != method:
-            one = best_of(found, label)
-            x, y = place_of(frame, one)
             # hollow where it can't be merged
-            fill = PLAIN if METHODS[one.method].merges else "#ffffff"
-            parts.append(dot(x, y, 7, fill, PLAIN))
-            inside = "#ffffff" if fill == PLAIN else PLAIN
-            parts.append(words(x, y + 3, str(number), 8.5, inside, "middle"))
+            fill = PLAIN if METHODS[best_of(found, label).method].merges else "#ffffff"
+            others = [place for name, place in places.items() if name != label]
+            parts += draw_numbered(places[label], number, others, fill)
     return parts
+
+
+def draw_numbered(
+    place: tuple[float, float], number: int, others: Sequence[tuple[float, float]], fill: str
+) -> list[str]:
+    """A dot with its number inside, or small with the number beside it where another dot is near.
+
+    The dot that is further left has its number at its left.
+    """
+    x, y = place
+    near = [other for other in others if math.dist(place, other) < 13]
+    if near:
+        side = -8 if place < min(near) else 8
+        return [
+            dot(x, y, 4, fill, PLAIN),
+            words(x + side, y + 3, str(number), 8.5, PLAIN, "end" if side < 0 else "start"),
+        ]
+    inside = "#ffffff" if fill == PLAIN else PLAIN
+    return [dot(x, y, 7, fill, PLAIN), words(x, y + 3, str(number), 8.5, inside, "middle")]
 
 
 def draw_path(frame: Frame, path: Sequence[Outcome], here: Outcome) -> list[str]:
@@ -198,7 +216,8 @@ def draw_skills(here: Outcome) -> list[str]:
         colour = ACCENT if share < 0.9 else PLAIN
         if share:
             parts.append(line([(start, y), (start + share * (end - start), y)], colour, 5))
-    return parts
+    below = SKILLS.top + ROW * len(here.by_skill) + 4
+    return [*parts, words(SKILLS.left, below, "red: less than 90 %", SMALL, ACCENT)]
 
 
 def describe(here: Outcome) -> str:

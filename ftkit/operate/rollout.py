@@ -138,9 +138,11 @@ class RolledOut(Result):
     day: float | None  # the median day on which they were, counted from 1
     wrong: float  # wrong answers of the new version that its requests got, on average
     all_at_once: float  # the same had it been given to everybody on the first day, for all days
+    once: Rate | None  # found worse by the usual p, looked at once: the last evening with both
+    once_on: int  # that day, counted from 1
 
     def table(self) -> TableParts:
-        """Four lines."""
+        """Five lines; four where everybody has the new version from the first day on."""
         day = "–" if self.day is None else f"≈{self.day:.0f}"
         rows = [
             ("sent back", percent_in(self.back.value, *self.back.interval)),
@@ -148,6 +150,9 @@ class RolledOut(Result):
             ("wrong answers of the new one", f"≈{self.wrong:,.0f}"),
             ("the same, to everybody at once", f"≈{self.all_at_once:,.0f}"),
         ]
+        if self.once is not None:
+            look = f"found by one look after day {self.once_on}"
+            rows.append((look, percent_in(self.once.value, *self.once.interval)))
         return f"{self.back.n} simulated roll-outs", ("", ""), rows
 
 
@@ -161,8 +166,9 @@ def roll_out(
     """Roll out a version again and again, and look every day.
 
     rates: how often the old and the new version are right. A version is sent back on the first day
-    on which E is above the plan's strength and the new one has the lower rate so far. Raises
-    UserError for rates and numbers that are none.
+    on which E is above the plan's strength and the new one has the lower rate so far. Beside it
+    stands what one planned look at `daily_p` would have found, on the last day on which both
+    versions answer. Raises UserError for rates and numbers that are none.
     """
     plan = plan or Plan()
     if len(rates) != 2 or not all(is_number(rate) and 0 <= rate <= 1 for rate in rates):
@@ -186,7 +192,21 @@ def roll_out(
     wrong = ((new[1] - new[0]) * served).sum(-1).mean()
     day = float(np.median(last[back])) + 1 if back.any() else None
     at_once = per_day * size[1] * (1 - rates[1])
-    return RolledOut(Rate(int(back.sum()), streams), day, float(wrong), at_once)
+    days = int((plan.shares < 1).sum())  # on which both answer
+    once = look_once(old, new, days)
+    return RolledOut(Rate(int(back.sum()), streams), day, float(wrong), at_once, once, days)
+
+
+def look_once(old: Counts, new: Counts, days: int, level: float = 0.05) -> Rate | None:
+    """In how many streams the usual p, looked at after so many days alone, finds the new one worse.
+
+    None for no days: then there is nothing to look at.
+    """
+    if not days:
+        return None
+    worse = mean_so_far(new)[:, days - 1] < mean_so_far(old)[:, days - 1]
+    found = (daily_p(old, new)[:, days - 1] < level) & worse
+    return Rate(int(found.sum()), len(found))
 
 
 def check_counts(**counts: int) -> None:

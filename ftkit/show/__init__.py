@@ -7,6 +7,7 @@
     lines(series, xlabel, ylabel)     named curves, with bands              plots.py
     heat(values, xlabel, ylabel)      a matrix as a heat map                plots.py
     histogram(values, marks, xlabel)  how values are spread                 plots.py
+    histograms(series, xlabel)        the same of several, with their means plots.py
     new_figure(width, height)         an empty figure and its axes          plots.py
     Panel(view, **choices)            sliders and menus before a view       panel.py
     still_and_live(still, text, widget)  a widget, and a picture without    live.py

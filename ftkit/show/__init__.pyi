@@ -6,6 +6,7 @@ from .plots import bars as bars
 from .plots import curves as curves
 from .plots import heat as heat
 from .plots import histogram as histogram
+from .plots import histograms as histograms
 from .plots import intervals as intervals
 from .plots import lines as lines
 from .plots import new_figure as new_figure

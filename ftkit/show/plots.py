@@ -1,7 +1,7 @@
 """Figures: numbers in, a matplotlib `Figure` out (`Picture`), and no pyplot state.
 
     curves, skills, bars, intervals      a training run, skills, rates, changes
-    lines, heat, histogram               any curves, a matrix, how values are spread
+    lines, heat, histogram(s)            any curves, a matrix, how values are spread
     new_figure(width, height)            an empty figure and its axes, for a plot of your own
     figure.describe(title, alt)          what it shows, as a claim, and words for who can't see it
 
@@ -204,21 +204,29 @@ def bars(
 def intervals(
     changes: Mapping[str, tuple[float, float, float]],
     xlabel: str,
-    settled: Collection[str] | None = None,
+    settled: Collection[str] | Mapping[str, str] | None = None,
 ) -> Picture:
     """A row per name: a value with its interval, in colour where the interval leaves zero out.
 
     changes: {name: (value, low, high)}, the first name on top. settled: the names in colour, where
-    something else than their own interval decides, such as a corrected p.
+    something else than their own interval decides, such as a corrected p; as {name: word} the word
+    stands at the end of its row, and a value below zero has a colour of its own.
     """
     if settled is None:
         settled = [name for name, (_, low, high) in changes.items() if low > 0 or high < 0]
-    figure, ax = new_figure(7.0, 0.9 + ROW * len(changes))
+    figure, ax = new_figure(7.0, 0.9 + ROW * len(changes) + LINE * xlabel.count("\n"))
     from_below = list(changes.items())[::-1]
     for row, (name, (value, low, high)) in enumerate(from_below):
         colour = ACCENT if name in settled else "gray"
+        if isinstance(settled, Mapping) and name in settled:
+            below = value < 0
+            colour, end, right = (PLAIN, low, "right") if below else (ACCENT, high, "left")
+            offset = (-5 if below else 5, 0)
+            name_point(ax, settled[name], (end, row), offset, colour, ha=right, va="center")
         ax.hlines(row, low, high, color=colour, lw=1.6)
         ax.plot(value, row, "o", color=colour, ms=5)
+    if isinstance(settled, Mapping):
+        ax.margins(x=0.12)  # room for the words
     ax.axvline(0, color="black", lw=0.8, zorder=0)
     ax.set_yticks(range(len(changes)), list(changes)[::-1])
     # half a row of room at either end, so that no point lies on the frame
@@ -356,4 +364,27 @@ def histogram(
     ax.set(xlabel=xlabel, ylabel="how many")
     ax.set_yticks([tick for tick in ax.get_yticks() if tick >= 0])
     ax.set_ylim((len(marks) + 0.7) * step, 1.05 * highest)
+    return figure
+
+
+def histograms(
+    series: Mapping[str, Sequence[float]], xlabel: str, bins: int | Sequence[float] = 40
+) -> Picture:
+    """How several sets of values are spread, one above the other, each with a line at its mean.
+
+    series: {name: values}, the first on top; bins: how many in all, or their edges.
+    """
+    figure, first = new_figure(7.0, 1.1 + 1.1 * len(series))
+    first.remove()
+    edges = np.histogram_bin_edges(np.concatenate([*map(np.asarray, series.values())]), bins)
+    axes = figure.subplots(len(series), sharex=True, squeeze=False)[:, 0]
+    for ax, (name, values), colour in zip(axes, series.items(), COLOURS, strict=False):
+        ax.hist(values, bins=edges, color=colour, alpha=0.5)
+        mean, top = float(np.mean(values)), 1.25 * ax.get_ylim()[1]  # room for the name
+        ax.set_ylim(0, top)
+        ax.axvline(mean, color=colour, lw=1.6)
+        name_point(ax, f"{name}: mean {round(mean)}", (mean, top), (5, -3), colour, va="top")
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.set_ylabel("how many")
+    axes[-1].set_xlabel(xlabel)
     return figure

@@ -20,14 +20,17 @@ from .claim import Figure
 from .judges import possible_words
 
 KEYS = ("sentence", "measure", "rule", "source")
-# What compares, and what makes a sentence true of nearly anything.
+# What compares; what compares only beside "than"; what makes a sentence true of nearly anything.
 COMPARISONS = (
     "than", "equal", "equals", "same", "exactly", "never", "always", "none", "every", "half",
-    "twice", "double", "best", "worst", "better", "higher", "lower", "larger", "smaller", "faster",
-    "slower", "dearer", "cheaper", "longer", "shorter", "fewer", "greater", "later", "earlier",
-    "deeper", "wider", "stronger",
+    "twice", "double",
 )  # fmt: skip
-PHRASES = r"\bas \w+ as\b|\bat (?:least|most)\b"
+COMPARATIVES = (
+    "better", "higher", "lower", "larger", "smaller", "faster", "slower", "dearer", "cheaper",
+    "longer", "shorter", "fewer", "less", "more", "greater", "later", "earlier", "deeper", "wider",
+    "stronger", "best", "worst",
+)  # fmt: skip
+PHRASES = r"\bas \w+ as\b|\bat (?:least|most)\b|\b(?:best|worst) of\b"
 VAGUE = ("often", "usually", "sometimes", "can", "may", "might", "typically", "generally")
 
 
@@ -95,6 +98,8 @@ def check_sentence(sentence: object) -> Found:
     compared = [word for word in words if word in COMPARISONS]
     if compared := [*compared, *re.findall(PHRASES, sentence.lower())]:
         return True, f"it compares: {compared[0]!r}"
+    if half := [word for word in words if word in COMPARATIVES]:
+        return False, f"it says {half[0]!r} and not than what"
     return False, "nothing in it is counted or compared: how much, or more than what?"
 
 

@@ -6,6 +6,7 @@
     as_written("0.78")               what a number with these digits may stand for
     exact, of_seeds, of_rate         figures of a count, of a value per seed, of a share
     source("G1")                     a guide's title and date, as data/decisions.json has them
+    query("lora", "r=8", …)          the call that reads a curve off a grid, as text for a cell
 
 The rows themselves are in the rooms `…_rows`, their judges in `judges`. A claim never reads its
 own verdict: `python -m ftkit claims --write` writes what came out. Seen in notebook 17.
@@ -26,9 +27,12 @@ from ..core.results import Result, TableParts, html_text
 from ..core.statistics import Rate, mean_over_seeds
 from ..core.versions import recorded_versions
 
-HOLDS, HERE, FAILS, DEPENDS = "holds", "holds here", "fails", "depends"
+HOLDS, HERE, DEPENDS = "holds", "holds here", "depends"
+FAILS, NOT_HERE = "fails", "fails here"
 SETTLED, UNVERIFIED, OPEN = "conflict settled", "unverified", "cannot be told"
-WORDS = (HOLDS, HERE, DEPENDS, SETTLED, FAILS, OPEN, UNVERIFIED)
+WORDS = (HOLDS, HERE, DEPENDS, SETTLED, FAILS, NOT_HERE, OPEN, UNVERIFIED)
+# Sources that are no guides: their titles, and a year or a version.
+OTHERS = {"paper": ("LoRA's paper, Hu et al.", "2021"), "TRL": ("the library TRL", "1.16")}
 KINDS = {
     "C": "arithmetic, exact on any machine",
     "M": "measured on the shipped models",
@@ -110,7 +114,7 @@ def digits(value: float) -> str:
         return str(value)
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
-    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1e3 else f"{value:.4g}"
 
 
 Measure = Callable[[], Sequence[Figure]]
@@ -121,10 +125,10 @@ Judge = Callable[[Sequence[Figure]], str]
 class Claim:
     """What guides say, and how it is decided.
 
-    Its verdict is one of WORDS. Six are of the ledger's own; the seventh, "cannot be told", is for
-    an interval that covers the bound: "fails" would say that the claim is wrong, and "depends" that
-    something decides it, and neither was seen. "holds here" stands where rows or seeds were
-    measured, "holds" where a count is exact on any machine.
+    Its verdict is one of WORDS. "cannot be told" is for an interval that covers the bound: "fails"
+    would say that the claim is wrong, and "depends" that something decides it, and neither was
+    seen. "holds here" and "fails here" stand where rows or seeds were measured, "holds" and
+    "fails" where a count is exact on any machine.
     """
 
     id: str  # of the ledger: "L1"
@@ -171,7 +175,7 @@ class Settled(Result):
             (one.what, one.in_words, one.said_in_words, answers[one.answer] if one.said else "")
             for one in self.figures
         ]
-        title = f"{self.claim.id} {self.verdict}: {self.claim.sentence}"
+        title = f"{self.claim.id} · {self.verdict.upper()} · {self.claim.sentence}"
         return title, ("figure", "measured", "true between", "is it?"), rows
 
     def __repr__(self) -> str:
@@ -197,19 +201,26 @@ class Settled(Result):
 
 
 def source(guide: str) -> dict[str, str]:
-    """{"id", "title", "date"} of a guide; the title says so where it is a paper or a library."""
+    """{"id", "title", "date"} of a guide, of a paper or of a library."""
     known = json.loads(data_path("decisions.json").read_text(encoding="utf-8"))["guides"]
-    return {"id": guide, **known.get(guide, {"title": guide, "date": ""})}
+    title, date = OTHERS.get(guide, (guide, ""))
+    return {"id": guide, **known.get(guide, {"title": title, "date": date})}
+
+
+def short_title(title: str) -> str:
+    """A title up to what explains it: its first dash, or a comma and "a"."""
+    return title.partition(" — ")[0].partition(", a ")[0]
 
 
 def from_whom(claim: Claim) -> str:
-    """The guides by title and date, in a sentence."""
+    """The guides by title and date, and where it is shown, in a sentence."""
     told = []
     for guide in claim.sources:
         about = source(guide)
         dated = f" ({about['date']})" if about["date"] else ""
-        told.append(f"{about['id']}, {about['title']}{dated}")
-    return f"From: {'; '.join(told)}."
+        named = "" if guide in OTHERS else f"{guide}, "
+        told.append(f"{named}{short_title(about['title'])}{dated}")
+    return f"From: {'; '.join(told)}. Shown in notebook {claim.notebook}."
 
 
 def machine() -> dict[str, str]:
@@ -219,6 +230,14 @@ def machine() -> dict[str, str]:
         "processor": platform.machine(),
         **recorded_versions(),
     }
+
+
+def query(grid: str, where: str, value: str, x: str) -> str:
+    """The call that reads a curve off a grid, to be pasted: mean and range over seeds by x."""
+    return (
+        f"from ftkit import lab\nrows = lab.grids.select(lab.grids.read({grid!r}), {where})\n"
+        f"lab.grids.curve(rows, {value}, {x!r})"
+    )
 
 
 # How figures are made.

@@ -3,7 +3,7 @@
     CLAIMS    the claims, in order
 
 Hours and money follow from FLOPs (`cost`); which utilisation is usual is what the kit measured on a
-card, and what large trainings published. Prices are those of data/prices.json, of their dates.
+card, and what Llama 3's training reached. Prices are those of data/prices.json, of their dates.
 Streams, versions and exports are those of `operate` and `ship`. Notebooks 13, 14 and 15.
 """
 
@@ -14,13 +14,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from .. import cost, data, evaluate, memory, merge, models, operate, ship, train
 from .claim import Claim, Figure, as_written, exact, of_rate
-from .judges import all_within, each, reported, settle_by_setting
+from .judges import all_within, each, reported
 
 INF = math.inf
 EIGHT = "llama-3.1-8b"
@@ -28,6 +29,8 @@ EIGHT = "llama-3.1-8b"
 # the GB of an RTX 3090, by NVIDIA's data sheet.
 LLAMA_3_2, RTX_3090 = (1.24, 3.21), 24
 SETUPS = (30, 120)  # dollars of work to set up a rented card
+DEAREST = 3.5  # dollars per hour of such a card
+LENGTHS = (512, 2048)  # tokens of a row, of which no guide says how many it means
 LAUNCHED = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "FTKIT_DTYPE": "float32"}
 SMALL = {
     "rows": 16,
@@ -45,6 +48,15 @@ def needed_shares(figure: cost.Figure, name: str) -> list[Figure]:
         exact(f"{name}: {end}", 100 * (share or INF), "% of the peak", (100 * low, 100 * high))
         for end, share in ends
     ]
+
+
+def nearest_share(figure: cost.Figure, name: str) -> Figure:
+    """Of both ends of a guide's figure the one whose utilisation is nearest to the usual ones."""
+    low, high = (100 * share for share in cost.usual_utilisation())
+    at_all = 100 * figure.case.utilisation * getattr(figure.case, figure.of)
+    shares = (at_all / end for end in figure.range)
+    nearest = min(shares, key=lambda share: max(low / share, share / high, 1.0))
+    return exact(name, nearest, "% of the peak", (low, high))
 
 
 # What each row measures.
@@ -70,15 +82,20 @@ def hours_of_runs() -> Sequence[Figure]:
 
 
 def money_of_runs() -> Sequence[Figure]:
-    """C1: the utilisation that each guide's money or hours need, and what "dearer" is made of."""
+    """C1: the utilisation that money and hours need, by tokens of a row; what "dearer" is made of.
+
+    Hours of a thousand rows on 7 to 8 billion are T10's.
+    """
     figures = []
-    for number, one in enumerate(cost.FIGURES):
+    for one in cost.FIGURES:
+        if one.of == "hours" and one.case.rows == 1000 and one.case.method != "qlora":
+            continue
         unit = "$" if one.of == "money" else "h"
-        ends = f"{one.range[0]:g} to {one.range[1]:g} {unit}"
-        name = (
-            f"{number + 1}. {one.case.method} of {one.case.model}, {one.case.rows:,} rows, {ends}"
-        )
-        figures += needed_shares(one, name)
+        ends = " to ".join(dict.fromkeys(f"{end:g}" for end in one.range))
+        name = f"{ends} {unit}: {one.case.method} of {one.case.model}, {one.case.rows:,} rows"
+        for tokens in LENGTHS:
+            case = replace(one.case, tokens=tokens)
+            figures.append(nearest_share(replace(one, case=case), f"{name} of {tokens:,} tokens"))
     step = {"seq": 512, "checkpointing": False}
     work = [cost.train_flops(EIGHT, method=m, **step).total for m in ("full", "lora")]
     held = [memory.predict(EIGHT, method=m, seq=512).peak for m in ("full", "lora")]
@@ -94,7 +111,7 @@ def prices_of_apis() -> Sequence[Figure]:
     """C2: prices per million tokens as they were told, and rows until a rented card is cheaper."""
     prices = cost.read_prices()
     told = [prices.of("training tokens", name) for name in prices.names("training tokens")]
-    rented = cost.Case(per_hour=3.5).money / 1000
+    rented = cost.Case(per_hour=DEAREST).money / 1000
     figures = [
         exact("lowest price told", min(one.low for one in told), "$ per million", (5, 25)),
         exact("highest price told", max(one.high for one in told), "$ per million", (5, 25)),
@@ -102,7 +119,7 @@ def prices_of_apis() -> Sequence[Figure]:
     api = prices.of("training tokens", "AWS Bedrock Custom Models").low
     for setup in SETUPS:
         rows = cost.rows_until_renting(cost.tuning_by_api(512, 3, api), rented, setup)
-        what = f"rows of 512 tokens until renting is cheaper, ${setup} of set-up"
+        what = f"rows of 512 tokens until renting at ${DEAREST:.2f} is cheaper, ${setup} of set-up"
         figures.append(exact(what, rows, "rows", (10_000, INF)))
     return figures
 
@@ -284,8 +301,8 @@ CLAIMS = (
         "C",
         ("G1", "G2"),
         COST + 'cost.figures("utilisation", "tokens")',
-        "An hour can be right where it needs a utilisation between the lowest measured and the "
-        "highest published, with three epochs of 512 tokens; where some can, it depends on them.",
+        "An hour can be right where it needs a utilisation between the lowest measured and Llama "
+        "3's best, with three epochs of 512 tokens; where some can, it depends on them.",
         hours_of_runs,
         each,
         "14",
@@ -330,11 +347,12 @@ CLAIMS = (
         "full fine-tuning is 10 to 100 times as dear",
         "X",
         ("G1", "G2", "G4"),
-        COST + 'cost.figures("utilisation")\ncost.sensitivity(of="money")',
-        "A figure is right where one end of it needs a utilisation between the lowest measured and "
-        "the highest published; settled where some figures do and some do not.",
+        COST + 'cost.figures("utilisation", "tokens")',
+        "A figure is right where its nearer end needs a utilisation between the lowest measured "
+        "and Llama 3's best; it depends on the tokens of a row where some are. That full is 10 to "
+        "100 times as dear is so neither in FLOPs nor in bytes.",
         money_of_runs,
-        settle_by_setting,
+        each,
         "14",
         quote={
             "G1": "LoRA fine-tuning on a 7-8B model costs $2-4 on a single A100 — roughly "
@@ -348,7 +366,8 @@ CLAIMS = (
         "An API tunes for 5 to 25 dollars per million tokens, and is cheaper below 10,000 rows",
         "R",
         ("G1",),
-        COST + "cost.read_prices()\ncost.rows_until_renting(0.012288, 0.0003, 120)",
+        COST + "api = cost.tuning_by_api(512, 3, 8)  # dollars of a row, 8 per million tokens\n"
+        "rented = cost.Case(per_hour=3.5).money / 1000\ncost.rows_until_renting(api, rented, 120)",
         "Prices are a guide's, of March 2026, and nothing here measures one: unverified. The rows "
         "until renting is cheaper follow from them and from the work of a set-up.",
         prices_of_apis,

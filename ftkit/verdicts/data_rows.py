@@ -20,8 +20,8 @@ from pathlib import Path
 from .. import audit, cost, data, decide, lab, models
 from ..core.statistics import Rate, rows_needed
 from ..studies import ledger
-from .claim import FAILS, HOLDS, SETTLED, Claim, Figure, exact, of_rate, of_seeds
-from .judges import all_within, each, each_clear, settle_conflict
+from .claim import DEPENDS, FAILS, HOLDS, Claim, Figure, exact, of_rate, of_seeds, query
+from .judges import all_within, each, each_clear
 
 ALL = ("G1", "G2", "G3", "G4", "G5")
 POINTS = 0.05  # two scores within five points count as equal
@@ -31,9 +31,11 @@ NO_WORSE = (-POINTS, math.inf)
 SPENT, A_DAY = 4.0, (0.0, 1e7)  # dollars: G1's upper end for a tuning; calls: G4's day
 minus, over = ledger.minus, ledger.over  # seed by seed
 WEIGHED = (
-    'from ftkit import lab, studies\nstudies.weigh(*map(lab.grids.read, ("data", "deciding")))'
+    "from ftkit import lab, studies\n"
+    'found = studies.weigh(*map(lab.grids.read, ("data", "deciding"))).weighed\n'
+    "[(one.statement.sentence, one.measured) for one in found if one.statement.row == {!r}]"
 )
-ROWS = "from ftkit import lab\nlab.grids.select(lab.grids.read({!r}), {})"
+TEST = 'lambda row: row.scores["test"]'
 
 
 @cache
@@ -294,10 +296,10 @@ def cards_decided() -> Sequence[Figure]:
 
 
 def agreed_or_named(figures: Sequence[Figure]) -> str:
-    """All examples agree: holds. Every other one is named: the conflict is settled. Else fails."""
+    """All examples agree: holds. Every other one is named: depends on the guide. Else fails."""
     if figures[0].answer:
         return HOLDS
-    return SETTLED if figures[1].answer else FAILS
+    return DEPENDS if figures[1].answer else FAILS
 
 
 CLAIMS = (
@@ -306,7 +308,8 @@ CLAIMS = (
         "Instruction, chat, completion and preference rows load as the guides write them",
         "M",
         ALL,
-        'from ftkit import data\ndata.check("rows.jsonl")  # a file of yours',
+        "import json\nfrom pathlib import Path\nfrom ftkit import data\n"
+        'Path("one.jsonl").write_text(json.dumps({"text": "Late? Yes."}))\ndata.check("one.jsonl")',
         "It depends where one is taken and another not: here all but a raw text, in which nothing "
         "says where the answer begins.",
         formats_that_load,
@@ -319,7 +322,7 @@ CLAIMS = (
         "A tuning is worth it from 50, 100, 200, 500 or 1,000 rows on",
         "X",
         ALL,
-        ROWS.format("data", 'task="trays", change="none", steps=200'),
+        query("data", 'task="trays", change="none", steps=200, lr=4e-3, r=8', TEST, "rows"),
         "It depends where eight rows come within ten points of 200 on one task and not on another, "
         "in as many steps; 200 is the most that every task has.",
         rows_that_are_enough,
@@ -338,7 +341,7 @@ CLAIMS = (
         "A few clean rows beat many noisy ones",
         "M",
         ALL,
-        WEIGHED,
+        WEIGHED.format("D3"),
         "Clean ones win by more than five points; it depends where they do against one kind of "
         "noise and not against another. Ten to twelve times as many were tried, not a hundred.",
         clean_against_noisy,
@@ -375,7 +378,7 @@ CLAIMS = (
         "Test rows that leak into training make the reported score too high",
         "M",
         ("G2", "G3", "G5"),
-        WEIGHED,
+        WEIGHED.format("D5"),
         "It holds where the reported score is above the true one in some setting and in none not; "
         "where a rule is learned, three seeds cannot tell.",
         lambda: stated("D5"),
@@ -392,11 +395,11 @@ CLAIMS = (
         "X",
         ("G1", "G2", "G4"),
         "from ftkit.core import Rate, rows_needed\nrows_needed(0.05, 0.1), Rate(18, 20).interval",
-        "A share is enough where it leaves the test rows that show five points. Settled where each "
-        "share is enough of one set and not of another: then the number decides, and no share. "
-        "Holding out before cleaning was not compared.",
+        "A share is enough where it leaves the test rows that show five points; it depends on how "
+        "many rows there are: the number decides, and no share. Holding out before cleaning was "
+        "not compared.",
         rows_held_out,
-        settle_conflict,
+        each,
         "05",
         {
             "G1": "Split 90/10 train/validation",
@@ -409,7 +412,7 @@ CLAIMS = (
         "The test should be harder than the average row",
         "M",
         ("G2",),
-        ROWS.format("data", 'change="wordings"'),
+        query("data", 'change="wordings"', 'lambda row: row.scores["the first wording"]', "amount"),
         "A test is harder where it costs five points; it depends where one that people would call "
         "hard is so, and parts models that the usual one does not, and another is not.",
         harder_tests,
@@ -422,7 +425,7 @@ CLAIMS = (
         "Rows of which 95 % have one label teach the model to say it always",
         "M",
         ("G5",),
-        ROWS.format("data", 'change="rare", amount=0.05'),
+        query("data", 'change="rare", amount=0.05', 'lambda row: row.scores["black"]', "steps"),
         "Oversampling must raise the rare class's recall, and without it the recall must stay zero "
         "however long one trains; it depends where the first is so and the second not.",
         rare_class,
@@ -435,7 +438,7 @@ CLAIMS = (
         "A model that is trained in one chat template and asked in another breaks silently",
         "M",
         ("G5",),
-        WEIGHED,
+        WEIGHED.format("D9"),
         "It breaks where more than half of the answers are lost; it depends where one pair of "
         "templates breaks and another does not.",
         lambda: stated("D9"),
@@ -448,7 +451,7 @@ CLAIMS = (
         "Only the answer should carry loss",
         "M",
         ("TRL",),
-        ROWS.format("data", 'change="prompt learned"'),
+        query("data", 'task="trays", change="prompt learned"', TEST, "steps"),
         "It holds where loss on answers alone scores higher than loss on the prompt too, seed by "
         "seed, on the mean of five settings.",
         loss_on_prompts,
@@ -475,7 +478,7 @@ CLAIMS = (
         "Several wordings in training keep a model from over-fitting to one",
         "M",
         ("G3",),
-        WEIGHED,
+        WEIGHED.format("D12"),
         "Eight must beat one by ten points on an unseen one; it depends where they do on one in "
         "another place of the prompt, and not on one in the usual place.",
         lambda: stated("D12"),
@@ -488,7 +491,7 @@ CLAIMS = (
         "Rows made by a teacher have to be audited, and their share capped",
         "M",
         ("G5",),
-        WEIGHED,
+        WEIGHED.format("D13"),
         "Unaudited rows must cost ten points and a filter win them back; it depends where asking "
         "the teacher better leaves it nothing to do. No cap on the share was tried.",
         lambda: stated("D13"),
@@ -501,7 +504,12 @@ CLAIMS = (
         "Tuning changes behaviour, and does not reliably add knowledge",
         "M",
         ALL,
-        ROWS.format("deciding", 'task="facts", arm="tuned in three wordings"'),
+        query(
+            "deciding",
+            'arm="tuned in three wordings", unsure=0',
+            'lambda row: row.scores["closed-book before"]',
+            "amount",
+        ),
         "Behaviour must transfer, and facts must be right in less than nine of ten other wordings, "
         "backwards never, and strangers made up. It depends where one way of teaching stores them.",
         facts_by_tuning,
@@ -518,7 +526,7 @@ CLAIMS = (
         "Retrieval adds knowledge, and nothing has to be trained for it",
         "M",
         ALL,
-        WEIGHED,
+        WEIGHED.format("W2"),
         "It holds where more than nine of ten new facts are right, before and after they change.",
         lambda: stated("W2"),
         all_within,
@@ -530,7 +538,7 @@ CLAIMS = (
         "Prompt first, then retrieve, then tune; the best systems do several at once",
         "M",
         ALL,
-        WEIGHED,
+        WEIGHED.format("W3"),
         "The cheaper way must come within five points where it can do the task at all, and both "
         "together must beat the better one; it depends where the first is so and the second not.",
         cheaper_ways_first,
@@ -547,7 +555,7 @@ CLAIMS = (
         "Examples in the prompt reach 80 % of what tuning does",
         "M",
         ("G1",),
-        WEIGHED,
+        WEIGHED.format("W4"),
         "The score with examples over that of a tuned model must lie above 0.8; it depends where "
         "one task lies above and another below.",
         shots_against_rows,
@@ -576,8 +584,8 @@ CLAIMS = (
         ALL,
         "from ftkit import decide\n"
         "[decide.choose(card.situation).what == card.expected for card in decide.cards()]",
-        "All examples come out of one decision as their guides say: holds. Settled where some do "
-        "not, and each of those is named as one on which guides differ.",
+        "All examples come out of one decision as their guides say: holds. It depends on the guide "
+        "where some do not, and each of those is named as one on which guides differ.",
         cards_decided,
         agreed_or_named,
         "06",

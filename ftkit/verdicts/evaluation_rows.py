@@ -26,8 +26,8 @@ from .. import data, evaluate, lab, lora, merge, models
 from ..core.files import data_path
 from ..core.statistics import Rate, rows_needed
 from ..forgetting import PlaneSetting, plane
-from .claim import Claim, Figure, exact, of_rate
-from .data_rows import ABOVE, ALL, ROWS, minus, runs, within
+from .claim import Claim, Figure, exact, of_rate, of_seeds, query
+from .data_rows import ABOVE, ALL, minus, runs, within
 from .judges import all_within, each, each_clear
 from .training_rows import by_method, by_seed, movies, reviews
 
@@ -94,11 +94,20 @@ def loss_against_score() -> Sequence[Figure]:
     both = [tuple(zip(*pairs, strict=True)) for pairs in settings.values()]
     pairs = [(a, b) for a, b in itertools.permutations(both, 2) if max(a[0]) < min(b[0])]
     better = sum(min(a[1]) > max(b[1]) for a, b in pairs)
-    worse = sum(max(a[1]) < min(b[1]) for a, b in pairs)
-    contradict = Rate(worse, better + worse)
+    worse = [
+        [higher - lower for lower, higher in zip(a[1], b[1], strict=True)]
+        for a, b in pairs
+        if max(a[1]) < min(b[1])
+    ]
+    furthest = max(worse, key=statistics.fmean, default=())
     return [
-        exact("pairs in which the lower loss has the worse answers", worse, said=ABOVE),
-        of_rate("of all pairs that three seeds can tell", contradict, (0.5, 1.0)),
+        exact("pairs in which the lower loss has the worse answers", len(worse), said=ABOVE),
+        of_seeds(
+            "of these the pair furthest apart: tickets right, by so much", furthest, said=ABOVE
+        ),
+        of_rate(
+            "such pairs, of all that three seeds can tell", Rate(len(worse), better + len(worse))
+        ),
         exact("pairs with one clearly lower loss", len(pairs)),
     ]
 
@@ -392,7 +401,8 @@ def sentiment_and_inference() -> Sequence[Figure]:
     ]
 
 
-PLANE = ROWS.format("playground", "lr=8e-3, epochs=2, r=16")
+PLAIN = "targets='all-linear', epochs=2, replay=0, kl=0, weight_decay=0"
+SKILL = "lab.grids.skill"
 SETTLE = "from ftkit import verdicts\nverdicts.find_claim('{}').settle()"
 CLAIMS = (
     Claim(
@@ -400,7 +410,7 @@ CLAIMS = (
         "A score is not enough: five dimensions are measured, each with its red flag",
         "M",
         ("G1",),
-        PLANE,
+        query("playground", f"r=16, {PLAIN}", SKILL, "lr"),
         "It holds where runs that learned their task have another dimension past its limit, with "
         "its whole interval: forgetting and invention here. Format was clear; time is M6's.",
         five_dimensions,
@@ -410,14 +420,15 @@ CLAIMS = (
     ),
     Claim(
         "E2",
-        "Perplexity does not track the score of a task",
+        "A lower perplexity can go with worse answers",
         "M",
         ("G2",),
-        ROWS.format("playground", "data='tickets'"),
-        "Pairs must contradict, and more of them than agree; it depends where there are some and "
-        "most agree. A pair counts where all seeds of one lie on one side of the other's.",
+        "from ftkit import lab\nrows = lab.grids.read('playground')\n"
+        "sorted((row.validation[-1][1], row.task) for row in rows)  # loss, tickets right",
+        "It holds where there are such pairs, all seeds of one on one side of the other's, and the "
+        "one furthest apart differs by its whole interval. How few they are no guide says.",
         loss_against_score,
-        each,
+        all_within,
         "09",
         {"G2": "a lower-perplexity model can still give worse structured outputs"},
     ),
@@ -443,7 +454,7 @@ CLAIMS = (
         "A regression suite and safety probes show what a task score does not",
         "M",
         ("G2", "G5"),
-        ROWS.format("safety", "probe='calls'"),
+        query("safety", "probe='calls'", "lambda row: row.scores['harm: a field asked']", "arm"),
         "It holds where something that the base did right is broken, or harm has risen, in runs "
         "that learned their task; what three seeds leave open does not count.",
         what_broke,
@@ -482,7 +493,7 @@ CLAIMS = (
         "LoRA forgets less than full fine-tuning",
         "M",
         ("G1", "G2"),
-        ROWS.format("playground", "targets='all-linear', replay=0.0, kl=0.0"),
+        query("playground", f"r=16, {PLAIN}", SKILL, "lr"),
         "At an equal task score LoRA must keep a point more of the skills; it fails where it does "
         "on no set. In all three seeds SmolLM2 differs by the same one question of 56.",
         lora_against_full,
@@ -495,7 +506,7 @@ CLAIMS = (
         "A lower rank, fewer epochs, a lower rate and weight decay lessen forgetting",
         "M",
         ("G1", "G2", "G3"),
-        PLANE,
+        query("playground", f"lr=8e-3, {PLAIN}", SKILL, "r"),
         "A change helps where it keeps a point more of the skills, at a task score within two "
         "points; it depends where one dial does and another does not.",
         cures_of_forgetting,
@@ -511,7 +522,7 @@ CLAIMS = (
         "Mixing in 10 to 20 % of general rows mends forgetting",
         "M",
         ("G1",),
-        ROWS.format("playground", "replay=0.2"),
+        query("playground", "lr=8e-3, epochs=2, r=16, kl=0.0, weight_decay=0.0", SKILL, "replay"),
         "It holds where 10 and 20 % keep more skills than none, at two rates. Other shares are "
         "shown; three seeds that draw other rows differ too much to tell.",
         replay_by_share,
@@ -524,7 +535,8 @@ CLAIMS = (
         "A merged model is the same model, without the adapter's cost",
         "M",
         ("G1", "G4"),
-        ROWS.format("methods", "merges=True"),
+        "from ftkit import lab\nrows = lab.grids.select(lab.grids.read('methods'), merges=True)\n"
+        "max(row.gap / row.adapter_gap for row in rows if row.adapter_gap)",
         "It holds where in float32 the largest logit gap is below a thousandth of what a lost "
         "adapter shows, and in 16 bits merging adds less than casting does. The cost is M6's.",
         merged_in_every_dtype,

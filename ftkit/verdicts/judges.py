@@ -16,12 +16,28 @@ A judge sees figures alone. What stands between "fails" and "holds" is "cannot b
 import math
 from collections.abc import Sequence
 
-from .claim import DEPENDS, FAILS, HERE, HOLDS, OPEN, SETTLED, UNVERIFIED, Figure, Judge
+from .claim import (
+    DEPENDS,
+    FAILS,
+    HERE,
+    HOLDS,
+    NOT_HERE,
+    OPEN,
+    SETTLED,
+    UNVERIFIED,
+    Figure,
+    Judge,
+)
 
 
 def true_word(figures: Sequence[Figure]) -> str:
     """HERE where a figure was measured on rows or seeds, else HOLDS."""
     return HERE if any(one.measured for one in figures) else HOLDS
+
+
+def false_word(figures: Sequence[Figure]) -> str:
+    """NOT_HERE where a figure was measured on rows or seeds, else FAILS."""
+    return NOT_HERE if any(one.measured for one in figures) else FAILS
 
 
 def answers(figures: Sequence[Figure]) -> list[bool | None]:
@@ -39,7 +55,7 @@ def each(figures: Sequence[Figure]) -> str:
         return DEPENDS
     if not found or None in found:
         return OPEN
-    return true_word(figures) if found[0] else FAILS
+    return true_word(figures) if found[0] else false_word(figures)
 
 
 def each_clear(figures: Sequence[Figure]) -> str:
@@ -54,23 +70,24 @@ def all_within(figures: Sequence[Figure]) -> str:
     """All within what was said: holds. One outside: fails. Else cannot be told."""
     found = answers(figures)
     if False in found:
-        return FAILS
+        return false_word(figures)
     return OPEN if not found or None in found else true_word(figures)
 
 
 def settle_conflict(figures: Sequence[Figure]) -> str:
     """Some of what the guides say is right and some is not: the conflict is settled.
 
-    A figure is held against what one guide says. All right: it depends, as each is true of its own
-    setting. All wrong: fails. Cannot be told where no figure lies clear of what was said, or where
-    all that do say the same and others are open.
+    A figure is held against what one guide says; where one has several settings, this is not the
+    judge. All right: it depends, as each is true of its own setting. All wrong: fails. Cannot be
+    told where no figure lies clear of what was said, or where all that do say the same and others
+    are open.
     """
     found = answers(figures)
     if True in found and False in found:
         return SETTLED
     if not found or None in found:
         return OPEN
-    return DEPENDS if found[0] else FAILS
+    return DEPENDS if found[0] else false_word(figures)
 
 
 def interval_above(bound: float) -> Judge:
@@ -108,7 +125,7 @@ def settle_by_setting(figures: Sequence[Figure]) -> str:
     if all(right):
         every = all(False not in found and None not in found for found in by_guide.values())
         return true_word(figures) if every else DEPENDS
-    return SETTLED if any(right) else FAILS
+    return SETTLED if any(right) else false_word(figures)
 
 
 def possible_words(judge: Judge, figures: Sequence[Figure]) -> set[str]:

@@ -22,7 +22,7 @@ from typing import Any
 from ..core.errors import UserError, nearest
 from ..core.files import data_path, write_whole
 from ..core.results import Result, Table, TableParts, html_text
-from .claim import KINDS, WORDS, Claim, Figure, Settled, source
+from .claim import KINDS, WORDS, Claim, Figure, Settled, short_title, source
 
 ROOMS = ("lora", "memory", "cost", "data", "training", "evaluation")
 # The parts of the ledger, in its order; a row's number follows its letter.
@@ -39,7 +39,7 @@ PARTS = {
     "C": "cost and operations",
     "G": "slips",
 }
-WIDE = 72  # characters of a figure in a line of text
+WIDE = 51  # characters of a claim in a line of text, which is of 80 then
 ABOUT = (
     "What fine-tuning guides say, in our own words, and what decides each claim. Written by "
     "`python -m ftkit claims --write`; every verdict is computed from the figures beside it."
@@ -122,7 +122,10 @@ class Verdicts(Result):
         rows = []
         for one in self.settled:
             if one.claim.kind == "X":
-                quotes = [f"{source(k)['title']}: “{v}”" for k, v in one.claim.quote.items()]
+                quotes = [
+                    f"{short_title(source(guide)['title'])}: “{said}”"
+                    for guide, said in one.claim.quote.items()
+                ]
                 rows += [
                     (one.claim.id if not i else "", quote, one.verdict if not i else "")
                     for i, quote in enumerate(quotes)
@@ -130,18 +133,12 @@ class Verdicts(Result):
         return Table("Where the guides differ", ("row", "a guide says", "verdict"), rows)
 
     def table(self) -> TableParts:
-        """One line per claim: id, verdict, notebook, sentence, and its first figure."""
+        """One line of 80 characters per claim: id, kind, verdict, and how its sentence begins."""
         rows = [
-            (
-                one.claim.id,
-                one.verdict,
-                one.claim.notebook,
-                one.claim.sentence,
-                in_words(one.figures),
-            )
+            (one.claim.id, one.claim.kind, one.verdict, cut(one.claim.sentence))
             for one in self.settled
         ]
-        return self.title, ("row", "verdict", "notebook", "claim", "figures"), rows
+        return self.title, ("row", "kind", "verdict", "claim"), rows
 
     @property
     def title(self) -> str:
@@ -168,13 +165,9 @@ class Verdicts(Result):
         return [as_json(one) for one in self.settled]
 
 
-def in_words(figures: Sequence[Figure]) -> str:
-    """The first figure in a line, and how many more there are."""
-    if not figures:
-        return ""
-    said, more = f"{figures[0].what}: {figures[0].in_words}", len(figures) - 1
-    said = said if len(said) <= WIDE else f"{said[: WIDE - 1]}…"
-    return f"{said} (+{more})" if more else said
+def cut(sentence: str) -> str:
+    """A sentence as far as a line has room for it."""
+    return sentence if len(sentence) <= WIDE else f"{sentence[: WIDE - 1].rstrip()}…"
 
 
 def html_of_row(one: Settled) -> str:

@@ -24,14 +24,16 @@ from .. import data, lab, methods, models, train
 from ..core.files import data_path
 from ..core.statistics import Rate
 from ..studies import ledger
-from .claim import UNVERIFIED, Claim, Figure, exact, of_rate, of_seeds
-from .data_rows import ABOVE, ALL, BETTER, NO_WORSE, ROWS, minus, over, runs, stated, within
+from .claim import UNVERIFIED, Claim, Figure, exact, of_rate, of_seeds, query
+from .data_rows import ABOVE, ALL, BETTER, NO_WORSE, minus, over, runs, stated, within
 from .judges import all_within, each, each_clear
 
 SHORT = {"epochs": 2, "targets": "all-linear", "quant": None, "dora": False, "replay": 0.0}
 PLAIN = {"kl": 0.0, "weight_decay": 0.0}
 DORA_LORA = ("dora", "lora")
 CLEAN, WRONG = {"wrong": 0.0}, {"wrong": 0.25, "dropout": 0.0}
+# the step with the lowest loss, of the sixty of ten epochs
+LOWEST = "lambda row: min(row.validation, key=lambda point: point[1])[0]"
 Read = Callable[[Any], float]
 
 
@@ -62,9 +64,10 @@ def scripts_as_printed() -> Sequence[Figure]:
     """T1: arguments of each guide's script that the installed signatures refuse."""
     stated_calls = json.loads(data_path("guides.json").read_text(encoding="utf-8"))["calls"]
     return [
-        exact(
+        Figure(
             f"arguments of the script of {guide} that are refused",
             sum(is_refused(call, name) for call, names in calls.items() for name in names),
+            n=sum(map(len, calls.values())),
             said=(0, 0),
         )
         for guide, calls in stated_calls.items()
@@ -179,12 +182,12 @@ def bad_run_mended() -> Sequence[Figure]:
     asked = {
         "1e-3, clean rows: epochs after the lowest loss": by_seed(clean, epochs_after_best),
         "1e-3, a quarter wrong: the same": by_seed(milder, epochs_after_best),
-        "4e-3, a quarter wrong: the same": by_seed(hot, epochs_after_best),
-        "early stopping gains": by_seed(hot, gain_of_best),
-        "dropout of 0.1 gains": minus(dropped, ended),
-        "a quarter of the rate gains": minus(mild, ended),
+        "4e-3, a quarter wrong: early stopping gains": by_seed(hot, gain_of_best),
+        "the same: dropout of 0.1 gains": minus(dropped, ended),
+        "the same: a quarter of the rate gains": minus(mild, ended),
     }
-    return within(ABOVE, asked)
+    shown = {"4e-3, a quarter wrong: epochs after it": by_seed(hot, epochs_after_best)}
+    return [*within(ABOVE, asked), *within(None, shown)]
 
 
 def lora_over_full() -> Sequence[Figure]:
@@ -399,7 +402,9 @@ def hacked_rewards() -> Sequence[Figure]:
 
 
 PREFERENCES = (
-    "from ftkit import lab, studies\nstudies.weigh_preferences(lab.grids.read('preferences'))"
+    "from ftkit import lab, studies\n"
+    "found = studies.weigh_preferences(lab.grids.read('preferences')).weighed\n"
+    "[(one.statement.sentence, one.measured) for one in found if one.statement.row == {!r}]"
 )
 CLAIMS = (
     Claim(
@@ -420,7 +425,12 @@ CLAIMS = (
         "LoRA learns at 1e-4 to 3e-4, and full fine-tuning wants a lower rate",
         "M",
         ALL,
-        ROWS.format("playground", "epochs=2, r=16"),
+        query(
+            "playground",
+            "r=16, targets='all-linear', epochs=2, replay=0, kl=0, weight_decay=0",
+            "'task'",
+            "lr",
+        ),
         "LoRA's rate must be the higher one, and the guides' rates must teach; it depends where "
         "they teach one model in its steps and not another.",
         usual_rates,
@@ -435,7 +445,7 @@ CLAIMS = (
         "One to three epochs are enough, or one to five",
         "M",
         ALL,
-        ROWS.format("epochs", "lr=1e-3, wrong=0.0"),
+        query("epochs", "wrong=0.0", "lambda row: row.task[2][1] - row.task[-1][1]", "lr"),
         "The score must be within five points of that after ten epochs; it depends where it is at "
         "one rate and not at another.",
         few_epochs,
@@ -448,7 +458,7 @@ CLAIMS = (
         "Validation loss is lowest before the end, and the last checkpoint is rarely the best",
         "M",
         ("G2", "G5"),
-        ROWS.format("epochs", "lr=4e-3, wrong=0.25"),
+        query("epochs", "wrong=0.25, dropout=0.0", LOWEST, "lr"),
         "Epochs must be left after the lowest loss, and in more than half of all longer runs; it "
         "depends where that is so with wrong labels and not with clean rows.",
         best_checkpoint,
@@ -464,11 +474,12 @@ CLAIMS = (
         "Ten epochs at 1e-3 over-fit; a lower rate, early stopping and dropout mend it",
         "M",
         ("G3",),
-        ROWS.format("epochs", "lr=1e-3"),
-        "A run over-fits where epochs are left after its lowest validation loss, and a cure works "
-        "where it gains on the test. The exercise names no model and no method: this is LoRA.",
+        query("epochs", "lr=1e-3", LOWEST, "wrong"),
+        "Epochs must be left after the lowest validation loss at 1e-3, and each cure must gain on "
+        "the test; cures were tried at 4e-3 on wrong labels, where some are left. The exercise "
+        "names no model and no method: this is LoRA.",
         bad_run_mended,
-        each,
+        all_within,
         "07b",
         {"G3": "Run a fine-tune with intentionally bad hyperparams (LR=1e-3, 10 epochs)"},
     ),
@@ -477,7 +488,7 @@ CLAIMS = (
         "LoRA reaches 95 % of what full fine-tuning does",
         "M",
         ("G1",),
-        ROWS.format("ranks", 'question="rows", setting="full"'),
+        query("ranks", 'setting="lora", task="facts", amount=80', "'exact'", "lr"),
         "It holds where LoRA's score over that of full fine-tuning, each at its best rate, lies "
         "above 0.95 on some set that both learned and below it on none.",
         lora_over_full,
@@ -490,7 +501,7 @@ CLAIMS = (
         "With much data full fine-tuning wins",
         "M",
         ALL,
-        ROWS.format("ranks", 'question="rows", task="facts"'),
+        query("ranks", 'setting="full", task="facts", amount=240', "'exact'", "lr"),
         "Unverified while both had fewer rows than the 10,000 of which a guide speaks; then it "
         "holds where full fine-tuning scores higher.",
         full_with_more_rows,
@@ -547,7 +558,7 @@ CLAIMS = (
         "DPO replaces a reward model and reinforcement learning by one loss of a classifier",
         "M",
         ("G2", "G3"),
-        PREFERENCES,
+        PREFERENCES.format("P1"),
         "Pairs must come into order with no reward model, and what was known must stay; it depends "
         "where that is so from one start and not from another.",
         dpo_without_a_reward,
@@ -560,7 +571,7 @@ CLAIMS = (
         "DPO is three to four times as fast as RLHF, and more stable",
         "M",
         ("G2",),
-        PREFERENCES,
+        PREFERENCES.format("P2"),
         "Time must be within 3 to 4, gold no less, and DPO bear twice the rate: it cannot be told "
         "while one is open. That a reward model takes over twice the time is clear.",
         lambda: stated("P2"),
@@ -573,7 +584,7 @@ CLAIMS = (
         "GRPO suits tasks whose answers can be verified",
         "M",
         ("G3",),
-        PREFERENCES,
+        PREFERENCES.format("P3"),
         "It must gain where some answers are right, and where none is; it depends on that.",
         lambda: stated("P3"),
         each,
@@ -585,7 +596,7 @@ CLAIMS = (
         "A badly specified reward is hacked; a second metric shows it, and a KL penalty holds it",
         "M",
         ("G3",),
-        PREFERENCES,
+        PREFERENCES.format("P4"),
         "The reward must rise while gold falls, and a penalty hold gold to half a sentence; it "
         "depends where a high price does, and a low one or a limit does not.",
         hacked_rewards,

@@ -12,6 +12,7 @@ runs are read by `lab.grids.read("ward")`. Notebook 11.
 import dataclasses
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,29 +28,34 @@ BEGIN, ENDING = 22, 30  # characters of a row that are shown at either end
 MARKED = re.compile(r"⟦[^⟦⟧<]*⟧?")  # what carries loss, in HTML: up to the end of its cell
 GROUND = '<mark style="background:#dbe6f7;color:#111">'
 REPLY = 130  # characters of a reply that are shown
+LONG = "first row as trained", "prompt of the saved template"  # facts with a line per patient
 
 
 @dataclass(frozen=True)
 class Patients:
     """Some runs as their owners see them: a picture of the curves, their facts and their replies.
 
-    folders: a line per fact in which they differ; alike: the others, which are folded on a page.
+    folders: a line per fact in which they differ; written: of long facts, a line per patient;
+    alike: the facts in which they do not differ, which are folded on a page.
     """
 
     curves: Drawing
     folders: Table
+    written: Table | None
     alike: Table
     replies: Table
 
     def __repr__(self) -> str:
-        return "\n\n".join(map(repr, (self.curves, self.folders, self.alike, self.replies)))
+        parts = self.curves, self.folders, self.written, self.alike, self.replies
+        return "\n\n".join(repr(part) for part in parts if part is not None)
 
     def _repr_html_(self) -> str:
         named = html_text(
             f"{self.alike.title}: {' · '.join(str(row[0]) for row in self.alike.rows)}"
         )
         folded = f"<details><summary>{named}</summary>{self.alike._repr_html_()}</details>"
-        facts = MARKED.sub(rf"{GROUND}\g<0></mark>", f"{self.folders._repr_html_()}{folded}")
+        long = self.written._repr_html_() if self.written else ""
+        facts = MARKED.sub(rf"{GROUND}\g<0></mark>", f"{self.folders._repr_html_()}{long}{folded}")
         return "".join((self.curves._repr_html_(), facts, self.replies._repr_html_()))
 
 
@@ -61,9 +67,14 @@ def show_patients(rows: Mapping[str, WardRow], title: str) -> Patients:
     # a fact that is the same in all folders is told once, and below
     differ = [line for line in table if len(set(line[1:])) > 1]
     alike = [line[:2] for line in table if len(set(line[1:])) == 1]
+    long = [line for line in differ if line[0] in LONG]
+    by_patient = list(zip(rows, *(line[1:] for line in long), strict=True))
+    heads = ("", *(line[0] for line in long))
+    short = [line for line in differ if line not in long]
     return Patients(
         draw_curves(rows, title),
-        Table("What lies in their folders, where they differ", ("", *rows), differ),
+        Table("What lies in their folders, where they differ", ("", *rows), short),
+        Table("Marks and templates, a line per patient", heads, by_patient) if long else None,
         Table("The same in all of them", ("", ", ".join(rows)), alike),
         Table("What they reply", ("", ""), told_replies(rows)),
     )
@@ -81,12 +92,15 @@ def told_replies(rows: Mapping[str, WardRow]) -> list[tuple[str, str]]:
     return lines
 
 
-def find_patients(rows: Sequence[WardRow], room: str, seed: int = 0) -> dict[str, WardRow]:
-    """The sick runs of a room by the names of its patients."""
+def find_patients(
+    rows: Sequence[WardRow], room: str, seed: int = 0, *, cured: bool = False
+) -> dict[str, WardRow]:
+    """The sick runs of a room by the names of its patients; cured: the cured ones instead."""
     by_run = {WardRun(**settings(row)): row for row in rows}
+    illnesses = {patient: ILLNESSES[name] for patient, name in ROOMS[room].items()}
     return {
-        patient: by_run[dataclasses.replace(ILLNESSES[name].sick, seed=seed)]
-        for patient, name in ROOMS[room].items()
+        patient: by_run[dataclasses.replace(one.cured if cured else one.sick, seed=seed)]
+        for patient, one in illnesses.items()
     }
 
 
@@ -99,14 +113,17 @@ class Diagnoses(Table):
         page, rest = "", super()._repr_html_()
         # of each of the doctor's sentences what was found in bold, its reasons and cure behind it
         for _, _, said, *_ in self.rows:
-            first = html_text(re.split(r"(?<=.)[:;] ", str(said))[0])
+            first = html_text(re.split(r"(?<=.)[:;] (?=[a-z])", str(said))[0])
             before, cell, rest = rest.partition(f">{first}")
             page += f"{before}><b>{first}</b>" if said else before + cell
         return f"<details><summary>{head}</summary>{page}{rest}</details>"
 
 
 def treat(rows: Sequence[WardRow], room: str, seed: int = 0) -> Diagnoses:
-    """A line per patient of a room: the illness, what the doctor said, and both runs' scores."""
+    """A line per patient of a room: the illness, what the doctor said, and both runs' scores.
+
+    Also found: its other checks that called something wrong in that folder.
+    """
     by_run = {WardRun(**settings(row)): row for row in rows}
     lines = []
     for patient, name in ROOMS[room].items():
@@ -115,8 +132,9 @@ def treat(rows: Sequence[WardRow], room: str, seed: int = 0) -> Diagnoses:
             by_run[dataclasses.replace(run, seed=seed)] for run in (illness.sick, illness.cured)
         )
         right = f"{mean_right([sick]):.0%}", f"{mean_right([cured]):.0%}"
-        lines.append((patient, name, sick.said, *right))
-    heads = ("", "illness", "the doctor says", "right", "right when cured")
+        others = ", ".join(check for check in sick.found if check != illness.check)
+        lines.append((patient, name, sick.said, others, *right))
+    heads = ("", "illness", "the doctor says", "also found", "right", "right when cured")
     return Diagnoses("Sick and cured", heads, lines)
 
 
@@ -147,11 +165,8 @@ def folder_facts(row: WardRow) -> dict[str, str]:
     trained, different = record["rows"]
     then, now = record["base"]
     recipe_alpha, config_alpha = record["alpha"]
-    right = f"{row.scores['test']:.0%}"
-    if "new" in row.scores:
-        right += f"; in use {row.scores['new']:.0%}"
     return {
-        "test rows right": right,
+        "test rows right": f"{row.scores['test']:.0%}",
         "replies that end": f"{row.scores['test: ended']:.0%}",
         "run.json: rate, steps": f"{record['lr']:g}, {record['steps']}",
         "run.json: numbers trained": f"{record['trainable']:,}",
@@ -175,12 +190,16 @@ def shorten(row: str) -> str:
 
 
 def draw_curves(rows: Mapping[str, WardRow], title: str) -> Drawing:
-    """Training and validation loss of some runs by step, each in a frame of its own."""
+    """Training and validation loss of some runs by step, each in a frame of its own.
+
+    All frames have one range of losses, so that heights can be compared.
+    """
     parts, told = [], []
+    top = max(2.0, *(1.3 * loss for row in rows.values() for _, loss in finite_points(row)))
     for place, (name, row) in enumerate(rows.items()):
         left = LEFT + (place % ACROSS) * (WIDE + GAP_X)
-        top = TOP + (place // ACROSS) * (HIGH + GAP_Y)
-        parts.append(draw_curve(Area(left, top, WIDE, HIGH), name, row))
+        upper = TOP + (place // ACROSS) * (HIGH + GAP_Y)
+        parts.append(draw_curve(Area(left, upper, WIDE, HIGH), name, row, top))
         told.append(f"{name}: {in_words(row)}")
     lines = math.ceil(len(rows) / ACROSS)
     height = TOP + lines * (HIGH + GAP_Y) - GAP_Y + 44
@@ -188,13 +207,17 @@ def draw_curves(rows: Mapping[str, WardRow], title: str) -> Drawing:
     return drawing(title, parts, f"{title}. {'; '.join(told)}", aside, height)
 
 
-def draw_curve(area: Area, name: str, row: WardRow) -> str:
-    """The two curves of one run."""
+def finite_points(row: WardRow) -> list[Sequence[float]]:
+    """The points of both curves of a run whose loss is a number."""
+    return [point for point in (*row.losses, *row.validation) if math.isfinite(point[1])]
+
+
+def draw_curve(area: Area, name: str, row: WardRow, top: float) -> str:
+    """The two curves of one run; top: the highest loss of its frame."""
     losses = [(step, max(loss, LOWEST)) for step, loss in row.losses if math.isfinite(loss)]
     checks = [(step, max(loss, LOWEST)) for step, loss in row.validation if math.isfinite(loss)]
-    top = max(2.0, *(1.3 * loss for _, loss in [*losses, *checks]))
     frame: Frame = area.frame((0, row.steps), (LOWEST, top), log_y=True)
-    ticks = {0: "0", row.steps / 2: f"{row.steps // 2}", row.steps: f"{row.steps}"}
+    ticks = {0: "0", row.steps / 2: f"{row.steps // 2}", row.steps: f"{row.steps} steps"}
     tens = {y: text for y, text in decades(LOWEST, top).items() if math.log10(y) % 1 == 0}
     parts = [frame.axes(ticks, tens, ""), words(area.left, area.top - 9, name, 13, bold=True)]
     parts.append(words(area.left + 18, area.top - 9, "loss, nats per learned token", 10.5, GREY))
@@ -202,6 +225,8 @@ def draw_curve(area: Area, name: str, row: WardRow) -> str:
     parts += [dot(*frame.at(*point), 3.4, ACCENT) for point in checks]
     if len(losses) == 1:
         parts.append(dot(*frame.at(*losses[0]), 3.4, PLAIN))
+    if any(loss < LOWEST for _, loss in finite_points(row)):
+        parts.append(words(area.right, area.bottom - 6, f"below {LOWEST:g}", 10.5, PLAIN, "end"))
 
     # a curve that breaks off says so
     broken = next((step for step, loss in row.losses if not math.isfinite(loss)), None)
@@ -229,7 +254,7 @@ class Line:
     sick: float  # the mean share of right answers
     cured: float
     named: int  # in how many seeds the doctor's check for it found it
-    healed: int  # in how many seeds it found nothing wrong with the cured run
+    also: Mapping[str, int]  # its other checks that found something, and in how many seeds
 
 
 @dataclass(frozen=True, repr=False)
@@ -237,6 +262,8 @@ class Tally(Result):
     """What the doctor found of the sick runs, of their cured ones, and of healthy runs."""
 
     lines: Sequence[Line]
+    cured: int  # cured runs; several illnesses may share one, which counts once
+    relapses: Sequence[WardRow]  # those of which the doctor called something wrong
     healthy: int
     alarms: Sequence[HealthyRow]  # healthy runs of which it called something wrong
 
@@ -259,15 +286,17 @@ class Tally(Result):
                 f"{line.cured:.0%}",
                 line.illness.check,
                 f"{line.named} of {line.seeds}",
-                f"{line.healed} of {line.seeds}",
+                ", ".join(
+                    check if n == line.seeds else f"{check} ({n})" for check, n in line.also.items()
+                ),
             )
             for line in self.lines
         ]
         title = (
-            f"Named: {self.hits} of {self.sick} sick runs; false alarms: {len(self.alarms)} of "
-            f"{self.healthy} healthy ones"
+            f"Named: {self.hits} of {self.sick} sick runs; false alarms: {len(self.relapses)} of "
+            f"{self.cured} cured runs and {len(self.alarms)} of {self.healthy} healthy ones"
         )
-        heads = ("illness", "right", "cured", "the doctor's check", "named", "cured run is fine")
+        heads = ("illness", "right", "cured", "the doctor's check", "named", "also found")
         return title, heads, rows
 
 
@@ -276,7 +305,10 @@ def tally(rows: Sequence[WardRow], healthy: Sequence[HealthyRow]) -> Tally:
     by_run = {WardRun(**settings(row)): row for row in rows}
     seeds = sorted({row.seed for row in rows})
     lines = [count_line(illness, by_run, seeds) for illness in ILLNESSES.values()]
-    return Tally(lines, len(healthy), [row for row in healthy if row.found])
+    runs = dict.fromkeys(illness.cured for illness in ILLNESSES.values())
+    cured = [by_run[dataclasses.replace(run, seed=seed)] for run in runs for seed in seeds]
+    relapses = [row for row in cured if row.found]
+    return Tally(lines, len(cured), relapses, len(healthy), [row for row in healthy if row.found])
 
 
 def settings(row: WardRow) -> dict:
@@ -290,9 +322,9 @@ def count_line(illness: Illness, rows: Mapping[WardRun, WardRow], seeds: Sequenc
         [rows[dataclasses.replace(run, seed=seed)] for seed in seeds]
         for run in (illness.sick, illness.cured)
     )
-    named = sum(illness.check in row.found for row in sick)
-    healed = sum(not row.found for row in cured)
-    return Line(illness, len(seeds), mean_right(sick), mean_right(cured), named, healed)
+    found = Counter(check for row in sick for check in row.found)
+    named = found.pop(illness.check, 0)
+    return Line(illness, len(seeds), mean_right(sick), mean_right(cured), named, dict(found))
 
 
 def mean_right(rows: Sequence[WardRow]) -> float:

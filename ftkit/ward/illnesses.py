@@ -6,7 +6,8 @@
     healthy_points()     runs by the kit's own trainer in which nothing is wrong
     HealthyRun, HealthyRow
 
-A sick run differs from its cured one by one fault alone (the over-fit one by rows, steps and rate).
+A sick run differs from its cured one by one fault alone (the over-fit one by rows, steps and rate,
+and `HALVES` tell these apart).
 They are made by `sick_runs` and `healthy_runs`, and named by `doctor`; `python -m ftkit grid ward`
 and `grid healthy` make all of them again. Notebook 11.
 """
@@ -73,6 +74,7 @@ class Illness:
 BRIEF = WardRun()
 TRAYS = WardRun(task="trays", rows=200, steps=160)
 FEW = WardRun(rows=2, steps=120, lr=2.4e-2)
+HALVES = replace(FEW, rows=48), replace(FEW, lr=BRIEF.lr)  # over-fit by its rate or rows alone
 FACTS = WardRun(task="facts", rows=80, steps=100)
 
 
@@ -136,7 +138,7 @@ ILLNESSES: dict[str, Illness] = {
             "loss on the prompt", *spoiled("prompt learned", replace(BRIEF, steps=20)), "prompt",
             "the first row would carry loss from its first word on",
             "loss on the answers alone",
-            "Half of the loss is for guessing the customer's words, which nobody can.",
+            "The loss is for the customer's words, too, which nobody can foresee.",
         ),
         Illness(
             "shuffled answers", *spoiled("shuffled"), "pairs",
@@ -158,7 +160,7 @@ ILLNESSES: dict[str, Illness] = {
         ),
         Illness(
             "test rows in training", *spoiled("leaked", FACTS), "leak",
-            "the score on the test rows would be far above that in use",
+            "the score on the test rows would be far above what its validation loss promises",
             "take the test rows out of training",
             "What was learned by heart is asked again: the score says nothing of other questions.",
         ),
@@ -203,9 +205,12 @@ ROOMS: dict[str, dict[str, str]] = {
 
 
 def ward_points() -> list[WardRun]:
-    """Every run of the ward, seed by seed; a cured run that several share is there once."""
+    """Every run of the ward, seed by seed; a cured run that several share is there once.
+
+    `HALVES` are among them, which are nobody's illness or cure.
+    """
     runs = [run for illness in ILLNESSES.values() for run in (illness.sick, illness.cured)]
-    return [replace(run, seed=seed) for seed in SEEDS for run in dict.fromkeys(runs)]
+    return [replace(run, seed=seed) for seed in SEEDS for run in dict.fromkeys([*runs, *HALVES])]
 
 
 @dataclass(frozen=True)

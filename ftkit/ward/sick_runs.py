@@ -195,7 +195,7 @@ def other_colour(answer: str) -> str:
 def reorder(model: "PreTrainedModel", seed: int) -> None:
     """Put the model's hidden numbers into another order, in place: it answers as before.
 
-    Each W is another matrix then. So are two models that were trained alike from two seeds.
+    Each W is another matrix then, as in a model that was trained anew from another seed.
     """
     hidden = int(model.config.hidden_size)  # type: ignore # of a Llama
     drawn = torch.Generator().manual_seed(seed)

@@ -35,6 +35,9 @@ WRONG = {
     "its comma belongs to it": lambda answer, figures: [
         n for n in re.findall(r"\d+(?:\.\d+)?", answer) if not first_steps.backed(n, figures)
     ],
+    "belongs to the sentence": lambda answer, figures: [
+        n for n in re.findall(r"\d[\d,]*(?:\.\d+)?", answer) if not first_steps.backed(n, figures)
+    ],
     "all numbers came back": lambda answer, _: re.findall(first_steps.WRITTEN, answer),
     "return a list": lambda *_: "6.5",
     "it is ['50'], not ['0.08']": lambda *_: ["0.08"],

@@ -58,7 +58,7 @@ def from_first_answer(ids, assistant, end):
 
 MASKS = {
     "every token carries loss": lambda ids, assistant, end: list(ids),
-    "never learn to stop": at(lambda i, t, right: right not in (-100, 3)),
+    "nothing would teach the model to stop": at(lambda i, t, right: right not in (-100, 3)),
     "the assistant's mark carries loss": at(lambda i, t, right: right != -100 or t == 2),
     "the user's turns carry loss": at(lambda i, t, right: right != -100 or t == 3),
     "only the last answer": last_answer_only,
@@ -625,11 +625,13 @@ def test_cures_are_numbers_of_the_list():
     assert judge("11.cures", right).right is True
     assert judge("11.cures", {name: str(number) for name, number in right.items()}).right is True
     found = judge("11.cures", right | {"C": right["D"]})
-    assert found.text == "C: to give the optimizer every B is the cure of 'B never trained'. " + (
-        "What has it?"
+    assert found.right is False and found.text == "4 of the 5 are right. " + (
+        "C: 'give the optimizer every B' is the cure of 'B never trained', which C has not."
     )
+    found = judge("11.cures", right | {"F": right["C"], "Q": right["C"]})
+    assert found.text.startswith("3 of the 5 are right. F: ") and " Q: " in found.text
     found = judge("11.cures", {"C": right["C"]})
-    assert found.right is None and found.text == "D is still to come."
+    assert found.right is None and found.text.startswith("1 of the 5 is right. D is still to come.")
     for number in (0, 17, 2.5, "some"):
         assert "C: give the number of a cure, from 1 to 16" in judge("11.cures", {"C": number} | {
             "D": 1

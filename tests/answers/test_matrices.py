@@ -202,6 +202,7 @@ OVERLAPS = {
     "all directions were taken": lambda a, b, i, j: (a.T @ b).norm() ** 2 / min(i, j),
     "direction i against direction j": lambda a, b, i, j: (a[:, i - 1] @ b[:, j - 1]) ** 2,
     "the rows were cut": lambda a, b, i, j: (a[:i].T @ b[:i]).norm() ** 2 / min(i, j),
+    "the shapes do not fit: directions are columns": lambda a, b, i, j: (a[:i] @ b[:j].T).sum(),
     r"one number; this is of shape \(2, 5\)": lambda a, b, i, j: cosines(a, b, i, j) ** 2,
     "one number; this is of type str": lambda a, b, i, j: "most of it",
     "it is not Σ cos²": lambda a, b, i, j: 2.0,
@@ -411,6 +412,7 @@ UNTRAINED = {
     "a sum of 0 is not enough": lambda tensors: [
         name for name, t in tensors.items() if "lora_B" in name and abs(t.sum()) < 1e-4
     ],
+    "these are all B": lambda tensors: [name for name in tensors if "lora_B" in name],
     "upside down": lambda tensors: [
         name for name, tensor in tensors.items() if "lora_B" in name and tensor.any()
     ],

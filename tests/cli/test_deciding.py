@@ -38,12 +38,13 @@ def test_it_is_quick_to_ask():
 def test_claims_are_the_ledger_as_it_is_recorded():
     done = invoke("claims")
     assert (done.exit_code, done.stdout) == (0, f"{verdicts.recorded()}\n")
+    assert max(map(len, done.stdout.splitlines()[1:])) <= 80, "a terminal has so many characters"
 
 
 def test_a_claim_is_told_with_figures_quotes_and_proof_cell():
     told = invoke("claims", "l2", "M5").stdout
-    assert "L2 fails: " in told and "13,631,488" in told and "you train approximately" in told
-    assert "lora.count_and_check(" in told and "M5 fails: " in told
+    assert "L2 · FAILS · " in told and "13,631,488" in told and "you train approximately" in told
+    assert "lora.count_and_check(" in told and "M5 · FAILS · " in told
 
 
 def test_claims_as_json_and_measured_again_are_the_same():

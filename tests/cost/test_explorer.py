@@ -38,7 +38,7 @@ def test_a_bar_reaches_from_one_outcome_to_the_other():
         low, high = sorted((swing.first[1], swing.last[1]))
         assert x == pytest.approx(frame.at(low, 0)[0], abs=0.1)
         assert x + width == pytest.approx(frame.at(high, 0)[0], abs=0.1)
-    assert {"one", "another", "tokens per row", "2,048"} <= set(texts(shown))
+    assert {"one says", "another says", "tokens per row", "2,048"} <= set(texts(shown))
     assert "one 60 min to 2.0 h" in shown.text
 
 

@@ -156,6 +156,28 @@ def test_one_seed_is_said_to_be_one_and_three_are_compared(written, asked, tmp_p
     assert "on 3 seeds, 0, 1, 2" in found.findings[0]
     assert not any("one seed" in one for one in found.limits)
     assert "The runs beside each other" in found.html()
+    # three seeds are three, and the test rows the same: what that leaves open is said
+    (rows,) = [one for one in found.limits if "an interval over seeds has no other" in one]
+    assert "no closer than ≈61.0 % [51.2, 70.0]" in rows
+    assert not any("over seeds" in one for one in lab.report(written).limits)
+
+
+def test_what_no_run_was_asked_has_no_column(written, asked, tmp_path):
+    other = another(written, tmp_path / "seed1", seed=1)
+    _, heads, rows = lab.report(written, other).sections[0].shown[0].table()
+    assert "in format" in heads and all(len(row) == len(heads) for row in rows)
+    without = answers()
+    without["values"].pop("format")
+    asked["one"] = asked["seed1"] = without
+    _, heads, rows = lab.report(written, other).sections[0].shown[0].table()
+    assert heads == ("run", "recipe", "seed", "exactly right", "made up", "skills right")
+    assert all(len(row) == len(heads) for row in rows)
+
+
+def test_the_picture_says_yes_and_no_at_their_rows(written, asked):
+    picture = lab.report(written).sections[0].shown[0]
+    assert [text.get_text() for text in picture.axes[0].texts].count("yes") == 4
+    assert "grey: cannot be told once p is corrected for all 6" in picture.axes[0].get_xlabel()
 
 
 def test_recipes_are_compared_by_seed_or_else_by_row(written, asked, tmp_path):
@@ -284,3 +306,27 @@ def test_the_verb_writes_the_page_and_prints_the_figures(written, asked, tmp_pat
     asked["calls"].clear()
     assert invoke("report", written, "--out", tmp_path / "no" / "page.html").exit_code == 1
     assert asked["calls"] == []
+
+
+def test_a_terminal_shows_the_pages_own_headings_in_its_width(
+    written, asked, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "60")
+    page = tmp_path / "page.html"
+    done = invoke("report", written, "--out", page)
+    assert done.exit_code == 0, done.output
+    first, *lines, last = done.stdout.strip().splitlines()
+    assert first == "Report on one" and last == f"The page is {page}"
+    assert "≈" not in done.stdout and max(map(len, lines)) <= 60
+    titles = re.findall(r"<h2 [^>]*>([^<]+)", page.read_text(encoding="utf-8"))
+    assert [line for line in lines if line in titles] == titles[:2]
+    # every sentence is there, whole once its lines are joined
+    shown = " ".join(" ".join(lines).split())
+    found = lab.report(written)
+    assert all(" ".join(f"- {one}".split()) in shown for one in found.findings)
+
+
+def test_a_row_that_repeats_one_is_told_in_the_singular():
+    one, two = (evaluate.Unseen(range(200), [], 0, near) for near in (1, 2))
+    assert "1 of 200 nearly repeats a training row" in reporting.told_unseen(one, 200)[0]
+    assert "2 of 200 nearly repeat a training row" in reporting.told_unseen(two, 200)[0]

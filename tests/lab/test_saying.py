@@ -89,8 +89,20 @@ def test_a_skill_that_is_gone_is_named_and_the_others_share_a_sentence():
     suites = {"copy": (50, 0), "sort": (50, 50), "count": (50, 49)}
     found = said(saying.compare_base(measured(suites=suites)))
     assert found["Forgets copy"].startswith("yes, by ")
-    assert found["Forgets sort, count"].startswith("cannot be told of any of these skills")
-    assert "with 50 questions each" in found["Forgets sort, count"]
+    together = found["Forgets sort, count"]
+    assert together.startswith("cannot be told, with 50 questions each. ")
+    assert "Fell most: count by 2.0 points. One may have lost up to " in together
+
+
+def test_many_skills_are_counted_and_those_that_fell_most_are_named():
+    falls = {"a": (50, 48), "b": (50, 45), "c": (50, 47), "d": (50, 46), "up": (40, 42)}
+    found = said(saying.compare_base(measured(suites=falls)))["Forgets any of 5 skills"]
+    assert "Fell most: b by 10.0 points, d by 8.0 points, c by 6.0 points. One" in found
+    found = said(saying.compare_base(measured(suites=falls | {"gone": (50, 0)})))
+    assert "Forgets any of 5 other skills" in found
+    kept = {name: (50, 50) for name in "abcde"}
+    found = said(saying.compare_base(measured(suites=kept)))["Forgets any of 5 skills"]
+    assert "Fell most" not in found
 
 
 def test_a_gained_skill_is_not_forgotten():

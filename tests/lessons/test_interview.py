@@ -30,107 +30,165 @@ QUICK = {
     "seventy": "does not fit",
 }
 MINE = "I would sweep the rate before anything else."
+SPEAKABLE = 6  # numbers in a strong answer, its settings among them
 
 # What the texts say in figures. Where one moves, its sentence is to be read again.
 WORTH = {
     "rag": {
-        "listed": 99, "bare": 0, "retrieved": 99.58, "retrieved_changed": 100, "stored": 93.06,
-        "reworded": 45, "stale": 49.31, "changed": 1.389, "made_up": 100,
+        "facts": 240, "passages": 4, "retrieved": 99.583, "many": 8, "retrieved_many": 79.583,
+        "retrieved_changed": 100, "stored": 93.056, "reworded": 45, "reworded_three": 99.722,
+        "known": 21.333, "known_three": 30, "stale": 49.305, "changed": 1.3889, "made_up": 100,
+        "base_made_up": 0, "listed": 99, "bare": 0,
     },
     "lora": {
-        "rank": 16, "tokens": 2048, "trainable": 13.631488, "share": 0.16946, "apart": 0.3333,
-        "all_trainable": 41.94304, "all_share": 0.5196, "key_rows": 1024, "width": 4096,
-        "other_rank": 8, "other_model": 6_553_600, "bar": 97, "flops": 1.4358, "full_gib": 59.862,
-        "lora_gib": 18.91, "weights_gib": 14.958,
+        "rank": 16, "tokens": 2048, "trainable": 13.631, "share": 0.16946, "all_trainable": 41.943,
+        "all_share": 0.5196, "key_rows": 1024, "width": 4096, "wide": 16.777, "other_rank": 8,
+        "other_model": 6_553_600, "flops": 1.2222, "flops_unchecked": 1.4358, "full_gib": 59.862,
+        "lora_gib": 18.91, "unchecked_gib": 31.776, "weights_gib": 14.958, "low_score": 90,
+        "high_score": 99, "apart": 0.15481, "facts": 80, "less": 32.976, "less_low": 19.107,
+        "less_high": 46.845,
     },
     "lora-maths": {
         "side": 4096, "rank": 16, "pair": 131_072, "pair_share": 0.78125, "cut": 8, "width": 256,
-        "left": 99.66,
+        "whole": 99, "cut_score": 98.667, "left": 99.663, "facts_whole": 90.695,
+        "facts_cut": 25.833, "left_facts": 28.484, "more": 64, "facts_more": 86.806,
     },
     "memory": {
         "tokens": 2048, "long": 4096, "full_gib": 59.862, "lora_gib": 18.91, "qlora_gib": 9.0294,
         "ratio": 2.0943, "long_ratio": 1.7906, "linear_times": 3.877, "model_times": 2.8163,
-        "logits": 46.98, "unchecked_gib": 19.817,
+        "logits": 46.979, "unchecked_gib": 19.817,
     },
     "forgetting": {
-        "hot_rate": 8e-3, "hot": 90.857, "gentle_rate": 1e-3, "gentle_epochs": 6,
-        "gentle": 97.81, "replay": 20, "replayed": 94.905, "more": 50, "more_replayed": 98.333,
-        "own": 94.905, "rank": 16, "low": 1, "low_kept": 90.43, "bar": 97, "lora_best": 99.476,
-        "full_best": 99.81,
+        "hot_rate": 0.008, "hot_epochs": 2, "hot": 90.857, "gentle_rate": 0.001,
+        "gentle_epochs": 6, "gentle": 97.81, "replay": 20, "replayed": 94.905, "more": 50,
+        "more_replayed": 98.333, "rank": 16, "low": 1, "low_kept": 90.429, "bar": 97,
+        "low_score": 90, "high_score": 99, "apart": 0.15481, "facts": 80, "less": 32.976,
     },
     "medical": {
         "by_row": 100, "by_person": 0, "points": 3, "changed": 10, "needed": 870, "right": 90,
-        "n": 100, "low": 82.563, "high": 94.477, "made_up": 100,
+        "n": 100, "low": 82.563, "high": 94.477, "made_up": 100, "base_made_up": 0,
     },
     "did-it-help": {
         "points": 3, "changed": 10, "needed": 870, "right": 90, "n": 100, "low": 82.563,
         "high": 94.477, "listed": 99, "rows": 200, "visible": 6.3,
     },
     "api": {
-        "tokens": 512, "epochs": 3, "price": 8, "date": "2026-03", "utilisation": 30,
-        "per_hour": 3.5, "api": 12.288, "rented": 0.49713, "setup": 30, "rows": 2544.3,
-        "more_setup": 120, "more_rows": 10_177.4, "longer": 1024, "longer_rows": 5095.2,
+        "tokens": 512, "epochs": 3, "price": 8, "high_price": 12, "date": "2026-03",
+        "utilisation": 30, "per_hour": 3.5, "usual_per_hour": 2, "api": 12.288, "rented": 0.49713,
+        "setup": 30, "rows": 2500, "more_setup": 120, "more_rows": 10_000, "cheap_rows": 6600,
+        "longer": 1024, "longer_rows": 5100,
     },
     "full": {
-        "tickets_lora": 98.333, "tickets_lora_kept": 92.857, "tickets_lora_rate": 4e-3,
-        "tickets_lora_cost": 7.1429, "tickets_full": 96.111, "tickets_full_kept": 95.833,
-        "tickets_full_rate": 3e-4, "tickets_full_cost": 4.1667, "facts_lora": 100,
-        "facts_lora_kept": 47.738, "facts_lora_rate": 1e-2, "facts_lora_cost": 52.262,
-        "facts_full": 100, "facts_full_kept": 80.714, "facts_full_rate": 1e-3,
-        "facts_full_cost": 19.286, "tokens": 2048, "flops": 1.4358, "memory": 3.1656,
-        "cheaper": 10,
+        "tickets_lora": 98.333, "tickets_lora_kept": 92.857, "tickets_lora_rate": 0.004,
+        "tickets_full": 96.111, "tickets_full_kept": 95.833, "tickets_full_rate": 0.0003,
+        "facts_lora": 100, "facts_lora_kept": 47.738, "facts_lora_rate": 0.01, "facts_full": 100,
+        "facts_full_kept": 80.714, "facts_full_rate": 0.001, "tickets_lora_cost": 7.1429,
+        "tickets_full_cost": 4.1667, "facts_lora_cost": 52.262, "facts_full_cost": 19.286,
+        "tokens": 2048, "flops": 1.2222, "memory": 3.1656, "guide_rows": 10_000,
+        "other_guide_rows": 100_000,
     },
-    "qlora-merge": {"size": 3.2289, "error": 9.1345, "in_place": 11.728, "wide": 100.02},
+    "qlora-merge": {
+        "same_written": 100, "same_other": 78.711, "same_four": 82.227, "positions": 512,
+        "size": 3.2289, "error": 9.1345, "in_place": 11.728, "wide": 100.02,
+    },
     "alpha": {
-        "rank": 8, "low_alpha": 4, "low_rate": 4e-3, "low": 89.5, "mid_alpha": 16,
-        "mid_rate": 2e-3, "mid": 91.5, "high_alpha": 64, "high_rate": 1e-3, "high": 95.667,
-        "cold_alpha": 16, "cold_rate": 1e-3, "cold": 0.16667, "alone": 99,
+        "rank": 8, "low_alpha": 4, "low_rate": 0.004, "low": 89.5, "low_cold": 0, "mid_alpha": 16,
+        "mid_rate": 0.002, "mid": 91.5, "mid_cold": 0.16667, "high_alpha": 64, "high_rate": 0.001,
+        "high": 95.667, "high_cold": 52, "cold_rate": 0.001, "alone": 99,
     },
     "not-enough": {
-        "low_rate": 1e-3, "low": 0.16667, "rate": 4e-3, "right": 98.833, "place_rate": 2e-3,
-        "attention": 61.167, "everywhere": 91.5, "hot_rate": 1.6e-2, "hot_256": 2.9167,
         "one_1": 15.417, "one_4": 33.75, "one_16": 78.333, "one_64": 100, "one_256": 100,
-        "own_1": 68.333, "own_4": 95, "own_16": 97.5, "first": 1, "second": 4, "usual": 16,
-        "third": 64, "most": 256,
+        "own_1": 68.333, "own_4": 95, "own_16": 97.5, "low_rate": 0.001, "low": 0.16667,
+        "rate": 0.004, "right": 98.833, "place_rate": 0.002, "attention": 61.167,
+        "everywhere": 91.5, "hot_rate": 0.016, "hot_256": 2.9167, "first": 1, "second": 4,
+        "usual": 16, "third": 64, "most": 256,
     },
     "reward-hacking": {
-        "reward_first": 1.2146, "reward_last": 3.1646, "worth_before": 0.82083,
-        "worth_after": -4.0583, "words_before": 9.6123, "words_after": 44.409, "low": 0.05,
-        "low_worth": -2.225, "high": 0.3, "high_worth": 0.7625, "stop": 5, "stopped": -0.82083,
+        "low_worth": -2.225, "high_worth": 0.7625, "reward_first": 1.2146, "reward_last": 3.1646,
+        "worth_before": 0.82083, "worth_after": -4.0583, "words_before": 9.6123,
+        "words_after": 44.409, "low": 0.05, "high": 0.3, "stop": 5, "stopped": -0.82083,
     },
     "leakage": {
-        "share": 50, "reported": 36.25, "true": 5, "copied": 51.667, "copied_true": 5.8333,
+        "clean_person": 96.25, "share": 50, "reported": 36.25, "true": 5, "copied": 51.667,
+        "copied_true": 5.8333,
         "same_row": 0, "same_question": 0, "near_copy": 0, "same_person": 98.75,
         "person_and_answer": 50,
     },
     "seventy": {
-        "tokens": 512, "parameters": 70.554, "full": 1128.9, "full_bytes": 16, "half": 564.46,
-        "half_bytes": 8, "weights": 282.21, "lora": 145.38, "four_bits": 39.518,
-        "unquantized": 4.2053, "qlora": 42.255, "small": 24, "middle": 40, "large": 80,
-        "small_card": 24.846, "middle_card": 41.747, "two_small": 49.693,
+        "small_card": 24.846, "middle_card": 41.747, "small": 24, "middle": 40, "bigger": 48,
+        "large": 80, "tokens": 512, "rank": 16, "less": 8, "parameters": 70.554, "full": 1128.9,
+        "full_bytes": 16, "half": 564.46, "half_bytes": 8.0004, "weights": 282.21, "lora": 145.38,
+        "four_bits": 39.518, "unquantized": 4.2053, "qlora": 42.255, "qlora_less": 41.633,
+        "two_small": 49.693,
     },
 }  # fmt: skip
 # And what they say in words.
 TRUE = {
-    "rag": lambda f: f["retrieved_changed"] > f["stored"] > f["reworded"] and f["changed"] < 5,
-    "lora": lambda f: f["full_gib"] / f["lora_gib"] > 2 * f["flops"],
-    "lora-maths": lambda f: f["left"] > 99,
-    "memory": lambda f: f["long_ratio"] < f["ratio"] < f["model_times"] < f["linear_times"],
-    "forgetting": lambda f: f["low_kept"] < f["hot"] < f["replayed"] < f["gentle"],
+    "rag": lambda f: (
+        (f["made_up"], f["base_made_up"]) == (100, 0)
+        and f["retrieved_many"] < f["retrieved"]
+        and f["reworded"] < f["stored"] < f["reworded_three"]
+        and f["changed"] < 5 < 40 < f["stale"]
+        and max(f["known"], f["known_three"]) < 35
+    ),
+    "lora": lambda f: (
+        f["full_gib"] / f["lora_gib"] > 2 * max(f["flops"], f["flops_unchecked"])
+        and f["apart"] < 1 < f["less_low"]
+    ),
+    "lora-maths": lambda f: f["left_facts"] < 50 < 90 < f["left"] and f["facts_more"] > 80,
+    "memory": lambda f: (
+        f["long_ratio"] < f["ratio"] < f["model_times"] < f["linear_times"]
+        and 3.8 < f["linear_times"]
+    ),
+    "forgetting": lambda f: (
+        f["low_kept"] < f["hot"] < f["replayed"] < f["gentle"]
+        and f["hot_rate"] == 8 * f["gentle_rate"]
+        and f["gentle_epochs"] == 3 * f["hot_epochs"]
+        and round(f["gentle"]) == round(f["more_replayed"])
+    ),
     "medical": lambda f: f["by_person"] == 0,
     "did-it-help": lambda f: f["visible"] > f["points"],
-    "api": lambda f: f["rented"] < f["api"] / 20 and f["longer_rows"] < f["more_rows"],
-    "full": lambda f: f["facts_lora_kept"] < f["facts_full_kept"],
-    "qlora-merge": lambda f: f["size"] < f["error"] and f["in_place"] < 20 < f["wide"],
-    "alpha": lambda f: f["cold"] < 1 and max(f["mid"], f["high"]) - f["low"] < 10,
-    "not-enough": lambda f: f["low"] < 1 < f["own_1"] < f["own_4"] and f["one_16"] < f["own_16"],
+    "api": lambda f: (
+        f["rented"] < f["api"] / 20
+        and f["longer_rows"] < f["more_rows"] >= 10_000
+        and 2000 < f["rows"] < f["cheap_rows"] < f["more_rows"]
+        and f["epochs"] == 3
+    ),
+    "full": lambda f: (
+        f["facts_lora"] == f["facts_full"] == 100
+        and f["facts_lora_kept"] < f["facts_full_kept"]
+        and min(f["tickets_lora_kept"], f["tickets_full_kept"]) > 90
+        and min(f["tickets_lora"], f["tickets_full"]) > 95
+    ),
+    "qlora-merge": lambda f: (
+        f["size"] < f["error"]
+        and f["in_place"] < 20 < f["wide"]
+        and f["same_other"] < f["same_four"] < f["same_written"] == 100
+    ),
+    "alpha": lambda f: (
+        f["low_cold"] <= f["mid_cold"] < 1 < 50 < f["high_cold"] < f["low"] < f["mid"] < f["high"]
+        and f["low_alpha"] * f["low_rate"] == f["mid_alpha"] * f["cold_rate"]
+        and f["mid_alpha"] == 2 * f["rank"]
+    ),
+    "not-enough": lambda f: (
+        f["low"] < 1 < f["own_1"] < f["own_4"]
+        and f["one_16"] < f["own_16"]
+        and f["attention"] < f["everywhere"]
+    ),
     "reward-hacking": lambda f: (
         f["reward_last"] > f["reward_first"]
         and f["worth_after"] < f["low_worth"] < f["stopped"] < 0 < f["high_worth"]
     ),
-    "leakage": lambda f: f["near_copy"] == 0 and f["person_and_answer"] == f["share"],
+    "leakage": lambda f: (
+        f["near_copy"] == f["same_row"] == f["same_question"] == 0
+        and f["person_and_answer"] == f["share"] == 50
+        and f["clean_person"] > 90
+    ),
     "seventy": lambda f: (
-        f["small_card"] < f["four_bits"] < f["middle_card"] < f["qlora"] < f["large"]
+        f["small_card"] < f["four_bits"] < f["qlora_less"] < f["middle_card"] < f["qlora"]
+        and f["qlora"] - f["middle_card"] < 0.6
+        and f["qlora"] < f["bigger"]
+        and f["full"] > 1000
     ),
 }
 
@@ -139,7 +197,8 @@ def templates(stored):
     """Every text of a card into which figures are filled."""
     points = itertools.chain.from_iterable(point.values() for point in stored["rubric"])
     more = itertools.chain.from_iterable(one.values() for one in stored["follow_ups"])
-    return [stored["weak"], stored["strong"], stored["trap"]["why"], *points, *more]
+    told = [stored["weak"], stored["strong"], *stored["ready"], stored["trap"]["why"]]
+    return [*told, *points, *more]
 
 
 def placeholders(text):
@@ -192,9 +251,15 @@ def test_cures_and_methods_are_compared_at_an_equal_score():
     assert 100 * min(right) >= evidence.BAR and len(right) == 5
 
 
+def test_a_figure_of_the_ledger_is_found_by_how_its_name_begins():
+    assert evidence.ledger("F2", "80 facts")["seeds"] == 3
+    with pytest.raises(ValueError, match="not enough values"):
+        evidence.ledger("F2", "no such figure")
+
+
 def test_a_minus_is_a_minus_and_a_date_a_date():
     assert "to −4.1" in interview.card("reward-hacking").strong
-    assert "2026-03" in interview.card("api").strong
+    assert "(2026-03)" in interview.card("api").ready[0]
 
 
 @pytest.mark.parametrize("name", STORED)
@@ -203,10 +268,12 @@ def test_a_card_has_its_parts_and_reads_well(name):
     words = [word for word in card.strong.split() if re.search(r"\w", word)]
     assert len(words) <= 120 and len(card.weak.split()) < len(words)
     assert 3 <= len(card.rubric) <= 5 and len(card.follow_ups) == 2
+    assert len(placeholders(card.stored["strong"])) <= SPEAKABLE and card.ready
+    assert card.trap.why.startswith(("Wrong", "Lacks its condition"))
     assert card.trap.sentence and len(card.trap.title) > 10
     page, text = card._repr_html_(), repr(card)
     assert "{" not in page and "{" not in text
-    assert page.count("<details>") == 5 and card.question in text
+    assert page.count("<details>") == 6 and card.question in text
     assert max(map(len, text.splitlines())) <= 120
 
 

@@ -101,6 +101,16 @@ def test_a_bad_version_is_sent_back_and_an_equal_one_hardly_ever():
     assert "sent back" in repr(better)
 
 
+def test_one_planned_look_finds_more_than_one_may_take_every_day():
+    worse = operate.roll_out((0.95, 0.93))
+    assert worse.once_on == 9 and worse.once.interval[0] > 0.6 > 0.3 > worse.back.interval[1]
+    assert "found by one look after day 9" in repr(worse)
+    equal = operate.roll_out((0.95, 0.95), streams=1000)
+    assert equal.once.interval[0] < 0.025 < equal.once.interval[1], "half of 5 %: the worse side"
+    at_once = operate.roll_out((0.95, 0.5), operate.Plan((1.0,)))
+    assert at_once.once is None and "one look" not in repr(at_once)
+
+
 def test_one_that_everybody_has_can_no_longer_be_told_apart():
     """At a share of 1 nobody has the old one: nothing is learned of the difference."""
     old, new = (np.zeros((1, 5)), np.zeros((1, 5))), (np.ones((1, 5)), np.full((1, 5), 9.0))

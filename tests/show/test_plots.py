@@ -153,6 +153,23 @@ def test_a_histogram_counts_every_value_and_marks_levels_below():
     assert written(figure) == ["nf4", "int4"]
 
 
+def test_words_stand_at_the_rows_that_are_settled_and_a_no_has_its_own_colour():
+    changes = {"up": (0.3, 0.1, 0.5), "down": (-0.3, -0.5, -0.1), "open": (0.2, 0.1, 0.3)}
+    figure = show.intervals(changes, "points", {"up": "yes", "down": "no"})
+    words = {text.get_text(): (text.xy[0], text.get_color()) for text in figure.axes[0].texts}
+    assert words == {"no": (-0.5, show.PLAIN), "yes": (0.5, show.ACCENT)}
+
+
+def test_histograms_share_their_bins_and_tell_their_means():
+    figure = show.histograms({"old": [0.0] * 3 + [2.0], "new": [-0.2, 0.1]}, "w", bins=4)
+    names = [[text.get_text() for text in ax.texts] for ax in figure.axes]
+    assert names == [["old: mean 0"], ["new: mean 0"]]
+    old, new = ([round(bar.get_x(), 6) for bar in ax.patches] for ax in figure.axes)
+    assert old == new and len(old) == 4
+    assert [bar.get_height() for bar in figure.axes[0].patches] == [3, 0, 0, 1]
+    assert figure.axes[0].lines[0].get_xdata()[0] == 0.5
+
+
 def test_a_method_has_one_colour_and_its_skills_are_dashed():
     looks = plots.line_looks(["LoRA, task", "LoRA, skills", "full fine-tuning, task"])
     lora, full = show.METHOD_COLOURS["lora"], show.METHOD_COLOURS["full"]

@@ -26,7 +26,9 @@ def test_a_whole_row_is_decidable():
     [
         ({"sentence": "LoRA is often good enough"}, SENTENCE, "'often'"),
         ({"sentence": "LoRA changes the weights"}, SENTENCE, "counted or compared"),
-        ({"sentence": "LoRA, as said, needs no more"}, SENTENCE, "counted or compared"),
+        ({"sentence": "LoRA is better."}, SENTENCE, "not than what"),
+        ({"sentence": "LoRA is the best method"}, SENTENCE, "not than what"),
+        ({"sentence": "LoRA, as said, needs no more"}, SENTENCE, "not than what"),
         ({"sentence": ""}, SENTENCE, "no sentence"),
         ({"measure": "lora.cuont"}, MEASURE, "'count'"),
         ({"measure": "loar.count"}, MEASURE, "'lora'"),

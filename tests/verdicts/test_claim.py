@@ -73,7 +73,7 @@ def test_a_word_that_is_none_is_refused():
 def test_a_settled_claim_shows_figures_rule_source_and_cell():
     settled = claim(quote={"G1": "x is <1>"}).settle()
     shown = str(settled)
-    for part in ("L1 holds: x is 1", "0 to 2", "Rule: as it is", "How to Fine-Tune", "x()"):
+    for part in ("L1 · HOLDS · x is 1", "0 to 2", "Rule: as it is", "How to Fine-Tune", "x()"):
         assert part in shown
     page = settled._repr_html_()
     assert "x is &lt;1&gt;" in page and "<pre>x()</pre>" in page
@@ -82,4 +82,5 @@ def test_a_settled_claim_shows_figures_rule_source_and_cell():
 
 def test_a_source_is_a_title_and_a_date():
     assert verdicts.source("G1")["date"] == "March 2026"
-    assert verdicts.source("paper")["title"] == "paper"
+    assert verdicts.source("paper")["date"] == "2021"
+    assert verdicts.source("somebody") == {"id": "somebody", "title": "somebody", "date": ""}

@@ -11,9 +11,8 @@ from ftkit.verdicts import data_rows
 ROWS = Rows(data_rows.CLAIMS)
 FOUND, figure, moved = ROWS.found, ROWS.figure, ROWS.moved
 WORDS = {
-    "depends": "D1 D2 D3 D4 D7 D8 D9 D11 D12 D13 W1 W3 W4 W5".split(),
+    "depends": "D1 D2 D3 D4 D6 D7 D8 D9 D11 D12 D13 W1 W3 W4 W5 W6".split(),
     "holds here": "D5 D10 W2".split(),
-    "conflict settled": "D6 W6".split(),
 }
 
 
@@ -74,14 +73,15 @@ def test_figures_are_those_of_the_notebooks(row, start, low, high):
     [
         ("D1", "completion, as one raw text", 1, "holds"),
         ("D5", "facts, half of the test rows", -0.1, "depends"),
-        ("D10", "loss on answers alone", -0.1, "fails"),
+        ("D10", "loss on answers alone", -0.1, "fails here"),
         ("D12", "an unseen instruction behind", 0.2, "holds here"),
         ("D13", "rows on which two prompts agree beat all of the second", 0.2, "holds here"),
         ("W1", "240 facts taught in three wordings", 0.5, "holds here"),
-        ("W2", "four passages, the index", 0.5, "fails"),
-        ("W4", "one example", 0.1, "fails"),
+        ("W2", "four passages, the index", 0.5, "fails here"),
+        ("W4", "one example", 0.1, "fails here"),
         ("W5", "calls until $4 are paid back, against a list", 1000, "holds"),
         ("W6", "examples that one decision", 46, "holds"),
+        ("W6", "of the others", 2, "fails"),
     ],
 )
 def test_another_figure_is_another_word(row, start, value, word):
@@ -99,6 +99,7 @@ def test_a_list_is_never_paid_back_and_shots_are():
     assert figure("W5", "calls until $4 are paid back, against four").value < 5000
 
 
-@pytest.mark.parametrize("row", [row for row in FOUND if row != "D1"])
-def test_what_decides_runs_in_a_cell(row):
+@pytest.mark.parametrize("row", list(FOUND))
+def test_what_decides_runs_in_a_cell(row, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     exec(FOUND[row].claim.decides, {})

@@ -9,9 +9,9 @@ from ftkit.verdicts import evaluation_rows
 ROWS = Rows(evaluation_rows.CLAIMS)
 CLAIMS, FOUND, figure, moved = ROWS.claims, ROWS.found, ROWS.figure, ROWS.moved
 WORDS = {
-    "depends": "E2 E5 F3".split(),
-    "holds here": "E1 E4 F1".split(),
-    "fails": "F2 G1".split(),
+    "depends": "E5 F3".split(),
+    "holds here": "E1 E2 E4 F1".split(),
+    "fails here": "F2 G1".split(),
     "cannot be told": ["F4"],
 }
 
@@ -33,6 +33,8 @@ def test_each_judge_can_say_something_else():
         ("E1", "a hot run", 0.07, 0.1),  # 10: about 90 % are left
         ("E1", "fifty facts stored", 0.95, 1.0),
         ("E2", "pairs in which", 47, 47),
+        ("E2", "of these the pair furthest", 0.223, 0.224),
+        ("E2", "such pairs", 47 / 2542, 47 / 2542),
         ("E2", "pairs with one", 3061, 3061),
         ("E4", "tickets learned: JSON", 0.8, 1.0),
         ("E5", "5 points", 312, 312),
@@ -57,12 +59,12 @@ def test_figures_are_those_of_the_notebooks(row, start, low, high):
 @pytest.mark.parametrize(
     ("row", "changes", "word"),
     [
-        ("E1", [("a hot run", 0.01)], "fails"),
-        ("E2", [("of all pairs", 0.6)], "holds here"),
-        ("E2", [("pairs in which", 0)], "fails"),
+        ("E1", [("a hot run", 0.01)], "fails here"),
+        ("E2", [("of these the pair", -0.1)], "fails here"),
+        ("E2", [("pairs in which", 0)], "fails here"),
         ("E4", [("calls learned: a field", -0.2)], "depends"),
         ("E5", [("5 points", 100), ("2 points", 150)], "holds here"),
-        ("F1", [("SmolLM2", -0.1)], "fails"),
+        ("F1", [("SmolLM2", -0.1)], "fails here"),
         ("F2", [("80 facts", 0.2)], "depends"),
         (
             "F3",
@@ -102,7 +104,7 @@ def test_what_decides_runs_in_a_cell(row):
 @pytest.mark.weekly
 @pytest.mark.parametrize(
     ("row", "word"),
-    [("E3", "depends"), ("M1", "holds here"), ("M2", "fails"), ("M3", "holds here")],
+    [("E3", "depends"), ("M1", "holds here"), ("M2", "fails here"), ("M3", "holds here")],
 )
 def test_dear_rows_have_their_word_and_can_have_another(row, word):
     found = CLAIMS[row].settle()
@@ -112,5 +114,5 @@ def test_dear_rows_have_their_word_and_can_have_another(row, word):
 
 def test_three_adapters_that_differ_on_one_base_fail():
     one = verdicts.Figure("of 3 adapters", 3.0, n=512, said=(4.0, 4.0))
-    assert CLAIMS["M3"].verdict([one]) == "fails"
+    assert CLAIMS["M3"].verdict([one]) == "fails here"
     assert CLAIMS["M3"].verdict([one._replace(value=4.0)]) == "holds here"

@@ -25,10 +25,12 @@ def named(figure, name):
         (verdicts.each, [YES, SEEN], "holds here"),
         (verdicts.each, [YES, NO, OPEN], "depends"),
         (verdicts.each, [NO, NO], "fails"),
+        (verdicts.each, [NO, NO._replace(n=3)], "fails here"),
         (verdicts.each, [YES, OPEN], "cannot be told"),
         (verdicts.each, [BESIDE], "cannot be told"),
         (verdicts.all_within, [YES, YES], "holds"),
         (verdicts.all_within, [YES, NO, OPEN], "fails"),
+        (verdicts.all_within, [SEEN, NO, OPEN], "fails here"),
         (verdicts.all_within, [YES, OPEN], "cannot be told"),
         (verdicts.settle_conflict, [YES, NO], "conflict settled"),
         (verdicts.settle_conflict, [YES, YES], "depends"),
@@ -52,13 +54,13 @@ def test_a_guide_may_be_right_in_one_setting_alone():
     assert judge([right]) == "holds"
     assert judge([right, wrong]) == "depends"
     assert judge([right, wrong, never]) == "conflict settled"
-    assert judge([never]) == "fails"
+    assert judge([never]) == "fails" and judge([never._replace(seeds=3)]) == "fails here"
     assert judge([right, open_]) == "cannot be told"
 
 
 def test_the_words_that_a_judge_has_are_found_by_moving_figures():
     found = verdicts.possible_words(verdicts.each, [SEEN, NO])
-    assert {"depends", "fails", "holds here", "cannot be told"} <= found
+    assert {"depends", "fails here", "holds here", "cannot be told"} <= found
     assert verdicts.possible_words(lambda figures: "holds", [YES]) == {"holds"}
     bound = Figure("x", 3.0, 2.0, 4.0, said=(1, math.inf))
     assert {"holds", "fails"} <= verdicts.possible_words(verdicts.all_within, [bound])

@@ -26,7 +26,7 @@ def test_a_formula_runs_where_its_shapes_compose():
 def test_the_printed_count_is_another_models():
     trained, _, other = lora_rows.attention_of_llama()
     assert trained.value == 13_631_488 and trained.said == (6_553_600, 6_553_600)
-    assert other.what == "counts that are 6,553,600 (llama-2-13b, r = 8, q,v)"
+    assert other.what == "other counts that give it: llama-2-13b at r = 8 on q,v"
 
 
 def test_runs_are_compared_seed_by_seed():

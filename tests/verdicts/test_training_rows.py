@@ -9,9 +9,9 @@ from ftkit.verdicts import training_rows
 ROWS = Rows(training_rows.CLAIMS)
 CLAIMS, FOUND, figure, moved = ROWS.claims, ROWS.found, ROWS.figure, ROWS.moved
 WORDS = {
-    "depends": "T2 T3 T4 T5 P1 P3 P4".split(),
+    "depends": "T2 T3 T4 P1 P3 P4".split(),
     "holds here": ["T6"],
-    "fails": ["T8"],
+    "fails here": ["T5", "T8"],
     "unverified": ["T7"],
     "cannot be told": ["P2"],
 }
@@ -41,7 +41,7 @@ def test_each_judge_can_say_something_else():
         ("T4", "a quarter wrong, 4e-3: epochs", 4, 4),  # the sixth of ten, three times
         ("T4", "a quarter wrong: score", 0.088, 0.09),
         ("T5", "1e-3, clean", 0, 0),
-        ("T5", "4e-3, a quarter wrong", 4, 4),
+        ("T5", "4e-3, a quarter wrong: epochs", 4, 4),
         ("T6", "96 tickets", 0.95, 1.05),
         ("T6", "80 facts", 1.0, 1.0),
         ("T6", "240 facts", 0.98, 1.0),
@@ -71,6 +71,7 @@ def test_reward_models_take_as_long_as_notebook_12_says():
     ("row", "changes", "word"),
     [
         ("T2", [("pocket model: LoRA's rate", 2e-4)], "holds here"),
+        ("T5", [("1e-3, clean", 2), ("1e-3, a quarter", 2)], "cannot be told"),
         ("T6", [("96 tickets", 0.8)], "depends"),
         ("T7", [("the most rows", 20_000)], "cannot be told"),
         ("T8", [("facts: DoRA less LoRA, skills", 0.2)], "depends"),
@@ -102,9 +103,9 @@ def test_a_script_is_refused_where_the_signatures_refuse_it():
     refused = [one.guide for one in lessons.check_scripts().of(lessons.guides.REFUSED)]
     counts = {one.what.split()[5]: one.value for one in found.figures}
     assert counts == {guide: refused.count(guide) for guide in ("G1", "G3", "G4")}
-    assert found.verdict == "fails" and min(counts.values()) > 0
+    assert found.verdict == "fails here" and min(counts.values()) > 0
     mended = [one._replace(value=0) for one in found.figures]
-    assert CLAIMS["T1"].verdict(mended) == "holds"
+    assert CLAIMS["T1"].verdict(mended) == "holds here"
 
 
 @pytest.mark.parametrize("row", list(FOUND))
@@ -127,4 +128,4 @@ def test_a_record_makes_the_same_adapter_again():
     found = CLAIMS["T11"].settle()
     assert [one.value for one in found.figures] == [7, 1, 0] and found.verdict == "holds here"
     other = [one._replace(value=0.5) for one in found.figures]
-    assert CLAIMS["T11"].verdict(other) == "fails"
+    assert CLAIMS["T11"].verdict(other) == "fails here"

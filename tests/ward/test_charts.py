@@ -29,9 +29,18 @@ def test_patients_are_shown_and_their_illness_is_not(rows, room):
         assert not any(name in said for name in ward.ROOMS[room].values())
     assert text.startswith("A claim. ") and page.startswith('<img alt="A claim. ')
     assert all(f"{patient}: training" in text for patient in patients)
-    # each of the nine facts once: side by side where they differ, and folded where they do not
+    # each of the nine facts once: side by side where they differ, and folded where they do not;
+    # of a long one each patient has a line of its own
     assert all(len(row) == 5 and len(set(row[1:])) > 1 for row in shown.folders.rows)
-    told = {row[0] for row in shown.folders.rows}, {row[0] for row in shown.alike.rows}
+    heads, lines = (shown.written.heads, shown.written.rows) if shown.written else (("",), [])
+    assert not lines or [row[0] for row in lines] == list(patients)
+    assert set(heads[1:]) <= set(charts.LONG) and not {row[0] for row in shown.folders.rows} & {
+        *heads
+    }
+    told = (
+        {row[0] for row in shown.folders.rows} | set(heads[1:]),
+        {row[0] for row in shown.alike.rows},
+    )
     assert not told[0] & told[1] and len(told[0] | told[1]) == 9 and told[1]
     facts = [charts.folder_facts(row) for row in patients.values()]
     assert all(one[fact] == value for one in facts for fact, value in shown.alike.rows)
@@ -69,19 +78,28 @@ def test_the_doctors_words_name_both_scores(rows):
     assert page.count("<b>") == 1 + 4 and "<b>lr is 0.4, so the run may well diverge</b>: " in page
     told = table.rows
     # where two patients hear the same each is in bold once, and where nothing was found none is
-    same, nothing = ("A", "x", "one: y", "", ""), ("B", "x", "", "", "")
-    page = charts.Diagnoses("t", ("", "i", "said", "r", "c"), [same, nothing, same])._repr_html_()
+    same, nothing = ("A", "x", "one: y", "", "", ""), ("B", "x", "", "", "", "")
+    heads = ("", "i", "said", "also", "r", "c")
+    page = charts.Diagnoses("t", heads, [same, nothing, same])._repr_html_()
     assert page.count("<b>one</b>: y") == 2 and page.count("<b>") == 1 + 2
     assert [row[0] for row in told] == ["A", "B", "C", "D"]
-    assert all(row[2] for row in told) and told[0][3:] == ("0%", "100%")
+    assert all(row[2] for row in told) and told[0][3:] == ("", "0%", "100%")
+    # what else was found stands beside it
+    assert [row[3] for row in told] == ["", "divergence", "training loss, pairs", "adapter"]
 
 
 def test_the_shipped_runs_are_named_and_the_cured_ones_fine(rows, healthy):
     counted = ward.tally(rows, healthy)
     assert (counted.hits, counted.sick) == (48, 48)
-    assert all(line.healed == line.seeds == 3 for line in counted.lines)
+    assert counted.cured == 12 and not counted.relapses, "a cured run that several share is one"
     assert counted.healthy == 54 and len(counted.alarms) <= 0.02 * 54
-    assert repr(counted).startswith("Named: 48 of 48 sick runs; false alarms: ")
+    assert repr(counted).startswith(
+        "Named: 48 of 48 sick runs; false alarms: 0 of 12 cured runs and "
+    )
+    also = {line.illness.name: line.also for line in counted.lines if line.also}
+    assert also["alpha not divided by r"] == {"pairs": 3}
+    assert also["B never trained"] == {"adapter": 3, "training loss": 1}
+    assert "adapter, training loss (1)" in repr(counted)
 
 
 def test_a_miss_a_relapse_and_an_alarm_are_counted(rows, healthy):
@@ -97,7 +115,7 @@ def test_a_miss_a_relapse_and_an_alarm_are_counted(rows, healthy):
     alarmed = [replace(healthy[0], found=["leak"]), *healthy[1:]]
     counted = ward.tally(spoiled, alarmed)
     line = next(line for line in counted.lines if line.illness.name == "rate too high")
-    assert (line.named, line.healed) == (2, 2)
+    assert line.named == 2 and [row.found for row in counted.relapses] == [["endings"]]
     assert counted.hits == 47 and counted.alarms[0].found == ["leak"]
 
 

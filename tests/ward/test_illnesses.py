@@ -38,10 +38,15 @@ def test_a_sick_run_differs_from_its_cured_one_in_the_fault_alone():
 
 def test_the_points_are_the_runs_that_the_illnesses_name():
     points = ward.ward_points()
-    assert len(points) == len(set(points)) == 60
+    assert len(points) == len(set(points)) == 66
     for illness in ward.ILLNESSES.values():
         for run in (illness.sick, illness.cured):
             assert {replace(run, seed=seed) for seed in range(3)} <= set(points)
+    # the halves of the over-fit run's fault, which are nobody's sick or cured run
+    named = {run for one in ward.ILLNESSES.values() for run in (one.sick, one.cured)}
+    halves = {replace(point, seed=0) for point in points} - named
+    fever = ward.ILLNESSES["over-fit"].sick
+    assert halves == {replace(fever, rows=48), replace(fever, lr=4e-3)}
 
 
 def test_the_healthy_runs_are_of_eighteen_usual_settings():
