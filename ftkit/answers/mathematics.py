@@ -128,6 +128,7 @@ LOW_RANK = (
             Mistake(math.sqrt(5 / 11), "Right road, but the energy adds squares."),
             Mistake(math.sqrt(13), "That is the norm of what is lost; divide it by that of W, 7."),
             Mistake(math.sqrt(36 / 49), "That is the norm of what is kept, against that of W."),
+            Mistake(math.sqrt(13) / 6, "6 is only σ₁; the norm of W is the root of all σ², 7."),
         ),
         because="The root of 13/49: a matrix that keeps three quarters of its energy is still half "
         "a matrix off.",
@@ -232,10 +233,10 @@ DIRECTIONS = (
             Mistake("the skills", "The same skills are asked at every rank."),
             Mistake("the facts trained on", "The same 240 facts are trained on at every rank."),
         ),
-        because="a larger update makes more intruders and forgets more; a cause has to be tried by "
-        "changing it alone.",
+        because="it grows about fivefold (the facts stored about fourfold); what is a cause shows "
+        "when it is changed alone.",
         hint="What else becomes larger from rank 1 to rank 64?",
-        look="The last panel of the figure in section 3.",
+        look="The text below the figure in section 3.",
         solution="`'the size of the update'`: it grows with the rank as well, and could be behind "
         "both.",
         minutes=3,

@@ -88,6 +88,7 @@ FOUR_BITS = (
         (
             Mistake(4 + 8 / 128 + 32 / 256, "The second scale serves 256 blocks, not 256 weights."),
             Mistake(4 + 32 / 128, "That is without double quantization."),
+            Mistake(4 + 32 / 64, "That is for blocks of 64, and without double quantization."),
             Mistake(4 + 8 / 128, "Nearly: the 8-bit scales have a 32-bit scale of their own."),
             Mistake(4 + 8 / 64 + 32 / (64 * 256), "That is for blocks of 64."),
             Mistake(

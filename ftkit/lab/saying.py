@@ -2,7 +2,7 @@
 
     compare_base(measured)           a run beside its base, question by question: `Answer`s
     compare_rows(first, second)      two runs on the same rows (McNemar)
-    compare_seeds(first, second)     the same over the seeds that both have (paired t)
+    compare_seeds(first, second)     the same over the seeds that both have (t, and over questions)
     correct(answers)                 p by Holm's method, for all that is asked on one page
     say_all(answers)                 the sentences: yes, no, or cannot be told
 
@@ -279,19 +279,53 @@ def share(measured: Measured, name: str, who: int = 1) -> float:
 def compare_seeds(
     first: Mapping[int, Measured], second: Mapping[int, Measured] | None = None, beside: str = ""
 ) -> list[Answer]:
-    """Runs by seed beside others of the same seeds, or where there are none beside their base."""
+    """Runs by seed beside others of the same seeds, or where there are none beside their base.
+
+    Intervals are over seeds. p is the larger of the seeds' and the questions': yes or no is said
+    where neither another seed nor other questions would often show as much.
+    """
     found = []
+    seeds = [seed for seed in first if second is None or seed in second]
     for name in MAIN:
         pairs = {}
-        for seed, measured in first.items():
-            if second is None:
-                pairs[seed] = share(measured, name, 0), share(measured, name)
-            elif seed in second:
-                pairs[seed] = share(second[seed], name), share(measured, name)
+        for seed in seeds:
+            other = share(second[seed], name) if second else share(first[seed], name, 0)
+            pairs[seed] = other, share(first[seed], name)
         known = not any(math.isnan(one) for pair in pairs.values() for one in pair)
         if len(pairs) > 1 and known:
-            found.append(answer_by_seeds(name, pairs, beside))
+            answer = answer_by_seeds(name, pairs, beside)
+            # three seeds that agree on a handful of questions say nothing of other questions
+            p = max(answer.p, p_over_questions(name, first, second, seeds))
+            found.append(dataclasses.replace(answer, p=p))
     return found
+
+
+def p_over_questions(
+    name: str,
+    first: Mapping[int, Measured],
+    second: Mapping[int, Measured] | None,
+    seeds: Sequence[int],
+) -> float:
+    """How often other questions alone would show such a change: t over each one's mean over seeds.
+
+    Where it was not kept who was right on which, as in `at_most` of the mean counts.
+    """
+    changes, ends = [], []
+    for seed in seeds:
+        base = (second[seed], "tuned") if second else (first[seed], "base")
+        before, after = rights(base[0], name, base[1]), rights(first[seed], name, "tuned")
+        if before and after and len(before) == len(after):
+            changes.append([b - a for a, b in zip(before, after, strict=True)])
+        asked = counts(first[seed], name)
+        other = counts(second[seed], name) if second else asked
+        if asked and other and asked[2] == other[2]:
+            ends.append((other[1] if second else other[0], asked[1], asked[2]))
+    if len(changes) == len(seeds) and len({*map(len, changes)}) == 1:
+        return p_over_seeds([statistics.fmean(each) for each in zip(*changes, strict=True)])
+    if not ends or len({n for *_, n in ends}) > 1:
+        return 0.0  # other questions for each seed: then the seeds have them in their spread
+    before, after = (round(statistics.fmean(one)) for one in list(zip(*ends, strict=True))[:2])
+    return at_most(before, after, ends[0][2]).p
 
 
 def correct(answers: Sequence[Answer]) -> list[Answer]:

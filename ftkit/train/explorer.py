@@ -237,7 +237,8 @@ def mask_view(lengths: Sequence[int], *, restarts: bool = True) -> Drawing:
     """A packed row's attention: every token across, what it may look back to up and down.
 
     lengths: tokens of each example in the row; restarts: whether the position ids begin anew with
-    each. Where they do not, every example also sees those before it.
+    each. Where they do not, every example also sees those before it. So transformers draws it where
+    nobody hands a mask over.
     """
     total = sum(lengths)
     seen = sum(n * (n + 1) // 2 for n in lengths)
@@ -253,12 +254,8 @@ def mask_view(lengths: Sequence[int], *, restarts: bool = True) -> Drawing:
         (f"{foreign:,}", "pairs across examples", ACCENT if foreign else GREY),
     ]
     parts.append(tile_column(MASK.right + 50, MASK.top + 24, tiles))
-    title = (
-        "Packed rows do not see each other"
-        if restarts
-        else "Without new positions, rows leak into rows"
-    )
-    how = "position ids begin anew with each" if restarts else "position ids count on"
+    title = "One triangle per row of the data" if restarts else "One triangle over all rows"
+    how = f"position ids {'begin anew' if restarts else 'count on'}, no mask handed over"
     text = f"{len(lengths)} examples of {', '.join(map(str, lengths))} tokens in one row, {how}: "
     text += f"{seen:,} pairs inside an example, {foreign:,} across"
     return drawing(title, parts, text, how, MASK_HEIGHT)

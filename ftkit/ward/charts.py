@@ -131,7 +131,7 @@ def treat(rows: Sequence[WardRow], room: str, seed: int = 0) -> Diagnoses:
         sick, cured = (
             by_run[dataclasses.replace(run, seed=seed)] for run in (illness.sick, illness.cured)
         )
-        right = f"{mean_right([sick]):.0%}", f"{mean_right([cured]):.0%}"
+        right = show_right(sick, [sick]), show_right(sick, [cured])
         others = ", ".join(check for check in sick.found if check != illness.check)
         lines.append((patient, name, sick.said, others, *right))
     heads = ("", "illness", "the doctor says", "also found", "right", "right when cured")
@@ -251,8 +251,8 @@ class Line:
 
     illness: Illness
     seeds: int
-    sick: float  # the mean share of right answers
-    cured: float
+    sick_right: str  # the mean share of right answers, and of what where that is not usual
+    cured_right: str
     named: int  # in how many seeds the doctor's check for it found it
     also: Mapping[str, int]  # its other checks that found something, and in how many seeds
 
@@ -266,6 +266,7 @@ class Tally(Result):
     relapses: Sequence[WardRow]  # those of which the doctor called something wrong
     healthy: int
     alarms: Sequence[HealthyRow]  # healthy runs of which it called something wrong
+    others: Sequence[WardRow] = ()  # runs of the ward without a fault that cure nobody
 
     @property
     def sick(self) -> int:
@@ -282,8 +283,8 @@ class Tally(Result):
         rows = [
             (
                 line.illness.name,
-                f"{line.sick:.0%}",
-                f"{line.cured:.0%}",
+                line.sick_right,
+                line.cured_right,
                 line.illness.check,
                 f"{line.named} of {line.seeds}",
                 ", ".join(
@@ -296,7 +297,10 @@ class Tally(Result):
             f"Named: {self.hits} of {self.sick} sick runs; false alarms: {len(self.relapses)} of "
             f"{self.cured} cured runs and {len(self.alarms)} of {self.healthy} healthy ones"
         )
-        heads = ("illness", "right", "cured", "the doctor's check", "named", "also found")
+        if self.others:
+            found = sum(bool(row.found) for row in self.others)
+            title += f"; {found} of {len(self.others)} others without a fault"
+        heads = ("illness", "right, mean", "cured", "the doctor's check", "named", "also found")
         return title, heads, rows
 
 
@@ -308,7 +312,10 @@ def tally(rows: Sequence[WardRow], healthy: Sequence[HealthyRow]) -> Tally:
     runs = dict.fromkeys(illness.cured for illness in ILLNESSES.values())
     cured = [by_run[dataclasses.replace(run, seed=seed)] for run in runs for seed in seeds]
     relapses = [row for row in cured if row.found]
-    return Tally(lines, len(cured), relapses, len(healthy), [row for row in healthy if row.found])
+    known = {*runs, *(illness.sick for illness in ILLNESSES.values())}
+    others = [row for run, row in by_run.items() if dataclasses.replace(run, seed=0) not in known]
+    alarms = [row for row in healthy if row.found]
+    return Tally(lines, len(cured), relapses, len(healthy), alarms, others)
 
 
 def settings(row: WardRow) -> dict:
@@ -324,7 +331,13 @@ def count_line(illness: Illness, rows: Mapping[WardRun, WardRow], seeds: Sequenc
     )
     found = Counter(check for row in sick for check in row.found)
     named = found.pop(illness.check, 0)
-    return Line(illness, len(seeds), mean_right(sick), mean_right(cured), named, dict(found))
+    right = show_right(sick[0], sick), show_right(sick[0], cured)
+    return Line(illness, len(seeds), *right, named, dict(found))
+
+
+def show_right(sick: WardRow, rows: Sequence[WardRow]) -> str:
+    """The mean share of right answers, "of new ones" where the sick run was asked these."""
+    return f"{mean_right(rows):.0%}{' of new ones' if 'new' in sick.scores else ''}"
 
 
 def mean_right(rows: Sequence[WardRow]) -> float:

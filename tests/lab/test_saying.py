@@ -153,6 +153,17 @@ def test_seeds_are_paired():
     assert saying.compare_seeds(first, shuffled, "with lr 1")[0].word == "cannot be told"
 
 
+@pytest.mark.parametrize("rows", [True, False])  # where it was not kept, the counts have to do
+def test_seeds_that_agree_on_one_question_say_nothing_of_others(rows):
+    """Spread over seeds is zero where each lost the same one question of fifty."""
+    one = {"suites": {"copy": (50, 49)}, "task": (0, 30), "rows": rows}
+    words = {
+        answer.name: answer.word
+        for answer in saying.compare_seeds({seed: measured(**one) for seed in range(3)})
+    }
+    assert words == {"task": "yes", "strangers": "cannot be told", "skills": "cannot be told"}
+
+
 def test_seeds_beside_their_base_and_one_seed_is_none():
     seeds = {seed: measured(task=(0, 60 + seed)) for seed in range(3)}
     assert saying.compare_seeds(seeds)[0].word == "yes"

@@ -119,6 +119,15 @@ def test_a_miss_a_relapse_and_an_alarm_are_counted(rows, healthy):
     assert counted.hits == 47 and counted.alarms[0].found == ["leak"]
 
 
+def test_runs_that_are_neither_sick_nor_cured_are_counted_apart(rows, healthy):
+    counted = ward.tally(rows, healthy)
+    assert {row.fault for row in counted.others} == {"none"} and len(counted.others) == 6
+    assert counted.table()[0].endswith("healthy ones; 2 of 6 others without a fault")
+    # of the leaked test rows it is said that new questions were counted
+    leak = next(line for line in counted.lines if line.illness.check == "leak")
+    assert (leak.sick_right, leak.cured_right) == ("26% of new ones", "51% of new ones")
+
+
 @pytest.mark.parametrize(
     ("reply", "ended", "shown"),
     [
