@@ -178,8 +178,9 @@ def compare_again(
 ) -> Comparison:
     """`compare` of another tuned model with a base that has answered these rows before.
 
-    known: that comparison; the base's part is taken from it, tuned is asked as many questions, and
-    both are timed. A comparison of other rows is a `UserError`.
+    known: that comparison, of this base and by `compare`'s usual rules; the base's part is taken
+    from it, tuned is asked as many questions, and both are timed. A comparison of other rows is a
+    `UserError`.
     """
     before = Answered(known.base, known.hallucination["base"])
     after = ask(tuned, tokenizer, test, "tuned", before.made_up.n, {})
