@@ -450,7 +450,7 @@ HELPED = (
         check_kappa,
         because="two raters who always say A agree on everything, and say nothing.",
         hint="For each verdict: the share of one rater times the share of the other; e is the sum.",
-        look="The end of section 5, and `help(judge.agreement)`.",
+        look="The paragraph on κ in section 5; p and e stand in the exercise.",
         solution="`def my_kappa(one, other):\n    n = len(one)\n    p = sum(a == b for a, b in "
         "zip(one, other)) / n\n    e = sum(one.count(w) * other.count(w) for w in {*one, *other}) "
         "/ n**2\n    return (p - e) / (1 - e)`",
@@ -829,6 +829,12 @@ def wrong_sums(values: tuple[float, ...], slack: float) -> dict[str, list[float]
             round(sum(floored[: day + 1]), 10) for day in range(len(values))
         ],
         "that rings for a fall: x above the mean has to raise it.": add_up(values, slack, sign=-1),
+        "only what is above the mean counts: |x| rings for a fall, too.": add_up(
+            tuple(map(abs, values)), slack
+        ),
+        "each day is cut at 0 before the slack is taken off: cut the sum, not the day.": add_up(
+            tuple(max(0.0, value) for value in values), slack
+        ),
         "the slack is added: it has to be taken off every day.": add_up(values, -slack),
     }
 
@@ -881,6 +887,10 @@ def wrong_factors(
         / one ** (old[0] + new[0]),
         "that is its logarithm; return the factor itself.": math.log(both / same),
         "that is p(a day | a, b) alone; divide by what one rate gives.": both,
+        "the new version is missing below the line: the one rate is for both sides.": both
+        / chance(old, one),
+        "the old version is missing below the line: the one rate is for both sides.": both
+        / chance(new, one),
     }
 
 
@@ -913,7 +923,9 @@ def action_mistake(case: str, chosen: object) -> str:
     known = {as_words(action): action for action in ACTIONS}
     said = known.get(as_words(chosen))
     if said is None:
-        return f"{case}: {spell(chosen)} is none of the four.{nearest(chosen, ACTIONS)}"
+        part = [each for each in ACTIONS if as_words(chosen) in as_words(each)]
+        meant = f" Did you mean {part[0]!r}?" if len(part) == 1 else nearest(chosen, ACTIONS)
+        return f"{case}: {spell(chosen)} is none of the four.{meant}"
     return "" if said == right else f"{case} is not {said!r}: {rang}."
 
 
@@ -952,12 +964,14 @@ KEEPING = (
             Mistake(0.4 * math.log10(0.9 / 0.5) - 0.4 * math.log10(0.2), "ln is the natural one."),
             Mistake(0.38, "That is with the logarithm to base 10; ln is the natural one."),
             Mistake(0.4 * math.log(0.9 / 0.5), "That is the first bin; there are two."),
+            Mistake(-0.4 * math.log(0.1 / 0.5), "That is the second bin; there are two."),
+            Mistake(0.64, "That is the second bin alone, or both without the logarithm."),
         ),
         because="0.25 is called a lot, whatever the number of requests. With 20 of them it comes "
         "by chance in one case of 25 (15 or more on one side); 0.879 hardly ever.",
-        hint="(0.9 − 0.5) · ln(0.9 / 0.5) for the first bin; both brackets change their sign in "
-        "the second.",
-        look="The formula of section 3.",
+        hint="Two terms, one for each bin, added: (f − e) · ln(f / e) with e of before, f of now.",
+        look="The formula of section 3. The first bin is (0.9 − 0.5) · ln(0.9 / 0.5); what are f "
+        "and e of the second?",
         solution="0.4 · ln(1.8) + (−0.4) · ln(0.2) = 0.235 + 0.644 = 0.879.",
         minutes=4,
         importance=3,
@@ -1210,6 +1224,7 @@ COMPARED = (
     ((0.2, 0.1, -0.1, 0.4), (0.02, 0.6, 0.7, 0.03)),
     ((0.3, -0.2, 0.1), (0.01, 0.02, 0.04)),
     ((0.1, 0.2, 0.1), (0.02, 0.03, 0.04)),
+    ((0.3,), (0.05,)),
 )
 OPEN = "cannot be told"
 
@@ -1243,6 +1258,12 @@ def wrong_words(changes: Sequence[float], ps: Sequence[float]) -> dict[str, list
     unsorted = [p * (many - place) for place, p in enumerate(ps)]
     falling = [p * (many - order.index(p)) for p in ps]
     return {
+        "a p of exactly 0.05 is not below 0.05: then nothing can be told.": in_words(
+            changes, holm(ps), 0.05 + 1e-9
+        ),
+        "where the corrected p is not below 0.05 nothing can be told: that is not a no.": [
+            "no" if word == OPEN else word for word in in_words(changes, holm(ps))
+        ],
         "it never looks at p: a change may have come by chance.": [
             "yes" if change > 0 else "no" for change in changes
         ],
@@ -1307,9 +1328,10 @@ REPORTED = (
             Mistake("the same for all", "No split is stated, so each recipe's seed draws one."),
             Mistake("none", "Rows that state no split are split 80/10/10: there are test rows."),
         ),
-        because="Then part of what differs between seeds is the rows, and no row is asked twice.",
+        because="Then part of what differs between seeds is the rows: hardly any is asked of two "
+        "seeds, so nothing can be compared row by row.",
         hint="What does `data.load` do with rows that state no split?",
-        look="Section 2, and `help(data.load)`.",
+        look="The first line of the table in section 1.",
         solution="Each seed draws its own tenth; state the split in the file, once.",
         minutes=2,
         importance=4,
@@ -1324,6 +1346,11 @@ REPORTED = (
             Mistake(1.0, "Twenty times 5 % is what is found on average; there may be none."),
             Mistake(0.95**20, "That is how often none is found."),
             Mistake(0.05, "That is one try."),
+            Mistake(0.13, "That is section 6: there the tries share a start, the test is stricter, "
+                    "and only a win counts. Here they are independent, each at 5 %."),
+            Mistake(0.45, "That is with the exact test: it finds 3 % of nothing. Here it is 5 %."),
+            Mistake(0.3, "That is with the exact test and one start for all; here they are "
+                    "independent, each at 5 %."),
         ),
         because="In the notebook it is less: an exact test finds less than 5 % of nothing, all "
         "tries share their start, and only a win counts.",
@@ -1341,7 +1368,7 @@ REPORTED = (
         check_claimed,
         because="C may be true; this page does not know.",
         hint="Ask of each: which rows, which seeds, which p?",
-        look="What is said of the task, of other seeds, and below the picture.",
+        look="The lists *may be said* and *may not be said* in sections 4 and 5.",
         solution="A follows, B does not, C does not, D follows.",
         difficulty="medium",
         minutes=4,
@@ -1356,8 +1383,8 @@ REPORTED = (
             Mistake(0.05, "That is the bound of a single comparison."),
             Mistake(1 - 0.95**17, "That is how often chance gives at least one such p, if the "
                     "seventeen are independent."),
-            Mistake(1 - 0.95 ** (1 / 17), "That is Šidák's bound, which wants independent ones; "
-                    "Holm's does not. (Or 0.05 / 17 in too few digits: give four decimals.)"),
+            Mistake(1 - 0.95 ** (1 / 17), "Give four decimals. (0.0030 is Šidák's bound, "
+                    "1 − 0.95^(1/17), which wants independent comparisons; Holm's does not.)"),
             Mistake(0.05 * 17, "That is a p times seventeen: which p times seventeen is 0.05?"),
             Mistake(0.05 / 18, "That is of eighteen comparisons; there are seventeen."),
         ),
@@ -1415,11 +1442,11 @@ def first_rung(days: Mapping[str, tuple[float | None, str]]) -> str:
 
 
 def kept_of(shares: tuple[float, float]) -> str:
-    """What became of what was right: 0.05 is as good, less than half is most of it lost."""
+    """How a version does beside another: 0.05 less is as good, less than half is mostly wrong."""
     before, after = shares
     if after >= before - 0.05:
-        return "as good as before"
-    return "some are lost" if after >= 0.5 * before else "most are lost"
+        return "as good as v1"
+    return "somewhat worse" if after >= 0.5 * before else "mostly wrong"
 
 
 THOUSAND, MILLION, NOT_EVER = "about a thousand", "about a million", "never"
@@ -1643,11 +1670,11 @@ PREDICTIONS = (
     ),
     Prediction(
         "15.alone",
-        "Trained on 24 tickets about new products alone: what of the old tickets?",
+        "Trained from the base on 24 tickets about new products alone: how does it do on old ones?",
         kept_of,
-        options=("as good as before", "some are lost", "most are lost"),
-        told=lambda shares: f"{percent(shares[0])} before and {percent(shares[1])} after",
-        evidence="the shares of old tickets that are right before and after",
+        options=("as good as v1", "somewhat worse", "mostly wrong"),
+        told=lambda shares: f"v1 {percent(shares[0])}, the candidate {percent(shares[1])}",
+        evidence="the shares of old tickets that v1 and the candidate answer right",
     ),
     Prediction(
         "17.hold",

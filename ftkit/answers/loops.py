@@ -440,6 +440,7 @@ def check_ledger(ledger: Callable[[int, int, int, int], Mapping[str, float]]) ->
 
 
 MOST_ROWS, MOST_QUESTIONS = 4096, 20
+STRAIGHT = "it is no straight line: with more rows another moment becomes the fullest."
 # Peaks by rows, and a limit: in between, reached exactly, passed by the first row, with a kink
 # where another moment becomes the fullest, and with so many rows that counting up takes long.
 PEAKS: tuple[tuple[Callable[[int], int], int], ...] = (
@@ -459,16 +460,24 @@ def right_rows(peak: Callable[[int], int], limit: int) -> int:
 def wrong_rows(peak: Callable[[int], int], limit: int) -> dict[str, int]:
     """What people give instead, by what is wrong with it."""
     right, one = right_rows(peak, limit), peak(1)
+    line = 1 + (limit - one) // (peak(2) - one)
     return {
         "that is the first number of rows that does not fit.": right + 1,
         "one row more still fits.": right - 1,
         "where not even one row fits, the answer is 0.": max(1, right),
         "a peak that is just the limit still fits.": right_rows(peak, limit - 1),
         "those are tokens; return the rows.": 512 * right,
-        "it is no straight line: with more rows another moment becomes the fullest.": max(
-            0, 1 + (limit - one) // (peak(2) - one)
-        ),
+        STRAIGHT: max(0, line),
+        f"{STRAIGHT[:-1]}, and no number of rows lies below 0.": line,
     }
+
+
+def tell_rows(found: float, peak: Callable[[int], int], limit: int) -> str:
+    """How a wrong number of rows stands to the right one, with the peaks on both its sides."""
+    right = right_rows(peak, limit)
+    last = f"{right:,} rows take {peak(right):,} and " if right else ""
+    more = f"{right + 1:,} {'take' if right else 'row takes'} {peak(right + 1):,} bytes"
+    return f"{found:g} rows came back where {right:,} fit: {last}{more}, the limit is {limit:,}."
 
 
 def check_fitting(fitting: Callable[[Callable[[int], int], int], int]) -> Feedback:
@@ -500,8 +509,7 @@ def check_fitting(fitting: Callable[[Callable[[int], int], int], int]) -> Feedba
         wrong = [wrong_rows(*case) for case in PEAKS]
         named = [why for why in wrong[0] if given == [case[why] for case in wrong]]
         k = next(k for k, answer in enumerate(given) if answer != right[k])
-        rest = f"{given[k]:g} rows came back where {right[k]} fit."
-        return Feedback(False, named[0] if named else rest)
+        return Feedback(False, named[0] if named else tell_rows(given[k], *PEAKS[k]))
     return Feedback(True, "the most rows that fit, found in a few questions.")
 
 
@@ -925,7 +933,8 @@ def check_starts(count: Callable[[list[int], int], int]) -> Feedback:
 
 def starts_mistake(found: object, ids: Sequence[int], start: int, begins: int) -> str:
     """What is wrong with a count of the start marks at the beginning of a row."""
-    said = f"{list(ids)} begins with {begins} start marks ({start}), and you found {spell(found)}"
+    marks = f"{begins} start mark{'' if begins == 1 else 's'} ({start})"
+    said = f"{list(ids)} begins with {marks}, and you found {spell(found)}"
     if found == list(ids).count(start):
         return f"{said}: count those at the beginning alone, and stop at the first other token."
     if found in (1, 2) and begins == 3:
@@ -1041,9 +1050,14 @@ def check_patients(room: str) -> Callable[[object], Feedback]:
         if not wrong:
             return Feedback(True, f"all {len(right)} are named as the doctor names them.")
         waits = any(is_unanswered(given[one]) for one in right)
-        return Feedback(None if waits else False, tell_right(len(right), wrong))
+        return Feedback(None if waits else False, tell_named(len(right), wrong, waits=waits))
 
     return check
+
+
+def tell_named(asked: int, wrong: Sequence[str], *, waits: bool) -> str:
+    """tell_right; while some are still to come, nobody is told that none of all is right."""
+    return " ".join(wrong) if waits and len(wrong) == asked else tell_right(asked, wrong)
 
 
 def patient_mistake(patient: str, named: object, right: str) -> str:
@@ -1096,7 +1110,7 @@ def check_cures(patients: Mapping[str, str]) -> Callable[[object], Feedback]:
         if not wrong:
             return Feedback(True, "each cure takes the fault away, and nothing else.")
         waits = any(is_unanswered(given[one]) for one in patients)
-        return Feedback(None if waits else False, tell_right(len(patients), wrong))
+        return Feedback(None if waits else False, tell_named(len(patients), wrong, waits=waits))
 
     return check
 
@@ -1256,6 +1270,9 @@ def check_flops(flops: Callable[[list, int, bool], float]) -> Feedback:
                 return Feedback(False, f"{spell(found)} is no number of FLOPs.")
             if math.isclose(number.value, right, rel_tol=1e-9):
                 continue
+            each = [right * d_out * d_in / numbers for d_out, d_in in shapes]
+            if any(math.isclose(number.value, alone) for alone in each):
+                return Feedback(False, "that is one matrix alone: add up all the shapes.")
             times = number.value / (numbers * tokens)
             said = f"that is {times:g} times numbers · tokens, where {right // numbers // tokens}"
             why = flops_mistake(times, tokens, trained=trained)
@@ -1329,6 +1346,9 @@ def wrong_joined(
             sum(column) / len(column) for column in columns
         ],
         "that is the sum of the means: the step would be too long.": [sum(c) for c in columns],
+        "that divides means by all tokens: each mean has to be a sum first.": [
+            sum(column) / sum(tokens) for column in columns
+        ],
         "divide by all tokens: it is a mean over them.": [
             sum(map(math.prod, zip(column, tokens, strict=True))) for column in columns
         ],

@@ -163,24 +163,25 @@ DIRECTIONS = (
         (
             Mistake(
                 "higher",
-                "By your medians it is lower: A, the input side, starts random, and otherwise with "
-                "every seed.",
+                "By your medians it is lower: A, the input side, starts at random, differently "
+                "with every seed.",
             ),
             Mistake(
                 "lower",
                 "Your medians are the wrong way round, or your word is: right is the input side.",
             ),
         ),
-        because="A starts random and moves little; B starts at zero, and the task fills it.",
+        because="A starts at random and moves little (the next checked cell has its number); B "
+        "starts at zero, and the task fills it.",
         hint="What does A start from in each run, and what does B?",
         look="The cell that compares the output directions; `side='right'` is the input.",
-        solution="`'lower'`: the input directions stay near the random start of A, which differs "
-        "between seeds; the output directions come from the gradient alone.",
+        solution="`'lower'`: of the input directions about nine tenths are still those of the "
+        "random start of A, which differs between seeds. B starts at zero in every run.",
         difficulty="medium",
         minutes=6,
         kind=WORDS,
         choices=SIDES,
-        evidence="your two medians, right and left,",
+        evidence="both medians (right, left)",
     ),
     Exercise(
         "01b.2",
@@ -191,6 +192,9 @@ DIRECTIONS = (
             Mistake(32 * 32 / 256, "That is the sum over all pairs: divide by min(32, 32)."),
             Mistake(1 / 32, "Chance gives that for eight and eight; here are 32 and 32, of 256."),
             Mistake(0.031, "Chance gives that for eight and eight; here are 32 and 32, of 256."),
+            Mistake(0.03, "Chance gives that for eight and eight; here are 32 and 32, of 256."),
+            Mistake(0.12, "Nearly: give three decimals."),
+            Mistake(0.13, "Nearly: give three decimals."),
             Mistake(0, "Random directions are nearly at right angles, but not quite."),
             Mistake(1, "Then the two spaces would be one and the same."),
         ),
@@ -232,11 +236,16 @@ DIRECTIONS = (
             Mistake("too few seeds", "Three seeds agree; more of them would show the same curve."),
             Mistake("the skills", "The same skills are asked at every rank."),
             Mistake("the facts trained on", "The same 240 facts are trained on at every rank."),
+            Mistake(
+                "the facts stored",
+                "They grow too, about fourfold: a suspect as well. But which of the four grows in "
+                "the weights themselves?",
+            ),
         ),
         because="it grows about fivefold (the facts stored about fourfold); what is a cause shows "
         "when it is changed alone.",
-        hint="What else becomes larger from rank 1 to rank 64?",
-        look="The text below the figure in section 3.",
+        hint="Seeds, skills and facts are the same at every rank. What does a higher rank change?",
+        look="The picture below the exercise, in section 3.",
         solution="`'the size of the update'`: it grows with the rank as well, and could be behind "
         "both.",
         minutes=3,
@@ -247,6 +256,7 @@ DIRECTIONS = (
             "the size of the update",
             "the skills",
             "the facts trained on",
+            "the facts stored",
         ),
     ),
 )
@@ -276,7 +286,7 @@ TWENTY_LINES = (
         "The other zero",
         "B",
         (
-            Mistake("A", "∂L/∂A carries B, which is not zero here; ∂L/∂B carries A x, which is."),
+            Mistake("A", "∂L/∂A carries B. Is B zero here?"),
             Mistake("both", "Only if both start at zero, and then nothing would ever move."),
             Mistake("neither", "∂L/∂B carries A x, and A is zero."),
         ),
@@ -296,15 +306,20 @@ TWENTY_LINES = (
         32,
         (
             Mistake(128, "That keeps the factor α / r; but four times as many paths add up."),
-            Mistake(64, "That keeps α / √r, which is rsLoRA's factor; a step goes with α."),
-            Mistake(8, "Upside down, of a rule that does not hold: a step goes with α."),
-            Mistake(2, "That is the factor α / r; which α keeps the step?"),
+            Mistake(
+                64,
+                "That keeps how far W moves (α / √r, rsLoRA's factor); the output goes with α.",
+            ),
+            Mistake(8, "Upside down, of a rule that does not hold: the output goes with α."),
+            Mistake(2, "That is the factor α / r; which α keeps the step of the output?"),
         ),
-        because="r paths of α / r each add up to α, so a step under Adam goes with α alone.",
+        because="r paths of α / r each push the output the same way and add up to about α, so "
+        "under Adam the first step of the output goes with α.",
         hint="How many paths are there at r = 64, and how much does each one count?",
-        look="Section 5, the table of one Adam step: which of its columns stays?",
-        solution="`32`. 'α = 2r', which is 128, keeps the factor α / r and makes the step about "
-        "four times as large. Which α is the *best* one at the new rank is another question.",
+        look="Section 5, the table of one Adam step: in which column does the output stay?",
+        solution="`32`. 'α = 2r', which is 128, keeps the factor α / r and moves the output nearly "
+        "four times as far; 64 nearly keeps how far W moves. Which α is the *best* one at the new "
+        "rank is another question.",
         minutes=3,
         kind=COUNT,
     ),
@@ -588,7 +603,7 @@ PREDICTIONS = (
     ),
     Prediction(
         "02.rule",
-        "Rank 1 with α = 2r = 2: how many of 100 new tickets come out exactly right?",
+        "Rank 1 with α = 2r = 2: what share of the new tickets comes out exactly right?",
         lambda share: "hardly any" if share < 0.1 else "half" if share < 0.7 else "nearly all",
         options=("hardly any", "half", "nearly all"),
         told=lambda share: percent(share),

@@ -129,8 +129,8 @@ def start_mistake(layer: LoRALayer, base: torch.nn.Linear, r: int) -> str:
     # the start: B = 0 and A ≠ 0
     if B.any():
         return (
-            "B does not start at zero, so the layer does not start as the base: the first step "
-            "would begin from a damaged model."
+            "B does not start at zero, so the layer does not start as the base. How much harm that "
+            "does depends on its size (section 4); zero does none."
         )
     if not A.any():
         return (
@@ -459,20 +459,38 @@ def check_advantages(advantages: Callable[[torch.Tensor], torch.Tensor]) -> Feed
         return Feedback(False, mistake)
     if is_close(out, right):
         return Feedback(True, "less the mean of the *others*; a group of equals gives zeros.")
+    return Feedback(False, advantages_mistake(out, rewards, right))
+
+
+def advantages_mistake(out: torch.Tensor, rewards: torch.Tensor, right: torch.Tensor) -> str:
+    """The first mistake of advantages, or what they are and should be."""
     centred = rewards - rewards.mean(1, keepdim=True)
+    by_spread = centred / (rewards.std(1, keepdim=True) + 1e-4)
     wrong = {
         "the reply's own reward is in the mean: leave it out.": centred,
-        "that is divided by the spread, as GRPO does: RLOO leaves it.": centred
-        / (rewards.std(1, keepdim=True) + 1e-4),
+        "that is divided by the spread, as GRPO does: RLOO leaves it.": by_spread,
         "the mean is over all prompts: each group has its own.": rewards - rewards.mean(),
+        "the others are those of the group, not of all prompts: `sum(1, …)`.": rewards
+        - (rewards.sum() - rewards) / (rewards.numel() - 1),
+        "the others are n − 1, not n: divide their sum by that.": rewards
+        - (rewards.sum(1, keepdim=True) - rewards) / rewards.shape[1],
         "nothing is taken off: every reply would be made likelier.": rewards,
         "the sum of the others is taken off: their mean is.": 2 * rewards
         - rewards.sum(1, keepdim=True),
         "the sign: a reply that is better than the others has an advantage above 0.": -right,
         "the mean runs over the prompts: a group is a row.": rewards - rewards.mean(0),
     }
-    named = first_match(out, wrong)
-    return Feedback(False, named or f"of {list(REWARDS[1])} it is {right[1].tolist()}.")
+    if named := first_match(out, wrong):
+        return named
+    # without 1e-4 below the line, the group of equals is no number
+    mixed = out[:-1].to(right)
+    if out[-1].isnan().any() and torch.allclose(mixed, by_spread[:-1], rtol=1e-3):
+        return (
+            "that is divided by the spread, as GRPO does: RLOO leaves it. In a group of equals the "
+            "spread is 0, and 0/0 is NaN."
+        )
+    wanted, given = ([round(value, 3) for value in one[1].tolist()] for one in (right, out))
+    return f"of {list(REWARDS[1])} it is {wanted}; yours gives {given}."
 
 
 def best_piece(delta: torch.Tensor, r: int) -> torch.Tensor:

@@ -27,7 +27,9 @@ LLAMA_70B = 70_553_706_496
 NF4_70B = 39.5  # GB in NF4: codes, scales, embeddings and head
 NF4_13B = 7.202048  # the same of Llama 2 13B
 USABLE_80 = 79.14  # GiB of an A100 or H100 sold as 80 GB
+CARDS_80 = (13.3, 13.28, 16 * LLAMA_70B / (USABLE_80 * GIB))  # of them for 70B, as people round
 USABLE_24 = 23.64  # GiB of an RTX 4090
+FREE_24 = 2 * (USABLE_24 - 0.5) * GIB / 1e9  # GB of two of them, CUDA's half GiB off each
 QWEN_WORDS = 151_936
 
 
@@ -234,6 +236,7 @@ BYTES = (
             Mistake(16, "That is all in float32; weight and gradient have two bytes here."),
             Mistake(8, "That is all in bfloat16; the two moments have four bytes each here."),
             Mistake(10, "Adam has two moments, of four bytes each, and there is a gradient too."),
+            Mistake(14, "The gradient has two bytes here: it is kept in bfloat16, as the weight."),
             Mistake(4, "Weight and gradient; Adam's two moments come on top."),
         ),
         because="2 + 2 + 4 + 4: weight, gradient, two moments.",
@@ -278,6 +281,7 @@ BYTES = (
                 "Those are the 16-bit logits alone; the loss makes float32 of them, and more.",
             ),
             Mistake(4 * QWEN_WORDS * 2 * 4096, "Three float32 tensors of that size are alive."),
+            Mistake(8 * QWEN_WORDS * 2 * 4096, "Those are two tables; three are alive then."),
             Mistake(12 * QWEN_WORDS * 4096, "There are two rows."),
             Mistake(12 * QWEN_WORDS * 2 * 4096 / 1e9, "That is in GB; give bytes."),
             Mistake(12 * QWEN_WORDS * 2 * 4096 / GIB, "That is in GiB; give bytes."),
@@ -297,6 +301,10 @@ BYTES = (
         1.5,
         (
             Mistake(4 / 3, "That is full fine-tuning, whose backward pass costs two forwards."),
+            Mistake(
+                1.42,
+                "That was counted for the pocket model, whose head runs only once; take the rule.",
+            ),
             Mistake(2, "One forward pass is added to a forward and a backward one."),
             Mistake(1, "The forward pass is run a second time."),
             Mistake(0.5, "That is what is added; the step takes 1 + that."),
@@ -358,8 +366,10 @@ GUIDES = (
         (
             Mistake(LLAMA_70B / 640e9, "Upside down: bytes per parameter, so bytes come first."),
             Mistake(640 * GIB / LLAMA_70B, "The guide writes GB, of 10⁹ bytes each."),
+            Mistake(640e18 / GIB / LLAMA_70B, "The guide writes GB, of 10⁹ bytes each, not GiB."),
             Mistake(640e9 / 8 / LLAMA_70B, "Bytes, not bits: nothing is to be divided by 8."),
             Mistake(280e9 / LLAMA_70B, "That is the other guide's 280 GB."),
+            Mistake(4, "That is the other guide's 280 GB; divide 640 GB by the parameters."),
             Mistake(8, "That is the nearest of 4, 8 and 16; give the number itself."),
             Mistake(16, "That is float32; divide the guide's bytes by the parameters."),
         ),
@@ -378,6 +388,7 @@ GUIDES = (
         (
             Mistake(8, "Eight hold less than 16 bytes for each of 70.6 billion parameters."),
             Mistake(13, "Thirteen are a little too small; a card can't be cut."),
+            *(Mistake(cards, "A card can't be cut: round up.") for cards in CARDS_80),
             Mistake(15, "A card sold as 80 GB holds 79.14 GiB, which is 85 GB."),
             Mistake(4, "That is four bytes per parameter: no optimizer."),
             Mistake(7, "That is eight bytes per parameter, all in bfloat16."),
@@ -397,6 +408,7 @@ GUIDES = (
             Mistake(6.5, "That is half a byte for everything; some parts take more."),
             Mistake(7.000074, "The scales are missing: the part `quant_state`."),
             Mistake(NF4_13B * 1e9 / GIB, "That is GiB; the question is in GB, of 10⁹ bytes."),
+            Mistake(6.7, "That is GiB; the question is in GB, of 10⁹ bytes."),
             Mistake(26, "That is two bytes for each parameter, as in bfloat16."),
             Mistake(8.081067, "That is the peak of a step; here only weights and scales count."),
         ),
@@ -418,8 +430,10 @@ GUIDES = (
             Mistake(48 - NF4_70B, "A card sold as 24 GB holds 23.64 GiB, a little more than that."),
             Mistake(USABLE_24 * GIB / 1e9 - NF4_70B, "That is one card; there are two."),
             Mistake(2 * USABLE_24 * GIB / 1e9 - 35, "The weights in NF4 take 39.5 GB, not 35."),
+            Mistake(FREE_24 - NF4_70B, "Right in practice; here CUDA's half GiB stays aside."),
         ),
-        because="So the guide's two cards can hold the weights, if the layers are shared out.",
+        because="Left for adapter, activations and loss; one row of 512 tokens takes 2.7 of them "
+        "(42.2 − 39.5, tiled loss). So two cards can be enough, if the layers are shared out.",
         hint="2 · 23.64 GiB in GB, minus 39.5 GB.",
         look="Section 3: a 70B model in NF4.",
         solution="`2 * 23.64 * 2**30 / 1e9 - 39.5 = 11.3`: left for tokens, on both together.",
@@ -436,11 +450,18 @@ GUIDES = (
             Mistake(7, "Those are rows; each has 512 tokens."),
             Mistake(34_816, "That is QLoRA of Llama 3.1 8B in 24 GB."),
             Mistake(7168, "That is in 20 GB; the figure is 18."),
+            *(
+                Mistake(
+                    512 * rows, "Not that many rows: did you take the best of all three settings?"
+                )
+                for rows in (1, 6, 8)
+            ),
         ),
         because="Enough, then: for seven rows with the tiled loss, for two with transformers', for "
         "none without checkpointing. Now say which of these the figure means.",
         hint='`most_tokens("qwen2.5-7b", 18, method="lora")` is the first setting.',
-        look="The settings are `ADAPTERS`, in the folded cell before section 3.",
+        look='`ADAPTERS` has the settings: section 2, the folded cell "The figures and the '
+        'settings".',
         solution='`max(most_tokens("qwen2.5-7b", 18, method="lora", **how) for how in '
         "ADAPTERS.values())`: 3,584, with the tiled loss.",
         difficulty="medium",
@@ -477,7 +498,7 @@ WORK = (
         because="the 6 and the 4 of every estimate that you will meet.",
         hint="One product forward, one backward to the input, and one to the weights if they "
         "train. A product of d_out × d_in takes 2 · d_out · d_in FLOPs per token.",
-        look="The table of section 1: its columns are the passes.",
+        look="The table of section 1: its rows are the passes.",
         solution="`def flops(shapes, tokens, trained):\n    numbers = sum(d_out * d_in for d_out, "
         "d_in in shapes)\n    return (6 if trained else 4) * numbers * tokens`",
         minutes=5,
@@ -492,6 +513,7 @@ WORK = (
             Mistake(BY_HAND * 1.5, "That is 6 · N: the weights of a LoRA's base are frozen."),
             Mistake(BY_HAND * 0.4, "That is at the whole peak; only 40 % of it are used."),
             Mistake(BY_HAND / 2, "There are two epochs."),
+            Mistake(round(BY_HAND / 2, 1), "There are two epochs."),
             Mistake(BY_HAND * 60, "Those are seconds."),
             Mistake(BY_HAND / 60, "Those are hours."),
             Mistake(round(BY_HAND / 60, 2), "Those are hours, rounded."),
@@ -512,6 +534,7 @@ WORK = (
         (
             Mistake(math.ceil(120 / (API_ROW / 3 - RENTED_ROW)), "Every row is paid three times."),
             Mistake(math.ceil(120 / API_ROW), "A rented row is not free, either."),
+            Mistake(math.floor(120 / API_ROW), "A rented row is not free, either."),
             Mistake(math.ceil(120 / (API_ROW + RENTED_ROW)), "What counts is what a row saves."),
             Mistake(math.floor(120 / (API_ROW - RENTED_ROW)), "At that many it is still dearer."),
         ),
@@ -549,7 +572,7 @@ WORK = (
         loops.check_joined,
         because="what `torchrun` does between the backward pass and the optimizer's step.",
         hint="Turn each mean back into a sum, add the sums, and divide by all tokens.",
-        look="The two halves of section 8.",
+        look="The line `joined = …` of section 8, in the cell that cuts eight rows in two.",
         solution="`def join(gradients, tokens):\n    parts = [[n * value for value in g] for g, n "
         "in zip(gradients, tokens)]\n    return [sum(column) / sum(tokens) for column in "
         "zip(*parts)]`",
@@ -778,8 +801,8 @@ PREDICTIONS = (
     ),
     Prediction(
         "14.share",
-        "A QLoRA of 8 billion parameters on one of the largest cards, rows of at most 205 tokens: "
-        "how much of the card's peak does it use?",
+        "The first four steps of a QLoRA of 8 billion parameters on one of the largest cards, rows "
+        "of at most 205 tokens: how much of the card's peak do they use?",
         lambda shares: 100 * fmean(shares),
         between=(1, 100),
         unit="%",
@@ -801,8 +824,8 @@ PREDICTIONS = (
     ),
     Prediction(
         "14.dearer",
-        "Llama 3.1 8B, all in 16 bits, one row of 512 tokens: how many times as much memory as a "
-        "LoRA's step does a full one need?",
+        "Llama 3.1 8B, all in 16 bits, one row of 512 tokens, no checkpointing: how many times as "
+        "much memory as a LoRA's step does a full one need?",
         lambda ratio: ratio,
         between=(1, 100),
         unit="times",

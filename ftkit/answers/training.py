@@ -439,7 +439,7 @@ def solve_cures(patients: Mapping[str, str]) -> str:
 
 
 def count_low(losses: Sequence[float]) -> int:
-    """How many last losses lie below 0.02 nats, as those of most cured runs do."""
+    """How many last losses lie below 0.02 nats, as those of two of the four cured runs do."""
     if not losses:
         raise ValueError("there are no losses")
     return sum(loss < 0.02 for loss in losses)
@@ -501,7 +501,7 @@ BROKEN = (
         because="What is wrong with rows stands in the rows; a curve seldom tells it.",
         hint="How many rows are different? How does the first row begin and end? And which high "
         "score does not fit its validation loss?",
-        look="In the tables: *training rows*, *first row as trained*, *test rows right*; the dots.",
+        look="In the tables: training rows, first row as trained, test rows right; and the dots.",
         solution=solve("rows"),
         difficulty="medium",
         minutes=8,
@@ -578,7 +578,9 @@ METHODS = (
                 "That is prefix tuning, a key and a value in every layer; a prompt is one vector.",
             ),
             Mistake(4096, "That is one virtual token; there are 20."),
+            Mistake(20, "Those are the vectors; each of them has 4,096 numbers."),
             Mistake(128_256 * 4096, "Those are the embeddings of all words; only 20 are added."),
+            Mistake(128_276 * 4096, "The embeddings of all words are in it; only 20 are trained."),
             Mistake(20 * 128_256, "A virtual token is a vector of d numbers, no row of logits."),
         ),
         because="164 kB in 16 bits, beside a model of 16 GB.",
@@ -609,6 +611,7 @@ METHODS = (
             Mistake(1.5 / 150, "It begins at 1 and goes to 1.5: that is half a unit of way."),
             Mistake(1.5 / 300, "It begins at 1, and the rate falls: half a unit, half the rate."),
             Mistake(150 / 0.5, "Upside down: the way by the steps."),
+            Mistake(0.5, "That is the way itself; divide it by the steps, and mind the slope."),
         ),
         because="Ten times what is usual for a LoRA of a large model, and no factor gets there "
         "with less.",
@@ -768,8 +771,8 @@ PREFERRING = (
         "12b.rloo",
         "Better than the others",
         matrices.check_advantages,
-        because="no model of values is needed, and the mean of a group is no longer its own judge.",
-        hint="`rewards.sum(1, keepdim=True) - rewards` is what the others got.",
+        because="no second model that predicts rewards is needed, and no reply is in its own mean.",
+        hint="What did the others get together? Their sum is the group's, less one's own.",
         look="Section 1: a reply is worth what it got, less what the others got on average.",
         solution="`def advantages(rewards):\n    n = rewards.shape[1]\n"
         "    others = (rewards.sum(1, keepdim=True) - rewards) / (n - 1)\n"
@@ -797,14 +800,23 @@ PREFERRING = (
         1 - 1 / 3,
         (
             Mistake(0.5, "Its own reward is in that mean; leave it out."),
-            Mistake(0.5 / math.sqrt(1 / 3), "That is GRPO's: over the spread."),
+            *(
+                Mistake(own, "That is GRPO's: over the spread.")
+                for own in (0.5 / math.sqrt(1 / 3), 0.87)
+            ),
             Mistake(1.0, "That is the reward; take the others' mean off."),
-            Mistake(1 / 3, "That is the mean of the others; how much better was it?"),
-            Mistake(-1 / 3, "The sign: it did better than the others."),
+            *(
+                Mistake(mean, "That is the mean of the others; how much better was it?")
+                for mean in (1 / 3, 0.33)
+            ),
+            *(
+                Mistake(turned, "The sign: it did better than the others.")
+                for turned in (-2 / 3, -0.67)
+            ),
         ),
         because="The wrong ones get −2/3 each, and the group's sum is 0.",
         hint="The others got 0, 0 and 1.",
-        look="Section 1.",
+        look="Section 1, the formula below the table.",
         solution="`1 - (0 + 0 + 1) / 3`.",
         importance=4,
     ),
@@ -818,8 +830,10 @@ PREFERRING = (
             Mistake(1 - 0.75**4 - 0.25**4, "Those are the ones that teach."),
             Mistake(0.25**4, "Those are all right; all wrong are dead, too."),
             Mistake(0.75, "That is one reply; a group has four."),
+            Mistake(0.25, "That is how often one reply is right; a group has four."),
         ),
-        because="With eight replies it is a tenth, with two five eighths.",
+        because="With eight replies it is a tenth, with two five eighths. In section 2 more are "
+        "dead: some questions are easy, others hopeless, and a mean of a quarter hides that.",
         hint="A group is dead when all four get the same: all right, or all wrong.",
         look="Section 2, dead groups.",
         solution="`0.75 ** 4 + 0.25 ** 4`: 32.0 %.",
@@ -838,6 +852,7 @@ PREFERRING = (
             Mistake(3.7, "That is one nat; how far is this reply?"),
             Mistake(3.6, "That is what the distance costs; what is left?"),
             Mistake(4 - 0.3 * 32, "The distance is log π less log base: 12 nats."),
+            Mistake(4 - 0.3 * 52, "The two are taken off each other: −20 − (−32) is 12 nats."),
         ),
         because="Forty words are paid 4.0 and are worth 0.4: five likely ones are worth more.",
         hint="The distance of a reply: log π − log base.",
@@ -1005,7 +1020,7 @@ PREDICTIONS = (
         between=(1, 10_000),
         unit="times",
         log=True,
-        near=2.5,
+        near=3.5,
         told=lambda rates: f"at least {max(rates) / min(rates):,.0f} times",
         evidence="the own rate of each method",
     ),
@@ -1233,10 +1248,10 @@ PREDICTIONS = (
     ),
     Prediction(
         "12b.far",
-        "Four ways to nine digits. Which gets most of *eight* digits right, never trained?",
-        lambda right: max(right, key=right.__getitem__),
+        "Four ways to nine digits. Which gets the *fewest* of *eight* digits right, never trained?",
+        lambda right: min(right, key=right.__getitem__),
         options=("RLOO", "its own right replies", "right answers", "DPO"),
-        told=lambda right: percent(max(right.values())),
+        told=lambda right: percent(min(right.values())),
         evidence="a dict of each way's share right",
     ),
     Prediction(

@@ -262,17 +262,18 @@ class Figures(Result):
     def table(self) -> TableParts:
         """A line per figure."""
         rows = []
-        for figure in self.figures:
+        for number, figure in enumerate(self.figures, 1):
             say = UNIT_OF[figure.of]
             need = [say_needed(figure, dial) for dial in self.dials]
             found = getattr(figure.case, figure.of)
-            rows.append((short_title(figure.guide), figure.says, say(found), *need))
+            rows.append((number, short_title(figure.guide), figure.says, say(found), *need))
         case = Case()
         title = (
             f"Right at which dial? The others: {case.tokens} tokens per row, {case.epochs:g} "
             f"epochs, {100 * case.utilisation:g} % of the peak"
         )
-        heads = ("guide", "it says", "by formula", *(f"right at: {WORDS[d]}" for d in self.dials))
+        asked = (f"right at: {WORDS[dial]}" for dial in self.dials)
+        heads = ("row", "guide", "it says", "by formula", *asked)
         return title, heads, rows
 
 

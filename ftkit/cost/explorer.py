@@ -231,12 +231,14 @@ def break_even_view(
     most: float,
     unit: str = "calls",
     title: str = "When has it paid?",
+    note: str = "",
 ) -> Drawing:
     """Money over calls, rows or months, up to `most` of them: a line per way, three at most.
 
     costs: {way: (spent before the first one, cost of each)}; unit: what they are called. Where two
-    lines cross, the one that began dearer begins to pay: that is said below the title, and the
-    text names each crossing. Raises UserError for more ways, and where there is nothing to draw.
+    lines cross, the one that began dearer begins to pay: that is said below the title (or
+    `note` is, if given), and the text names each crossing. Raises UserError for more ways, and
+    where there is nothing to draw.
     """
     check_ways(costs, most)
     top = round_end(max(spent + most * each for spent, each in costs.values()))
@@ -258,7 +260,7 @@ def break_even_view(
     said = "; ".join(crossings) or f"no two ways cost the same within {in_digits(most)} {unit}"
     # several crossings with their names are more than a line holds
     places = " and ".join(map(in_digits, sorted(crossings.values())))
-    note = said if len(crossings) < 2 else f"two lines cross after {places} {unit}"
+    note = note or (said if len(crossings) < 2 else f"two lines cross after {places} {unit}")
     parts.append(words(MARGIN, NOTE, note, 12, GREY))
     gap = " " if title.endswith("?") else ": "
     return drawing(title, parts, f"{title}{gap}{said}")

@@ -84,8 +84,9 @@ def peak_of(card: str) -> float:
 def measured_utilisations() -> Utilisations:
     """The runs of data/measurements/gpu_*.json: how much of the card's peak each has used.
 
-    A QLoRA's rows count as long as the longest, so its share is at most that; of a run that states
-    its time per token the matrices alone count, so its share is a little more.
+    A QLoRA's rows count as long as the longest, so it used at most that share in its four steps, of
+    which the first also starts the card up. Of a run that states its time per token the matrices
+    alone count, so its share is a little more.
     """
     runs = []
     for path in sorted(data_path("measurements").glob("gpu_*.json")):

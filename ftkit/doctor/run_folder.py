@@ -336,11 +336,22 @@ def adapter_fault(folder: Path, experiment: Experiment) -> str:
 
 def check_rate(lr: float, method: str) -> Finding:
     """Does the learning rate lie where people's do? method: its name in `methods.METHODS`."""
+    named = methods.find_method(method)
+    (low, high), (less, more) = named.usual, named.slack
     if warning := warn_of_rate(lr, method):
-        cure = "train again with a rate in that range"
-        return Finding.wrong("learning rate", warning.rstrip("."), cure)
-    title = methods.METHODS[method].title
-    return Finding.fine("learning rate", f"{lr:g} is no unusual rate for {title}")
+        # a method with slack is warned of far outside alone, and then it says how far
+        far = ""
+        if lr > high and more > 1:
+            far = f", more than {more:g} times the highest usual one"
+        elif 0 < lr < low and less < 1:
+            far = f", less than {less:g} times the lowest usual one"
+        message = warning.rstrip(".").replace(f"lr is {lr:g}", f"lr is {lr:g}{far}", 1)
+        return Finding.wrong("learning rate", message, "train again with a rate in that range")
+    if not low <= lr <= high:
+        side = "above" if lr > high else "below"
+        usual = f"{side} the usual rates for {named.title}, {low:g} to {high:g}, but not far"
+        return Finding.fine("learning rate", f"{lr:g} lies {usual}")
+    return Finding.fine("learning rate", f"{lr:g} is no unusual rate for {named.title}")
 
 
 def check_divergence(stopped: str | None, losses: Points) -> Finding:
@@ -443,7 +454,7 @@ def check_overfitting(validation: Points, *, keeps_best: bool) -> Finding:
     if last <= (OVERFIT_KEPT if keeps_best else OVERFIT) * best:
         ended = f"the validation loss ended at {about(last)}, its best was {about(best)}"
         return Finding.fine("over-fitting", ended)
-    cure = "train fewer epochs, more rows or a smaller rank"
+    cure = "train fewer epochs, on more rows or at a lower rate"
     return Finding.wrong(
         "over-fitting",
         f"the validation loss was {about(best)} at step {best_step} and rose to {about(last)} "

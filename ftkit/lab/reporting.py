@@ -579,8 +579,8 @@ def lead_of(cases: Sequence[Case]) -> list[str]:
         f"This is a report on a fine-tuning: {stated.model or 'pocket'} was trained on "
         f"{file_name(stated.data)} by {how_trained(stated)}, {case.record['steps']} steps with "
         f"seed {case.seed}, and is held against the same model before that, on {rows}.",
-        "Each yes and no follows from an interval by a rule that is stated with it; what may not "
-        "be said is listed, too.",
+        "Each yes and no follows from a difference and its p by a rule that is stated with it; "
+        "what may not be said is listed, too.",
     ]
     if len(cases) > 1:
         lead.append(f"Below the comparisons, everything is about {case.name} alone.")
@@ -646,8 +646,8 @@ def section_answers(answers: Sequence[Answer]) -> Section:
     settled = {one.asks: one.word for one in answers if one.word != "cannot be told"}
     ends = {one.asks: (100 * one.value, 100 * one.low, 100 * one.high) for one in answers}
     many = f" once p is corrected for all {len(answers)}" if len(answers) > 1 else ""
-    below = "points (right: yes, left: no)\nline: 95 % interval of this comparison alone"
-    picture = intervals(ends, f"{below}\ngrey: cannot be told{many}", settled)
+    below = "points (right of zero: yes; left: no)\nline: 95 % interval of this comparison alone"
+    picture = intervals(ends, f"{below}\ngrey: cannot be told{many}", settled, "cannot be told")
     claim = f"{len(settled)} of {len(answers)} questions can be answered"
     told = "; ".join(f"{one.asks}: {one.word}" for one in answers)
     rows = [

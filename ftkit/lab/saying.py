@@ -1,8 +1,9 @@
-"""What may be said of a run, and what may not: sentences that follow from intervals.
+"""What may be said of a run, and what may not: sentences that follow from figures by a rule.
 
     compare_base(measured)           a run beside its base, question by question: `Answer`s
     compare_rows(first, second)      two runs on the same rows (McNemar)
     compare_seeds(first, second)     the same over the seeds that both have (t, and over questions)
+    answer_by_seeds(name, pairs)     the same of shares alone, of n questions each: a grid's rows
     correct(answers)                 p by Holm's method, for all that is asked on one page
     say_all(answers)                 the sentences: yes, no, or cannot be told
 
@@ -84,6 +85,8 @@ class Answer:
     told: str = ""  # the shares themselves, in words
     beside: str = ""  # what it is compared with, where that is not the base
     of: int = 1  # comparisons that p is corrected for
+    few: int = 0  # questions, where p is theirs because it is larger than the seeds': so many
+    bound: bool = False  # only counts of those were kept: p is the largest that they allow
 
     @property
     def question(self) -> Question:
@@ -115,18 +118,29 @@ class Answer:
         if self.word == "no":
             return f"{self.asks}: no, {ends} {less} {on}."
         if self.low > 0 or self.high < 0:
-            return (
-                f"{self.asks}: cannot be told. By its own interval it is {ends} "
-                f"{more if self.low > 0 else less} {on}, but among {self.of} comparisons chance "
-                f"gives one like it too often (corrected p = {about(self.p, 2)})."
-            )
+            own = "Over its seeds" if self.few else "By its own interval"
+            way = more if self.low > 0 else less
+            return f"{self.asks}: cannot be told. {own} it is {ends} {way} {on}, but {self.doubt}."
+        if self.low == self.high == 0:
+            return f"{self.asks}: cannot be told. It is the same {on}; other questions may differ."
         return f"{self.asks}: cannot be told. {self.room} {on}."
+
+    @property
+    def doubt(self) -> str:
+        """Why nothing is said where the interval leaves zero out: what chance alone gives."""
+        which, p = "corrected p" if self.of > 1 else "p", about(self.p, 2)
+        if not self.few:
+            many = f"among {self.of} comparisons"
+            return f"{many} chance gives one like it too often ({which} = {p})"
+        asked = f"so few {self.question.of} ({self.few:,})"
+        if self.bound:
+            kept = f"of {asked} only the counts were kept"
+            return f"{kept}, and chance may show as much ({which} up to {p})"
+        return f"{asked} would often show as much by chance ({which} = {p})"
 
     @property
     def room(self) -> str:
         """What an interval around zero leaves room for, in words."""
-        if self.low == self.high == 0:
-            return "There is no difference at all"
         (more, less), ends = self.directions, (one_point(end) for end in (-self.low, self.high))
         return f"Anything from {next(ends)} {less} to {next(ends)} {more} is possible"
 
@@ -182,9 +196,14 @@ def tell_shares(first: float, second: float, beside: str) -> str:
 
 
 def answer_by_seeds(
-    name: str, pairs: Mapping[int, tuple[float, float]], beside: str = ""
+    name: str, pairs: Mapping[int, tuple[float, float]], beside: str = "", n: int = 0
 ) -> Answer:
-    """Two shares of every seed, the second less the first, as an answer: Student's t over seeds."""
+    """Two shares of every seed, the second less the first, as an answer: Student's t over seeds.
+
+    n: the questions behind each share, the same ones for every seed. Then p is the larger of the
+    seeds' and the largest that the questions' counts allow (`at_most` of their means: which ones
+    were right is not known); without n other questions are not asked after.
+    """
     sign = question_of(name).sign
     turned = [sign * (second - first) for first, second in pairs.values()]
     mean, low, high = mean_over_seeds(turned)
@@ -193,7 +212,19 @@ def answer_by_seeds(
     on = f"{len(pairs)} seeds, {', '.join(map(str, pairs))}"
     # no share changes by more than the whole
     low, high = max(-1.0, low), min(1.0, high)
-    return Answer(name, mean, low, high, p_over_seeds(turned), on, told, beside)
+    answer = Answer(name, mean, low, high, p_over_seeds(turned), on, told, beside)
+    if not n:
+        return answer
+    return hold(answer, at_most(round(first * n), round(second * n), n).p, n, bound=True)
+
+
+def hold(answer: Answer, p: float, n: int, *, bound: bool = False) -> Answer:
+    """An answer over seeds held against the p over its n questions: the larger one counts.
+
+    bound: p is the largest that the questions' counts allow, and not their own.
+    """
+    # three seeds that agree on a handful of questions say nothing of other questions
+    return dataclasses.replace(answer, p=p, few=n, bound=bound) if p > answer.p else answer
 
 
 def rights(measured: Measured, name: str, who: str) -> list[int] | None:
@@ -294,9 +325,9 @@ def compare_seeds(
         known = not any(math.isnan(one) for pair in pairs.values() for one in pair)
         if len(pairs) > 1 and known:
             answer = answer_by_seeds(name, pairs, beside)
-            # three seeds that agree on a handful of questions say nothing of other questions
-            p = max(answer.p, p_over_questions(name, first, second, seeds))
-            found.append(dataclasses.replace(answer, p=p))
+            asked = counts(first[seeds[0]], name)
+            p, bound = p_over_questions(name, first, second, seeds)
+            found.append(hold(answer, p, asked[2] if asked else 0, bound=bound))
     return found
 
 
@@ -305,10 +336,11 @@ def p_over_questions(
     first: Mapping[int, Measured],
     second: Mapping[int, Measured] | None,
     seeds: Sequence[int],
-) -> float:
+) -> tuple[float, bool]:
     """How often other questions alone would show such a change: t over each one's mean over seeds.
 
-    Where it was not kept who was right on which, as in `at_most` of the mean counts.
+    Where it was not kept who was right on which, it is the largest that the counts allow, as in
+    `at_most` of their means. The second value says that it is this bound.
     """
     changes, ends = [], []
     for seed in seeds:
@@ -321,11 +353,11 @@ def p_over_questions(
         if asked and other and asked[2] == other[2]:
             ends.append((other[1] if second else other[0], asked[1], asked[2]))
     if len(changes) == len(seeds) and len({*map(len, changes)}) == 1:
-        return p_over_seeds([statistics.fmean(each) for each in zip(*changes, strict=True)])
+        return p_over_seeds([statistics.fmean(each) for each in zip(*changes, strict=True)]), False
     if not ends or len({n for *_, n in ends}) > 1:
-        return 0.0  # other questions for each seed: then the seeds have them in their spread
+        return 0.0, False  # other questions for each seed: the seeds have them in their spread
     before, after = (round(statistics.fmean(one)) for one in list(zip(*ends, strict=True))[:2])
-    return at_most(before, after, ends[0][2]).p
+    return at_most(before, after, ends[0][2]).p, True
 
 
 def correct(answers: Sequence[Answer]) -> list[Answer]:

@@ -36,8 +36,9 @@ from .. import (
     studies,
     train,
 )
-from ..core import GIB, Rate, data_path, rows_needed
+from ..core import Rate, data_path, rows_needed
 from ..lab import grids
+from ..show import svg
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +54,15 @@ LEAK = "leaked in other words"
 HOT = {"method": "lora", "r": 16, "lr": 8e-3, "epochs": 2}
 PLAIN = {"weight_decay": 0.0, "kl": 0.0, "targets": "all-linear"}
 BAR = 97  # % of the tickets right, or more, where cures are compared
-ONE_RATE = 4e-3  # at which ranks are usually compared
+ONE_RATE = 4e-3  # at which ranks are usually compared, and rank 64's own
+WIDER = 64  # a rank at which LoRA stores 80 facts with the skills of full not told apart
+# Four short runs, α and rate: the first, and how three others stand to it.
+RIVALS = {
+    "the first": (16, 4e-3),
+    "same √α · rate": (64, 2e-3),
+    "same α · rate": (64, 1e-3),
+    "four times the α": (64, 4e-3),
+}
 
 
 def figures(name: str) -> Numbers:
@@ -138,6 +147,7 @@ def of_lora() -> Numbers:
     steps = {m: memory.predict(EIGHT, method=m, rank=16, seq=TOKENS) for m in both}
     keys = next(part for part in attention.parts if "k_proj" in part.part)
     square = lora.count(EIGHT, 16, ["q_proj", "o_proj"]).trainable
+    wide = wider()
     return {
         "rank": 16,
         "tokens": TOKENS,
@@ -152,11 +162,12 @@ def of_lora() -> Numbers:
         "other_model": lora.count("llama-2-13b", 8, ["q_proj", "v_proj"]).trainable,
         "flops": work_of_full(TOKENS, checkpointing=True),
         "flops_unchecked": work_of_full(TOKENS, checkpointing=False),
-        "full_gib": steps["full"].peak / GIB,
-        "lora_gib": steps["lora"].peak / GIB,
-        "unchecked_gib": peak_of(EIGHT, "lora", seq=TOKENS, checkpointing=False) / GIB,
-        "weights_gib": steps["lora"].parts["weights"] / GIB,
+        "full_gb": steps["full"].peak / GB,
+        "lora_gb": steps["lora"].peak / GB,
+        "unchecked_gb": peak_of(EIGHT, "lora", seq=TOKENS, checkpointing=False) / GB,
+        "weights_gb": steps["lora"].parts["weights"] / GB,
         **kept_beside_full(),
+        **{name: wide[name] for name in ("wider", "wider_less", "wider_low", "wider_high")},
     }
 
 
@@ -176,19 +187,54 @@ def kept_beside_full() -> Numbers:
         "low_score": low,
         "high_score": high,
         "apart": 100 * max(abs(form["low"]), abs(form["high"])),
+        "form_rank": 16,
         "facts": 80,
+        "facts_rank": methods.METHODS["lora"].options["r"],
         "less": -100 * facts["value"],
         "less_low": -100 * facts["high"],
         "less_high": -100 * facts["low"],
     }
 
 
+def wider() -> Numbers:
+    """The same facts by a LoRA of rank 64, beside full fine-tuning by the same loop."""
+    runs = functools.partial(grids.select, grids.read("ranks"), task="facts")
+    low_rank = runs(question="rank", amount=WIDER, lr=ONE_RATE)
+    gap = grids.difference(
+        low_rank, runs(question="rows", setting="full", amount=80, lr=1e-3), "skills"
+    )
+    return {
+        "wider": WIDER,
+        "wider_rate": ONE_RATE,
+        "wider_kept": 100 * statistics.fmean(row.skills for row in low_rank),
+        "wider_less": -100 * gap.value,
+        "wider_low": -100 * gap.high,
+        "wider_high": -100 * gap.low,
+    }
+
+
+def many_facts() -> Numbers:
+    """Three times as many facts by a LoRA of rank 64 and by full fine-tuning, at one rate each."""
+    by_full, low_rank = (grids.select(grids.read(), data="facts", r=rank) for rank in (0, WIDER))
+    gap = grids.difference(low_rank, by_full, grids.skill)
+    return {
+        "many": len(data.load("facts")["train"]),
+        "many_alpha": low_rank[0].alpha,
+        "many_rate": low_rank[0].lr,
+        "many_full_rate": by_full[0].lr,
+        "many_less": -100 * gap.value,
+        "many_low": -100 * gap.high,
+        "many_high": -100 * gap.low,
+    }
+
+
 def of_mathematics() -> Numbers:
     """The pair for one square matrix; and what full updates keep when their rank is cut."""
     side, rank, cut, more = 4096, 16, 8, 64
-    curves = {}
+    curves, epochs = {}, {}
     for task, score in (("tickets", "task"), ("facts", "stored")):
         runs = grids.select(grids.read(), data=task, r=0, lr=1e-3)
+        epochs[task] = runs[0].epochs
         points = grids.curve(grids.cuts(runs), score)
         curves[task] = {int(point.x): 100 * point.value for point in points}
     width = max(curves["tickets"])
@@ -204,6 +250,8 @@ def of_mathematics() -> Numbers:
         "whole": whole,
         "cut_score": left,
         "left": 100 * left / whole,
+        "form_epochs": epochs["tickets"],
+        "facts_epochs": epochs["facts"],
         "facts_whole": facts[width],
         "facts_cut": facts[cut],
         "left_facts": 100 * facts[cut] / facts[width],
@@ -220,13 +268,13 @@ def of_memory() -> Numbers:
     return {
         "tokens": TOKENS,
         "long": LONG,
-        **{f"{m}_gib": peak / GIB for m, peak in steps.items()},
+        **{f"{m}_gb": peak / GB for m, peak in steps.items()},
         "ratio": steps["lora"] / steps["qlora"],
         "long_ratio": longer["lora"].peak / longer["qlora"].peak,
         "linear_times": 16 / quant.bits_per_weight("nf4", 64, double=True),
         "model_times": sixteen["weights"] / (four["weights"] + four["quant_state"]),
         "logits": 100 * four["logits"] / longer["qlora"].peak,
-        "unchecked_gib": peak_of(EIGHT, "qlora", seq=TOKENS, checkpointing=False) / GIB,
+        "unchecked_gb": peak_of(EIGHT, "qlora", seq=TOKENS, checkpointing=False) / GB,
     }
 
 
@@ -235,7 +283,9 @@ def of_forgetting() -> Numbers:
     plain = functools.partial(mean_of, "playground", replayed="general", **PLAIN)
     gentle = HOT | {"lr": 1e-3, "epochs": 6}
     kept = functools.partial(plain, grids.skill)
-    beside = kept_beside_full()
+    beside = kept_beside_full() | wider()
+    told = ("wider", "wider_less", "wider_low", "wider_high")
+    told += ("low_score", "high_score", "form_rank", "apart", "facts", "facts_rank", "less")
     return {
         "hot_rate": HOT["lr"],
         "hot_epochs": HOT["epochs"],
@@ -251,7 +301,7 @@ def of_forgetting() -> Numbers:
         "low": 1,
         "low_kept": 100 * kept(**HOT | {"r": 1}, replay=0.0),
         "bar": BAR,
-        **{name: beside[name] for name in ("low_score", "high_score", "apart", "facts", "less")},
+        **{name: beside[name] for name in told},
     }
 
 
@@ -333,7 +383,10 @@ def of_full() -> Numbers:
     return (
         found
         | lost
+        | wider()
+        | many_facts()
         | {
+            "facts_rank": kept_beside_full()["facts_rank"],
             "tokens": TOKENS,
             "flops": work_of_full(TOKENS, checkpointing=True),
             "memory": steps["full"] / steps["lora"],
@@ -441,9 +494,10 @@ def of_rewards() -> Numbers:
 def of_leakage() -> Numbers:
     """Half of the test facts leaked: what is reported, what is true, and which check finds it."""
     scores = functools.partial(mean_of, "data", task="facts", amount=0.5)
-    found = found_leaks(LEAK, "pocket")
+    found, clean = (found_leaks(LEAK, "pocket", test) for test in ("reported", "true"))
     return {
-        "clean_person": 100 * found_leaks(LEAK, "pocket", "true")["same person"],
+        "clean_person": 100 * clean["same person"],
+        "clean_person_and_answer": 100 * clean["person and answer"],
         "share": 50,
         "reported": 100 * scores("reported", change=LEAK),
         "true": 100 * scores("true", change=LEAK),
@@ -607,7 +661,8 @@ def show_retrieval() -> Any:
     }
     fresh, stale = (100 * shares[name] for name in ("with passages", "changed, old index"))
     title = f"With passages {fresh:.0f} % of {len(facts)} new facts are right; once half change,"
-    return show.share_bars(f"{title} {stale:.0f} % by the old index", shares)
+    colours = {name: svg.PLAIN for name in shares if name != "changed, old index"}
+    return show.share_bars(f"{title} {stale:.0f} % by the old index", shares, colours=colours)
 
 
 def show_paths() -> Any:
@@ -735,7 +790,10 @@ def show_rates() -> Any:
         for label, title in names.items()
     }
     figure = show.lines(series, "facts stored, %", "skills kept, % (band: 3 seeds)", markers=True)
-    return figure.describe("Where much is to be stored, full fine-tuning keeps more of the rest")
+    rank = figures("full")["facts_rank"]
+    return figure.describe(
+        f"80 facts: full fine-tuning keeps more of the rest than LoRA of rank {rank}"
+    )
 
 
 def show_merging() -> Any:
@@ -756,18 +814,22 @@ def show_merging() -> Any:
 
 def show_alpha() -> Any:
     """Four runs: beside the first one with its √α · rate, one with its α · rate, one with more."""
-    settings = ((16, 4e-3), (64, 2e-3), (64, 1e-3), (64, 4e-3))
-    runs = {f"α = {alpha}, rate {lr:g}": tuned(lr, 12, alpha=alpha) for alpha, lr in settings}
-    losses = {name: run.losses for name, run in runs.items()}
-    figure = show.lines(losses, "step", "loss, nats per answer token")
-    return figure.describe(same_products([run.losses[-1][1] for run in runs.values()]))
+    runs = {name: tuned(lr, 12, alpha=alpha).losses for name, (alpha, lr) in RIVALS.items()}
+    return draw_rivals(runs)
 
 
-def same_products(ends: Sequence[float]) -> str:
-    """The losses of `show_alpha`'s four runs in one sentence."""
-    first, root, whole, more = (f"{end:.2f}" for end in ends)
-    alone = f"Four times the α alone: {more}"
-    return f"Same √α · rate: {first} and {root}. Same α · rate: {whole}. {alone}"
+def draw_rivals(losses: dict[str, list[tuple[int, float]]]) -> Any:
+    """The loss of each of the `RIVALS` by step, with its last one at the end of its line."""
+    ends = {name: points[-1][1] for name, points in losses.items()}
+    named = {f"{name}: {ends[name]:.2f}": points for name, points in losses.items()}
+    first, root, whole, _ = ends.values()
+    both = all(first / 2 < end < 2 * first for end in (root, whole))
+    title = "Twelve steps cannot tell √α · rate from α · rate"
+    figure = show.lines(named, "step", "loss, nats per answer token")
+    return figure.describe(
+        title if both else "Twelve steps part √α · rate from α · rate, or both from the first run",
+        f"The loss by step ends at: {'; '.join(named)}",
+    )
 
 
 def show_cold() -> Any:
@@ -815,16 +877,26 @@ def torch_seed() -> None:
 
 def show_leaks() -> Any:
     """Half of the test facts stand in training in other words: what does each check find?"""
-    found = found_leaks(LEAK)
+    found, clean = (found_leaks(LEAK, test=test) for test in ("reported", "true"))
+    shares, colours = {}, {"person and answer": svg.PLAIN}
+    for check, share in found.items():
+        shares[check] = share
+        if check in ("same person", "person and answer"):
+            beside = f"{check}, nothing leaked"
+            shares[beside], colours[beside] = clean[check], svg.GREY
     title = "Half of the test leaked in other words: near copies are found in"
-    return show.share_bars(f"{title} {100 * found['near copy']:.0f} % of the rows", found)
+    title = f"{title} {100 * found['near copy']:.0f} % of the rows"
+    return show.share_bars(title, shares, colours=colours)
 
 
 def show_seventy() -> Any:
     """A QLoRA step of the 70B against the card that a guide names for it."""
     step = memory.predict(SEVENTY, method="qlora", rank=16, seq=512)
     card = "RTX 4090 24"
-    return memory.memory_view(step, card, memory.usable_bytes(card), unit="GB")
+    room = memory.usable_bytes(card)
+    title = f"A QLoRA step of {step.step.seq} tokens of the 70B is"
+    title = f"{title} {(step.peak - room) / GB:.0f} GB too large for an RTX 4090"
+    return memory.memory_view(step, card, room, unit="GB", title=title)
 
 
 DEMOS: dict[str, Callable[[], Any]] = {

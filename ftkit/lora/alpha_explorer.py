@@ -51,6 +51,7 @@ OVER, UNDER, UNDER_ALL, BESIDE = 9, 16, 33, 7
 LABEL = 11.5  # the size of a map's title and of the numbers in it
 HALF_LETTER = 4  # from the middle of a number to the line it stands on
 PALEST, DARKEST = 0.04, 0.9  # how much of its colour the lowest and the highest square have
+DIGITS_TURN = 0.75  # so deep a square has white digits: below it dark ones are read better
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def draw_square(square: Area, share: float | None, lowest: float) -> str:
         edge, number = "white", f"{100 * share:.1f}"
         depth = PALEST + (DARKEST - PALEST) * (share - lowest) / (1 - lowest)
     ground = square.box(mix("#ffffff", PLAIN, depth), (edge, 1.5))
-    ink = "white" if depth > 0.5 else INK
+    ink = "white" if depth > DIGITS_TURN else INK
     x, y = square.middle
     return ground + words(x, y + HALF_LETTER, number, LABEL, ink, "middle")
 
@@ -252,9 +253,17 @@ def alpha_view(grid: Mapping[Place, Cell], alpha: float, lr: float) -> Drawing:
     ]
 
     # and all of it in a line
-    where = f"r = {r}, alpha = {alpha:g}, lr = {lr:g}"
     text = f"r = {r}, alpha = {alpha:g} (scale {alpha / r:g}), lr = {lr:g}: {in_words(cell)}"
-    return drawing("alpha and the learning rate", parts, text, where)
+    return drawing(head_of(cell, alpha, lr), parts, text, f"r = {r}")
+
+
+def head_of(cell: Cell | None, alpha: float, lr: float) -> str:
+    """The picture's head: what the chosen square came to."""
+    place = f"alpha {alpha:g} at a rate of {lr:g}"
+    if cell is None:
+        return f"{place} was not run"
+    task, skills = 100 * cell.task.value, 100 * cell.skills.value
+    return f"{place}: {task:.1f} % of the task right, {skills:.1f} % of the skills kept"
 
 
 def draw_facts(r: int, alpha: float, lr: float) -> str:

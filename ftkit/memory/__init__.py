@@ -6,6 +6,7 @@
     measure(source, **options)   a real step                                  real_step.py
     make_step(source, …)         the options, checked: a Step                 step.py
     CHOICES, METHODS, PARTS      what options may be; the parts of a result   step.py
+    sharded_peak(step, cards)    what each of several cards holds at least    formula.py
     bytes_kept(step)             what a layer keeps for its backward pass     formula.py
     build_model(step)            a step's model with numbers in it            real_step.py
     make_optimizer(step, …)      a step's optimizer                           fake_step.py

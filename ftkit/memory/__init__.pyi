@@ -10,6 +10,7 @@ from .fake_step import trace as trace
 from .fake_step import trace_course as trace_course
 from .formula import bytes_kept as bytes_kept
 from .formula import predict as predict
+from .formula import sharded_peak as sharded_peak
 from .gpus import RESERVE as RESERVE
 from .gpus import cards as cards
 from .gpus import explain_full_gpu as explain_full_gpu

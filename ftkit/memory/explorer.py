@@ -162,11 +162,14 @@ def list_phases(ledger: Ledger, x: float, y: float, unit: str) -> str:
     return "".join(parts)
 
 
-def memory_view(ledger: Ledger, card: str, limit: float, unit: str = "GiB") -> Drawing:
+def memory_view(
+    ledger: Ledger, card: str, limit: float, unit: str = "GiB", title: str = ""
+) -> Drawing:
     """One training step against one card, of which it may take `limit` bytes.
 
     Above, the parts at the peak and the card's line; below, their sizes, and the peak of every
     phase. unit: "GiB", as torch counts, or "GB", as guides and boxes do; UserError for another.
+    title: in place of the model and the step's settings, which are then in its words alone.
     """
     if unit not in UNITS:
         raise UserError(f"unit is {unit!r}; give {' or '.join(map(repr, UNITS))}.")
@@ -193,7 +196,8 @@ def memory_view(ledger: Ledger, card: str, limit: float, unit: str = "GiB") -> D
     # The same in words.
     how = step_in_words(ledger)
     peak = f"{sized(ledger.peak, unit)} {unit} in '{ledger.phase}'"
-    return drawing(step.name, parts, f"{step.name}, {how}: {peak}; {card}: {verdict}", how)
+    text = f"{step.name}, {how}: {peak}; {card}: {verdict}"
+    return drawing(title or step.name, parts, text, "" if title else how)
 
 
 def step_in_words(ledger: Ledger) -> str:
@@ -345,9 +349,16 @@ def draw_areas(shown: Sequence[tuple[str, Sequence[int]]], frame: Frame) -> list
         if above != below:
             upper = [frame.at(i, y) for i, y in enumerate(above)]
             lower = [frame.at(i, y) for i, y in enumerate(below)]
-            areas.append(polygon([*upper, *lower[::-1]], colour))
+            areas.append(polygon([*corners(upper), *corners(lower[::-1])], colour))
         below = above
     return areas
+
+
+def corners(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points of a line without those inside a level stretch, which draw nothing."""
+    inner = zip(points, points[1:], points[2:], strict=False)
+    bent = [here for before, here, after in inner if not before[1] == here[1] == after[1]]
+    return [points[0], *bent, points[-1]]
 
 
 def draw_course_phases(phases: Sequence[str], frame: Frame) -> list[str]:

@@ -1,6 +1,7 @@
 """Predict the peak memory of one training step by arithmetic on a config; no torch, no model.
 
     predict(source, **options)    the `Ledger` of one step
+    sharded_peak(step, cards)     what each of several cards holds at least
     bytes_kept(step)              what one layer keeps for its backward pass, per token
     peaks_at_depth(depth, …)      a deep model's peaks from those at two small depths
 
@@ -9,13 +10,14 @@
 
 What stands is summed up here; what comes and goes is added up by `decoder.py`, operation by
 operation. `fake_step.py` runs the same step on fake tensors and `real_step.py` for real. Left out:
-mixtures of experts, dropout, padding masks, several GPUs, torch.compile, kernels that fuse a whole
-layer, and what lies outside torch's allocator (the CUDA context, NCCL). Notebook 04.
+mixtures of experts, dropout, padding masks, torch.compile, kernels that fuse a whole layer, and
+what lies outside torch's allocator (the CUDA context, NCCL). Notebooks 04 and 14.
 """
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from ..core.errors import UserError, is_whole
 from .autograd import Account
 from .decoder import MIDDLE, NF4_BLOCK, Decoder
 from .sizes import NotModelled, Tensors
@@ -50,6 +52,27 @@ def predict(source: "Source | Step", **options: Any) -> Ledger:
             "memory.trace, which runs the step on fake tensors."
         )
     return make_ledger(step, "formula", peaks_of(step))
+
+
+# What FSDP and ZeRO-3 cut up; activations, logits and workspace are each card's own.
+CUT_UP = ("weights", "quant_state", "adapter", "gradients", "optimizer")
+
+
+def sharded_peak(step: Step, cards: int) -> float:
+    """Bytes that each of so many cards holds at least, the model and its moments cut up among them.
+
+    The step's rows are those of one card. Phase by phase, for the fullest moment may be another
+    one than on a single card. The layer that is at work, which every card then holds whole, comes
+    on top; what FSDP's own mixed precision frees between layers, autocast's copies, goes off.
+    Raises UserError for a number of cards that is none.
+    """
+    if not is_whole(cards) or cards < 1:
+        raise UserError(f"cards is {cards!r}; give a whole number from 1 on.")
+    phases = peaks_of(step).values()
+    return max(
+        sum(size / cards if part in CUT_UP else size for part, size in parts.items())
+        for parts in phases
+    )
 
 
 # What stands through the whole step, in bytes.

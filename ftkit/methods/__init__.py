@@ -16,7 +16,7 @@ Notebook 08; the measurements are the grids "methods" and "ranks" (`studies`, `l
     smallest_enough(points, full)  d90                                                  subspace.py
     moved(tuned, base)             rows of W: their lengths and directions, ΔM and ΔD directions.py
     outcomes(rows, task)           a grid's methods at every rate                      comparing.py
-    compare_methods(rows, task)    the table at equal score, each at its own rate      comparing.py
+    compare_methods(rows, task)    the table at a bar, each at its own rate            comparing.py
     differences(rows, task)        skills kept beside LoRA's, corrected                comparing.py
     rates_figure(outcomes)         the rates of each method, and its own                explorer.py
     methods_view, explore_methods  the plane with all methods, and with menus           explorer.py

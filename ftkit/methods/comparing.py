@@ -1,4 +1,4 @@
-"""Methods compared at equal score, each at its own rate, out of a grid of finished runs.
+"""Methods compared at a common bar, each at its own rate, out of a grid of finished runs.
 
     outcomes(rows, task)              every method at every rate: an `Outcome`, means over seeds
     choose_rates(rows, task, bar)     of each method the rate that keeps most among those that learn
@@ -176,7 +176,7 @@ def choose_rates(
 
 
 def rank(outcome: Outcome, bar: float) -> tuple[bool, float]:
-    """What is better at equal score: to have learned at all, then what is kept."""
+    """What is better at a bar: to have learned at all, then what is kept."""
     learned = outcome.exact.value >= bar
     return learned, outcome.skills.value if learned else outcome.exact.value
 

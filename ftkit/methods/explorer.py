@@ -124,6 +124,7 @@ def methods_view(
         *draw_axes(frame),
         *draw_others(frame, found, method),
         *draw_path(frame, path, here),
+        words(PLANE.left + PLANE.width, PLANE.top - 8, own_line(here), SMALL, ACCENT, "end"),
         words(SKILLS.left, SKILLS.top - 22, "share right by skill, %"),
         *draw_skills(here),
     ]
@@ -142,6 +143,11 @@ def stretch(share: float) -> float:
 def place_of(frame: Frame, one: Outcome) -> tuple[float, float]:
     """Where an outcome stands: skills kept to the right, the task upwards."""
     return frame.at(stretch(one.skills.value), stretch(one.exact.value))
+
+
+def own_line(here: Outcome) -> str:
+    """What the path through the rates is called."""
+    return f"red line: {here.title} at its rates"
 
 
 def draw_axes(frame: Frame) -> list[str]:

@@ -5,9 +5,10 @@
     write(model, inputs, …)   the tokens that `generate` adds to a batch of prompts
 
 Prompt tuning, P-tuning and prefix tuning change no weight; what they learned lies before the text.
-peft's own `generate` gives it other positions than training did, and answers to nothing (peft 1391,
-2123): so a base is asked here with the virtual tokens written out, with a cache and batches, to the
-same tokens as forward passes alone. All others are asked as they are. Adapters are `methods`'.
+With a cache peft's own `generate` feeds them again with each new token, and answers to nothing
+(peft 1391, 2123): so a base is asked here with the virtual tokens written out, with a cache and
+batches, to the same tokens as forward passes alone. All others are asked as they are. Adapters are
+`methods`'.
 """
 
 import dataclasses

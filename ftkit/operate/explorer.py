@@ -106,6 +106,13 @@ def in_words(first: Mapping[str, int | None], day: int | None) -> str:
     return f"{begin}; ≈{len(rung)} of {len(first)} alarms ring{soonest}"
 
 
+def name_stream(shift: str, size: float, levels: Mapping[str, Sequence[float]]) -> str:
+    """The title: what shifts, and how many alarms ring."""
+    what = f"{shift} shift by {size:g}" if size else "Nothing changes"
+    rung = sum(first_above(values) is not None for values in levels.values())
+    return f"{what[0].upper()}{what[1:]}: {rung} of {len(levels)} ring"
+
+
 def explore_monitor(usual: "Pool", changed: "Pool", monitor: "Monitor | None" = None) -> Panel:
     """Choose what shifts, by how much, and how often a healthy stream may ring; see what rings.
 
@@ -132,9 +139,8 @@ def explore_monitor(usual: "Pool", changed: "Pool", monitor: "Monitor | None" = 
             for name, values in statistics(shift, size).items()
         }
         day = Shift(shift, size).day if size else None
-        what = f"{shift} shift by {size:g}" if size else "Nothing changes"
         aside = f"an alarm may ring in {percent(false_alarms)} of healthy streams"
-        return monitor_view(levels, watches, day, what[0].upper() + what[1:], aside)
+        return monitor_view(levels, watches, day, name_stream(shift, size, levels), aside)
 
     return Panel(
         view,

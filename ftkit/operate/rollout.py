@@ -5,11 +5,13 @@
     evidence(old, new)             how strongly they differ, valid whenever one looks
     always_valid_p(evidence)       1 / the strongest so far
     daily_p(old, new)              the usual test of every day, which is not valid so
-    roll_out(plan, …)              simulated: step by step, back at the first strong evidence
+    falling_limits(shares)         z of each day's look, where all looks are planned
+    roll_out(rates, plan)          simulated: step by step, back at the first strong evidence
 
 `evidence` is an e-process (Turner, Ly & Grünwald 2024, arXiv:2106.02693): with no difference its
 mean is 1 at most at any time of stopping, so it ever reaches 20 in at most 5 % of all streams
 (Ville 1939). The mixture test of Johari et al. 2022 (arXiv:1512.04922) does the same for means.
+Where the last day is known, a limit that falls (O'Brien & Fleming 1979) finds far more, and daily.
 """
 
 import hashlib
@@ -25,6 +27,7 @@ from ..core.results import Result, TableParts, percent_in
 from ..core.statistics import Rate
 
 Counts = tuple[np.ndarray, np.ndarray]  # (right answers, requests), each (…, days)
+WALKS = 100_000  # equal pairs that a limit for many looks is drawn from
 DIGITS = 52  # bits of a hash that a float holds
 
 
@@ -92,14 +95,35 @@ def daily_p(old: Counts, new: Counts) -> np.ndarray:
     Right for one look that was planned; looked at every day, it finds a difference far too often.
     1 where a rate cannot be told.
     """
+    return np.vectorize(math.erfc)(np.abs(daily_z(old, new)) / math.sqrt(2))
+
+
+def daily_z(old: Counts, new: Counts) -> np.ndarray:
+    """By how many standard errors the new rate is lower, on all answers up to each day.
+
+    0 where a rate cannot be told.
+    """
     (k1, n1), (k2, n2) = ([np.cumsum(each, -1) for each in side] for side in (old, new))
     both = np.maximum(n1 + n2, 1)
     pooled = (k1 + k2) / both
     variance = pooled * (1 - pooled) * (1 / np.maximum(n1, 1) + 1 / np.maximum(n2, 1))
     known = (variance > 0) & (n1 > 0) & (n2 > 0)
-    gap = np.abs(k2 / np.maximum(n2, 1) - k1 / np.maximum(n1, 1))
-    z = np.where(known, gap / np.sqrt(np.where(known, variance, 1)), 0)
-    return np.vectorize(math.erfc)(z / math.sqrt(2))
+    gap = k1 / np.maximum(n1, 1) - k2 / np.maximum(n2, 1)
+    return np.where(known, gap / np.sqrt(np.where(known, variance, 1)), 0)
+
+
+def falling_limits(shares: np.ndarray, level: float = 0.05) -> np.ndarray:
+    """The z of each of so many planned looks (O'Brien & Fleming 1979): high at first, then lower.
+
+    shares: the new version's on each day. z · √(what is known by that day, as a share of the last)
+    is a random walk where both rates are one; the limit is what level / 2 of such walks ever pass.
+    """
+    known = np.cumsum(shares) * np.cumsum(1 - shares) / np.arange(1, len(shares) + 1)
+    known = known / known[-1]
+    rng = np.random.default_rng(0)
+    steps = rng.standard_normal((WALKS, len(known))) * np.sqrt(np.diff(known, prepend=0))
+    highest = np.cumsum(steps, 1).max(1)
+    return np.quantile(highest, 1 - level / 2) / np.sqrt(known)
 
 
 @dataclass(frozen=True)
@@ -140,9 +164,11 @@ class RolledOut(Result):
     all_at_once: float  # the same had it been given to everybody on the first day, for all days
     once: Rate | None  # found worse by the usual p, looked at once: the last evening with both
     once_on: int  # that day, counted from 1
+    planned: Rate | None  # found worse by a look on each day with both, by `falling_limits`
+    planned_day: float | None  # the median day on which they were, counted from 1
 
     def table(self) -> TableParts:
-        """Five lines; four where everybody has the new version from the first day on."""
+        """Six lines; four where everybody has the new version from the first day on."""
         day = "–" if self.day is None else f"≈{self.day:.0f}"
         rows = [
             ("sent back", percent_in(self.back.value, *self.back.interval)),
@@ -150,9 +176,10 @@ class RolledOut(Result):
             ("wrong answers of the new one", f"≈{self.wrong:,.0f}"),
             ("the same, to everybody at once", f"≈{self.all_at_once:,.0f}"),
         ]
-        if self.once is not None:
-            look = f"found by one look after day {self.once_on}"
-            rows.append((look, percent_in(self.once.value, *self.once.interval)))
+        if self.once is not None and self.planned is not None:
+            looks = {f"one look after day {self.once_on}": self.once}
+            looks[f"{self.once_on} planned looks, by a limit that falls"] = self.planned
+            rows += [(f"found by {n}", percent_in(r.value, *r.interval)) for n, r in looks.items()]
         return f"{self.back.n} simulated roll-outs", ("", ""), rows
 
 
@@ -167,8 +194,8 @@ def roll_out(
 
     rates: how often the old and the new version are right. A version is sent back on the first day
     on which E is above the plan's strength and the new one has the lower rate so far. Beside it
-    stands what one planned look at `daily_p` would have found, on the last day on which both
-    versions answer. Raises UserError for rates and numbers that are none.
+    stands what planned looks would have found while both versions answer: one at `daily_p` on the
+    last day, and one every day by `falling_limits`. Raises UserError for what is no rate or number.
     """
     plan = plan or Plan()
     if len(rates) != 2 or not all(is_number(rate) and 0 <= rate <= 1 for rate in rates):
@@ -192,9 +219,15 @@ def roll_out(
     wrong = ((new[1] - new[0]) * served).sum(-1).mean()
     day = float(np.median(last[back])) + 1 if back.any() else None
     at_once = per_day * size[1] * (1 - rates[1])
-    days = int((plan.shares < 1).sum())  # on which both answer
-    once = look_once(old, new, days)
-    return RolledOut(Rate(int(back.sum()), streams), day, float(wrong), at_once, once, days)
+    rivals = planned_looks(old, new, plan.shares[plan.shares < 1])
+    return RolledOut(Rate(int(back.sum()), streams), day, float(wrong), at_once, *rivals)
+
+
+def planned_looks(
+    old: Counts, new: Counts, shares: np.ndarray
+) -> tuple[Rate | None, int, Rate | None, float | None]:
+    """What planned looks find on the days on which both answer: the last fields of `RolledOut`."""
+    return look_once(old, new, len(shares)), len(shares), *look_daily(old, new, shares)
 
 
 def look_once(old: Counts, new: Counts, days: int, level: float = 0.05) -> Rate | None:
@@ -207,6 +240,21 @@ def look_once(old: Counts, new: Counts, days: int, level: float = 0.05) -> Rate 
     worse = mean_so_far(new)[:, days - 1] < mean_so_far(old)[:, days - 1]
     found = (daily_p(old, new)[:, days - 1] < level) & worse
     return Rate(int(found.sum()), len(found))
+
+
+def look_daily(
+    old: Counts, new: Counts, shares: np.ndarray
+) -> tuple[Rate, float | None] | tuple[None, None]:
+    """In how many streams planned daily looks find the new one worse, and the median day of it.
+
+    None for no days, as in `look_once`.
+    """
+    if not len(shares):
+        return None, None
+    over = daily_z(old, new)[:, : len(shares)] > falling_limits(shares)
+    found = over.any(-1)
+    day = float(np.median(over.argmax(-1)[found])) + 1 if found.any() else None
+    return Rate(int(found.sum()), len(found)), day
 
 
 def check_counts(**counts: int) -> None:

@@ -204,7 +204,7 @@ def check_files(folder: Path, stated: Mapping[str, str], whole: Sequence[str] = 
         other = f"promote another version ({', '.join(whole)}), or " if whole else ""
         more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise UserError(
-            f"{folder / name} {what}{more}, so {folder.name} is torn or was changed; {other}put "
+            f"{folder / name} {what}{more}, so {folder.name} is incomplete or changed; {other}put "
             "the file back from a copy."
         )
 

@@ -205,12 +205,14 @@ def intervals(
     changes: Mapping[str, tuple[float, float, float]],
     xlabel: str,
     settled: Collection[str] | Mapping[str, str] | None = None,
+    unsettled: str = "",
 ) -> Picture:
     """A row per name: a value with its interval, in colour where the interval leaves zero out.
 
     changes: {name: (value, low, high)}, the first name on top. settled: the names in colour, where
     something else than their own interval decides, such as a corrected p; as {name: word} the word
-    stands at the end of its row, and a value below zero has a colour of its own.
+    stands at the end of its row, and all have one colour: a yes may be good or bad. unsettled: the
+    word at the others.
     """
     if settled is None:
         settled = [name for name, (_, low, high) in changes.items() if low > 0 or high < 0]
@@ -218,11 +220,12 @@ def intervals(
     from_below = list(changes.items())[::-1]
     for row, (name, (value, low, high)) in enumerate(from_below):
         colour = ACCENT if name in settled else "gray"
-        if isinstance(settled, Mapping) and name in settled:
-            below = value < 0
-            colour, end, right = (PLAIN, low, "right") if below else (ACCENT, high, "left")
-            offset = (-5 if below else 5, 0)
-            name_point(ax, settled[name], (end, row), offset, colour, ha=right, va="center")
+        if isinstance(settled, Mapping):
+            colour = PLAIN if name in settled else "gray"
+            side = "right" if value < 0 else "left"
+            end, offset = (low, (-5, 0)) if value < 0 else (high, (5, 0))
+            word = settled.get(name, unsettled)
+            name_point(ax, word, (end, row), offset, colour, ha=side, va="center")
         ax.hlines(row, low, high, color=colour, lw=1.6)
         ax.plot(value, row, "o", color=colour, ms=5)
     if isinstance(settled, Mapping):

@@ -15,12 +15,16 @@ LEFT, WIDE, TOP, ROW = 250, 420, 52, 30  # where bars begin, their length at 1, 
 
 
 def share_bars(
-    title: str, shares: Mapping[str, float | Sequence[float]], aside: str = ""
+    title: str,
+    shares: Mapping[str, float | Sequence[float]],
+    aside: str = "",
+    *,
+    colours: Mapping[str, str] | None = None,
 ) -> Drawing:
     """A bar for each named share.
 
     shares: {name: share}, or {name: (mean, lowest, highest)}. What lies outside 0 and 1 is cut
-    there.
+    there. colours: of bars that have one of their own.
     """
     parts, seen = [], []
     for row, (name, given) in enumerate(shares.items()):
@@ -28,7 +32,7 @@ def share_bars(
         y = TOP + ROW * row
         parts.append(words(LEFT - 10, y + 15, name, 11, INK, "end"))
         parts.append(box(LEFT, y, WIDE, 20, FAINT))
-        parts.append(box(LEFT, y, WIDE * within(share), 20, ACCENT))
+        parts.append(box(LEFT, y, WIDE * within(share), 20, (colours or {}).get(name, ACCENT)))
         # the range over seeds
         if ends and ends[0] != ends[1]:
             low, high = (LEFT + WIDE * within(end) for end in ends)

@@ -71,6 +71,8 @@ RATES: dict[str, tuple[float, ...]] = {
     "p_tuning": (1e-2, 3e-2, LORAS, 1e-3),
     "bottleneck": (LORAS, 1.5e-3, 1e-2, 5e-4),
 }
+# One rate more, between two of which the lower learns little and the higher forgets much.
+BETWEEN = {"ia3": 6e-2}
 # Methods of which facts are asked, too: one of each kind.
 ON_FACTS = (
     "full", "lora", "dora", "adalora", "vera", "ia3", "prompt, text", "prefix", "bottleneck",
@@ -80,11 +82,12 @@ ON_FACTS = (
 def method_points() -> list[MethodRun]:
     """Every run of the grid "methods": the likely rates first, of each all methods and seeds."""
     points = []
-    for place in range(4):
+    rounds = [{label: rates[place] for label, rates in RATES.items()} for place in range(4)]
+    for rates in (*rounds, BETWEEN):
         for seed in SEEDS:
-            for label, rates in RATES.items():
+            for label, lr in rates.items():
                 method, _, start = label.partition(", ")
-                run = MethodRun(method, start, "tickets", rates[place], seed)
+                run = MethodRun(method, start, "tickets", lr, seed)
                 points.append(run)
                 if label in ON_FACTS:
                     points.append(replace(run, task="facts"))

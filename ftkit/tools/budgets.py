@@ -5,8 +5,8 @@
     over(name, cost, limits)  why a notebook takes too much, or None
 
 Kept are the kernel's processor time and its most memory, in data/measurements/notebooks.json. On
-another machine the seconds are scaled by a yardstick, a small piece of the kit's usual work. The
-heads of the notebooks state both (`tests/tools/test_budgets.py`).
+a slower machine, or a busy one, the seconds are scaled by a yardstick, a small piece of the kit's
+usual work. The heads of the notebooks state both (`tests/tools/test_budgets.py`).
 """
 
 import json
@@ -43,8 +43,13 @@ def record(path: Path, cost: Cost) -> None:
     costs = read()
     if is_same(costs.get(path.stem), cost):
         return
-    if "yardstick" not in costs:
+    # a slower machine, or a busy one, is no longer notebook
+    if "yardstick" in costs:
+        cost = Cost(cost.seconds / slower_here(costs["yardstick"]), cost.peak)
+    else:
         costs["yardstick"] = run_fresh(WORK)
+    if is_same(costs.get(path.stem), cost):
+        return
     costs[path.stem] = cost
     lines = [
         f"{json.dumps(name)}: [{one.seconds:.0f}, {round(one.peak, -7)}]"
@@ -62,6 +67,11 @@ def is_same(kept: Cost | None, cost: Cost) -> bool:
     )
 
 
+def slower_here(kept: Cost) -> float:
+    """How many times as long as was kept the yardstick takes now, and at least 1."""
+    return max(1.0, run_fresh(WORK).seconds / kept.seconds)
+
+
 def limits(times: float) -> dict[str, Cost]:
     """{notebook: the most that it may take here}: so many times what was recorded.
 
@@ -72,7 +82,7 @@ def limits(times: float) -> dict[str, Cost]:
         raise UserError(f"budget is {times!r}; give a number from 1 on, such as 1.5.")
     costs = read()
     kept = costs.pop("yardstick", None)
-    slower = max(1.0, run_fresh(WORK).seconds / kept.seconds) if kept else 1.0
+    slower = slower_here(kept) if kept else 1.0
     return {
         name: Cost(max(times * cost.seconds, cost.seconds + SPARE) * slower, int(times * cost.peak))
         for name, cost in costs.items()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 CHECKOUT = Path(__file__).parents[2]  # the repository, where the package was not installed from it
-CELL_SECONDS = 600
+CELL_SECONDS = 1800  # a real model is slow on two cores that do other things, too
 
 
 @dataclass(frozen=True, repr=False)

@@ -24,6 +24,7 @@ from .illnesses import ILLNESSES, LEARNED, ROOMS, HealthyRow, Illness, WardRow, 
 ACROSS = 2  # curves beside each other
 LEFT, TOP, WIDE, HIGH, GAP_X, GAP_Y = 56, 70, 286, 96, 88, 74
 LOWEST = 5e-4  # nats; what lies below is drawn there
+HIGHER = 0.1  # nats; where the axes begin if no loss of the room is lower
 BEGIN, ENDING = 22, 30  # characters of a row that are shown at either end
 MARKED = re.compile(r"⟦[^⟦⟧<]*⟧?")  # what carries loss, in HTML: up to the end of its cell
 GROUND = '<mark style="background:#dbe6f7;color:#111">'
@@ -195,11 +196,13 @@ def draw_curves(rows: Mapping[str, WardRow], title: str) -> Drawing:
     All frames have one range of losses, so that heights can be compared.
     """
     parts, told = [], []
-    top = max(2.0, *(1.3 * loss for row in rows.values() for _, loss in finite_points(row)))
+    losses = [loss for row in rows.values() for _, loss in finite_points(row)]
+    low = HIGHER if min(losses, default=0.0) > HIGHER else LOWEST
+    span = low, max(2.0, 1.3 * max(losses, default=0.0))
     for place, (name, row) in enumerate(rows.items()):
         left = LEFT + (place % ACROSS) * (WIDE + GAP_X)
         upper = TOP + (place // ACROSS) * (HIGH + GAP_Y)
-        parts.append(draw_curve(Area(left, upper, WIDE, HIGH), name, row, top))
+        parts.append(draw_curve(Area(left, upper, WIDE, HIGH), name, row, span))
         told.append(f"{name}: {in_words(row)}")
     lines = math.ceil(len(rows) / ACROSS)
     height = TOP + lines * (HIGH + GAP_Y) - GAP_Y + 44
@@ -212,27 +215,28 @@ def finite_points(row: WardRow) -> list[Sequence[float]]:
     return [point for point in (*row.losses, *row.validation) if math.isfinite(point[1])]
 
 
-def draw_curve(area: Area, name: str, row: WardRow, top: float) -> str:
-    """The two curves of one run; top: the highest loss of its frame."""
-    losses = [(step, max(loss, LOWEST)) for step, loss in row.losses if math.isfinite(loss)]
-    checks = [(step, max(loss, LOWEST)) for step, loss in row.validation if math.isfinite(loss)]
-    frame: Frame = area.frame((0, row.steps), (LOWEST, top), log_y=True)
+def draw_curve(area: Area, name: str, row: WardRow, span: tuple[float, float]) -> str:
+    """The two curves of one run; span: the lowest and the highest loss of its frame."""
+    low, top = span
+    losses = [(step, max(loss, low)) for step, loss in row.losses if math.isfinite(loss)]
+    checks = [(step, max(loss, low)) for step, loss in row.validation if math.isfinite(loss)]
+    frame: Frame = area.frame((0, row.steps), span, log_y=True)
     ticks = {0: "0", row.steps / 2: f"{row.steps // 2}", row.steps: f"{row.steps} steps"}
-    tens = {y: text for y, text in decades(LOWEST, top).items() if math.log10(y) % 1 == 0}
+    tens = {y: text for y, text in decades(low, top).items() if math.log10(y) % 1 == 0}
     parts = [frame.axes(ticks, tens, ""), words(area.left, area.top - 9, name, 13, bold=True)]
     parts.append(words(area.left + 18, area.top - 9, "loss, nats per learned token", 10.5, GREY))
     parts.append(line([frame.at(*point) for point in losses], PLAIN, 1.6))
     parts += [dot(*frame.at(*point), 3.4, ACCENT) for point in checks]
     if len(losses) == 1:
         parts.append(dot(*frame.at(*losses[0]), 3.4, PLAIN))
-    if any(loss < LOWEST for _, loss in finite_points(row)):
-        parts.append(words(area.right, area.bottom - 6, f"below {LOWEST:g}", 10.5, PLAIN, "end"))
+    if any(loss < low for _, loss in finite_points(row)):
+        parts.append(words(area.right, area.bottom - 6, f"below {low:g}", 10.5, PLAIN, "end"))
 
     # a curve that breaks off says so
     broken = next((step for step, loss in row.losses if not math.isfinite(loss)), None)
     if broken is not None:
         parts.append(frame.upright(broken, FAINT, 2, "4 3"))
-        x, y = frame.at(broken, math.sqrt(LOWEST * top))
+        x, y = frame.at(broken, math.sqrt(low * top))
         parts.append(words(x + 8, y, f"nan from step {broken:g} on", 12, ACCENT, bold=True))
     return "".join(parts)
 

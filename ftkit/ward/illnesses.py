@@ -130,7 +130,7 @@ ILLNESSES: dict[str, Illness] = {
         ),
         Illness(
             "end mark forgotten", *spoiled("end masked", TRAYS), "end mark",
-            "right replies would go on and on, and the end mark of the first row carry no loss",
+            "the end mark of the first row would carry no loss, and replies go on and on",
             "give the end mark a label",
             "A token without a label is never learned, so the model never learns to stop.",
         ),

@@ -401,7 +401,7 @@ TRUTHS = {
     "12b.dead": (0.0, "not at all"),
     "12b.far": (
         {"RLOO": 0.56, "its own right replies": 0.38, "right answers": 0.19, "DPO": 0.0},
-        "RLOO",
+        "DPO",
     ),
     "12b.rises": ({"right": 0.0, "ten": 0.1}, "a right start, then rising again"),
     "12b.cost": (0.98, 98.0),
@@ -435,7 +435,7 @@ TRUTHS = {
     "15.rings": ({"new wordings": (2.0, "2 d"), "new products": (None, "–")}, "new wordings"),
     "15.any": (0.23, 23.0),
     "15.peek": (0.29, 29.0),
-    "15.alone": ((0.98, 0.1), "most are lost"),
+    "15.alone": ((0.98, 0.1), "mostly wrong"),
     "17.hold": (22, 22),
     "17.common": (
         {"holds here": 18, "depends": 34, "fails here": 8, "cannot be told": 5},

@@ -1,10 +1,12 @@
 """Code of the reader's about what an answer says in figures."""
 
 import re
+import statistics
 
 import pytest
 
 from ftkit.answers import first_steps
+from ftkit.lab import grids
 
 
 def by_values(answer, figures):
@@ -39,6 +41,8 @@ WRONG = {
         n for n in re.findall(r"\d[\d,]*(?:\.\d+)?", answer) if not first_steps.backed(n, figures)
     ],
     "all numbers came back": lambda answer, _: re.findall(first_steps.WRITTEN, answer),
+    "all numbers came back: leave out": lambda answer, _: re.findall(r"\d[\d,]*", answer),
+    "'50', not 50.0": lambda *given: [float(n) for n in first_steps.unbacked(*given)],
     "return a list": lambda *_: "6.5",
     "it is ['50'], not ['0.08']": lambda *_: ["0.08"],
 }
@@ -54,6 +58,17 @@ def test_unbacked_numbers_are_found_in_more_than_one_way():
 def test_a_wrong_one_is_named(why):
     found = first_steps.check_unbacked(WRONG[why])
     assert found.right is False and why in found.text
+
+
+def test_what_16_says_of_the_rank_at_one_scale_was_measured():
+    # r, α and what came out: % of the tickets right, % of the skills kept
+    found = {(4, 8): (59, 98), (16, 32): (98, 95), (64, 128): (99, 93)}
+    for (r, alpha), (right, kept) in found.items():
+        runs = grids.select(grids.read(), data="tickets", r=r, alpha=alpha, lr=2e-3, epochs=2)
+        runs = grids.select(runs, quant=None, dora=False)
+        assert len(runs) == 3 and alpha / r == 2
+        assert round(100 * statistics.fmean(row.task for row in runs)) == right
+        assert round(100 * statistics.fmean(map(grids.skill, runs))) == kept
 
 
 def test_the_printed_solution_is_right():

@@ -178,7 +178,10 @@ FITTINGS = {
         rows for rows in range(4097) if peak(rows + 1) > limit
     ),
     "return a number of rows": lambda peak, limit: "many",
-    "5 rows came back where 23 fit": lambda peak, limit: 5,
+    "5 rows came back where 23 fit: 23 rows take 11,900 and 24 take": lambda peak, limit: 5,
+    "no straight line: .*, and no number of rows lies below 0": lambda peak, limit: (
+        1 + (limit - peak(1)) // (peak(2) - peak(1))
+    ),
 }
 
 
@@ -608,6 +611,8 @@ def test_a_wrong_name_is_told_by_what_one_would_see():
     assert "B is not 'wrong base': then the base's hash would be another one now" in found.text
     assert "'overfit' is no illness of the list. Did you mean 'over-fit'?" in found.text
     assert "D is still to come" in found.text and "A " not in found.text
+    alone = judge("11.curves", {"A": "rate too high"})
+    assert alone.right is None and alone.text.startswith("A is not 'rate too high': then ")
     found = judge("11.curves", ward.ROOMS["curves"] | {"C": "over-fit"})
     assert found.right is False and found.text.startswith("3 of the 4 are right. C is not")
     assert judge("11.curves", "over-fit").text.startswith("give a dict with the illness of each")
@@ -687,7 +692,7 @@ def choose(**other):
         ({"one_product": "lora"}, "LoRA keeps ≈92.9 % of the skills, not 94%"),
         ({"one_product": "prompt, text"}, "reaches ≈88.9 %, and 90% are asked for"),
         ({"a_thousand_customers": "lora"}, "trains 131,072 numbers, more than 10,000"),
-        ({"a_thousand_customers": "IA³"}, "IA³ keeps ≈50.6 % of the skills, not 85%"),
+        ({"a_thousand_customers": "IA³"}, "IA³ keeps ≈78.5 % of the skills, not 85%"),
         ({"a_stock_of_facts": "full"}, "trains 2,689,280 numbers, more than 1,000,000"),
         ({"a_stock_of_facts": "oft"}, "'oft' was not run on facts"),
         ({"a_stock_of_facts": "adalorra"}, "Did you mean 'adalora'"),
@@ -729,6 +734,7 @@ FLOPS = {
     "the tokens are missing": lambda shapes, tokens, trained: flops(shapes, 1, trained),
     "is no number of FLOPs": lambda *given: "many",
     "times numbers · tokens, where 6": lambda *given: flops(*given, times=5),
+    "one matrix alone": lambda shapes, *given: flops(shapes[:1], *given),
 }
 
 
@@ -750,6 +756,9 @@ JOINED = {
         sum(tokens) * value for value in joined(gradients, tokens)
     ],
     "upside down": lambda gradients, tokens: joined(gradients, [1 / n for n in tokens]),
+    "each mean has to be a sum first": lambda gradients, tokens: [
+        sum(column) / sum(tokens) for column in zip(*gradients, strict=True)
+    ],
     "return 2 numbers": lambda gradients, tokens: 3.0,
     "with [30, 10] tokens it is": lambda gradients, tokens: [0.0, 0.0],
 }

@@ -554,12 +554,15 @@ def rloo(rewards):
 ADVANTAGES = {
     "own reward is in the mean": lambda r: r - r.mean(1, keepdim=True),
     "divided by the spread": prefer.losses.grpo_advantages,
+    "0/0 is NaN": lambda r: (r - r.mean(1, keepdim=True)) / r.std(1, keepdim=True),
     "over all prompts": lambda r: r - r.mean(),
+    "not of all prompts": lambda r: r - (r.sum() - r) / (r.numel() - 1),
+    "n − 1, not n": lambda r: r - (r.sum(1, keepdim=True) - r) / r.shape[1],
     "nothing is taken off": lambda r: r,
     "the sum of the others": lambda r: r - (r.sum(1, keepdim=True) - r),
     "the sign": lambda r: -rloo(r),
     "a group is a row": lambda r: r - r.mean(0),
-    "of [0.0, 0.0, 2.0, 0.5] it is": lambda r: 0 * r,
+    "it is [-0.833, -0.833, 1.833, -0.167]; yours gives [0.0, 0.0, 0.0, 0.0]": lambda r: 0 * r,
     "it has to be (3, 4)": lambda r: rloo(r)[0],
     "has to be a tensor": lambda r: rloo(r).tolist(),
 }

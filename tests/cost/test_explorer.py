@@ -73,6 +73,8 @@ def test_the_crossing_is_said_in_the_picture_and_no_title_ends_in_a_colon():
     said = "api and own cost the same after 12,500 rows"
     assert shown.text == f"Tuning 8B: {said}" and said in texts(shown)
     assert cost.break_even_view(ways, 20_000).text.startswith("When has it paid? api and own cost")
+    noted = cost.break_even_view(ways, 20_000, note="at $8 per million")
+    assert "at $8 per million" in texts(noted) and said.split(" rows")[0] in noted.text
     # of several crossings the places, since their names are more than a line holds
     three = cost.break_even_view(ways | {"third": (10, 0.006)}, 50_000)
     assert "two lines cross after 2,500 and 12,500 and 22,500 calls" in texts(three)

@@ -234,7 +234,17 @@ def test_an_unusual_learning_rate_is_found(lr, planted):
         "learning rate",
         f"lr is {lr:g}",
         "usual rates lie between 1e-05 and 0.01",
+        {0.0: "lr is 0, so nothing", 1e-8: "less than 0.01 times", 1.0: "more than 10 times"}[lr],
     )
+
+
+def test_a_rate_a_little_outside_the_usual_ones_is_fine_and_told(planted):
+    """0.024 is no fault of a LoRA, and no usual rate either."""
+    found = planted(recipe={"lr": 0.024})["learning rate"]
+    assert found.ok and found.message.startswith("0.024 lies above the usual rates for LoRA, 1e-05")
+    assert "below" in planted(recipe={"lr": 5e-6})["learning rate"].message
+    usual = planted(recipe={"lr": 2e-3})["learning rate"]
+    assert usual.ok and usual.message == "0.002 is no unusual rate for LoRA"
 
 
 def curve(*losses):

@@ -176,7 +176,8 @@ def test_what_no_run_was_asked_has_no_column(written, asked, tmp_path):
 
 def test_the_picture_says_yes_and_no_at_their_rows(written, asked):
     picture = lab.report(written).sections[0].shown[0]
-    assert [text.get_text() for text in picture.axes[0].texts].count("yes") == 4
+    words = [text.get_text() for text in picture.axes[0].texts]
+    assert (words.count("yes"), words.count("cannot be told")) == (4, 2)
     assert "grey: cannot be told once p is corrected for all 6" in picture.axes[0].get_xlabel()
 
 

@@ -164,6 +164,38 @@ def test_seeds_that_agree_on_one_question_say_nothing_of_others(rows):
     assert words == {"task": "yes", "strangers": "cannot be told", "skills": "cannot be told"}
 
 
+@pytest.mark.parametrize("rows", [True, False])
+def test_where_the_questions_leave_it_open_they_are_named_as_the_reason(rows):
+    few = {"suites": {"copy": (50, 48)}, "task": (0, 60), "rows": rows}
+    found = said(saying.compare_seeds({seed: measured(**few) for seed in range(3)}))
+    reason = {
+        True: r"so few questions of its skills \(50\) would often show as much by chance "
+        r"\(corrected p = ",
+        False: r"of so few questions of its skills \(50\) only the counts were kept, and chance "
+        r"may show as much \(corrected p up to ",
+    }
+    assert re.search(
+        rf"Over its seeds it is 4\.0 points lost on 3 seeds, .*, but {reason[rows]}",
+        found["Forgets what it could do"],
+    )
+
+
+def test_shares_of_few_questions_are_held_against_them():
+    """Grid rows keep shares alone: three seeds agree, and the counts of 56 leave it open."""
+    pairs = {seed: (32 / 56, right / 56) for seed, right in enumerate((25, 24, 23))}
+    seeds = saying.answer_by_seeds("skills", pairs)
+    assert seeds.word == "yes" and seeds.few == 0
+    both = saying.answer_by_seeds("skills", pairs, n=56)
+    assert (both.word, both.few) == ("cannot be told", 56)
+    assert both.p == saying.at_most(32, 24, 56).p and both.bound
+    assert both.sentence.endswith(
+        "but of so few questions of its skills (56) only the counts were kept, and chance may show "
+        "as much (p up to ≈0.35)."
+    )
+    # many questions carry it, and then p is the seeds'
+    assert saying.answer_by_seeds("skills", pairs, n=5600).p == seeds.p
+
+
 def test_seeds_beside_their_base_and_one_seed_is_none():
     seeds = {seed: measured(task=(0, 60 + seed)) for seed in range(3)}
     assert saying.compare_seeds(seeds)[0].word == "yes"
@@ -175,7 +207,7 @@ def test_seeds_beside_their_base_and_one_seed_is_none():
 def test_no_difference_in_any_seed_is_said_as_such():
     same = {seed: measured(task=(0, 60)) for seed in range(2)}
     found = said(saying.compare_seeds(same, same, "with x"))
-    assert "There is no difference at all on 2 seeds" in found["Better on the task than with x"]
+    assert "It is the same on 2 seeds" in found["Better on the task than with x"]
 
 
 def test_what_is_lost_beside_another_run_is_lost_by_both():

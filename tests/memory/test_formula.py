@@ -91,6 +91,18 @@ def test_what_a_layer_keeps_is_a_sum_that_can_be_done_by_hand():
     assert kept["low_rank"] == 7 * 16 * 2
 
 
+def test_cut_up_among_cards_each_keeps_the_activations_of_its_own_rows():
+    mixed = {"method": "full", "dtype": "float32", "autocast": "bfloat16", "checkpointing": False}
+    ledger = memory.predict(LLAMA, seq=512, **mixed)
+    assert memory.sharded_peak(ledger.step, 1) == ledger.peak
+    cut = ledger.parts["weights"] + ledger.parts["optimizer"]
+    top = ledger.phases["loss, forward"]
+    assert memory.sharded_peak(ledger.step, 8) == top - cut * 7 / 8, "another moment than on one"
+    assert memory.sharded_peak(ledger.step, 8) > ledger.peak / 8 + 10 * GIB
+    with pytest.raises(UserError, match="cards is 0; give a whole number from 1 on"):
+        memory.sharded_peak(ledger.step, 0)
+
+
 FULL = {"method": "full"}
 
 

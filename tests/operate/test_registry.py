@@ -153,7 +153,7 @@ def half(kept):
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (torn, r"adapter_model.safetensors is not what was published, so v1 is torn .*\(v2\)"),
+        (torn, r"adapter_model.safetensors is not what was published, so v1 is incompl.*\(v2\)"),
         (bit_flipped, r"adapter_model.safetensors is not what was published"),
         (gone, r"adapter_config.json is gone, so v1"),
         (added, r"pytorch_model.bin was not published"),

@@ -108,7 +108,24 @@ def test_one_planned_look_finds_more_than_one_may_take_every_day():
     equal = operate.roll_out((0.95, 0.95), streams=1000)
     assert equal.once.interval[0] < 0.025 < equal.once.interval[1], "half of 5 %: the worse side"
     at_once = operate.roll_out((0.95, 0.5), operate.Plan((1.0,)))
-    assert at_once.once is None and "one look" not in repr(at_once)
+    assert at_once.once is None and "look" not in repr(at_once)
+    assert at_once.planned is None and at_once.planned_day is None
+
+
+def test_daily_looks_that_were_planned_find_as_much_as_one():
+    equal, worse, broken = (
+        operate.roll_out((0.95, new), streams=2000) for new in (0.95, 0.93, 0.02)
+    )
+    assert 0.02 < equal.planned.value < 0.035, "half of 5 %, and a little for few answers"
+    assert abs(worse.planned.value - worse.once.value) < 0.04
+    assert broken.planned.value == 1 and broken.planned_day == 2
+    assert "found by 9 planned looks, by a limit that falls" in repr(worse)
+
+
+def test_the_limit_for_many_looks_falls_and_is_the_usual_one_for_a_single_look():
+    assert rollout.falling_limits(np.array([0.5])) == pytest.approx([1.96], abs=0.02)
+    limits = rollout.falling_limits(np.full(5, 0.5))
+    assert limits == pytest.approx(2.04 * np.sqrt(5 / np.arange(1, 6)), rel=0.01)  # their table
 
 
 def test_one_that_everybody_has_can_no_longer_be_told_apart():

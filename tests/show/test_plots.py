@@ -153,11 +153,15 @@ def test_a_histogram_counts_every_value_and_marks_levels_below():
     assert written(figure) == ["nf4", "int4"]
 
 
-def test_words_stand_at_the_rows_that_are_settled_and_a_no_has_its_own_colour():
+def test_words_stand_at_the_rows_and_those_that_are_settled_share_a_colour():
     changes = {"up": (0.3, 0.1, 0.5), "down": (-0.3, -0.5, -0.1), "open": (0.2, 0.1, 0.3)}
-    figure = show.intervals(changes, "points", {"up": "yes", "down": "no"})
+    figure = show.intervals(changes, "points", {"up": "yes", "down": "no"}, "open")
     words = {text.get_text(): (text.xy[0], text.get_color()) for text in figure.axes[0].texts}
-    assert words == {"no": (-0.5, show.PLAIN), "yes": (0.5, show.ACCENT)}
+    assert words == {
+        "no": (-0.5, show.PLAIN),
+        "yes": (0.5, show.PLAIN),
+        "open": (0.3, "gray"),
+    }
 
 
 def test_histograms_share_their_bins_and_tell_their_means():

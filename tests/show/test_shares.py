@@ -19,5 +19,10 @@ def test_a_bar_is_as_long_as_its_share_and_the_line_says_it():
     assert "n = 3" in drawn.svg
 
 
+def test_a_bar_may_have_a_colour_of_its_own():
+    drawn = show.share_bars("S", {"a": 0.5, "b": 0.25}, colours={"b": "#123456"})
+    assert drawn.svg.count("#123456") == 1 and drawn.svg.count("#d1495b") == 1
+
+
 def test_a_range_of_nothing_has_no_line():
     assert "<polyline" not in show.share_bars("S", {"a": (0.5, 0.5, 0.5)}).svg

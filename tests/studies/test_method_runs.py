@@ -12,7 +12,7 @@ from ftkit.studies import method_runs, rank_measuring
 
 def test_every_method_has_its_rates_seeds_and_tasks():
     points = studies.method_points()
-    assert len(points) == len(set(points)) == 264
+    assert len(points) == len(set(points)) == 270
     on = {task: {p.label for p in points if p.task == task} for task in ("tickets", "facts")}
     assert len(on["tickets"]) == 13 and len(on["facts"]) == 9 and on["facts"] <= on["tickets"]
     assert {p.method for p in points} == set(methods.METHODS)
@@ -21,6 +21,11 @@ def test_every_method_has_its_rates_seeds_and_tasks():
     # each at four rates, of which one is a LoRA's usual one
     assert all(len(set(rates)) == 4 for rates in method_runs.RATES.values())
     assert all(method_runs.LORAS in rates for rates in method_runs.RATES.values())
+    # and where one was added, it lies between two of them
+    for label, lr in method_runs.BETWEEN.items():
+        rates = method_runs.RATES[label]
+        assert lr not in rates and min(rates) < lr < max(rates)
+        assert {p.lr for p in points if p.label == label} == {*rates, lr}
 
 
 def test_a_part_of_the_grid_is_even():

@@ -50,6 +50,15 @@ def test_patients_are_shown_and_their_illness_is_not(rows, room):
     assert all(one[0] == "⟦" and one[-1] == "⟧" for one in grounds)
 
 
+def test_losses_that_stay_high_are_drawn_on_an_axis_that_begins_higher(rows):
+    """So that what a curve does is seen; the frames of a room with a low loss begin lower."""
+    tenths = {}
+    for room in ward.ROOMS:
+        page = charts.draw_curves(ward.find_patients(rows, room), "A claim").svg
+        tenths[room] = ">0.01<" not in page and ">0.1<" in page
+    assert [room for room, begins in tenths.items() if begins] == ["losses"]
+
+
 @pytest.mark.parametrize("room", ward.ROOMS)
 def test_a_question_and_its_right_answer_stand_once_above_its_replies(rows, room):
     patients = ward.find_patients(rows, room)
@@ -75,7 +84,7 @@ def test_the_doctors_words_name_both_scores(rows):
     assert table._repr_html_().startswith("<details><summary>") and "over-fit" in repr(table)
     # what was found is in bold, its cure is not
     page = table._repr_html_()
-    assert page.count("<b>") == 1 + 4 and "<b>lr is 0.4, so the run may well diverge</b>: " in page
+    assert page.count("<b>") == 1 + 4 and "so the run may well diverge</b>: for LoRA" in page
     told = table.rows
     # where two patients hear the same each is in bold once, and where nothing was found none is
     same, nothing = ("A", "x", "one: y", "", "", ""), ("B", "x", "", "", "", "")
