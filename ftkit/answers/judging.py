@@ -934,7 +934,8 @@ KEEPING = (
         "15.cusum",
         "CUSUM, by hand",
         check_cusum,
-        because="It is one line a day, and no test of a single day finds so small a shift so soon.",
+        because="It is one line a day. A test of single days (seven thumbs-down or more) rings in "
+        "half of such streams only.",
         hint="Keep one number, `level`. Every day: add the value, take off the slack, and let it "
         "not fall below 0.",
         look="The formula above; what happens on a day on which the sum would be negative?",
@@ -985,6 +986,11 @@ KEEPING = (
             Mistake(0.5, "Ten times 5 % counts a stream twice in which two ring."),
             Mistake(0.95**10, "That is how often none rings."),
             Mistake(0.6, "That is how often none rings, rounded."),
+            Mistake(
+                0.32,
+                "That is what was measured, where some alarms ring together; the question is of "
+                "independent ones.",
+            ),
             Mistake(0.05, "That is one alarm."),
             Mistake(0.05**10, "That is how often all ten ring."),
         ),

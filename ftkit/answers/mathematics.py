@@ -233,28 +233,31 @@ DIRECTIONS = (
         "Grown together",
         "the size of the update",
         (
-            Mistake("too few seeds", "Three seeds agree; more of them would show the same curve."),
-            Mistake("the skills", "The same skills are asked at every rank."),
+            Mistake("the rate", "The rate is the same at every rank."),
+            Mistake(
+                "the number of steps",
+                "The same facts for as many epochs: the steps are as many at every rank.",
+            ),
             Mistake("the facts trained on", "The same 240 facts are trained on at every rank."),
             Mistake(
                 "the facts stored",
-                "They grow too, about fourfold: a suspect as well. But which of the four grows in "
-                "the weights themselves?",
+                "They grow too, about fourfold: a second suspect. Another stands among the four "
+                "that are offered.",
             ),
         ),
         because="it grows about fivefold (the facts stored about fourfold); what is a cause shows "
         "when it is changed alone.",
-        hint="Seeds, skills and facts are the same at every rank. What does a higher rank change?",
-        look="The picture below the exercise, in section 3.",
+        hint="Three of the four were set before the run, alike at every rank. Which one comes out?",
+        look="The words at the head of the notebook: what of an update can be long or short?",
         solution="`'the size of the update'`: it grows with the rank as well, and could be behind "
         "both.",
         minutes=3,
         importance=5,
         kind=WORDS,
         choices=(
-            "too few seeds",
+            "the rate",
+            "the number of steps",
             "the size of the update",
-            "the skills",
             "the facts trained on",
             "the facts stored",
         ),

@@ -286,7 +286,7 @@ BYTES = (
             Mistake(12 * QWEN_WORDS * 2 * 4096 / 1e9, "That is in GB; give bytes."),
             Mistake(12 * QWEN_WORDS * 2 * 4096 / GIB, "That is in GiB; give bytes."),
         ),
-        because="Many times what the weights of this model take.",
+        because="14.9 GB, many times what the weights of the 0.5B model take (1 GB).",
         hint="One number for every token and every word: how many such tables are alive at the "
         "peak, and how wide is a number in them?",
         look="Section 3, on logits and loss.",

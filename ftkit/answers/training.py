@@ -612,9 +612,14 @@ METHODS = (
             Mistake(1.5 / 300, "It begins at 1, and the rate falls: half a unit, half the rate."),
             Mistake(150 / 0.5, "Upside down: the way by the steps."),
             Mistake(0.5, "That is the way itself; divide it by the steps, and mind the slope."),
+            Mistake(0.5 / 24, "Those are the 48 steps of section 2; here there are 300."),
+            Mistake(
+                0.5 / 48,
+                "Those are the 48 steps of section 2; here there are 300, of a rate that falls.",
+            ),
         ),
         because="Ten times what is usual for a LoRA of a large model, and no factor gets there "
-        "with less.",
+        "with much less.",
         hint="With Adam a number moves by about the rate in each step. Add up 300 steps of a rate "
         "that falls in a line to 0.",
         look="What section 2 says of how far a factor can travel.",

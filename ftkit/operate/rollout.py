@@ -12,6 +12,8 @@
 mean is 1 at most at any time of stopping, so it ever reaches 20 in at most 5 % of all streams
 (Ville 1939). The mixture test of Johari et al. 2022 (arXiv:1512.04922) does the same for means.
 Where the last day is known, a limit that falls (O'Brien & Fleming 1979) finds far more, and daily.
+All of them compare within each day (Cochran 1954): where the new version's share grows, its answers
+are the late ones, and all days in one pot would take what the world did for what the version did.
 """
 
 import hashlib
@@ -90,7 +92,7 @@ def always_valid_p(evidence: np.ndarray) -> np.ndarray:
 
 
 def daily_p(old: Counts, new: Counts) -> np.ndarray:
-    """The two-sided p of the usual z-test of two rates, on all answers up to each day.
+    """The two-sided p of the usual z-test of two rates, on all days so far, by `daily_z`.
 
     Right for one look that was planned; looked at every day, it finds a difference far too often.
     1 where a rate cannot be told.
@@ -99,16 +101,18 @@ def daily_p(old: Counts, new: Counts) -> np.ndarray:
 
 
 def daily_z(old: Counts, new: Counts) -> np.ndarray:
-    """By how many standard errors the new rate is lower, on all answers up to each day.
+    """By how many standard errors the new rate is lower: the days' differences, added up.
 
-    0 where a rate cannot be told.
+    A day adds the old version's right answers less those that it would have had at the day's rate
+    of both, and the variance of this (Cochran 1954). One day alone is the usual pooled z-test. 0
+    where a rate cannot be told.
     """
-    (k1, n1), (k2, n2) = ([np.cumsum(each, -1) for each in side] for side in (old, new))
+    (k1, n1), (k2, n2) = old, new
     both = np.maximum(n1 + n2, 1)
-    pooled = (k1 + k2) / both
-    variance = pooled * (1 - pooled) * (1 / np.maximum(n1, 1) + 1 / np.maximum(n2, 1))
-    known = (variance > 0) & (n1 > 0) & (n2 > 0)
-    gap = k1 / np.maximum(n1, 1) - k2 / np.maximum(n2, 1)
+    rate = (k1 + k2) / both
+    gap = np.cumsum(k1 - n1 * rate, -1)
+    variance = np.cumsum(n1 * n2 * rate * (1 - rate) / both, -1)
+    known = variance > 0
     return np.where(known, gap / np.sqrt(np.where(known, variance, 1)), 0)
 
 
@@ -118,7 +122,7 @@ def falling_limits(shares: np.ndarray, level: float = 0.05) -> np.ndarray:
     shares: the new version's on each day. z · √(what is known by that day, as a share of the last)
     is a random walk where both rates are one; the limit is what level / 2 of such walks ever pass.
     """
-    known = np.cumsum(shares) * np.cumsum(1 - shares) / np.arange(1, len(shares) + 1)
+    known = np.cumsum(shares * (1 - shares))
     known = known / known[-1]
     rng = np.random.default_rng(0)
     steps = rng.standard_normal((WALKS, len(known))) * np.sqrt(np.diff(known, prepend=0))
@@ -168,11 +172,10 @@ class RolledOut(Result):
     planned_day: float | None  # the median day on which they were, counted from 1
 
     def table(self) -> TableParts:
-        """Six lines; four where everybody has the new version from the first day on."""
-        day = "–" if self.day is None else f"≈{self.day:.0f}"
+        """Seven lines; four where everybody has the new version from the first day on."""
         rows = [
             ("sent back", percent_in(self.back.value, *self.back.interval)),
-            ("on day, median", day),
+            ("on day, median", in_days(self.day)),
             ("wrong answers of the new one", f"≈{self.wrong:,.0f}"),
             ("the same, to everybody at once", f"≈{self.all_at_once:,.0f}"),
         ]
@@ -180,7 +183,13 @@ class RolledOut(Result):
             looks = {f"one look after day {self.once_on}": self.once}
             looks[f"{self.once_on} planned looks, by a limit that falls"] = self.planned
             rows += [(f"found by {n}", percent_in(r.value, *r.interval)) for n, r in looks.items()]
+            rows.append(("by these on day, median", in_days(self.planned_day)))
         return f"{self.back.n} simulated roll-outs", ("", ""), rows
+
+
+def in_days(day: float | None) -> str:
+    """A median day in words; a dash where there is none."""
+    return "–" if day is None else f"≈{day:.0f}"
 
 
 def roll_out(
@@ -193,7 +202,7 @@ def roll_out(
     """Roll out a version again and again, and look every day.
 
     rates: how often the old and the new version are right. A version is sent back on the first day
-    on which E is above the plan's strength and the new one has the lower rate so far. Beside it
+    on which E is above the plan's strength and the new one is lower by `daily_z`. Beside it
     stands what planned looks would have found while both versions answer: one at `daily_p` on the
     last day, and one every day by `falling_limits`. Raises UserError for what is no rate or number.
     """
@@ -209,8 +218,7 @@ def roll_out(
     old = rng.binomial(per_day - to_new, rates[0]), per_day - to_new
     new = rng.binomial(to_new, rates[1]), to_new
     strong = evidence(old, new) > math.log(plan.strength)
-    lower = mean_so_far(new) < mean_so_far(old)
-    stop = strong & lower
+    stop = strong & (daily_z(old, new) > 0)
 
     # the new version answers until the evening of the day on which it is sent back
     back, last = stop.any(-1), stop.argmax(-1)
@@ -237,7 +245,7 @@ def look_once(old: Counts, new: Counts, days: int, level: float = 0.05) -> Rate 
     """
     if not days:
         return None
-    worse = mean_so_far(new)[:, days - 1] < mean_so_far(old)[:, days - 1]
+    worse = daily_z(old, new)[:, days - 1] > 0
     found = (daily_p(old, new)[:, days - 1] < level) & worse
     return Rate(int(found.sum()), len(found))
 
@@ -262,12 +270,6 @@ def check_counts(**counts: int) -> None:
     for name, count in counts.items():
         if not is_whole(count) or count < 1:
             raise UserError(f"{name} is {count!r}; give a whole number from 1 on.")
-
-
-def mean_so_far(counts: Counts) -> np.ndarray:
-    """The share right up to each day; a half where there is none."""
-    right, requests = (np.cumsum(each, -1) for each in counts)
-    return np.where(requests > 0, right / np.maximum(requests, 1), 0.5)
 
 
 def false_finds(ps: np.ndarray, level: float = 0.05) -> Rate:

@@ -9,9 +9,10 @@ notebook 05.
 
 from collections.abc import Mapping, Sequence
 
-from .svg import ACCENT, FAINT, INK, Drawing, box, drawing, line, words
+from .svg import ACCENT, INK, Drawing, box, drawing, line, words
 
 LEFT, WIDE, TOP, ROW = 250, 420, 52, 30  # where bars begin, their length at 1, and a bar's height
+TRACK = "#eef1f4"  # what a bar leaves: paler than any bar
 
 
 def share_bars(
@@ -31,7 +32,7 @@ def share_bars(
         share, *ends = given if isinstance(given, Sequence) else (given,)
         y = TOP + ROW * row
         parts.append(words(LEFT - 10, y + 15, name, 11, INK, "end"))
-        parts.append(box(LEFT, y, WIDE, 20, FAINT))
+        parts.append(box(LEFT, y, WIDE, 20, TRACK))
         parts.append(box(LEFT, y, WIDE * within(share), 20, (colours or {}).get(name, ACCENT)))
         # the range over seeds
         if ends and ends[0] != ends[1]:
