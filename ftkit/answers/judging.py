@@ -789,7 +789,11 @@ def check_cusum(cusum: Callable[[list[float], float], Any]) -> Feedback:
             named = [why for why, other in wrong.items() if are_near(sums, other)]
             rest = f"of {list(values)} with a slack of {slack:g} it is {right}."
             return Feedback(False, named[0] if named else rest)
-    return Feedback(True, "what is above the slack adds up, and a quiet week takes it away again.")
+    return Feedback(
+        True,
+        "what is above the slack adds up, and a quiet week takes it away again. A test of single "
+        "days (seven thumbs-down or more) rings in half of such streams only.",
+    )
 
 
 def are_near(found: Any, right: list[float]) -> bool:
@@ -934,8 +938,7 @@ KEEPING = (
         "15.cusum",
         "CUSUM, by hand",
         check_cusum,
-        because="It is one line a day. A test of single days (seven thumbs-down or more) rings in "
-        "half of such streams only.",
+        because="It is one line a day.",
         hint="Keep one number, `level`. Every day: add the value, take off the slack, and let it "
         "not fall below 0.",
         look="The formula above; what happens on a day on which the sum would be negative?",

@@ -9,11 +9,9 @@
     roll_out(rates, plan)          simulated: step by step, back at the first strong evidence
 
 `evidence` is an e-process (Turner, Ly & Grünwald 2024, arXiv:2106.02693): with no difference its
-mean is 1 at most at any time of stopping, so it ever reaches 20 in at most 5 % of all streams
-(Ville 1939). The mixture test of Johari et al. 2022 (arXiv:1512.04922) does the same for means.
-Where the last day is known, a limit that falls (O'Brien & Fleming 1979) finds far more, and daily.
-All of them compare within each day (Cochran 1954): where the new version's share grows, its answers
-are the late ones, and all days in one pot would take what the world did for what the version did.
+mean is 1 at most whenever one stops, so it ever reaches 20 in at most 5 % of streams (Ville 1939).
+Where the last day is known, a falling limit (O'Brien & Fleming 1979) finds more. All compare within
+each day (Cochran 1954): the new version's answers are the late ones, when the world may have moved.
 """
 
 import hashlib
