@@ -895,7 +895,7 @@ def show_seventy() -> Any:
     card = "RTX 4090 24"
     room = memory.usable_bytes(card)
     title = f"A QLoRA step of {step.step.seq} tokens of the 70B is"
-    title = f"{title} {(step.peak - room) / GB:.0f} GB too large for an RTX 4090"
+    title = f"{title} {(step.peak - room) / GB:.0f} GB too large for an {card.rpartition(' ')[0]}"
     return memory.memory_view(step, card, room, unit="GB", title=title)
 
 
