@@ -791,8 +791,9 @@ def check_cusum(cusum: Callable[[list[float], float], Any]) -> Feedback:
             return Feedback(False, named[0] if named else rest)
     return Feedback(
         True,
-        "what is above the slack adds up, and a quiet week takes it away again. A test of single "
-        "days (seven thumbs-down or more) rings in half of such streams only.",
+        "what is above the slack adds up, and a quiet week takes it away again. Where every tenth "
+        "ticket turns to a new product, a test of single days (seven thumbs-down or more) rings in "
+        "half of the streams only.",
     )
 
 
