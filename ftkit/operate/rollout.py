@@ -233,7 +233,8 @@ def planned_looks(
     old: Counts, new: Counts, shares: np.ndarray
 ) -> tuple[Rate | None, int, Rate | None, float | None]:
     """What planned looks find on the days on which both answer: the last fields of `RolledOut`."""
-    return look_once(old, new, len(shares)), len(shares), *look_daily(old, new, shares)
+    found, day = look_daily(old, new, shares)
+    return look_once(old, new, len(shares)), len(shares), found, day
 
 
 def look_once(old: Counts, new: Counts, days: int, level: float = 0.05) -> Rate | None:
@@ -245,7 +246,7 @@ def look_once(old: Counts, new: Counts, days: int, level: float = 0.05) -> Rate 
         return None
     worse = daily_z(old, new)[:, days - 1] > 0
     found = (daily_p(old, new)[:, days - 1] < level) & worse
-    return Rate(int(found.sum()), len(found))
+    return Rate(int(found.sum()), found.size)
 
 
 def look_daily(
