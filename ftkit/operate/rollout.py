@@ -261,7 +261,7 @@ def look_daily(
     over = daily_z(old, new)[:, : len(shares)] > falling_limits(shares)
     found = over.any(-1)
     day = float(np.median(over.argmax(-1)[found])) + 1 if found.any() else None
-    return Rate(int(found.sum()), len(found)), day
+    return Rate(int(found.sum()), found.size), day
 
 
 def check_counts(**counts: int) -> None:
