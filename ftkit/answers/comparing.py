@@ -15,7 +15,7 @@ raises nothing, what can't be an answer does. The exercises lie in the rooms bes
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from numbers import Real
 from typing import Any, NamedTuple
@@ -73,7 +73,9 @@ def judge(exercise: Exercise, answer: object, *evidence: Any) -> Feedback:
         return UNANSWERED
     check_evidence(exercise, evidence)
     if exercise.kind in (CODE, NAMES):
-        return exercise.right(answer, *evidence)
+        said = exercise.right(answer, *evidence)
+        text = f"{said.text} {exercise.because}".strip() if said.right else said.text
+        return replace(said, text=text)
 
     # what can't be an answer at all is told with what can
     answer = plain(answer)

@@ -68,8 +68,8 @@ class Exercise:
     with one for each thing), a function right(answer, *evidence) that gives a `Feedback`. kind: one
     of `KINDS`; choices: all words that may be answered; evidence: in words, what is to be passed
     behind the answer; decimals: places behind the point that are enough, where three significant
-    digits are not asked for. `because` is said with a right answer; `hint`, `look` (where to look)
-    and `solution` are the ladder.
+    digits are not asked for. `because` is said with a right answer, behind what a function says;
+    `hint`, `look` (where to look) and `solution` are the ladder.
     """
 
     id: str

@@ -188,7 +188,7 @@ START = (
         "00.5",
         "Write the report",
         loops.check_most_lost,
-        because="this is the line that a task score never shows.",
+        because="This is the line that a task score never shows.",
         hint="`{skill: before[skill] - after[skill] for skill in before}` has every fall.",
         look="The table of the hot run's skills: the last column is after minus before, in points.",
         solution="`fall = {skill: before[skill] - after[skill] for skill in before}\n"
@@ -225,7 +225,8 @@ DATA = (
         "05.valid",
         "Write a validator",
         loops.check_validator,
-        because="a list of messages, each with a known role and a text, and an answer at the end.",
+        because="So it is a list of messages, each with a known role and a text, and an answer at "
+        "the end.",
         hint="Go from outside in: is `messages` a list, is each message whole, is the last one an "
         "answer with words in it?",
         look="The table of the file with eight bad rows: each line is a rule.",
@@ -283,7 +284,6 @@ DATA = (
         "05.minhash",
         "MinHash in three lines",
         loops.check_minhash,
-        because="the share of hash functions under which the least values agree.",
         hint="`min(map(function, one))` is the least value of one set under one function.",
         look="The two sentences before the curve: what agrees, and how often.",
         solution="`same = [min(map(f, one)) == min(map(f, other)) for f in functions]\n"

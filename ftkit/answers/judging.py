@@ -281,7 +281,7 @@ DECIDING = (
         "06.parser",
         "Six lines of Python",
         check_parser,
-        because="the model lists, and Python writes the JSON that no model can get wrong.",
+        because="The model lists, and Python writes the JSON that no model can get wrong.",
         hint="`reply.splitlines()`, and of each line `line.partition(': ')`.",
         look="What the model replies to the list prompt, in the table of replies.",
         solution="`def parse(reply):\n    pairs = [line.strip().partition(': ') for line in "
@@ -296,7 +296,7 @@ DECIDING = (
         "06.recall",
         "Recall@k",
         check_recall,
-        because="it says how often a reader *could* answer, before any model has read a word.",
+        because="It says how often a reader *could* answer, before any model has read a word.",
         hint="For each question: is its place among the first k of its ranking?",
         look="`decide.recall_at`, which ranks first.",
         solution="`def recall(ranked, wanted, k):\n    hits = [right in places[:k] for places, "
@@ -448,7 +448,7 @@ HELPED = (
         "09.kappa",
         "Cohen's κ",
         check_kappa,
-        because="two raters who always say A agree on everything, and say nothing.",
+        because="Two raters who always say A agree on everything, and say nothing.",
         hint="For each verdict: the share of one rater times the share of the other; e is the sum.",
         look="The paragraph on κ in section 5; p and e stand in the exercise.",
         solution="`def my_kappa(one, other):\n    n = len(one)\n    p = sum(a == b for a, b in "
@@ -463,7 +463,6 @@ HELPED = (
         "09.mcnemar",
         "McNemar's test",
         loops.check_mcnemar,
-        because="exact, two-sided and never above one.",
         hint="Of lost + gained coin tosses: how likely is the smaller count or less? Twice that.",
         look="Section 2: the test is a count of coin tosses.",
         solution="`def p(lost, gained):\n    n, k = lost + gained, min(lost, gained)\n"
@@ -477,7 +476,6 @@ HELPED = (
         "09.rows",
         "Rows needed",
         loops.check_rows,
-        because="Connor's formula, rounded up.",
         hint="n = (z₀.₉₇₅ √ψ + z_power √(ψ − δ²))² / δ², with δ the change and ψ the share that "
         "differs.",
         look="The sentence above the table of rows needed, and `help(rows_needed)`.",
@@ -539,7 +537,7 @@ SAFE = (
         "09b.attacked",
         "Whichever works",
         check_attacked,
-        because="by the best of several wordings a model is less safe than by each of them.",
+        because="By the best of several wordings a model is less safe than by each of them.",
         hint="Request by request: is there a wording whose verdict is 'harm'?",
         look="`zip(*verdicts.values())` goes through the requests.",
         solution="`def my_attacked(verdicts):\n    requests = list(zip(*verdicts.values()))\n"
@@ -572,7 +570,7 @@ SAFE = (
         "09b.exposure",
         "Exposure",
         check_exposure,
-        because="it needs no answer: a secret can be nearly on top and not yet said.",
+        because="It needs no answer: a secret can be nearly on top and not yet said.",
         hint="How many candidates are at most as unlikely as the secret? Itself counts.",
         look="Section 4: bits of exposure.",
         solution="`def my_exposure(nats):\n    rank = sum(other <= nats[0] for other in nats)\n"
@@ -754,7 +752,7 @@ MERGING = (
         "13.merge",
         "Merge on the levels",
         matrices.check_merge,
-        because="W + (α / r) B A, rounded to NF4 with its own scales: what merging in place does.",
+        because="It is what merging in place does.",
         hint="Add first, with the factor; then round the sum as you rounded W.",
         look="Section 3, the table of the three ways: in place.",
         solution="`def merged(W, A, B, alpha):\n    total = W + alpha / A.shape[0] * (B @ A)\n"

@@ -69,7 +69,6 @@ LOW_RANK = (
         "01.truncate",
         "Cut an update and put it back",
         matrices.check_truncate,
-        because="the best piece of that rank, added to W, in W's own shape.",
         hint="`torch.linalg.svd(delta, full_matrices=False)` gives U, S and Vᵀ; keep the first r.",
         look="Section 1: the sum of the first r pieces σᵢ uᵢ vᵢᵀ.",
         solution="`def cut(W, delta, r):\n    U, S, Vh = torch.linalg.svd(delta, "
@@ -146,7 +145,6 @@ DIRECTIONS = (
         "01b.overlap",
         "How much of one space lies in another",
         matrices.check_overlap,
-        because="all cosines squared and added, as a share of the most that they can be.",
         hint="`a[:, :i].T @ b[:, :j]` holds the cosines of every pair.",
         look="The formula above the exercise: squares, and the smaller of the two counts.",
         solution="`def phi(a, b, i, j):\n    cosines = a[:, :i].T @ b[:, :j]\n"
@@ -269,7 +267,7 @@ TWENTY_LINES = (
         "02.lora",
         "A LoRA layer of your own",
         matrices.check_lora,
-        because="shapes, start, frozen W and scale are those of the paper.",
+        because="Shapes, start, frozen W and scale are those of the paper.",
         hint="Two parameters in `__init__`, W frozen, one line in `forward`. A row of x is a "
         "token: `x @ A.T @ B.T`.",
         look="The picture of the two paths: its formula, and the shapes of A and B.",

@@ -197,7 +197,7 @@ FOUR_BITS = (
         "03.nf4",
         "Quantize and dequantize",
         matrices.check_four_bits,
-        because="codes, scales and what comes back are the kit's, on blocks that you had not seen.",
+        because="It was asked of blocks that you had not seen.",
         hint="One scale per block, which `[:, None]` turns into a column. `scaled[..., None] - "
         "levels` holds every weight against every level: which one is nearest?",
         look="Section 3: divide, look up, multiply; `levels[codes]` looks up all codes at once.",
@@ -345,7 +345,7 @@ BYTES = (
         "04.ledger",
         "A ledger of one step",
         loops.check_ledger,
-        because="weights, gradients, moments and logits, for models that you had not seen.",
+        because="It was asked of models that you had not seen.",
         hint="What has a gradient? What has moments? And three float32 tensors of tokens × words.",
         look="Section 3, part by part.",
         solution="`def ledger(frozen, trained, tokens, words):\n    return {'weights': 2 * frozen "
@@ -473,7 +473,7 @@ GUIDES = (
         "04b.rows",
         "The rows that fit",
         loops.check_fitting,
-        because="none, some or thousands, whatever the peak looks like.",
+        because="None, some or thousands, whatever the peak looks like.",
         hint="Keep two numbers: rows that fit, and rows that don't. Ask in the middle of them.",
         look="Section 2: `bisect_right` does it there, with `peak` as its key.",
         solution="`low, high = 0, 4097  # low fits, high does not\nwhile high - low > 1:\n"
@@ -495,7 +495,7 @@ WORK = (
         "14.flops",
         "The FLOPs of a step",
         loops.check_flops,
-        because="the 6 and the 4 of every estimate that you will meet.",
+        because="They are the 6 and the 4 of every estimate that you will meet.",
         hint="One product forward, one backward to the input, and one to the weights if they "
         "train. A product of d_out × d_in takes 2 · d_out · d_in FLOPs per token.",
         look="The table of section 1: its rows are the passes.",
@@ -570,7 +570,7 @@ WORK = (
         "14.join",
         "One gradient out of several",
         loops.check_joined,
-        because="what `torchrun` does between the backward pass and the optimizer's step.",
+        because="It is what `torchrun` does between the backward pass and the optimizer's step.",
         hint="Turn each mean back into a sum, add the sums, and divide by all tokens.",
         look="The line `joined = …` of section 8, in the cell that cuts eight rows in two.",
         solution="`def join(gradients, tokens):\n    parts = [[n * value for value in g] for g, n "

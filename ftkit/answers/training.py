@@ -217,7 +217,6 @@ TEACHING = (
         "07b.stop",
         "Early stopping",
         loops.check_stop,
-        because="the best epoch so far, and the last one that was run.",
         hint="Keep the place of the lowest loss, and a count that a new lowest one sets to zero.",
         look="The table of section 3: best epoch, and where the run stopped.",
         solution="`best, waited = 0, 0\nfor epoch, loss in enumerate(losses):\n"
@@ -233,7 +232,6 @@ TEACHING = (
         "07.mask",
         "The labels of a chat",
         loops.check_mask,
-        because="every answer and its end mark carry loss, and nothing else.",
         hint="Answers lie between `<|assistant|>` and the end mark, which belongs to them.",
         look="The token view: which tokens are marked, and the last one of them.",
         solution="`labels, on = [], False\nfor i in ids:\n    labels.append(i if on else -100)\n"
@@ -247,7 +245,6 @@ TEACHING = (
         "07.loop",
         "One step of the loop",
         loops.check_step,
-        because="the weights after your step are those of one batch that holds all rows.",
         hint="`cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), "
         'reduction="sum")`, and the tokens of all parts.',
         look="The step of section 4, and exercise 2 on whose mean it is.",
@@ -411,7 +408,6 @@ FORGETTING = (
         "10.frontier",
         "The frontier",
         loops.check_frontier,
-        because="no other point is at least as good in both and better in one.",
         hint="For each p, look for one that beats it: `any(beats(other, p) for other in points)`.",
         look="Section 2: the blue line of the plane, and exercise 5.",
         solution="`def beats(a, b):\n    return a[0] >= b[0] and a[1] >= b[1] and a != b\n"
@@ -512,7 +508,6 @@ BROKEN = (
         "11.cures",
         "Five cures",
         loops.check_cures(TREATED),
-        because="A cure takes one fault away and nothing else.",
         hint="Name the illness of each first; then read the list with that name in mind.",
         look="The four rooms, and the list of cures.",
         solution=solve_cures(TREATED),
@@ -524,7 +519,7 @@ BROKEN = (
         "11.untrained",
         "The rule for a B that was never trained",
         matrices.check_untrained,
-        because="the doctor's rule, too: B starts at 0, and a trained one has other numbers.",
+        because="It is the doctor's rule, too: B starts at 0, and a trained one has other numbers.",
         hint="`tensor.any()` is true where at least one number is not 0.",
         look="The names of the tensors above: which part of a name says B?",
         solution="`return [name for name, tensor in tensors.items()\n"
@@ -537,7 +532,6 @@ BROKEN = (
         "11.starts",
         "Count the start marks",
         loops.check_starts,
-        because="marks at the beginning alone.",
         hint="Go through the ids, and stop at the first one that is no start mark.",
         look="The first row of patient N.",
         solution="`for n, token in enumerate(ids):\n    if token != start:\n        return n\n"
@@ -553,7 +547,7 @@ METHODS = (
         "08.ia3",
         "IA³, forward",
         matrices.check_ia3,
-        because="a factor per output, or per input; nothing is added.",
+        because="A factor per output, or per input; nothing is added.",
         hint="`*` on the last axis: a factor of shape (d_out,) goes with every row of (…, d_out).",
         look="The two formulas above: which of them has the factor inside the brackets?",
         solution="`def forward(x, layer, factor, inputs):\n"
@@ -681,7 +675,7 @@ PREFERRING = (
         "12.dpo",
         "The loss of pairs",
         matrices.check_dpo,
-        because="a difference of differences, and its sigmoid: nothing in it asks the chosen "
+        because="A difference of differences, and its sigmoid: nothing in it asks the chosen "
         "answer to become likelier.",
         hint="log p of an answer is the sum over its tokens. What each gained on `old`, and chosen "
         "less rejected.",
@@ -776,7 +770,7 @@ PREFERRING = (
         "12b.rloo",
         "Better than the others",
         matrices.check_advantages,
-        because="no second model that predicts rewards is needed, and no reply is in its own mean.",
+        because="No second model that predicts rewards is needed, and no reply is in its own mean.",
         hint="What did the others get together? Their sum is the group's, less one's own.",
         look="Section 1: a reply is worth what it got, less what the others got on average.",
         solution="`def advantages(rewards):\n    n = rewards.shape[1]\n"
