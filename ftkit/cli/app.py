@@ -30,6 +30,7 @@ Json = Annotated[
 Encoding = Annotated[
     str | None, typer.Option(help="Of a file of rows that is not in UTF-8, such as cp1252.")
 ]
+UPKEEP = "To keep the kit right, or make what it ships"  # a panel of --help
 Out = Annotated[Path, typer.Option("--out", help="Folder to write into.")]
 
 

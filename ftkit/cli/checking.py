@@ -24,11 +24,15 @@ File = Annotated[
     str, typer.Argument(help="A task of the kit, or JSONL, JSON, CSV, TSV, Parquet, or a folder.")
 ]
 Model = Annotated[
-    str | None, typer.Option(help="Hold the rows to the template of this model, or run's base.")
+    str | None,
+    typer.Option(help="Hold the rows to the chat template of this model, or of this run's base."),
 ]
 MaxLength = Annotated[
     int | None,
-    typer.Option(min=1, help="Where training cuts a row: a recipe's max_length, the run's if any."),
+    typer.Option(
+        min=1,
+        help="Tokens after which training cuts a row; by default the run's, or a recipe's usual.",
+    ),
 ]
 Against = Annotated[
     str | None, typer.Option(help="A second file, which should have no row of this one.")

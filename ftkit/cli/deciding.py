@@ -77,6 +77,20 @@ def claims(
     """Show what the guides claim, with a computed verdict: all rows, or those named in full.
 
     Kinds: C is counted, M is measured, X is where guides conflict, R is only reported.
+
+    holds, fails: counted, so it is so everywhere.
+
+    holds here, fails here: measured on the models that come with the kit.
+
+    depends: on a setting, which the figures name.
+
+    conflict settled: guides differ, and some are right.
+
+    cannot be told: an interval covers the bound.
+
+    unverified: only reported, or not reached.
+
+    In figures, "A less B" is A − B.
     """
     with one_sentence():
         for name in ids or []:

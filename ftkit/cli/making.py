@@ -15,7 +15,7 @@ import typer
 
 from .. import lab, pocket, world
 from ..core.session import quiet
-from .app import Json, app, one_sentence, say, show
+from .app import UPKEEP, Json, app, one_sentence, say, show
 
 # The grids, by name; `lab` would take seconds to say them.
 GRIDS = (
@@ -45,7 +45,7 @@ Bfloat16 = Annotated[
 Probes = Annotated[int, typer.Option(min=1, help="Probes in each suite of the card.")]
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def grid(
     name: Annotated[str, typer.Argument(help=f"One of {GRIDS}.")],
     parts: Parts = None,
@@ -53,14 +53,14 @@ def grid(
     workers: Workers = 1,
     as_json: Json = False,
 ) -> None:
-    """Make the runs of a grid; whoever finishes the last one writes data/grids/NAME.json."""
+    """Make the runs of a grid; who finishes the last one writes data/grids/NAME.json."""
     with one_sentence():
         path = lab.make_grid(name, parts, worker, workers, say)
         text = f"wrote {path}" if path else "this share is done; others are still missing"
         show(text, as_json, {"file": str(path) if path else None})
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def pretrain(
     out: Annotated[
         Path,
@@ -84,7 +84,7 @@ def pretrain(
         typer.echo(pocket.pretrain_and_ship(pocket.Plan(**stated), out, probes))
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def tasks(
     out: Annotated[Path, typer.Option(help="Folder for the JSONL files.")] = Path("data/tasks"),
 ) -> None:

@@ -123,7 +123,7 @@ def verify(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Ask a run's figures again, or say what has drifted: base, rows, template, libraries.
+    """Measure a run's figures again, or say what has drifted: base, rows, template, libraries.
 
     Exit 1 where the record no longer holds.
     """

@@ -104,7 +104,7 @@ def runs(
         str | None, typer.Option(help="A column or a score to sort by, the lowest first.")
     ] = None,
     watts: Annotated[
-        str | None, typer.Option(help="That the machine draws: 65, or 15,125 for low and high.")
+        str | None, typer.Option(help="Power the machine draws: 65, or 15,125 for low and high.")
     ] = None,
     price_per_hour: Annotated[
         str | None, typer.Option(help="Of the machine: 2, or 1.5,3.5; without it no money.")
@@ -128,7 +128,9 @@ def evaluate(
     ] = False,
     schema: Annotated[
         Path | None,
-        typer.Option(help="A JSON Schema in a file: what format is, in place of the gold's keys."),
+        typer.Option(
+            help="A file with a JSON Schema: it judges format, not the right answers' keys."
+        ),
     ] = None,
     fuzzy: Annotated[
         bool, typer.Option("--fuzzy", help="How like the gold are replies that are not exact?")
@@ -290,7 +292,8 @@ def report(
         bool, typer.Option("--again", help="Ask the models anew what was asked before.")
     ] = False,
     probes: Annotated[
-        int | None, typer.Option(help="Questions of each skill; by default 50, 6 of a slow model.")
+        int | None,
+        typer.Option(help="Questions for each skill; by default 50, or 6 if the model is slow."),
     ] = None,
     price_per_hour: Annotated[
         str | None, typer.Option(help="Of the machine: 2, or 1.5,3.5; by default of rented cards.")

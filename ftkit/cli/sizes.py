@@ -26,7 +26,7 @@ from ..core.results import gibibytes
 from ..core.session import quiet
 from ..memory import Ledger, NotModelled, Step
 from ..methods import METHODS
-from .app import Json, app, one_sentence, say, show
+from .app import UPKEEP, Json, app, one_sentence, say, show
 
 # What both verbs ask for.
 Rank = Annotated[int, typer.Option(help="r, the rank of A and B.")]
@@ -44,7 +44,10 @@ Config = Annotated[
 Method = Annotated[str, typer.Option(help="full, lora or qlora; others, such as ia3, are traced.")]
 Seq = Annotated[int, typer.Option(help="Tokens per row.")]
 Batch = Annotated[int, typer.Option(help="Rows.")]
-Checkpointing = Annotated[bool, typer.Option(help="Layers keep their input alone.")]
+Checkpointing = Annotated[
+    bool,
+    typer.Option(help="Gradient checkpointing: layers keep their input and run twice."),
+]
 Dtype = Annotated[str, typer.Option(help="Of the weights: bfloat16, float16 or float32.")]
 Autocast = Annotated[
     str,
@@ -62,9 +65,13 @@ Optimizer = Annotated[
 DoubleQuant = Annotated[bool, typer.Option(help="Quantize NF4's absmax too.")]
 KbitPrepare = Annotated[bool, typer.Option(help="peft's prepare_model_for_kbit_training.")]
 Loss = Annotated[
-    str, typer.Option(help="full: transformers' own; held: outputs stay alive; tiled: TRL's.")
+    str,
+    typer.Option(help="full: transformers' own; held: its logits stay in memory; tiled: TRL's."),
 ]
-Card = Annotated[str | None, typer.Option(help="A GPU of data/gpus.json: what it holds at most.")]
+Card = Annotated[
+    str | None,
+    typer.Option(help="A GPU of data/gpus.json: does the step fit, and how long a row would?"),
+]
 Traced = Annotated[
     bool, typer.Option("--trace", help="Run the step on fake tensors instead of the formula.")
 ]
@@ -208,7 +215,7 @@ def cost(
     utilisation: Annotated[
         str | None,
         typer.Option(
-            help="Share of the card's peak: 0.3, or 0.1,0.4; by default measured to published."
+            help="Share of the card's peak: 0.3, or 0.1,0.4; else from measured to published ones."
         ),
     ] = None,
     price_per_hour: Annotated[
@@ -234,23 +241,23 @@ def cost(
         show(found, as_json, found.json())
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def trace(as_json: Json = False) -> None:
-    """Hold the memory formula to a trace at every setting, and write the table of both."""
+    """Compare the memory formula with a trace at every setting, and write the table of both."""
     with one_sentence():
         quiet()
         path = bytes_of_a_step.compare_with_trace(say)
         show(f"wrote {path}", as_json, {"file": str(path)})
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def measure(
     one: Annotated[
-        str, typer.Option(help="Measure this setting alone, given as JSON; its bytes as JSON.")
+        str, typer.Option(help="Measure only this setting, given as JSON, and print its bytes.")
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Hold the memory formula to the GPU that is here, and write the table of both."""
+    """Compare the memory formula with this machine's GPU, and write the table of both."""
     with one_sentence():
         # how `measure` asks a process of its own for each row of its table
         if one:

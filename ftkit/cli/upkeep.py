@@ -19,7 +19,7 @@ from .. import doctor as doctors
 from .. import tools
 from ..core.errors import UserError
 from ..core.session import setup
-from .app import Json, app, one_sentence, say, show
+from .app import UPKEEP, Json, app, one_sentence, say, show
 
 # What the notebooks may be told.
 Names = Annotated[list[str] | None, typer.Argument(help="Notebook names; all by default.")]
@@ -125,7 +125,7 @@ def explorers(
         show(pages, as_json, dataclasses.asdict(pages))
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def site(
     out: Annotated[Path, typer.Option(help="The folder to write into.")] = Path("build/site"),
     as_json: Json = False,
@@ -140,9 +140,9 @@ def site(
         show(built, as_json, dataclasses.asdict(built))
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def bench(as_json: Json = False) -> None:
-    """Measure what the kit's shortcuts save beside the plain way."""
+    """Time the kit's shortcuts against doing the same without them."""
     with one_sentence():
         setup(seed=0)
         report = tools.run_bench(say)

@@ -13,6 +13,7 @@ import html
 import importlib
 import json
 import math
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ PARTS = {
     "C": "cost and operations",
     "G": "slips",
 }
-WIDE = 51  # characters of a claim in a line of text, which is of 80 then
+WIDE = 51  # characters of a claim in a line of text, which is of 80 then; a longer one goes on
 ABOUT = (
     "What fine-tuning guides say, in our own words, and what decides each claim. Written by "
     "`python -m ftkit claims --write`; every verdict is computed from the figures beside it."
@@ -133,11 +134,12 @@ class Verdicts(Result):
         return Table("Where the guides differ", ("row", "a guide says", "verdict"), rows)
 
     def table(self) -> TableParts:
-        """One line of 80 characters per claim: id, kind, verdict, and how its sentence begins."""
-        rows = [
-            (one.claim.id, one.claim.kind, one.verdict, cut(one.claim.sentence))
-            for one in self.settled
-        ]
+        """Lines of 80 characters: id, kind, verdict and sentence, whose rest stands below it."""
+        rows = []
+        for one in self.settled:
+            first, *rest = textwrap.wrap(one.claim.sentence, WIDE)
+            rows.append((one.claim.id, one.claim.kind, one.verdict, first))
+            rows += [("", "", "", line) for line in rest]
         return self.title, ("row", "kind", "verdict", "claim"), rows
 
     @property
@@ -163,11 +165,6 @@ class Verdicts(Result):
     def json(self) -> list[dict[str, Any]]:
         """Every claim as data/claims.json has it."""
         return [as_json(one) for one in self.settled]
-
-
-def cut(sentence: str) -> str:
-    """A sentence as far as a line has room for it."""
-    return sentence if len(sentence) <= WIDE else f"{sentence[: WIDE - 1].rstrip()}…"
 
 
 def html_of_row(one: Settled) -> str:

@@ -17,21 +17,31 @@ BEGIN, END = "<!-- misconceptions -->\n", "<!-- end -->"
 
 def spelled(wrong):
     """A wrong answer as a reader gives it."""
+    if isinstance(wrong, list | tuple):
+        return "[" + ", ".join(map(spelled, wrong)) + "]"
     return f"{wrong:.6g}" if isinstance(wrong, float) else f"{wrong}"
+
+
+def notebook_order(path):
+    """As the tests sort them, but for the one that is first of all."""
+    return path.stem[0].isdigit(), path.stem
 
 
 def misconceptions():
     """A line per exercise, and below it one for each mistake that it names."""
     lines, notebook = [], ""
-    for name, asked in answers.all_exercises().items():
+    paths = sorted(NOTEBOOKS.glob("*.ipynb"), key=notebook_order)
+    order = [path.stem.split("_")[0] for path in paths]
+    exercises = answers.all_exercises().items()
+    for name, asked in sorted(exercises, key=lambda one: order.index(one[0].split(".")[0])):
         if (number := name.split(".")[0]) != notebook:
             notebook = number
             lines += ["", f"### {notebook}", ""]
         lines.append(f"- **{name} {asked.title}**")
         for mistake in asked.mistakes:
             # what is measured has no number here
-            said = "" if callable(mistake.wrong) else f"`{spelled(mistake.wrong)}` · "
-            lines.append(f"  - {said}{mistake.why}")
+            said = "another" if callable(mistake.wrong) else f"`{spelled(mistake.wrong)}`"
+            lines.append(f"  - {said} · {mistake.why}")
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
@@ -61,6 +71,15 @@ def test_what_the_plans_ask_for_is_there():
     linked = re.findall(r"\]\((\w+\.ipynb)\)", page)
     assert all((NOTEBOOKS / name).exists() for name in linked)
     assert {path.name for path in NOTEBOOKS.glob("*.ipynb")} == set(linked)
+
+
+def test_the_minutes_are_those_of_the_heads_and_add_up():
+    page = PAGE.read_text(encoding="utf-8").partition(BEGIN)[0]
+    stated = dict(re.findall(r"^\| \[\w+\]\((\w+\.ipynb)\).*\| (\d+) \|$", page, re.MULTILINE))
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        head = re.search(r'"\| (?:about )?(\d+): ([^|]*) \|', path.read_text(encoding="utf-8"))
+        parts = sum(map(int, re.findall(r"(?<!\S)\d+", head[2])))
+        assert (stated[path.name], parts) == (head[1], int(head[1])), path.name
 
 
 def test_the_plans_name_sections_that_there_are():

@@ -9,10 +9,9 @@ from ftkit.cli import app as shared
 VERBS = [
     *("tour", "train", "runs", "evaluate", "merge", "report"),
     *("check", "audit", "decide", "claims", "fetch"),
-    *("count", "memory", "cost", "trace", "measure"),
-    *("verify",),
-    *("doctor", "notebooks", "explorers", "site", "bench", "grid", "pretrain", "tasks"),
-    "registry",
+    *("count", "memory", "cost"),
+    *("verify", "doctor", "notebooks", "explorers", "registry"),
+    *("trace", "measure", "site", "bench", "grid", "pretrain", "tasks"),  # a panel of their own
 ]
 HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "bitsandbytes", "matplotlib"}
 
