@@ -77,6 +77,7 @@ def test_the_readme_names_every_notebook_by_its_title():
         titles[path.name] = first.removeprefix("# ")
     assert {name: title for _, name, title in rows} == titles
     assert [number for number, _, _ in rows] == [name.split("_")[0] for _, name, _ in rows]
+    assert f"ftkit is {len(titles)} notebooks" in (ROOT / "README.md").read_text()
 
 
 # README's picture: the playground with a run that learned its task and forgot.

@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import re
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -280,6 +281,15 @@ def test_what_was_measured_on_a_card_is_what_readme_says_of_it():
     assert (round(min(over), 1), round(max(over), 1)) == (0.1, 5.5)
     assert (round(min(short), 1), round(max(short), 1)) == (0.1, 5.2)
     assert min(row["allocated"] - row["formula"] for row in rows) >= 47.5 * 2**20
+    reserved = [100 * (row["reserved"] / row["formula"] - 1) for row in rows]
+    assert (round(min(reserved)), round(max(reserved))) == (1, 43)
+    # most of it in small steps: more than a fifth in steps of less than 5 GiB alone
+    assert (
+        max(r["formula"] for r, more in zip(rows, reserved, strict=True) if more > 20) < 5 * 2**30
+    )
+    readme = " ".join((Path(__file__).parents[2] / "README.md").read_text("utf-8").split())
+    assert "allocated 0.1 to 5.5 per cent more memory than the formula says" in readme
+    assert "1 to 43 per cent above the formula, most of it in small steps" in readme
     with pytest.raises(
         UserError, match="nothing was measured on 'H200'; there are figures of NVIDIA"
     ):
