@@ -76,9 +76,13 @@ DEEP = [
     ("qwen2.5-0.5b", {"method": "qlora", "loss": "tiled"}),
     ("gemma-3-1b", {"method": "lora", "loss": "held"}),
 ]
+# the first one runs every time
+SEEN_DEEP = [
+    pytest.param(*d, id=d[0], marks=pytest.mark.weekly if i else ()) for i, d in enumerate(DEEP)
+]
 
 
-@pytest.mark.parametrize(("source", "asked"), DEEP, ids=[d[0] for d in DEEP])
+@pytest.mark.parametrize(("source", "asked"), SEEN_DEEP)
 def test_two_depths_give_the_full_depth_to_the_byte(source, asked):
     asked = {"seq": 512, **asked}
     full, short = memory.trace(source, every_layer=True, **asked), memory.trace(source, **asked)

@@ -29,7 +29,9 @@ def test_a_fault_that_there_is_not_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["loss on the prompt", "overflow in fp16"])
+@pytest.mark.parametrize(
+    "name", ["overflow in fp16", pytest.param("loss on the prompt", marks=pytest.mark.weekly)]
+)
 def test_a_shipped_row_is_made_again(name, shipped):
     run = ward.ILLNESSES[name].sick
     was, now = find(shipped, run), ward.measure_ward(run)
