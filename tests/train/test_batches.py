@@ -53,8 +53,11 @@ def tuned(monkeypatch, micro, **recipe):
 
 @pytest.mark.parametrize(
     "recipe",
-    [{"batch_size": 16}, {"batch_size": 9}, {"batch_size": 16, "kl": 0.5}],
-    ids=["16", "9", "kl"],
+    [
+        pytest.param({"batch_size": 16}, id="16", marks=pytest.mark.weekly),
+        pytest.param({"batch_size": 9}, id="9"),
+        pytest.param({"batch_size": 16, "kl": 0.5}, id="kl", marks=pytest.mark.weekly),
+    ],
 )
 def test_micro_batches_give_the_same_losses_with_less_padding(recipe, monkeypatch):
     """40 rows: the last step of an epoch has fewer rows than the others."""
