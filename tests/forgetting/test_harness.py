@@ -82,6 +82,7 @@ def test_lm_eval_finds_the_same_before_and_after(hot, capfd):
     assert forgetting.table(before, after).lost[1] > 0.05, "the hot run forgot, and lm-eval sees it"
 
 
+@pytest.mark.weekly
 def test_the_command_line_finds_it_too(hot, tmp_path):
     pytest.importorskip("lm_eval")
     tuned, tokenizer = hot

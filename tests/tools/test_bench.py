@@ -119,6 +119,7 @@ def test_the_formula_needs_no_torch():
     assert processes.run_fresh(f"{bench.COUNT_FORMULA}; {check}").peak <= 100e6
 
 
+@pytest.mark.weekly
 def test_the_plain_way_really_holds_its_weights():
     """Scaled down to 0.1 B: two bytes per parameter, on top of what the libraries take."""
     code = bench.COUNT_PLAIN.replace("llama-3.2-1b", "smollm2-135m")

@@ -10,6 +10,7 @@ from ftkit.lab import grids
 from ftkit.ward import healthy_runs
 
 
+@pytest.mark.weekly
 def test_a_shipped_healthy_run_is_made_again():
     run = next(p for p in ward.healthy_points() if p.task == "greeted" and p.rows == 48)
     was = next(
