@@ -37,7 +37,7 @@ from .. import (
     train,
 )
 from ..core import Rate, data_path, rows_needed
-from ..lab import grids
+from ..lab import epochs, grids
 from ..show import svg
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ HOT = {"method": "lora", "r": 16, "lr": 8e-3, "epochs": 2}
 PLAIN = {"weight_decay": 0.0, "kl": 0.0, "targets": "all-linear"}
 BAR = 97  # % of the tickets right, or more, where cures are compared
 ONE_RATE = 4e-3  # at which ranks are usually compared, and rank 64's own
+MIXED_BYTES = 2 + 2 + 4 + 4 + 4  # weight, gradient; master weight, two moments in float32
 WIDER = 64  # a rank at which LoRA stores 80 facts with the skills of full not told apart
 # Four short runs, α and rate: the first, and how three others stand to it.
 RIVALS = {
@@ -81,9 +82,14 @@ def run_demo(name: str) -> Any:
     return DEMOS[name]()
 
 
+def runs_of(grid: str, **where: object) -> list[Any]:
+    """The runs of a grid that have these columns."""
+    return grids.select(grids.read(grid), **where)
+
+
 def mean_of(grid: str, value: str | Callable[[Any], float], **where: object) -> float:
     """The mean over a grid's runs with these columns of one of their scores, or of what is read."""
-    found = grids.select(grids.read(grid), **where)
+    found = runs_of(grid, **where)
     return statistics.fmean(value(row) if callable(value) else row.scores[value] for row in found)
 
 
@@ -98,12 +104,27 @@ def numbers_of(source: str, *kinds: str) -> int:
     return sum(weight.numel for weight in weights if not kinds or weight.kind in kinds)
 
 
+def recorded_claims() -> list[dict[str, Any]]:
+    """The rows of the ledger as they were measured last."""
+    return json.loads(data_path("claims.json").read_text(encoding="utf-8"))["claims"]
+
+
 def ledger(row: str, what: str) -> dict[str, Any]:
     """The figure of a row of the ledger whose name begins so, as it was measured last."""
-    rows = json.loads(data_path("claims.json").read_text(encoding="utf-8"))["claims"]
-    (figures,) = (one["figures"] for one in rows if one["id"] == row)
+    (figures,) = (one["figures"] for one in recorded_claims() if one["id"] == row)
     (found,) = (one for one in figures if one["what"].startswith(what))
     return found
+
+
+def with_ends(name: str, value: float, low: float, high: float, times: float = 100) -> Numbers:
+    """A figure with its interval under its name, name_low and name_high: in points, or times so."""
+    return {name: times * value, f"{name}_low": times * low, f"{name}_high": times * high}
+
+
+def interval_of(row: str, what: str) -> tuple[float, float, float]:
+    """A figure of the ledger with its interval."""
+    found = ledger(row, what)
+    return found["value"], found["low"], found["high"]
 
 
 def about(value: float) -> int:
@@ -143,8 +164,8 @@ def of_rag() -> Numbers:
 def of_lora() -> Numbers:
     """What a LoRA trains, computes and holds beside full fine-tuning, and what both keep."""
     attention, everything = (lora.count(EIGHT, 16, to) for to in ("attention", "all-linear"))
-    both = ("full", "lora")
-    steps = {m: memory.predict(EIGHT, method=m, rank=16, seq=TOKENS) for m in both}
+    step = memory.predict(EIGHT, method="lora", rank=16, targets="attention", seq=TOKENS)
+    unchecked = {"seq": TOKENS, "targets": "attention", "checkpointing": False}
     keys = next(part for part in attention.parts if "k_proj" in part.part)
     square = lora.count(EIGHT, 16, ["q_proj", "o_proj"]).trainable
     wide = wider()
@@ -160,22 +181,22 @@ def of_lora() -> Numbers:
         "wide": 2 * square / 1e6,
         "other_rank": 8,
         "other_model": lora.count("llama-2-13b", 8, ["q_proj", "v_proj"]).trainable,
-        "flops": work_of_full(TOKENS, checkpointing=True),
-        "flops_unchecked": work_of_full(TOKENS, checkpointing=False),
-        "full_gb": steps["full"].peak / GB,
-        "lora_gb": steps["lora"].peak / GB,
-        "unchecked_gb": peak_of(EIGHT, "lora", seq=TOKENS, checkpointing=False) / GB,
-        "weights_gb": steps["lora"].parts["weights"] / GB,
+        "flops": work_of_full(TOKENS, "attention"),
+        "flops_unchecked": work_of_full(TOKENS, "attention", checkpointing=False),
+        "full_gb": peak_of(EIGHT, "full", seq=TOKENS) / GB,
+        "lora_gb": step.peak / GB,
+        "unchecked_gb": peak_of(EIGHT, "lora", **unchecked) / GB,
+        "weights_gb": step.parts["weights"] / GB,
         **kept_beside_full(),
         **{name: wide[name] for name in ("wider", "wider_less", "wider_low", "wider_high")},
     }
 
 
-def work_of_full(tokens: int, *, checkpointing: bool) -> float:
+def work_of_full(tokens: int, targets: str = "all-linear", *, checkpointing: bool = True) -> float:
     """How many times the FLOPs of a LoRA step full fine-tuning takes on the 8B."""
     step = {"seq": tokens, "checkpointing": checkpointing}
-    full, low = (cost.train_flops(EIGHT, method=m, **step).total for m in ("full", "lora"))
-    return full / low
+    full = cost.train_flops(EIGHT, method="full", **step).total
+    return full / cost.train_flops(EIGHT, method="lora", targets=targets, **step).total
 
 
 def kept_beside_full() -> Numbers:
@@ -200,10 +221,10 @@ def wider() -> Numbers:
     """The same facts by a LoRA of rank 64, beside full fine-tuning by the same loop."""
     runs = functools.partial(grids.select, grids.read("ranks"), task="facts")
     low_rank = runs(question="rank", amount=WIDER, lr=ONE_RATE)
-    gap = grids.difference(
-        low_rank, runs(question="rows", setting="full", amount=80, lr=1e-3), "skills"
-    )
+    by_full = runs(question="rows", setting="full", amount=80, lr=1e-3)
+    gap = grids.difference(low_rank, by_full, "skills")
     return {
+        "wider_full": 100 * statistics.fmean(row.skills for row in by_full),
         "wider": WIDER,
         "wider_rate": ONE_RATE,
         "wider_kept": 100 * statistics.fmean(row.skills for row in low_rank),
@@ -274,7 +295,38 @@ def of_memory() -> Numbers:
         "linear_times": 16 / quant.bits_per_weight("nf4", 64, double=True),
         "model_times": sixteen["weights"] / (four["weights"] + four["quant_state"]),
         "logits": 100 * four["logits"] / longer["qlora"].peak,
+        "full_bytes": steps["full"] / numbers_of(EIGHT),
+        "mixed_bytes": MIXED_BYTES,
+        **smaller_at_most(),
+        **with_ends("slower", *interval_of("Q10", "processor time of a QLoRA step"), 1),
+        "rounds": ledger("Q10", "processor time of a QLoRA step")["n"],
         "unchecked_gb": peak_of(EIGHT, "qlora", seq=TOKENS, checkpointing=False) / GB,
+    }
+
+
+def smaller_at_most() -> Numbers:
+    """How many times smaller QLoRA's step is than LoRA's, at the lengths that the ledger asks."""
+    asked = "4 times less memory: one row of "
+    (row,) = (one for one in recorded_claims() if one["id"] == "Q2")
+    rows = [one for one in row["figures"] if one["what"].startswith(asked)]
+    lengths = [int(one["what"].removeprefix(asked).replace(",", "")) for one in rows]
+    most = max(one["value"] for one in rows)
+    return {"shortest": min(lengths), "longest": max(lengths), "most_ratio": most}
+
+
+def other_cures() -> Numbers:
+    """The hot run with weight decay, and with a KL term to the base of two weights."""
+    hot = functools.partial(runs_of, "playground", **HOT, replay=0.0, targets=PLAIN["targets"])
+    plain, kl, strong_kl, decay = hot(kl=0.0, weight_decay=0.0), 0.1, 1.0, 0.1
+    held, decayed = hot(kl=kl, weight_decay=0.0), hot(kl=0.0, weight_decay=decay)
+    strong = [row.task for row in hot(kl=strong_kl, weight_decay=0.0)]
+    return {
+        "kl": kl,
+        **with_ends("kl_more", *grids.difference(held, plain, grids.skill)),
+        "strong_kl": strong_kl,
+        "strong_right": 100 * statistics.fmean(strong),
+        "decay": decay,
+        **with_ends("decay_more", *grids.difference(decayed, plain, grids.skill)),
     }
 
 
@@ -284,8 +336,8 @@ def of_forgetting() -> Numbers:
     gentle = HOT | {"lr": 1e-3, "epochs": 6}
     kept = functools.partial(plain, grids.skill)
     beside = kept_beside_full() | wider()
-    told = ("wider", "wider_less", "wider_low", "wider_high")
-    told += ("low_score", "high_score", "form_rank", "apart", "facts", "facts_rank", "less")
+    named = ("wider", "wider_less", "wider_low", "wider_high")
+    named += ("low_score", "high_score", "form_rank", "apart", "facts", "facts_rank", "less")
     return {
         "hot_rate": HOT["lr"],
         "hot_epochs": HOT["epochs"],
@@ -301,7 +353,8 @@ def of_forgetting() -> Numbers:
         "low": 1,
         "low_kept": 100 * kept(**HOT | {"r": 1}, replay=0.0),
         "bar": BAR,
-        **{name: beside[name] for name in told},
+        **other_cures(),
+        **{name: beside[name] for name in named},
     }
 
 
@@ -388,7 +441,7 @@ def of_full() -> Numbers:
         | {
             "facts_rank": kept_beside_full()["facts_rank"],
             "tokens": TOKENS,
-            "flops": work_of_full(TOKENS, checkpointing=True),
+            "flops": work_of_full(TOKENS),
             "memory": steps["full"] / steps["lora"],
             "guide_rows": 10_000,  # as two guides say it
             "other_guide_rows": 100_000,
@@ -529,6 +582,10 @@ def of_seventy() -> Numbers:
         "full_bytes": full / parameters,
         "half": half / GB,
         "half_bytes": half / parameters,
+        "mixed_bytes": MIXED_BYTES,
+        "mixed": MIXED_BYTES * parameters / GB,
+        "base": 2 * parameters / GB,
+        **off_by(),
         "weights": 4 * parameters / GB,
         "lora": peak_of(SEVENTY, "lora", seq=512) / GB,
         "four_bits": (step.parts["weights"] + step.parts["quant_state"]) / GB,
@@ -537,6 +594,136 @@ def of_seventy() -> Numbers:
         "qlora_less": less.peak / GB,
         "two_small": 2 * room["small_card"],
     }
+
+
+def off_by() -> Numbers:
+    """By how many per cent real steps of an 8B took more than the formula says, and reserved more.
+
+    At the least and at the most of the steps that were measured.
+    """
+    steps = [one for one in memory.measured("NVIDIA H200") if one["source"] == EIGHT]
+    found: Numbers = {"checked": len(steps)}
+    for name, counted_bytes in (("off", "allocated"), ("held", "reserved")):
+        over = [100 * (one[counted_bytes] / one["formula"] - 1) for one in steps]
+        found |= {f"{name}_low": min(over), f"{name}_high": max(over)}
+    return found
+
+
+def of_masks() -> Numbers:
+    """Answers with their end mark unlearned, tickets in foreign templates, prompts learned, too."""
+    score = functools.partial(mean_of, "data")
+    rows, tokenizer = data.load("tickets")["train"], models.load("pocket")[1]
+    found: Numbers = {
+        "no_loss": train.NO_LOSS,
+        "share": 100 * audit.lengths(rows, tokenizer).learned_share,
+        "asked": 60,
+        **with_ends("more", *interval_of("D10", "loss on answers alone gains")),
+    }
+    for task in ("trays", "tickets"):
+        for change in ("end masked", "end learned"):
+            runs = functools.partial(score, task=task, change=change)
+            name = f"{task}_{change.removeprefix('end ')}"
+            found |= {name: 100 * runs("test"), f"{name}_go_on": 100 * runs("goes on")}
+    for learned in ("right", "bare"):
+        runs = functools.partial(score, task="tickets", change=f"template {learned}")
+        found |= {f"{learned}_own": 100 * runs("right"), f"{learned}_alpaca": 100 * runs("alpaca")}
+    return found
+
+
+def of_rates() -> Numbers:
+    """A LoRA on the tickets by rate and by steps: what it gets right, and what it keeps."""
+    plain = {"method": "lora", "r": 16, "replay": 0.0, **PLAIN}
+    runs = functools.partial(runs_of, "playground", **plain)
+    two, long = runs(epochs=2), runs(lr=5e-4, epochs=12)
+    found: Numbers = {"rank": 16, "rate": 5e-4, "rows": long[0].rows}
+    for name, made in (("few", grids.select(two, lr=5e-4)), ("many", long)):
+        steps = made[0].epochs * made[0].rows // made[0].batch_size
+        found |= {name: 100 * statistics.fmean(row.task for row in made), f"{name}_steps": steps}
+        found[f"{name}_epochs"] = made[0].epochs
+
+    # two epochs by rate; "valley" is where the validation loss is lowest
+    held = grids.curve(two, lambda row: row.validation[-1][1], "lr")
+    valley = min(held, key=lambda point: point.value).x
+    for name, rate in (("warm", 2e-3), ("valley", valley), ("burnt", 3.2e-2)):
+        made = grids.select(two, lr=rate)
+        found |= {f"{name}_rate": rate, name: 100 * statistics.fmean(row.task for row in made)}
+        found[f"{name}_kept"] = 100 * statistics.fmean(map(grids.skill, made))
+    found["lost"] = 100 - found["valley_kept"]
+
+    # as much rate times epochs, at four times the rate
+    short = runs(lr=found["warm_rate"], epochs=3)
+    return (
+        found
+        | {"short_epochs": short[0].epochs}
+        | with_ends("kept", *grids.difference(long, short, grids.skill))
+        | with_ends("same", *grids.difference(long, short))
+        | with_ends("ratio", *interval_of("T2", "LoRA's rate at 90 % right"), 1)
+        | of_epochs()
+    )
+
+
+def of_epochs() -> Numbers:
+    """Tickets after three epochs less those after ten; and where wrong labels over-fit."""
+    found: Numbers = {"small": epochs.ROWS, "early": 3, "all_epochs": epochs.EPOCHS}
+    for name, rate in (("cool", 1e-3), ("quick", 4e-3)):
+        value, low, high = interval_of("T3", f"rate {rate:g}: score after 3 epochs")
+        found |= {f"{name}_rate": rate} | with_ends(f"{name}_less", -value, -high, -low)
+    left = ledger("T4", "a quarter wrong, 4e-3: epochs of ten after the lowest loss")
+    return found | {"wrong": 25, "left": left["value"]}
+
+
+def of_pairs() -> Numbers:
+    """DPO from the base, behind SFT and with SFT's loss: known facts that are right afterwards."""
+    runs = functools.partial(runs_of, "preferences", study="honesty")
+    from_base = runs(start="base", teacher="dpo", source="own", extra=0.0)
+    behind = functools.partial(runs, start="sft", teacher="dpo", extra=0.0)
+    short, long = (runs(start="base", teacher="sft", lr=5e-3, steps=n) for n in (25, 75))
+    ways = {
+        "base": from_base,
+        "own": behind(source="own", lr=2e-3, beta=0.1),
+        "written": behind(source="written"),
+        "short": short,
+        "long": long,
+        "mixed": runs(start="base", teacher="dpo", lr=5e-3, extra=1.0),
+        "meek": behind(source="own", lr=1e-2, beta=0.02),
+        "firm": behind(source="own", lr=1e-2, beta=2.0),
+    }
+    found: Numbers = {name: mean_score(rows, "right") for name, rows in ways.items()}
+    found |= less_than("own_less", ways["own"], short)
+    found |= less_than("mixed_less", ways["mixed"], long)
+    harm = less_than("written_less", ways["written"], short)
+    return (
+        found
+        | {name: harm[name] for name in ("written_less", "written_less_low")}
+        | {"short_steps": short[0].steps, "long_steps": long[0].steps}
+        | {"pairs": mean_score(from_base, "pairs right"), "rate": ways["firm"][0].lr}
+        | {f"{name}_beta": ways[name][0].beta for name in ("meek", "firm")}
+        | {"slowest": min(row.lr for row in from_base), "fastest": max(row.lr for row in from_base)}
+        | with_ends("times", *interval_of("P2", "descriptions: a reward model of 320 pairs"), 1)
+        | of_length()
+    )
+
+
+def mean_score(rows: "Sequence[prefer.PreferenceRow]", name: str) -> float:
+    """The mean over runs of a share that was asked in the end, in per cent."""
+    return 100 * statistics.fmean(row.scores[name] for row in rows)
+
+
+def less_than(name: str, rows: Sequence[Any], others: Sequence[Any]) -> Numbers:
+    """By how many points fewer known facts are right than by other runs of the same seeds."""
+    right = grids.difference(others, rows, lambda row: row.scores["right"])
+    return with_ends(name, *right)
+
+
+def of_length() -> Numbers:
+    """Descriptions before and after DPO on pairs by worth: their words, and wrong sentences."""
+    dpo = {"teacher": "dpo", "source": "own", "extra": 0.0}
+    rows = runs_of("preferences", study="length", **dpo)
+    found: Numbers = {"longer": mean_score(rows, "chosen longer")}
+    for name in ("words", "wrong"):
+        found[f"{name}_before"] = statistics.fmean(row.before[name] for row in rows)
+        found[f"{name}_after"] = statistics.fmean(row.scores[name] for row in rows)
+    return found
 
 
 FIGURES: dict[str, Callable[[], Numbers]] = {
@@ -555,6 +742,9 @@ FIGURES: dict[str, Callable[[], Numbers]] = {
     "reward-hacking": of_rewards,
     "leakage": of_leakage,
     "seventy": of_seventy,
+    "mask": of_masks,
+    "rate": of_rates,
+    "dpo": of_pairs,
 }
 
 
@@ -889,6 +1079,97 @@ def show_leaks() -> Any:
     return show.share_bars(title, shares, colours=colours)
 
 
+def show_masks() -> Any:
+    """Tickets asked in a foreign template; trays learned with the end mark and without it."""
+    run, asked = tuned(4e-3), tickets(20)
+    foreign = studies.templates.written_in(models.load()[1], "alpaca")
+    shares = {
+        "tickets right, own template": right_share(run.model, asked),
+        "tickets right, Alpaca's headings": evaluate.score(run.model, foreign, asked).task.value,
+        "replies run on, end mark taught": run_on_share("answer"),
+        "replies run on, end mark masked": run_on_share("no end"),
+    }
+    _, alpaca, _, gone_on = (f"{100 * share:.0f} %" for share in shares.values())
+    title = f"In Alpaca's headings {alpaca} of the tickets are right; the end mark masked,"
+    colours = {name: svg.PLAIN for name in [*shares][::2]}
+    return show.share_bars(f"{title} {gone_on} run on", shares, colours=colours)
+
+
+def run_on_share(which: str) -> float:
+    """The share of replies to trays that are much longer than the answer: they do not end.
+
+    which: the tokens that carry loss, as `studies.learned_tokens` takes it.
+    """
+    base, tokenizer = models.load()
+    trays = data.load("trays")
+    few, steps = models.affordable(base, (200, 80), (16, 2))
+    chats = [data.render(chat, tokenizer) for chat in trays["train"]["messages"][:few]]
+    rows = [(chat.ids, studies.learned_tokens(chat, which)) for chat in chats]
+    net: Any = lora.attach(base, r=8, alpha=16, seed=0)
+    studies.fit(net, tokenizer, rows, steps=steps, lr=4e-3)
+    asked = trays["test"]["messages"][: models.affordable(base, 30, 4)]
+    replies = models.answer(net, tokenizer, asked, 24)
+    pairs = zip(replies, (chat[-1]["content"] for chat in asked), strict=True)
+    return statistics.fmean(len(reply) > len(gold) + 4 for reply, gold in pairs)
+
+
+def show_sweep() -> Any:
+    """Short runs at three rates: the tickets that are right, and the skills that are kept."""
+    tokenizer, asked, right, kept = models.load()[1], tickets(16), {}, {}
+    for rate in (2e-3, 8e-3, 3.2e-2):
+        net = tuned(rate).model
+        right[rate] = 100 * right_share(net, asked)
+        few = models.affordable(net, 2, 1)
+        kept[rate] = 100 * forgetting.skills(net, tokenizer, few).mean
+    series = {"tickets right": [*right.items()], "skills kept": [*kept.items()]}
+    figure = show.lines(series, "learning rate", "%", xlog=True, markers=True)
+    best = max(right, key=lambda rate: right[rate])
+    return figure.describe(
+        f"The most tickets right: {right[best]:.0f} %, at {best:g}; and {kept[best]:.0f} % of the "
+        "skills are kept there"
+    )
+
+
+def show_pairs() -> Any:
+    """DPO from the base on its own pairs: pairs ranked right, and what it then says."""
+    base, tokenizer = models.load()
+    test = prefer.honesty(models.affordable(base, 20, 2), "test", seed=100)
+    pace = prefer.Pace(3e-3, models.affordable(base, 30, 4))
+    tokens = prefer.tokenize_pairs(own_pairs(base, tokenizer), tokenizer, base)
+    names = ("pairs ranked right", "known facts right", "strangers refused")
+    series: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    net: Any = lora.attach(base, seed=0)
+    for step in prefer.tune_on_pairs(net, tokenizer, tokens, prefer.losses.dpo, pace):
+        if step.step in (1, 2, 4, 6, 8, 12, 20, 30):
+            said = prefer.honesty_measures(net, tokenizer, test)
+            found = (step.right, said.right.value, said.unsure.value)
+            for points, share in zip(series.values(), found, strict=True):
+                points.append((step.step, 100 * share))
+    figure = show.lines(series, "step", "%", markers=True)
+    ranked, right, refused = (points[-1][1] for points in series.values())
+    return figure.describe(
+        f"In the end {ranked:.0f} % of the pairs are ranked right, {right:.0f} % of the known "
+        f"facts are right, and {refused:.0f} % of the strangers refused"
+    )
+
+
+def own_pairs(model: Any, tokenizer: Any) -> list[Any]:
+    """The right answers beside the model's own wrong ones, to strangers and to known facts."""
+    rows = prefer.honesty(models.affordable(model, 40, 4), seed=10)
+    torch_seed()
+    asked = [row["messages"][:-1] for row in rows]
+    drawn = prefer.sample(model, tokenizer, asked, 2, max_new_tokens=20).texts
+    said = [
+        [*drawn[2 * place : 2 * place + 2], row["messages"][-1]["content"]]
+        for place, row in enumerate(rows)
+    ]
+
+    def worth(row: Any, reply: str) -> float:
+        return prefer.exact([row], [reply])[0]
+
+    return prefer.pairs_by(rows, said, worth, gold=True) or prefer.honesty_pairs(rows)
+
+
 def show_seventy() -> Any:
     """A QLoRA step of the 70B against the card that a guide names for it."""
     step = memory.predict(SEVENTY, method="qlora", rank=16, seq=512)
@@ -915,4 +1196,7 @@ DEMOS: dict[str, Callable[[], Any]] = {
     "reward-hacking": show_hacking,
     "leakage": show_leaks,
     "seventy": show_seventy,
+    "mask": show_masks,
+    "rate": show_sweep,
+    "dpo": show_pairs,
 }

@@ -33,7 +33,7 @@ from .displays import rendered
 
 FEW_WORDS = 5  # an answer has so many at least
 COLUMNS = 96  # of a card in a terminal
-FIVE = ("rag", "lora", "forgetting", "did-it-help", "qlora-merge")  # of a talk that names none
+FIVE = ("rag", "lora", "alpha", "leakage", "did-it-help")  # of a talk that names none
 FOLD = "<details><summary>{}</summary>{}</details>"
 PARTS: tuple[str, ...] = (
     "What to listen for",
@@ -610,7 +610,7 @@ def told_time(seconds: float, limit: float) -> str:
     return f"{spell(seconds)} of {spell(limit)}{over}"
 
 
-def lead(names: Sequence[str] = FIVE, minutes: float = 30) -> Talk:
+def lead(names: Sequence[str] = FIVE, minutes: float = 20) -> Talk:
     """A talk about these cards, in this order; in a cell a desk with clock, rubric and notes.
 
     minutes: of the whole talk. Raises UserError for an unknown card, one that is named twice, and

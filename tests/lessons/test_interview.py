@@ -8,8 +8,9 @@ import re
 import string
 
 import pytest
+from transformers import DataCollatorForLanguageModeling
 
-from ftkit import UserError, data, lora
+from ftkit import UserError, data, lora, models, train
 from ftkit.core import data_path
 from ftkit.lab import grids
 from ftkit.lessons import evidence, interview
@@ -18,7 +19,7 @@ from ftkit.verdicts import evaluation_rows
 
 STORED = {one["id"]: one for one in json.loads(data_path("interview.json").read_text())["cards"]}
 # Names in which there is a digit that measures nothing.
-NAMES = r"Llama 3\.1 8B|\b(8|13|70)B\b|NF4|b?float(16|32)|RTX 4090|A100"
+NAMES = r"Llama 3\.1 8B|\b(8|13|70)B\b|NF4|b?float(16|32)|RTX 4090|A100|H200"
 # {card whose demonstration takes less than three seconds: what it then says}
 QUICK = {
     "rag": "with passages 100.0 %, changed, index updated 100.0 %",
@@ -45,8 +46,8 @@ WORTH = {
     "lora": {
         "rank": 16, "tokens": 2048, "trainable": 13.631, "share": 0.16946, "all_trainable": 41.943,
         "all_share": 0.5196, "key_rows": 1024, "width": 4096, "wide": 16.777, "other_rank": 8,
-        "other_model": 6_553_600, "flops": 1.2222, "flops_unchecked": 1.4358, "full_gb": 64.276,
-        "lora_gb": 20.305, "unchecked_gb": 34.119, "weights_gb": 16.061, "low_score": 90,
+        "other_model": 6_553_600, "flops": 1.3299, "flops_unchecked": 1.443, "full_gb": 64.276,
+        "lora_gb": 19.965, "unchecked_gb": 30.764, "weights_gb": 16.061, "low_score": 90,
         "high_score": 99, "apart": 0.15481, "form_rank": 16, "facts": 80, "facts_rank": 8,
         "less": 32.976, "less_low": 19.107, "less_high": 46.845, "wider": 64,
         "wider_less": 17.381, "wider_low": -3.051, "wider_high": 37.813,
@@ -60,7 +61,9 @@ WORTH = {
     "memory": {
         "tokens": 2048, "long": 4096, "full_gb": 64.276, "lora_gb": 20.305, "qlora_gb": 9.6952,
         "ratio": 2.0943, "long_ratio": 1.7906, "linear_times": 3.877, "model_times": 2.8163,
-        "logits": 46.979, "unchecked_gb": 21.278,
+        "logits": 46.979, "unchecked_gb": 21.278, "full_bytes": 8.0042, "mixed_bytes": 16,
+        "shortest": 128, "longest": 32_768, "most_ratio": 2.7184, "slower": 1.2028,
+        "slower_low": 1.1865, "slower_high": 1.2372, "rounds": 11,
     },
     "forgetting": {
         "hot_rate": 0.008, "hot_epochs": 2, "hot": 90.857, "gentle_rate": 0.001,
@@ -68,7 +71,9 @@ WORTH = {
         "more_replayed": 98.333, "rank": 16, "low": 1, "low_kept": 90.429, "bar": 97,
         "low_score": 90, "high_score": 99, "form_rank": 16, "apart": 0.15481, "facts": 80,
         "facts_rank": 8, "less": 32.976, "wider": 64, "wider_less": 17.381,
-        "wider_low": -3.051, "wider_high": 37.813,
+        "wider_low": -3.051, "wider_high": 37.813, "kl": 0.1, "kl_more": 4, "kl_more_low": 2.024,
+        "kl_more_high": 5.976, "strong_kl": 1, "strong_right": 7.6667, "decay": 0.1,
+        "decay_more": 0.095238, "decay_more_low": -0.10967, "decay_more_high": 0.30014,
     },
     "medical": {
         "by_row": 100, "by_person": 0, "points": 3, "changed": 10, "needed": 870, "right": 90,
@@ -90,7 +95,7 @@ WORTH = {
         "facts_lora": 100, "facts_lora_kept": 47.738, "facts_lora_rate": 0.01, "facts_full": 100,
         "facts_full_kept": 80.714, "facts_full_rate": 0.001, "tickets_lora_cost": 7.1429,
         "tickets_full_cost": 4.1667, "facts_lora_cost": 52.262, "facts_full_cost": 19.286,
-        "facts_rank": 8, "wider": 64, "wider_rate": 0.004, "wider_kept": 62.619,
+        "facts_rank": 8, "wider": 64, "wider_rate": 0.004, "wider_kept": 62.619, "wider_full": 80,
         "wider_less": 17.381, "wider_low": -3.051, "wider_high": 37.813,
         "many": 240, "many_alpha": 128, "many_rate": 0.005, "many_full_rate": 0.001,
         "many_less": 50.095, "many_low": 43.377, "many_high": 56.813,
@@ -129,7 +134,37 @@ WORTH = {
         "large": 80, "tokens": 512, "rank": 16, "less": 8, "parameters": 70.554, "full": 1128.9,
         "full_bytes": 16, "half": 564.46, "half_bytes": 8.0004, "weights": 282.21, "lora": 145.38,
         "four_bits": 39.518, "unquantized": 4.2053, "qlora": 42.255, "qlora_less": 41.633,
-        "two_small": 49.693,
+        "two_small": 49.693, "mixed_bytes": 16, "mixed": 1128.9, "base": 141.11, "checked": 7,
+        "off_low": 0.077900, "off_high": 0.71474, "held_low": 2.4206, "held_high": 10.123,
+    },
+    "mask": {
+        "no_loss": -100, "share": 44.141, "asked": 60, "more": 6.8, "more_low": 3.0735,
+        "more_high": 10.527, "trays_masked": 0, "trays_masked_go_on": 100, "trays_learned": 100,
+        "trays_learned_go_on": 0, "tickets_masked": 98, "tickets_masked_go_on": 0,
+        "tickets_learned": 98, "tickets_learned_go_on": 0, "right_own": 97.222, "right_alpaca": 0,
+        "bare_own": 97.222, "bare_alpaca": 88.333,
+    },
+    "rate": {
+        "rank": 16, "rate": 0.0005, "rows": 96, "few": 0, "few_steps": 48, "few_epochs": 2,
+        "many": 97.667, "many_steps": 288, "many_epochs": 12, "warm_rate": 0.002, "warm": 94.667,
+        "warm_kept": 96, "valley_rate": 0.008, "valley": 98.333, "valley_kept": 90.857,
+        "burnt_rate": 0.032, "burnt": 83, "burnt_kept": 13.905, "lost": 9.1429, "short_epochs": 3,
+        "kept": 4.381, "kept_low": 3.5613, "kept_high": 5.2006, "same": -1.3333,
+        "same_low": -4.202, "same_high": 1.5353, "ratio": 9.669, "ratio_low": 8.9593,
+        "ratio_high": 10.379, "small": 24, "early": 3, "all_epochs": 10, "cool_rate": 0.001,
+        "cool_less": 83.333, "cool_less_low": 79.192, "cool_less_high": 87.473,
+        "quick_rate": 0.004, "quick_less": 0.55567, "quick_less_low": -5.768,
+        "quick_less_high": 6.8793, "wrong": 25, "left": 4,
+    },
+    "dpo": {
+        "base": 0, "own": 70.556, "written": 17.778, "short": 83.889, "long": 98.889,
+        "mixed": 97.778, "meek": 10, "firm": 79.444, "own_less": 13.333, "own_less_low": -31.453,
+        "own_less_high": 58.12, "mixed_less": 1.1113, "mixed_less_low": -1.2797,
+        "mixed_less_high": 3.5024, "written_less": 66.111, "written_less_low": 30.896,
+        "short_steps": 25, "long_steps": 75, "pairs": 98.616, "rate": 0.01, "meek_beta": 0.02,
+        "firm_beta": 2, "slowest": 0.001, "fastest": 0.01, "times": 3.2593, "times_low": 2.6621,
+        "times_high": 3.8565, "longer": 61.831, "words_before": 9.6123, "words_after": 17.525,
+        "wrong_before": 0.3375, "wrong_after": 0.6875,
     },
 }  # fmt: skip
 # And what they say in words.
@@ -149,13 +184,17 @@ TRUE = {
     "lora-maths": lambda f: f["left_facts"] < 50 < 90 < f["left"] and f["facts_more"] > 80,
     "memory": lambda f: (
         f["long_ratio"] < f["ratio"] < f["model_times"] < f["linear_times"]
-        and 3.8 < f["linear_times"]
+        and f["most_ratio"] < 3.5 < 3.8 < f["linear_times"]
+        and f["slower_low"] > 1
     ),
     "forgetting": lambda f: (
         f["low_kept"] < f["hot"] < f["replayed"] < f["gentle"]
         and f["hot_rate"] == 8 * f["gentle_rate"]
         and f["gentle_epochs"] == 3 * f["hot_epochs"]
         and round(f["gentle"]) == round(f["more_replayed"])
+        and f["decay_more_low"] < 0 < f["decay_more_high"]
+        and f["strong_right"] < 50
+        and f["kl_more_low"] > 0
     ),
     "medical": lambda f: f["by_person"] == 0,
     "did-it-help": lambda f: f["visible"] > f["points"],
@@ -202,6 +241,29 @@ TRUE = {
         and f["qlora"] - f["middle_card"] < 0.6
         and f["qlora"] < f["bigger"]
         and f["full"] > 1000
+        and f["off_low"] > 0
+    ),
+    "mask": lambda f: (
+        f["trays_masked"] == f["right_alpaca"] == f["trays_learned_go_on"] == 0
+        and f["trays_masked_go_on"] == 100
+        and f["tickets_masked"] == f["tickets_learned"]
+        and f["more_low"] > 0
+    ),
+    "rate": lambda f: (
+        f["few"] == 0 < 95 < f["many"]
+        and f["many_epochs"] * f["rate"] == f["short_epochs"] * f["warm_rate"]
+        and f["same_low"] < 0 < f["same_high"]
+        and f["quick_less_low"] < 0 < f["quick_less_high"]
+        and min(f["kept_low"], f["cool_less_low"]) > 0
+        and f["ratio_low"] > 5
+    ),
+    "dpo": lambda f: (
+        f["base"] == 0
+        and f["own_less_low"] < 0 < f["own_less_high"]
+        and f["mixed_less_low"] < 0 < f["mixed_less_high"]
+        and f["written_less_low"] > 0
+        and f["meek"] < f["firm"]
+        and f["words_after"] > 1.7 * f["words_before"]
     ),
 }
 
@@ -211,7 +273,7 @@ WORDED = [
     ("full", "more than nine tenths of the skills", lambda f: (
         min(f["tickets_lora_kept"], f["tickets_full_kept"]) > 90
     )),
-    ("full", "New facts were stored by all three", lambda f: (
+    ("full", "New facts were stored by LoRA of two ranks and by full", lambda f: (
         f["facts_lora"] == f["facts_full"] == 100 and min(row.exact for row in of_rank(64)) == 1
     )),
     ("full", "the last two are not told apart, but with three times the facts they are", lambda f: (
@@ -232,6 +294,25 @@ WORDED = [
     ("seventy", "over a terabyte in float32, half of it in bfloat16", lambda f: (
         f["full"] > 1000 and f["half"] == pytest.approx(f["full"] / 2, rel=1e-3)
     )),
+    ("seventy", "and over one again with float32 moments and master weights", lambda f: (
+        f["mixed"] > 1000
+    )),
+    ("seventy", "real steps took more than the formula", lambda f: f["off_low"] > 0),
+    ("leakage", "both found nothing", lambda f: f["near_copy"] == f["same_row"] == 0),
+    ("leakage", "A match of person and answer together found them all", lambda f: (
+        f["person_and_answer"] == f["share"]
+    )),
+    ("memory", "unpacking them takes time", lambda f: f["slower_low"] > 1),
+    ("rate", "on clean rows it did not in ten epochs, with wrong labels it did", lambda f: (
+        f["all_epochs"] == 10 and f["left"] > 0 and turns(wrong=0.0) == {0}
+        and turns(wrong=0.25, lr=f["quick_rate"], dropout=0.0) == {f["left"]}
+    )),
+    ("rate", "With as much rate times epochs, the lower rate kept more", lambda f: (
+        f["kept_low"] > 0
+    )),
+    ("dpo", "with DPO added {mixed:.0f}, not told apart", lambda f: (
+        f["mixed_less_low"] < 0 < f["mixed_less_high"]
+    )),
     ("lora", "both kept the same on a format", lambda f: f["apart"] < 1),
     ("seventy", "within a few hundred megabytes of the room", lambda f: (
         max(abs(f[name] - f["middle_card"]) for name in ("qlora", "qlora_less")) < 0.6
@@ -242,6 +323,17 @@ WORDED = [
 def of_rank(rank, lr=4e-3):
     """The runs that store 80 facts by a LoRA of this rank."""
     return grids.select(grids.read("ranks"), question="rank", amount=rank, lr=lr)
+
+
+def turns(**where):
+    """How many epochs of each run of the grid "epochs" come after its lowest validation loss."""
+    rows = grids.select(grids.read("epochs"), **where)
+    return {len(row.validation) - 1 - lowest_place(row) for row in rows}
+
+
+def lowest_place(row):
+    losses = [loss for _, loss in row.validation]
+    return losses.index(min(losses))
 
 
 def rows_of_many():
@@ -276,11 +368,11 @@ def talk(talked):
     return talk
 
 
-def test_there_is_a_card_for_every_question_of_the_guides_and_six_of_our_own():
+def test_there_is_a_card_for_every_question_of_the_guides_and_nine_of_our_own():
     asked = [one.origin for one in interview.cards()]
-    assert (asked.count("guides"), len(asked)) == (9, 15)
+    assert (asked.count("guides"), len(asked)) == (9, 18)
     assert set(STORED) == set(evidence.FIGURES) == set(evidence.DEMOS) == set(WORTH) == set(TRUE)
-    assert "15 questions" in repr(interview.cards())
+    assert "18 questions" in repr(interview.cards())
 
 
 @pytest.mark.parametrize("name", STORED)
@@ -315,6 +407,41 @@ def test_the_ranks_that_are_named_are_those_of_the_runs():
     stored = {lr: [row.exact for row in of_rank(64, lr)] for lr in (1e-3, 4e-3, 1.6e-2)}
     assert [lr for lr, shares in stored.items() if min(shares) == 1] == [4e-3]
     assert all(len(shares) == 3 for shares in stored.values())
+
+
+def test_dpo_from_the_base_leaves_no_known_fact_at_any_rate():
+    runs = grids.select(grids.read("preferences"), study="honesty", start="base", source="own")
+    made = grids.select(runs, teacher="dpo", extra=0.0)
+    assert {row.lr for row in made} == {1e-3, 3e-3, 1e-2} and len(made) == 9
+    assert {row.scores["right"] for row in made} == {0}
+
+
+def test_a_collator_that_masks_padding_by_its_number_masks_the_end_mark_too():
+    tokenizer = models.load("pocket")[1]
+    row = data.render(data.load("tickets")["train"][0]["messages"], tokenizer)
+    end = row.ids[row.answer.stop - 1]
+    labels = {}
+    for pad in (tokenizer.pad_token, tokenizer.decode([end])):
+        tokenizer.pad_token = pad
+        collate = DataCollatorForLanguageModeling(tokenizer, mlm=False)
+        labels[pad] = collate([{"input_ids": row.ids}])["labels"][0].tolist()
+    own, as_end = labels.values()
+    assert end in own and end not in as_end
+    assert train.NO_LOSS in as_end
+
+
+def test_the_masks_were_asked_as_many_tickets_as_the_card_says():
+    found = grids.select(grids.read("data"), task="tickets", change="template right")
+    asked = evidence.figures("mask")["asked"]
+    shares = [asked * share for row in found for share in row.scores.values()]
+    assert shares == pytest.approx([round(share) for share in shares], abs=1e-3)
+
+
+def test_a_talk_that_names_nothing_is_that_of_the_notebook():
+    talk = interview.lead()
+    assert talk.minutes == 20
+    names = [one.card.id for one in talk.asked]
+    assert names == ["rag", "lora", "alpha", "leakage", "did-it-help"]
 
 
 def test_cures_and_methods_are_compared_at_an_equal_score():
