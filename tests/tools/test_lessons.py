@@ -59,6 +59,8 @@ LAST = {
     "reveal": "what comes after it tells the answer",
 }
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+# a price up to the next one, where Jupyter sets in italics what stands between their signs
+PRICES = re.compile(r"(?<!\\)\$\d[^$\n\\_^=]*\$")
 MACHINERY = re.compile(r"#.*(\bpocket\b|\bnbval|\bfmt:|\bnoqa\b|\btype: ignore\b)", re.IGNORECASE)
 
 
@@ -199,6 +201,8 @@ def prose_faults(texts, folder):
         yield "no list under '## References'"
     if bare := [item for item in items if "](https://" not in item and "<https://" not in item]:
         yield f"a reference without a link: {bare[0][:60]}"
+    if price := PRICES.search(whole):
+        yield f"two prices that read as a formula: write \\$ in {price[0][:40]}"
     if re.search(r"≈\s*[-+−]?\d", whole):
         yield "≈ in the text: write 'about', and claim what must hold"
 
@@ -315,6 +319,7 @@ def test_a_lesson_without_a_fault_has_none(lesson):
         (8, text("The end"), "no list under '## References'"),
         (8, text("## References\n\n- Hu et al. 2021"), "a reference without a link: Hu et al."),
         (8, text(REFERENCES + "\n≈ 3 %"), "≈ in the text"),
+        (8, text(REFERENCES + "\n$4, not $48"), "two prices that read as a formula"),
     ],
 )
 def test_each_fault_is_found(lesson, place, cell, fault):
