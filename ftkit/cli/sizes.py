@@ -29,9 +29,18 @@ from ..methods import METHODS
 from .app import UPKEEP, Json, app, one_sentence, say, show
 
 # What both verbs ask for.
-Rank = Annotated[int, typer.Option(help="r, the rank of A and B.")]
+Rank = Annotated[
+    int | None,
+    typer.Option(
+        help="r, the rank of A and B.", show_default=f"{Step.rank}, or of another method its usual"
+    ),
+]
 Targets = Annotated[
-    str, typer.Option(help="all-linear, attention, mlp, q,v or names such as q_proj,v_proj.")
+    str | None,
+    typer.Option(
+        help="all-linear, attention, mlp, q,v or names such as q_proj,v_proj.",
+        show_default="all-linear",
+    ),
 ]
 
 # What decides a step's memory; the defaults are those of `memory.Step`.
@@ -80,10 +89,10 @@ Traced = Annotated[
 @app.command()
 def count(
     config: Annotated[str, typer.Argument(help="As for memory; 'all' for all of data/configs.")],
-    rank: Rank = Step.rank,
-    targets: Targets = "all-linear",
+    rank: Rank = None,
+    targets: Targets = None,
     method: Annotated[
-        str, typer.Option(help=f"lora, or with its usual options {', '.join(METHODS)}.")
+        str, typer.Option(help=f"lora, or with its other options as usual {', '.join(METHODS)}.")
     ] = "lora",
     peft: Annotated[
         bool, typer.Option(help="Hold the formula to peft's own count on the meta device.")
@@ -97,30 +106,58 @@ def count(
     """
     with one_sentence():
         start = time.perf_counter()
+        given = methods.read_dials(method, only_given(rank=rank, targets=targets))
         if method == "lora":
-            counted = count_all_or_one(config, rank, targets, peft=peft)
+            dials = {"r": Step.rank, "targets": Step.targets, **given}
+            counted = count_all_or_one(config, **dials, peft=peft)
         else:
-            counted = methods.count(config, method)
+            check_single(config, method)
+            counted = methods.count(config, method, **given)
         seconds = round(time.perf_counter() - start, 3)
         show(counted, as_json, {**counted.json(), "seconds": seconds})
 
 
-def count_all_or_one(config: str, rank: int, targets: str, *, peft: bool) -> Any:
+def only_given(**options: Any) -> dict[str, Any]:
+    """Those options that the command line gave."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def given_to(method: str, **dials: Any) -> dict[str, Any]:
+    """The rank and the targets that the command line gave to a step; refused where all is trained.
+
+    Whether a traced method has them, `memory.make_step` knows.
+    """
+    given = only_given(**dials)
+    if method == "full":
+        methods.read_dials(method, given)
+    return given
+
+
+def check_single(config: str, method: str) -> None:
+    """Refuse all architectures for a method that is counted on one at a time."""
+    if config == "all":
+        raise UserError(
+            f"'all' counts LoRA on every architecture of data/configs, and method is {method!r}; "
+            "give one architecture, such as llama-3.1-8b, or leave the method out."
+        )
+
+
+def count_all_or_one(config: str, r: int, targets: str, *, peft: bool) -> Any:
     """What `count` shows: the table of all architectures, or one, held to peft's count."""
     if config == "all":
-        return lora.count_all(rank, targets)
+        return lora.count_all(r, targets)
     building = "building the architecture on the meta device and attaching peft's LoRA"
     if not models.architecture.is_known(models.architecture.read(config)):
         say(f"no formula here knows this family: {building}")
         quiet()
-        return lora.count_and_check(config, rank, targets)
+        return lora.count_and_check(config, r, targets)
 
     # the formula first, so that what is wrong with the question is said at once
-    counted = lora.count(config, rank, targets)
+    counted = lora.count(config, r, targets)
     if peft and counted.peft is None:
         say(building)
         quiet()
-        counted = lora.count_and_check(config, rank, targets)
+        counted = lora.count_and_check(config, r, targets)
     return counted
 
 
@@ -128,8 +165,8 @@ def count_all_or_one(config: str, rank: int, targets: str, *, peft: bool) -> Any
 def memory(
     config: Config,
     method: Method = Step.method,
-    rank: Rank = Step.rank,
-    targets: Targets = "all-linear",
+    rank: Rank = None,
+    targets: Targets = None,
     seq: Seq = Step.seq,
     batch: Batch = Step.batch,
     checkpointing: Checkpointing = Step.checkpointing,
@@ -147,12 +184,13 @@ def memory(
 ) -> None:
     """Predict the peak memory of one training step, part by part."""
     step = {
-        "method": method, "rank": rank, "targets": targets, "seq": seq, "batch": batch,
+        "method": method, "seq": seq, "batch": batch,
         "checkpointing": checkpointing, "dtype": dtype, "attention": attention, "loss": loss,
         "autocast": None if autocast == "none" else autocast, "adapter_dtype": adapter_dtype,
         "optimizer": optimizer, "double_quant": double_quant, "kbit_prepare": kbit_prepare,
     }  # fmt: skip
     with one_sentence():
+        step |= given_to(method, rank=rank, targets=targets)
         if card is not None:
             bytes_of_a_step.usable_bytes(card)  # a card that is none is told before anything runs
         ledger, reason = predict_or_trace(config, step, traced=trace)
@@ -204,8 +242,8 @@ def hold_to_card(config: str, card: str, step: dict, ledger: Ledger) -> tuple[st
 def cost(
     config: Config,
     method: Annotated[str, typer.Option(help="full, lora or qlora.")] = "lora",
-    rank: Rank = Step.rank,
-    targets: Targets = "all-linear",
+    rank: Rank = None,
+    targets: Targets = None,
     rows: Annotated[int, typer.Option(help="Training rows.")] = 1000,
     seq: Annotated[int, typer.Option(help="Tokens per row, padding counted.")] = 512,
     epochs: Annotated[float, typer.Option(help="How often each row is seen.")] = 3,
@@ -233,7 +271,7 @@ def cost(
             raise UserError("--prices and --price-per-hour both price a card; give one of them.")
         table = costs.read_prices(prices)
         hour = None if price_per_hour is None else costs.price_range(price_per_hour)
-        step = {"method": method, "rank": rank, "targets": targets}
+        step = {"method": method, **given_to(method, rank=rank, targets=targets)}
         step |= {"seq": seq, "checkpointing": checkpointing}
         found = costs.estimate(
             config, rows, epochs, card, cards, utilisation=share, prices=hour or table, **step

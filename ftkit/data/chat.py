@@ -12,7 +12,8 @@ Preference pairs and raw text are known, and refused as rows to learn answers fr
 checked in `messages.py`; which of its tokens are learned, `rendering.py` says.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from ..core.parsing import JsonReader, shown
 from .messages import (
     THOUGHTS,
     describe,
+    holds_chat,
     list_keys,
     read_functions,
     read_messages,
@@ -61,6 +63,15 @@ PROMPT_NAMES = ("question", "query", "input", "problem", "user", "human")
 ANSWER_NAMES = ("answer", "response", "reply", "output", "target", "solution", "assistant", "gpt")
 SYSTEM_NAMES = ("system_prompt", "system_message", "system_instruction")
 SPLIT_COLUMNS = ("set", "subset", "partition", "fold", "phase", "splits", "data_split")
+# Words in the names of a pair's columns: how good an answer is, the lower the better, and how much
+# better the chosen one is; and columns that name the better one.
+WORTH = {
+    "score", "scores", "rating", "ratings", "reward", "rewards", "votes", "upvotes", "likes",
+    "points", "quality",
+}  # fmt: skip
+RANKS = {"rank", "ranks", "ranking"}
+APART = {"diff", "difference", "delta", "gap"}
+WINNERS = ("preference", "preferred", "label", "winner", "better", "best", "choice")
 CHAT_NAMES = ("chat", "conversation", "dialog", "dialogue", "turns")
 
 
@@ -222,7 +233,13 @@ def from_turns(row: Mapping) -> list[dict]:
 
 def from_exchange(row: Mapping) -> list[dict]:
     """{"prompt", "completion"}, each a text or messages; the prompt's answers are not learned."""
-    return [*prompt_of(row), *as_messages(row["completion"], "completion", "assistant")]
+    prompt, answer = prompt_of(row), as_messages(row["completion"], "completion", "assistant")
+    if prompt[-1]["role"] == answer[0]["role"] == "assistant":
+        raise ValueError(
+            "the prompt ends in an answer, and the kit goes on from no half answer; end it with "
+            "what is to be answered, and write the whole answer as the completion"
+        )
+    return [*prompt, *answer]
 
 
 def prompt_of(row: Mapping) -> list[dict]:
@@ -235,7 +252,13 @@ def as_messages(value: object, key: str, role: str) -> list[dict]:
     """A text as the message of a role, and messages as they are."""
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return read_messages(value, key)
-    return [{"role": role, "content": read_text(value, key)}]
+    text = read_text(value, key)
+    if holds_chat(text):
+        raise ValueError(
+            f"{key} is messages written as text ({shown(text)}), which would be learned as it "
+            f"stands; write them as a list in JSON, or the text as a message of the role {role}"
+        )
+    return [{"role": role, "content": text}]
 
 
 def from_alpaca(row: Mapping) -> list[dict]:
@@ -322,30 +345,115 @@ def to_pair(row: object) -> dict[str, list[dict]]:
     """A preference pair as messages: {"prompt": […], "chosen": […], "rejected": […]}.
 
     Where no prompt is stated, it is what both answers begin with alike. Raises ValueError for a
-    row that is none, and where chosen and rejected are the same.
+    row that is none, whose columns call the rejected answer the better one, or whose answers are
+    the same or not one message each.
     """
     row = check_row(row)
     if find_format(row) != "preference pairs":
         raise ValueError("the row is no preference pair; write prompt, chosen and rejected")
     refuse_columns(row, "preference pairs")
+    refuse_order(row)
     chosen, rejected = (as_messages(row[key], key, "assistant") for key in KEYS["preference pairs"])
     stated = row.get("prompt") is not None
     prompt = as_messages(row["prompt"], "prompt", "user") if stated else []
 
     # whole conversations on both sides: what they share is the prompt
-    if not stated or chosen[: len(prompt)] == prompt == rejected[: len(prompt)]:
+    begun = [*(m for m in chosen[:1] if m["role"] == "system"), *prompt] if stated else []
+    whole = any(chosen[: len(it)] == it == rejected[: len(it)] for it in (prompt, begun))
+    if not stated or whole:
         both = zip(chosen[:-1], rejected[:-1], strict=False)
         shorter = min(len(chosen), len(rejected)) - 1
         same = next((n for n, (a, b) in enumerate(both) if a != b), shorter)
         prompt, chosen, rejected = chosen[:same], chosen[same:], rejected[same:]
     if not prompt:
         raise ValueError("the pair has no prompt; write prompt, chosen and rejected")
-    if chosen == rejected:
-        raise ValueError("chosen and rejected say the same, so neither is better")
-    for answer in (chosen, rejected):
-        check_answer(answer)
+    check_sides(prompt, chosen, rejected)
     refuse_other_formats(row, "preference pairs", [*prompt, *chosen])
     return {"prompt": with_system(prompt, row), "chosen": chosen, "rejected": rejected}
+
+
+def check_sides(prompt: Sequence[Mapping], chosen: list[dict], rejected: list[dict]) -> None:
+    """Raise ValueError unless each side is one answer to the prompt, in words of its own."""
+    if prompt[-1]["role"] == "assistant":
+        raise ValueError("the prompt ends in an answer; end it with what is to be answered")
+    if chosen == rejected:
+        raise ValueError("chosen and rejected say the same, so neither is better")
+    for side, answer in (("chosen", chosen), ("rejected", rejected)):
+        check_answer(answer)
+        if len(answer) > 1:
+            raise ValueError(
+                f"{side} has {len(answer)} messages behind what both sides share; give one of the "
+                "assistant's, and what comes before it as the prompt"
+            )
+    if chosen[0]["content"].strip() == rejected[0]["content"].strip():
+        raise ValueError(
+            "chosen and rejected have the same text, and pairs are compared by it; remove the row"
+        )
+
+
+def refuse_order(row: Mapping) -> None:
+    """Refuse a pair whose own columns say that the rejected answer is the better one, or neither.
+
+    Scores of both, a margin between them, or a column that names the better one.
+    """
+    for names, sign, chosen, rejected in scores_of(row):
+        if sign * chosen < sign * rejected:
+            raise ValueError(
+                f"{names} are {shown(chosen)} and {shown(rejected)}, so the rejected answer is the "
+                "better one; swap the two, or remove the row"
+            )
+        if chosen == rejected:
+            raise ValueError(
+                f"{names} are both {shown(chosen)}, so neither answer is better; remove the row"
+            )
+    for key, value in row.items():
+        words, number = words_of(key), number_of(value)
+        apart = "margin" in words or bool(words & (WORTH - {"quality"}) and words & APART)
+        named = str(key).strip().lower() in WINNERS
+        word = str(value).strip().lower()
+        label = str(key).strip().lower() == "label" and word in ("false", "0", "0.0")
+        less = (apart or named) and number is not None and number < 0
+        if less or label or (named and word in ("rejected", "reject")):
+            raise ValueError(
+                f"{key} is {shown(value)}, so the rejected answer is the better one; swap the two, "
+                "or rename the column if it says something else"
+            )
+
+
+def scores_of(row: Mapping) -> Iterator[tuple[str, int, float, float]]:
+    """What a pair says of both its answers: the columns, 1 where more is better or −1, numbers.
+
+    score_chosen and score_rejected, chosen-rating, …; or one column with both in an object.
+    """
+    for key, value in row.items():
+        words = words_of(key)
+        sign = 1 if words & WORTH else -1 if words & RANKS else 0
+        names, both = f"{key} of chosen and rejected", ()
+        if isinstance(value, Mapping):
+            both = (value.get("chosen"), value.get("rejected"))
+        if "chosen" in words:
+            other = re.sub("chosen", "rejected", str(key), flags=re.IGNORECASE)
+            names = f"{key} and {other}"
+            both = (value, {str(k).lower(): v for k, v in row.items()}.get(other.lower()))
+        numbers = [number for each in both if (number := number_of(each)) is not None]
+        if sign and len(numbers) == 2:
+            yield names, sign, numbers[0], numbers[1]
+
+
+def words_of(key: object) -> set[str]:
+    """The words in the name of a column: score_chosen, chosen-rating, chosenScore."""
+    return {word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", str(key))}
+
+
+def number_of(value: object) -> int | float | None:
+    """The number that a value is, or that a table's cell says; None for anything else."""
+    if is_number(value):
+        return value
+    try:
+        number = float(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return number if is_number(number) else None
 
 
 # Several answers to one prompt, and what says which is better: more of it, or less.

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import UserError, is_whole
 from ..core.parsing import shown
 from ..core.results import Result, Table, TableParts
-from .chat import MEANT, check_row, find_format
-from .duplicates import copies, near_copies, row_hash
+from .chat import MEANT, RANKED, check_row, find_format
+from .duplicates import calls_in, copies, near_copies, row_hash
 from .files import read_records
 from .messages import KEPT, name_key
 from .records import SPLITS, BadFile, Record
@@ -30,6 +30,7 @@ from .sets import (
     find_file,
     parse,
     rows_of_split,
+    spread,
     state_splits,
     take_pair,
     take_row,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PAIRS = "preference pairs"
+RANKS = "ranked answers"  # each row is as many pairs as two of its answers differ
+ON_PAIRS = (PAIRS, RANKS)
 NAMED = 5  # faults and copies that the table names; page and JSON have all of them
 COMMON = 5  # answers that are listed by how often they are given
 LOST_BYTE = "\ufffd"  # what programs write for a byte that they could not read
@@ -68,6 +71,8 @@ class Checked(Result):
     near_copies: list[list[str]] = field(default_factory=list)
     leaks: dict[str, dict] = field(default_factory=dict)  # of a split, what training has too
     against: dict[str, dict] = field(default_factory=dict)  # what the second file has too
+    pairs: int = 0  # of a better and a worse answer, in all rows
+    both_ways: int = 0  # pairs of which an earlier one says the contrary
     other_answers: int = 0  # rows that answer an earlier question in another way
     answers: list[list] = field(default_factory=list)  # the most common: [answer, rows]
     different_answers: int = 0
@@ -91,8 +96,12 @@ class Checked(Result):
         rows += describe_splits(self)
         rows += describe_copies(self)
         rows += describe_answers(self)
-        if self.format == PAIRS:
-            rows.append(("pairs", f"{self.valid:,}", "`train` learns answers and refuses pairs"))
+        if self.pairs:
+            which = "a recipe's objective dpo, kto or reward takes them; the usual one, answers"
+            rows.append(("pairs", f"{self.pairs:,}", which))
+        if self.both_ways:
+            which = "pairs say the contrary of an earlier one"
+            rows.append(("both ways", f"{self.both_ways:,}", which))
         if self.lost_bytes:
             rows.append(("damaged", f"{self.lost_bytes:,}", "rows have U+FFFD for a lost byte"))
         for mark, count in self.marks.items():
@@ -192,7 +201,7 @@ def check(
         return Checked(str(path), 0, 0, "unknown", {}, [fault])
 
     # every row by itself, then all of them together
-    parsed = parse(records, take_any)
+    parsed = parse(spread_ranked(records), take_any)
     found: dict[str, Any] = {}
     if tokenizer is not None:
         parsed, chats = fit(parsed, tokenizer)
@@ -202,7 +211,39 @@ def check(
     if others is not None:
         found["against"] = {str(against): count_copies(parsed.rows, others)}
     found |= find_splits(parsed, path) | {"lost_bytes": count_lost_bytes(parsed.rows)}
-    return Checked(str(path), len(records), len(parsed.rows), **count_formats(records), **found)
+    formats = count_formats(records)
+    found["errors"] += mixed_kinds(formats["formats"])
+    return Checked(str(path), len(records), count_good(parsed), **formats, **found)
+
+
+def spread_ranked(records: Sequence[Record]) -> list[Record]:
+    """The records, those of ranked answers as a record of each pair."""
+    return [
+        each
+        for record in records
+        for each in (spread([record]) if format_of(record) == RANKS else [record])
+    ]
+
+
+def count_good(parsed: Parsed) -> int:
+    """The rows of the file without a fault, of which ranked answers make several."""
+    bad = {(record.file, record.where) for record, _ in parsed.faults}
+    return len({(record.file, record.where) for record in parsed.records} - bad)
+
+
+def mixed_kinds(formats: Mapping[str, int]) -> list[dict]:
+    """The fault of a file that holds pairs and chats: no recipe takes both."""
+    pairs = sum(count for name, count in formats.items() if name in ON_PAIRS)
+    chats = sum(
+        count for name, count in formats.items() if name not in (*ON_PAIRS, "text", "unknown")
+    )
+    if not pairs or not chats:
+        return []
+    reason = (
+        f"{pairs:,} of its rows are pairs and {chats:,} have one answer, and no recipe takes "
+        "both; put them into two files"
+    )
+    return [{"line": 1, "where": "the file", "reason": reason}]
 
 
 def read_either(file: Path, encoding: str | None) -> list[dict]:
@@ -211,7 +252,7 @@ def read_either(file: Path, encoding: str | None) -> list[dict]:
         records = read_records(file)
     except BadFile:
         records = read_records(file, encoding)
-    return whole(file, parse(records, take_any))
+    return whole(file, parse(spread_ranked(records), take_any))
 
 
 def count_formats(records: Sequence[Record]) -> dict[str, Any]:
@@ -223,21 +264,22 @@ def count_formats(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def take_any(stated: object) -> dict:
-    """A row to learn from, or a preference pair as its prompt and chosen answer."""
+    """A row to learn from, or a pair as its prompt and chosen answer, with the rejected one."""
     stated = check_row(stated)
     if find_format(stated) != PAIRS:
         return take_row(stated)
     pair = take_pair(stated)
-    del pair["rejected"]
     return {**pair, "messages": pair.pop("prompt") + pair.pop("chosen")}
 
 
 def format_of(record: Record) -> str:
     """The format that a record is in, or "unknown"."""
     try:
-        return find_format(check_row(record.value))
+        found = find_format(check_row(record.value))
     except ValueError:
-        return "unknown"
+        found = "unknown"
+    ranked = isinstance(record.value, Mapping) and RANKED in record.value
+    return RANKS if ranked and found in ("unknown", PAIRS) else found
 
 
 def fit(parsed: Parsed, tokenizer: "PreTrainedTokenizerBase") -> tuple[Parsed, list[Rendered]]:
@@ -245,7 +287,10 @@ def fit(parsed: Parsed, tokenizer: "PreTrainedTokenizerBase") -> tuple[Parsed, l
     fitting, chats = Parsed([], [], list(parsed.faults)), []
     for row, record in zip(parsed.rows, parsed.records, strict=True):
         try:
-            chat = render(row["messages"], tokenizer, tools=row.get("tools"), where="the row")
+            chat, *_ = [
+                render(messages, tokenizer, tools=row.get("tools"), where="the row")
+                for messages in sides_of(row)
+            ]
         except UserError as error:
             fitting.faults.append((record, str(error)))
         else:
@@ -254,6 +299,12 @@ def fit(parsed: Parsed, tokenizer: "PreTrainedTokenizerBase") -> tuple[Parsed, l
             chats.append(chat)
     fitting.faults.sort(key=lambda fault: (fault[0].file, fault[0].line))
     return fitting, chats
+
+
+def sides_of(row: Mapping) -> list[list[dict]]:
+    """The chats in a row: one, or a pair's, with the chosen answer and with the rejected one."""
+    chat, rejected = row["messages"], row.get("rejected")
+    return [chat, [*chat[:-1], *rejected]] if rejected else [chat]
 
 
 def count_lengths(
@@ -281,8 +332,10 @@ def count_lengths(
 
 def find_copies(parsed: Parsed) -> dict[str, Any]:
     """Rows that are there twice, or nearly, each with the earlier row."""
-    same = copies(parsed.rows)
-    near = {row: other for row, other in near_copies(parsed.rows).items() if row not in same}
+    # a pair is told from another one by both its answers
+    chats = [[*row["messages"], *row.get("rejected", [])] for row in parsed.rows]
+    same = copies(chats)
+    near = {row: other for row, other in near_copies(chats).items() if row not in same}
     where = [record.where for record in parsed.records]
     return {
         "duplicates": len(same),
@@ -299,15 +352,31 @@ def count_copies(rows: Sequence[Mapping], others: Sequence[Mapping]) -> dict[str
 
 
 def count_answers(rows: Sequence[Mapping]) -> dict[str, Any]:
-    """The answers by how often they are given, and questions that have several."""
-    answers = Counter(row["messages"][-1]["content"] for row in rows)
+    """The answers by how often they are given, and questions that have several.
+
+    Of pairs, a question may well have several; what contradicts another pair is counted.
+    """
+    answers = Counter(answer_of(row["messages"][-1]) for row in rows)
     first: dict[str, str] = {}
-    other = 0
+    other, both_ways, known = 0, 0, set()
     for row in rows:
         question, said = row_hash(row["messages"][:-1]), row_hash(row)
-        other += first.setdefault(question, said) != said
+        if "rejected" in row:
+            worse = row_hash(sides_of(row)[1])
+            both_ways += (worse, said) in known
+            known.add((said, worse))
+        else:
+            other += first.setdefault(question, said) != said
     common = [list(pair) for pair in answers.most_common(COMMON)]
-    return {"answers": common, "different_answers": len(answers), "other_answers": other}
+    return {
+        "answers": common, "different_answers": len(answers), "other_answers": other,
+        "pairs": sum("rejected" in row for row in rows), "both_ways": both_ways,
+    }  # fmt: skip
+
+
+def answer_of(message: Mapping) -> str:
+    """An answer in words, its tool calls behind what it says."""
+    return " ".join(text for text in (message["content"], *calls_in(message)) if text)
 
 
 def find_splits(parsed: Parsed, path: str | Path) -> dict[str, Any]:

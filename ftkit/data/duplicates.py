@@ -17,6 +17,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..core.errors import UserError, is_number
+from .messages import THOUGHTS
+from .template import read_arguments, with_arguments
 
 LIKENESS = 0.8  # of two rows' pairs of words, the share that makes them near copies
 SKETCH = 1024  # bits
@@ -30,12 +32,33 @@ WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+|[^\w\s]")
 def row_hash(row: object) -> str:
     """32 hex digits that two rows share if they say the same, white space apart.
 
-    row: a row with `messages`, or the messages alone. Role, content, name and tool calls count;
-    tools, weights and the columns beside them do not. Equal on every machine (BLAKE2b).
+    row: a row with `messages`, or the messages alone. Role, content, name, tool calls and thoughts
+    count; tools, weights, the ids of calls, and the columns beside them do not. Equal on every
+    machine (BLAKE2b).
     """
-    said = [[plain(message.get(key)) for key in HASHED] for message in chat_of(row)]
+    said = [said_in(message) for message in chat_of(row)]
     text = json.dumps(said, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def said_in(message: Mapping) -> list:
+    """What a message says, whatever form its tool calls and its thoughts have."""
+    if message.get("tool_calls"):
+        message = with_arguments(dict(message), read_arguments)
+        calls = [{k: v for k, v in call.items() if k != "id"} for call in message["tool_calls"]]
+        message = {**message, "tool_calls": calls}
+    thoughts = [plain(message[key]) for key in THOUGHTS if message.get(key)]
+    return [*(plain(message.get(key)) for key in HASHED), *thoughts]
+
+
+def calls_in(message: Mapping) -> list[str]:
+    """The tool calls of a message in words: f({"a": 1})."""
+    calls = with_arguments(dict(message), read_arguments).get("tool_calls") or []
+    functions = [call.get("function", call) for call in calls]
+    return [
+        f"{each.get('name')}({json.dumps(each.get('arguments'), ensure_ascii=False)})"
+        for each in functions
+    ]
 
 
 def plain(value: object) -> object:
@@ -131,7 +154,8 @@ def near_pairs(rows: Iterable, likeness: float = LIKENESS) -> dict[tuple[int, in
 
 def word_pairs(row: object) -> frozenset[tuple]:
     """The pairs of neighbouring words of a chat without its system turns."""
-    texts = [m.get("content") or "" for m in chat_of(row) if m.get("role") != "system"]
+    chat = [message for message in chat_of(row) if message.get("role") != "system"]
+    texts = [text for each in chat for text in (each.get("content") or "", *calls_in(each))]
     words = WORD.findall(" ".join(texts).lower())
     # a single word is its own pair
     return frozenset(zip(words, words[1:] or words, strict=False))

@@ -29,6 +29,11 @@ TEXTS: dict[str, Callable[[str, str], list[Record]]] = {
 }
 SUFFIXES = (*TEXTS, ".parquet")
 GZIP, PARQUET, ZIP = b"\x1f\x8b", b"PAR1", b"PK\x03\x04"  # how such files begin
+# What may lie beside rows under a split's name: programs, recipes and notes.
+NO_ROWS = {
+    ".py", ".ipynb", ".sh", ".md", ".rst", ".log", ".yaml", ".yml", ".toml", ".ini", ".cfg",
+    ".lock", ".html", ".pdf", ".png", ".svg",
+}  # fmt: skip
 CURE = "save it as UTF-8, or name its encoding (encoding='cp1252', or --encoding cp1252)"
 
 
@@ -74,6 +79,7 @@ def kind_of(path: Path) -> str:
 
 def read_folder(folder: Path, encoding: str | None) -> list[Record]:
     """The rows of a folder's files, each file a split: train.jsonl, val.csv, test-0001.parquet."""
+    refuse_unread(folder)
     files = [file for file in list_folder(folder) if kind_of(file) and file.is_file()]
     if not files:
         raise UserError(
@@ -92,9 +98,34 @@ def read_folder(folder: Path, encoding: str | None) -> list[Record]:
     found = []
     for file, split in splits.items():
         for record in read_file(file, encoding):
-            where = f"{file.name} {record.where}"
-            found.append(record._replace(where=where, split=split, file=file.name))
+            where, fault = f"{file.name} {record.where}", record.fault
+            if record.split not in (None, split):
+                fault = fault or (
+                    f"the row is in a list of {record.split} rows, in a file of {split} rows; "
+                    "rename the list or the file"
+                )
+            found.append(record._replace(where=where, split=split, file=file.name, fault=fault))
     return found
+
+
+def refuse_unread(folder: Path) -> None:
+    """Refuse a folder with rows of a split in a form, or at a place, that is not read."""
+    for file in list_folder(folder):
+        split, suffixes = records.split_of_file(file.name), [s.lower() for s in file.suffixes]
+        if file.is_dir() and split:
+            raise UserError(
+                f"the folder {folder} holds the folder {file.name}, which is not looked into; put "
+                f"its files beside the others, as {split}-0.jsonl, {split}-1.jsonl, …"
+            )
+        # one of a split's name, or of rows that are packed: more.jsonl.bz2
+        packed = not file.name.startswith(".") and set(suffixes[:-1]) & set(SUFFIXES)
+        strange = not kind_of(file) and file.suffix.lower() not in NO_ROWS
+        if file.is_file() and strange and (split or packed):
+            raise UserError(
+                f"the folder {folder} holds {file.name}, which is in no form that is read "
+                f"({', '.join(SUFFIXES)}, and .gz behind that); unpack it or save it in one of "
+                "these, or take it out of the folder."
+            )
 
 
 def read_file(path: Path, encoding: str | None) -> list[Record]:

@@ -3,6 +3,7 @@
     read_messages(value, key)       a list of messages, checked, in the kit's own form
     read_turns(value, key)          the same of ShareGPT's turns (from, value)
     read_text(value, key)           a text, and nothing that only looks like one
+    holds_chat(text)                is it messages, written as text?
     describe(value)                 "5, a number"
     list_keys(row)                  "prompt, completion"
 
@@ -12,10 +13,12 @@ nothing to a chat template, such as an id, are left out. Rows are `chat.py`'s.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 
 from ..core.errors import nearest
-from ..core.parsing import shown
+from ..core.parsing import JsonReader, shown
 
 ROLES = ("system", "user", "assistant", "tool")
 # Other words for a role, and the one that chat templates know.
@@ -43,10 +46,18 @@ REFUSED = {
     "train": "write weight: 0 for a turn that is not to be learned",
     "training": "write weight: 0 for a turn that is not to be learned",
     "prefix": "the kit goes on from no half answer",
+    "refusal": "write it as the content if it is to be learned, or remove it",
     "image": "the kit reads text alone", "images": "the kit reads text alone",
     "audio": "the kit reads text alone", "video": "the kit reads text alone",
     "videos": "the kit reads text alone",
 }  # fmt: skip
+
+# Other words for the arguments of a tool call, and the keys that a call's function may have.
+NOT_ARGUMENTS = ("parameters", "params", "args", "kwargs", "input", "inputs")
+OF_CALL = ("name", "arguments", "description", "type", "id", "index", "strict")
+# Messages that a program wrote as text, as JSON or as Python does: what they begin and end with.
+BRACKETS = re.compile(r"\s*(\[\s*\{.*\}\s*\]|\{.*\})\s*", re.DOTALL)
+TURN_KEYS = ({"role", "content"}, {"from", "value"})
 
 
 def describe(value: object) -> str:
@@ -89,6 +100,22 @@ def read_text(value: object, key: str) -> str:
             "remove it, or write the character whole"
         ) from None
     return value
+
+
+def holds_chat(text: str) -> bool:
+    """Whether a text is a list of messages, or one of them, as JSON or as Python writes it."""
+    if not BRACKETS.fullmatch(text):
+        return False
+    value, fault = JsonReader().read(text)
+    if not fault:
+        turns = value if isinstance(value, list) else [value]
+        return all(isinstance(turn, Mapping) and keys_of_turn(turn) for turn in turns)
+    return keys_of_turn({word for _, word in re.findall(r"(['\"])(\w+)\1\s*:", text)})
+
+
+def keys_of_turn(keys: Mapping | set) -> bool:
+    """Whether a message has these keys."""
+    return any(wanted <= set(keys) for wanted in TURN_KEYS)
 
 
 def to_json(value: object, key: str) -> str:
@@ -215,6 +242,22 @@ def refuse_keys(message: Mapping, place: str) -> None:
         name = str(key).strip().lower()
         if key not in KEPT and name in KEPT:
             raise ValueError(f"{place} has the key {shown(key)}. Did you mean {name!r}?")
+    refuse_second(message, place)
+
+
+def refuse_second(message: Mapping, place: str) -> None:
+    """Refuse a message that says in ShareGPT's keys something else than in its own."""
+    speaker, value = message.get("from"), message.get("value")
+    meant = {
+        ("role", "from"): SPEAKERS.get(str(speaker).strip().lower()),
+        ("content", "value"): value if isinstance(value, str) else None,
+    }
+    for (own, other), said in meant.items():
+        if said is not None and message.get(own) not in (None, said):
+            raise ValueError(
+                f"{place} states {own} and {other}, and the two differ "
+                f"({shown(message[own])}, {shown(message[other])}); keep one of them"
+            )
 
 
 def read_weight(weight: object, role: str, place: str) -> dict:
@@ -232,12 +275,67 @@ def read_weight(weight: object, role: str, place: str) -> dict:
 
 
 def read_calls(calls: object, role: str, place: str) -> list[dict]:
-    """The tool calls of a message, as they stand there; none is an empty list."""
+    """The tool calls of a message; none is an empty list."""
     if calls is None or calls == [] or calls == "":
         return []
     if role != "assistant":
         raise ValueError(f"{place} ({role}) has tool_calls; only the assistant calls tools")
-    return read_functions(calls, f"tool_calls of {place}")
+    key = f"tool_calls of {place}"
+    return [read_call(call, key) for call in read_functions(calls, key)]
+
+
+def read_call(call: dict, key: str) -> dict:
+    """A tool call as it stands there; one that states no arguments has none, which is {}.
+
+    Raises ValueError, which names it by `key`, for arguments elsewhere, or that are no object.
+    """
+    inner = call.get("function", call)
+    refuse_beside(call, inner, key)
+    arguments = inner.get("arguments")
+    if isinstance(arguments, str) and arguments.strip():
+        value, fault = JsonReader().read(arguments)
+        if fault:
+            raise ValueError(
+                f"arguments of {inner['name']} are a text and no JSON ({shown(arguments)}): "
+                f"{fault}; write an object"
+            )
+        if not isinstance(value, Mapping):
+            raise ValueError(
+                f"arguments of {inner['name']} are a text of {describe(value)}; write an object"
+            )
+    elif not arguments:
+        arguments = {}
+    function = {**inner, "arguments": arguments}
+    return {**call, "function": function} if "function" in call else function
+
+
+def refuse_beside(call: Mapping, function: Mapping, key: str) -> None:
+    """Refuse a call that states its arguments in another key, or beside its function."""
+    beside = {} if function is call else call
+    found = [
+        *(other for other in function if other != "arguments" and means_arguments(other, function)),
+        *(other for other in beside if other != "function" and means_arguments(other, beside)),
+    ]
+    if not found:
+        return
+    name, other = function["name"], name_key(found[0])
+    if function.get("arguments") is not None:
+        raise ValueError(
+            f"{key}: {name} has {other!r} beside its arguments, which is not read; write all that "
+            "the call is given into the arguments"
+        )
+    inside = " inside its function" if found[0] in beside else ""
+    raise ValueError(
+        f"{key}: {name} has {other!r} and no arguments. Did you mean 'arguments'{inside}?"
+    )
+
+
+def means_arguments(key: str, stated: Mapping) -> bool:
+    """Whether a key of a call says what the function is called with."""
+    if stated[key] is None or (key in OF_CALL and key != "arguments"):
+        return False
+    near = get_close_matches(str(key).strip().lower(), ("arguments", *NOT_ARGUMENTS), 1, 0.8)
+    return bool(near) or isinstance(stated[key], Mapping)
 
 
 def read_functions(value: object, key: str) -> list[dict]:
@@ -280,6 +378,7 @@ def read_turns(value: object, key: str) -> list[dict]:
             )
         rest = {name: said for name, said in turn.items() if name not in ("from", "value")}
         if "value" in turn:
+            refuse_second(turn, place)
             rest["content"] = turn["value"]
         found.append(read_message({**rest, "role": SPEAKERS[word]}, place))
     return found

@@ -12,11 +12,13 @@ that is stated twice is such a fault, and so is NaN. What a row says is `chat.py
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from ..core.errors import UserError
 from ..core.parsing import JsonReader, skip_blank
+from .messages import describe, holds_chat
 
 SPLITS = {
     "train": ("train", "training"),
@@ -25,6 +27,7 @@ SPLITS = {
 }
 SPLIT_NAMES = {name: split for split, names in SPLITS.items() for name in names}
 LISTS = ("messages", "conversations", "tools", "history")  # a table's cells of these hold JSON
+CHATS = ("prompt", "completion", "chosen", "rejected")  # cells of these are texts or messages
 # An object with one of these sets of keys is a row, whatever lists it has.
 ROWS = (
     {"messages"}, {"conversations"}, {"prompt", "completion"}, {"chosen", "rejected"},
@@ -149,11 +152,26 @@ def read_object(stated: dict, name: str) -> Iterator[Record]:
 
     # what it says beside them goes with the first
     around = {key: value for key, value in stated.items() if key not in lists}
+    refuse_lost_split(around, splits.values(), name)
     rows = [(key, row) for key, value in lists.items() for row in value]
     for number, (key, row) in enumerate(rows, 1):
         split = splits[key]
         yield Record(f"row {number}", number, row, split=split, around=around)
         around = {}
+
+
+def refuse_lost_split(around: Mapping, splits: Collection[str | None], name: str) -> None:
+    """Refuse a split that is stated beside lists of rows and is no such list itself."""
+    parted = None not in splits
+    for key, value in around.items():
+        near = get_close_matches(str(key).strip().lower(), SPLIT_NAMES, 1, 0.8)
+        # beside a single list, a word or a number under such a name may say anything
+        whole = isinstance(value, list | dict)
+        if value and near and (whole or (parted and find_split(key))):
+            raise BadFile(
+                f"{name} holds lists of rows, and its {key!r} is {describe(value)}; write a list "
+                f"of rows{'' if find_split(key) else f' named {near[0]!r}'}, or remove it."
+            )
 
 
 def is_rows(key: str, value: object) -> bool:
@@ -226,6 +244,10 @@ def read_cell_row(heads: Sequence[str], cells: Sequence[str], line: int) -> Reco
         if row[key].lstrip().startswith("["):
             row[key], bad = JsonReader().read(row[key].strip())
             fault = f"{key}: {bad}" if bad else fault
+    for key in row.keys() & set(CHATS):
+        value, bad = JsonReader().read(row[key]) if holds_chat(row[key]) else (None, "")
+        if isinstance(value, list) and not bad:
+            row[key] = value
     return Record(f"line {line}", line, row, fault)
 
 

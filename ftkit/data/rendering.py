@@ -12,21 +12,25 @@ the chat template marks them ({% generation %}) the marks say which tokens, else
 chat is held against the prompt of each turn. `template.py` writes the text. Notebook 07.
 """
 
+import json
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from ..core.errors import UserError
+from ..core.parsing import shown
 from .template import (
     Piece,
     Tools,
     Written,
     find_template,
     marks_answers,
+    read_arguments,
     with_arguments,
     write,
+    write_arguments,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
 
 HALF_A_TAG = re.compile("<[^<>]*$")
 SHOWN = 40  # characters of a text that an error shows
+# By tokenizer, and by a template with tools: what it leaves out of them, in words.
+known_tools: "WeakKeyDictionary[PreTrainedTokenizerBase, dict[int, str]]" = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -212,37 +218,195 @@ def refuse_unknown(
 def refuse_dropped_tools(
     written: Written, tokenizer: "PreTrainedTokenizerBase", where: str
 ) -> None:
-    """Refuse a row whose tools, or a call's arguments, the template does not write."""
+    """Refuse a row of whose tools, or of whose calls' arguments, the template leaves out a part.
+
+    Which parts of the tools are written is looked at once for each set of them.
+    """
     refuse_dropped_arguments(written, tokenizer, where)
-    if not written.options["tools"]:
+    tools = written.options["tools"]
+    if not tools:
         return
-    options = {**written.options, "tools": None}
-    without = tokenizer.apply_chat_template(written.messages, tokenize=False, **options)
-    if without == written.text:
+    if write_again(written, tokenizer, tools=None) == written.text:
         raise UserError(
             f"the model's chat template leaves out the tools of {where}; take them out, or take a "
             "model whose template writes them."
         )
+    kept = known_tools.setdefault(tokenizer, {})
+    key = hash((written.options["chat_template"], json.dumps(tools, default=str)))
+    if key not in kept:
+        kept[key] = find_dropped_tool(written, tokenizer)
+    if kept[key]:
+        raise UserError(
+            f"the model's chat template leaves out a part of the tools of {where}: {kept[key]}; "
+            "take it out, or take a model whose template writes it."
+        )
+
+
+def find_dropped_tool(written: Written, tokenizer: "PreTrainedTokenizerBase") -> str:
+    """In words what a template leaves out of a row's tools; "" for nothing that a model needs.
+
+    That is names, descriptions, and what each parameter is called, of which type and which values.
+    """
+    tools = written.options["tools"]
+    found = find_unwritten(
+        tools, written.text, lambda each: write_again(written, tokenizer, tools=each), is_of_tool
+    )
+    if found is None:
+        return ""
+    tool = tools[found.path[0]]
+    name = tool.get("function", tool).get("name")
+    return f"{describe_part(found)} of {name}"
+
+
+def is_of_tool(path: tuple[Any, ...], value: object, of: str) -> bool:
+    """Whether a part of a tool says something to the model that is to call it."""
+    above, inside, last = ["", "", *path][-3:]
+    if of == "key":
+        return inside == "properties"
+    if inside == "enum":
+        return value is not None
+    if not isinstance(value, str) or not value.strip():
+        return False
+    # templates that write a tool as code, such as gpt-oss's, leave these out of deeper ones
+    deep = path.count("properties") > 1
+    return (
+        (not deep and (inside == "required" or last == "description"))
+        or (last == "name" and len(path) <= 3)
+        or (last == "type" and above == "properties")
+    )
 
 
 def refuse_dropped_arguments(
     written: Written, tokenizer: "PreTrainedTokenizerBase", where: str
 ) -> None:
-    """Refuse a tool call of which the template writes the name and not the arguments."""
-    for number, message in enumerate(written.messages):
-        empty = with_arguments(message, lambda said: "{}" if isinstance(said, str) else {})
-        if empty == message:
-            continue
-        chat = [*written.messages[:number], empty, *written.messages[number + 1 :]]
-        try:
-            without = tokenizer.apply_chat_template(chat, tokenize=False, **written.options)
-        except Exception:  # it reads them, and in any way
-            continue
-        if without == written.text:
-            raise UserError(
-                f"the model's chat template leaves out the arguments of the tool call in {where}'s "
-                f"message {number + 1}; take a model whose template writes them."
-            )
+    """Refuse a tool call of whose arguments the template leaves out a name or a value."""
+    calls = [
+        (number, call.get("function", call))
+        for number, message in enumerate(written.messages)
+        for call in message.get("tool_calls") or []
+    ]
+    calls = [(number, function) for number, function in calls if "arguments" in function]
+    said = [read_arguments(function["arguments"]) for _, function in calls]
+    if not any(said):
+        return
+
+    def again(values: list) -> str | None:
+        """The chat with other arguments, in the form in which the template wants them."""
+        left = iter(values)
+
+        def change(old: object) -> object:
+            return write_arguments(next(left)) if isinstance(old, str) else next(left)
+
+        chat = [with_arguments(message, change) for message in written.messages]
+        return write_again(written, tokenizer, chat)
+
+    found = find_unwritten(said, written.text, again, is_argument)
+    if found is not None:
+        number, function = calls[found.path[0]]
+        raise UserError(
+            f"the model's chat template leaves out the arguments of the tool call in {where}'s "
+            f"message {number + 1} ({describe_part(found)} of {function.get('name')}); take a "
+            "model whose template writes them."
+        )
+
+
+def is_argument(path: tuple[Any, ...], value: object, of: str) -> bool:
+    """Whether a part of a call's arguments is a name or a value; an empty object is neither."""
+    return len(path) > 1 or bool(value)
+
+
+def write_again(
+    written: Written,
+    tokenizer: "PreTrainedTokenizerBase",
+    messages: Sequence[Mapping] | None = None,
+    **changed: object,
+) -> str | None:
+    """A chat once more with other messages or options; None where the template breaks on them."""
+    options: dict = {**written.options, **changed}
+    chat: list = list(written.messages if messages is None else messages)
+    try:
+        return str(tokenizer.apply_chat_template(chat, tokenize=False, **options))
+    except Exception:  # it reads them, and in any way
+        return None
+
+
+class Spot(NamedTuple):
+    """A key or a value somewhere in lists and objects."""
+
+    path: tuple[Any, ...]  # the keys and numbers that lead to it, its own the last
+    of: str  # "key" or "value"
+    value: Any
+
+
+def describe_part(spot: Spot) -> str:
+    """A part of a tool or of a call, for an error's sentence."""
+    keys = [str(key) for key in spot.path[1:] if key != "function"]
+    if spot.of == "key":
+        return f"the name {spot.value!r}"
+    inside = f" ({'.'.join(keys)})" if keys else ""
+    return f"{shown(spot.value)}{inside}"
+
+
+def find_unwritten(
+    whole: list,
+    text: str,
+    again: Callable[[list], str | None],
+    asked: Callable[[tuple[Any, ...], object, str], bool],
+) -> Spot | None:
+    """The first part of `whole` that could be another one without any change of the text.
+
+    again: writes the text with another whole. asked: which parts are to be in it, by their path,
+    value and kind. All of them are written with signs around them first; only those of which a
+    sign is gone are changed one by one.
+    """
+    spots: list[Spot] = []
+
+    def with_signs(spot: Spot) -> object:
+        if not asked(spot.path, spot.value, spot.of):
+            return spot.value
+        spots.append(spot)
+        return disguise(spot.value, len(spots))[0]
+
+    signed = again(vary(whole, with_signs)) or ""
+    for number, spot in enumerate(spots, 1):
+        for other, sign in disguise(spot.value, number)[1]:
+            if sign and sign in signed:
+                continue
+            if again(with_one(whole, spot, other)) == text:
+                return spot
+    return None
+
+
+def with_one(whole: list, spot: Spot, value: object) -> list:
+    """The same with one part as another value."""
+    return vary(whole, lambda each: value if each[:2] == spot[:2] else each.value)
+
+
+def disguise(value: object, number: int) -> tuple[object, list[tuple[object, str]]]:
+    """A value with signs, and the values with one of them alone, each with its sign.
+
+    A number is another one, which is its sign; what can have none is as it is, and changed alone.
+    """
+    begin, end = f"Zq{number}b", f"Zq{number}e"
+    if isinstance(value, str):
+        return f"{begin}{value}{end}", [(f"{begin}{value}", begin), (f"{value}{end}", end)]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        whole = 9_417_000_000 + number
+        other = whole if isinstance(value, int) else whole + 0.5
+        return other, [(other, str(whole))]
+    return value, [(value is not True, "")]
+
+
+def vary(value: object, change: Callable[[Spot], Any], path: tuple[Any, ...] = ()) -> Any:
+    """The same with every key and every value changed that is no list or object of others."""
+    if isinstance(value, Mapping) and value:
+        return {
+            change(Spot((*path, key), "key", key)): vary(part, change, (*path, key))
+            for key, part in value.items()
+        }
+    if isinstance(value, list) and value:
+        return [vary(part, change, (*path, number)) for number, part in enumerate(value)]
+    return change(Spot(path, "value", value))
 
 
 def refuse_ends_inside(
@@ -253,14 +417,37 @@ def refuse_ends_inside(
     A gold would be cut off there too, and half of it be a right reply.
     """
     ends = {mark.strip() for mark in [*end_marks(tokenizer), tokenizer.eos_token or ""]} - {""}
-    for piece in written.pieces:
-        text = written.text[piece.start : piece.end]
+    said = [
+        (piece.part.message, written.text[piece.start : piece.end])
+        for piece in written.pieces
+        if piece.part.kind != "name"
+    ]
+    # arguments are no piece: a text of them that stands in the chat is written
+    for turn in dict.fromkeys(turns):
+        calls = written.messages[turn].get("tool_calls") or []
+        texts = [text for call in calls for text in texts_of(call.get("function", call))]
+        said += [(turn, text) for text in texts if text in written.text]
+    for turn, text in said:
         found = next((mark for mark in sorted(ends) if mark in text), None)
-        if found and piece.part.message in turns and piece.part.kind in ("text", "thoughts"):
+        if found and turn in turns:
             raise UserError(
-                f"message {piece.part.message + 1} of {where} (assistant) holds {found!r}, with "
+                f"message {turn + 1} of {where} (assistant) holds {found!r}, with "
                 "which the model ends an answer, and the chat template writes it; take it out."
             )
+
+
+def texts_of(function: Mapping) -> list[str]:
+    """Every text in the arguments of a tool call, as it stands there and as JSON writes it."""
+    found: list[str] = []
+
+    def note(spot: Spot) -> object:
+        if isinstance(spot.value, str):
+            found.extend((spot.value, json.dumps(spot.value, ensure_ascii=False)[1:-1]))
+        return spot.value
+
+    for form in (function.get("arguments"), read_arguments(function.get("arguments"))):
+        vary(form, note)
+    return found
 
 
 def find_turn(turn: int, whole: Written, tokenizer: "PreTrainedTokenizerBase", where: str) -> Turn:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ..core.errors import UserError
 from ..core.parsing import JsonReader
-from .messages import THOUGHTS
+from .messages import THOUGHTS, read_call
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -151,7 +151,7 @@ def write(
 
     # the usual form first; the others only where it is refused or something of it is missing
     found, refused = [], None
-    for form in forms(messages):
+    for form in forms(with_calls(messages, where)):
         try:
             written = locate(form, tokenizer, options)
             refuse_structure(written)
@@ -197,6 +197,22 @@ def forms(messages: Sequence[Mapping]) -> Iterator[list[dict]]:
         else message
         for message in usual
     ]
+
+
+def with_calls(messages: Sequence[Mapping], where: str) -> list[Mapping]:
+    """The messages with their tool calls as `read_call` reads them; UserError for one that isn't.
+
+    A file's calls were read so already, and others were not.
+    """
+    found = []
+    for message in messages:
+        try:
+            calls = [read_call(call, "tool_calls") for call in message.get("tool_calls") or []]
+        except ValueError as error:
+            end = "" if str(error).endswith("?") else "."
+            raise UserError(f"{where}: {error}{end}") from error
+        found.append({**message, "tool_calls": calls} if calls else message)
+    return found
 
 
 def with_arguments(message: dict, change: Callable[[Any], Any]) -> dict:

@@ -77,7 +77,7 @@ def examine_adapter(folder: str | Path, base: str | None = None) -> Findings:
             check_scale(stated),
             check_modules(list(matrices), blocks),
         ]
-    findings.append(check_fit(folder, skeleton, missing))
+    findings.append(check_fit(folder, skeleton, missing, where, stated))
     findings += check_saved_tokenizer(folder, matrices, skeleton, where)
     return Findings(title, [*findings, *check_log(folder)])
 
@@ -188,16 +188,26 @@ def find_base(name: str) -> tuple[Any, str]:
         return None, f"{sentence(error)}; give the base: --base"
 
 
-def check_fit(folder: Path, skeleton: Any, missing: str) -> Finding:
-    """Would it load on its base: do all of its modules exist, in these shapes?"""
+def check_fit(
+    folder: Path, skeleton: Any, missing: str, base: str, stated: Mapping[str, Any]
+) -> Finding:
+    """Would it load on its base: do all of its modules exist, in these shapes? Is it the same one?
+
+    stated: the adapter's configuration, which may name another base.
+    """
     if skeleton is None:
         return Finding.fine("base", f"not looked at: {missing}")
     try:
         lora.check_saved(skeleton, folder)
+        here = models.resolve(base)
+        doubt = lora.check_origin(folder, stated, here, lambda: models.fingerprint_of(here) or "")
     except UserError as error:
         message, _, cure = sentence(error).partition("; ")
         return Finding.wrong("base", message, cure or "give the base it was trained on: --base")
-    return Finding.fine("base", "every module of the adapter is there, in its shape")
+    fits = "every module of the adapter is there, in its shape"
+    return Finding.fine(
+        "base", f"{fits}; its weights are not looked at: {doubt}" if doubt else fits
+    )
 
 
 def check_saved_tokenizer(

@@ -84,9 +84,14 @@ class Source:
         return {n for found in [*NUMBER.findall(apart), *spaced] for n in read_number(found)}
 
     def holds(self, claim: Claim) -> bool:
-        """Whether it says a claim: a text as whole words, a number in any usual spelling."""
+        """Whether it says a claim: a text as whole words, a number in any usual spelling.
+
+        A blank text claims nothing.
+        """
         if isinstance(claim, str):
             text = clean(claim)
+            if not text:
+                return True
             # "5" is not in "15", nor "Ann" in "Annabel"
             before = rf"(?<!{WORDLY})" if re.match(WORDLY, text) else ""
             behind = rf"(?!{WORDLY})" if re.match(WORDLY, text[-1]) else ""
@@ -99,15 +104,24 @@ class Source:
 def is_grounded(row: Mapping) -> bool:
     """Whether all that a row's answer states stands in what comes before it, and in the tools.
 
-    Of an answer in JSON every text and number, of any other the whole answer. `audit.sift` takes
-    it as a test of rows that a model has written.
+    Of an answer in JSON and of a tool call's arguments every text and number, of any other the
+    whole answer. `audit.sift` takes it as a test of rows that a model has written.
     """
     *before, last = row["messages"]
     text = last["content"] or ""
     value = read_value(text)
     claims = [text] if value is None else list_claims(value)
+    for call in last.get("tool_calls") or []:
+        claims += claims_of_call(call)
     source = Source(before, row.get("tools"))
     return all(source.holds(claim) for claim in claims)
+
+
+def claims_of_call(call: Mapping) -> list[Claim]:
+    """The texts and numbers that a tool is called with; its name is the kit's, not the prompt's."""
+    arguments = call.get("function", call).get("arguments")
+    value = read_value(arguments) if isinstance(arguments, str) else arguments
+    return list_claims(arguments if value is None else value)
 
 
 def texts_in(value: object) -> Iterator[str]:

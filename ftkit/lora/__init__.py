@@ -29,8 +29,8 @@ Notebooks 01 (the mathematics), 02 (LoRA by hand and by peft), 02b (counted) and
     alpha_grid(rows)                  a grid's runs by alpha and rate              alpha_explorer.py
     target_view, explore_targets      where a LoRA sits, and what it trains     target_explorer.py
 
-What a saved adapter has to hold is checked in `saved.py`. Here nothing is trained (`train.sft`), no
-adapter is folded into W (`merge`) and no W is rounded (`quant`).
+What a saved adapter has to hold, and on which base, is checked in `saved.py`. Here nothing is
+trained (`train.sft`), no adapter is folded into W (`merge`) and no W is rounded (`quant`).
 """
 
 import lazy_loader

@@ -11,7 +11,6 @@ from .by_peft import adapted_layers as adapted_layers
 from .by_peft import adapter_bytes as adapter_bytes
 from .by_peft import adapter_of as adapter_of
 from .by_peft import attach as attach
-from .by_peft import base_hash as base_hash
 from .by_peft import carry_over as carry_over
 from .by_peft import check_adapters as check_adapters
 from .by_peft import check_bare as check_bare
@@ -32,7 +31,10 @@ from .counting import count_all as count_all
 from .counting import count_and_check as count_and_check
 from .rank_explorer import explore_ranks as explore_ranks
 from .rank_explorer import rank_view as rank_view
+from .saved import base_hash as base_hash
+from .saved import check_origin as check_origin
 from .saved import find_files as find_files
+from .saved import is_another as is_another
 from .target_explorer import explore_paths as explore_paths
 from .target_explorer import explore_targets as explore_targets
 from .target_explorer import paths_view as paths_view

@@ -38,7 +38,7 @@ from torch import nn
 
 from .. import models
 from ..core.errors import UserError, is_number, is_whole, nearest, reason
-from ..core.parsing import parse_json, read_text, shown
+from ..core.parsing import shown
 from ..core.session import LAST_SEED, plain_torch
 from ..core.versions import version_of
 from . import saved
@@ -485,9 +485,15 @@ def check_new_name(model: nn.Module, name: str) -> None:
 
     peft itself would pass over a name that is taken without a word.
     """
-    if not name or "." in name:
+    if not isinstance(name, str) or not name or "." in name:
         raise UserError(
-            f"the adapter's name is {name!r}; give letters, digits, spaces or dashes, and no dot."
+            f"the adapter's name is {shown(name)}; give letters, digits, spaces or dashes, and no "
+            "dot."
+        )
+    if hasattr(nn.ModuleDict, name) or name == "training":
+        raise UserError(
+            f"the adapter's name is {name!r}, a word of torch's own; give another, such as "
+            f"'{name}-1'."
         )
     if is_attached(model) and name in model.peft_config:
         raise UserError(
@@ -496,41 +502,21 @@ def check_new_name(model: nn.Module, name: str) -> None:
 
 
 def check_base(model: "PreTrainedModel", folder: Path, stated: Mapping[str, Any]) -> None:
-    """Refuse an adapter whose run.json, beside its folder, names the hash of another base.
+    """Refuse an adapter of another base, by its run.json or by the base that it names.
 
-    Without one nobody can tell two bases of one shape apart: where even their names differ, a
-    warning says so.
+    Where neither tells two bases of one shape apart, and even their names differ, a warning says
+    so.
     """
-    record = folder.parent / "run.json"
-    theirs, ours = base_hash(record), models.fingerprint(model)
-    # a hub commit and a hash of files can't be compared, so they tell nothing
-    comparable = theirs.startswith("hub") == ours.startswith("hub")
-    if theirs and comparable and "unknown" not in ours + theirs:
-        if theirs != ours:
-            raise UserError(
-                f"{folder} was trained on another base ({theirs[:12]}…, this one is {ours[:12]}…); "
-                "give it the base it was trained on."
-            )
-        return
-
-    # the names, without the folders that they lie in
     name, here = stated.get("base_model_name_or_path"), model.config._name_or_path
-    if isinstance(name, str) and name and here and Path(name).name.lower() not in here.lower():
+    doubt = saved.check_origin(folder, stated, here, lambda: models.fingerprint(model))
+    # the names, without the folders that they lie in
+    named = isinstance(name, str) and name and here and doubt
+    if named and Path(str(name)).name.lower() not in here.lower():
         warnings.warn(
-            f"{folder} was trained on {name}, and this base is {here}: no run.json states a hash, "
-            "so it can't be told whether they are the same weights.",
+            f"{folder} was trained on {name}, and this base is {here}: {doubt}, so it can't be "
+            "told whether they are the same weights.",
             stacklevel=3,
         )
-
-
-def base_hash(record: Path) -> str:
-    """The hash of the base that a run.json states; "" where there is none."""
-    if not record.is_file():
-        return ""
-    stated = parse_json(read_text(record), record)
-    hashes = stated.get("hashes") if isinstance(stated, dict) else None
-    found = hashes.get("base") if isinstance(hashes, dict) else None
-    return found if isinstance(found, str) else ""
 
 
 def check_portable(model: PeftModel) -> None:

@@ -5,6 +5,8 @@
     read_shapes(file)                       {tensor: its shape}, from the header alone
     check_tensors(file, promised, config)   every tensor that is promised, and no other
     check_finite(file)                      no NaN, nothing infinite
+    check_origin(folder, stated, here, …)   refuses another base, by its record or its weights
+    is_another(was, now)                    whether two fingerprints are of two bases
 
 Everything is asked of the files, so that a model is as it was when one is refused. It imports no
 peft: what a configuration promises on a base, and the loading, are `by_peft`'s. Notebook 13.
@@ -12,9 +14,12 @@ peft: what a configuration promises on a base, and the loading, are `by_peft`'s.
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from packaging.version import InvalidVersion, Version
 from safetensors import safe_open
 
@@ -38,6 +43,8 @@ BEGUN_FROM_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "default")
 
 Shapes = Mapping[str, tuple[int, ...]]
+# A file of weights as it lies there: (path, bytes, time of its last change).
+Stamp = tuple[str, int, int]
 
 
 def find_files(folder: Path) -> tuple[Path, Path]:
@@ -327,3 +334,118 @@ def other_shape(name: str, shape: tuple[int, ...], known: Shapes) -> str:
 def times(shape: tuple[int, ...]) -> str:
     """A shape as people write it: 8 × 128."""
     return " × ".join(map(str, shape)) or "a single number"
+
+
+# Whether a base is the one that an adapter was trained on.
+
+
+def check_origin(
+    folder: Path, stated: Mapping[str, Any], here: str, ours: Callable[[], str]
+) -> str:
+    """Why nobody can tell whether a base is the one an adapter was trained on; "" if it is.
+
+    A run.json beside an adapter states the hash of its base. Without one the weights of the base
+    that the configuration names are held against the others, tensor by tensor, if they are on this
+    machine: a copy in another place or in other parts is the same base. Nothing is downloaded.
+    stated: the adapter's configuration; here: where the base lies; ours: its fingerprint, asked
+    for where there is one to hold it against. Another base is a `UserError`.
+    """
+    theirs = base_hash(folder.parent / "run.json")
+    told = theirs and here and ours()
+    if told and comparable(theirs, told):
+        if theirs != told:
+            raise UserError(
+                f"{folder} was trained on another base ({theirs[:12]}…, this one is {told[:12]}…); "
+                "give it the base it was trained on."
+            )
+        return ""
+
+    # no hash: the weights under the name that it states
+    name = stated.get("base_model_name_or_path")
+    if not isinstance(name, str) or not name:
+        return "its configuration names no base"
+    first, second = find_weights(name, stated.get("revision")), find_weights(here)
+    if first is None or second is None:
+        return f"there is no whole model {name if first is None else here} on this machine"
+    if first.samefile(second):
+        return ""
+    same, tensor = compare(stamps(first), stamps(second))
+    if same is False:
+        raise UserError(
+            f"{folder} was trained on another base, {name}: its {tensor} is not the one in {here}; "
+            f"give it the base it was trained on: models.load({name!r})."
+        )
+    return "" if same else f"{name} is stored in another form"
+
+
+def base_hash(record: Path) -> str:
+    """The hash of the base that a run.json states; "" where there is none."""
+    if not record.is_file():
+        return ""
+    stated = parse_json(read_text(record), record)
+    hashes = stated.get("hashes") if isinstance(stated, dict) else None
+    found = hashes.get("base") if isinstance(hashes, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def comparable(was: str, now: str) -> bool:
+    """Whether two fingerprints tell anything: a commit beside a hash of files does not."""
+    told = was and now and "unknown" not in was + now
+    return bool(told) and was.startswith("hub") == now.startswith("hub")
+
+
+def is_another(was: str, now: str) -> bool:
+    """Whether two fingerprints are of two bases."""
+    return comparable(was, now) and was != now
+
+
+def find_weights(name: str, revision: object = None) -> Path | None:
+    """The folder with the safetensors of a base, on this machine; None where they are not."""
+    if not name:
+        return None
+    with suppress(UserError):
+        where = models.resolve(name)
+        folder: Path | None = Path(where)
+        if not Path(where).is_dir():
+            folder = cached_folder(where, revision)
+        return folder if folder and any(folder.glob("*.safetensors")) else None
+    return None
+
+
+def cached_folder(hub_id: str, revision: object) -> Path | None:
+    """Where the cache keeps a hub model: each commit lies in a folder that is named after it."""
+    config = models.cached_config(hub_id)
+    if config is None or revision in (None, "", "main"):
+        return config and config.parent
+    return next((each for each in config.parent.parent.iterdir() if each.name == revision), None)
+
+
+def stamps(folder: Path) -> tuple[Stamp, ...]:
+    """What tells whether the weights in a folder were changed since they were read."""
+    files = sorted(folder.glob("*.safetensors"))
+    found = ((str(file.resolve()), file.stat()) for file in files)
+    # a link of the hub's cache leads to a file of another name, so the folder's own is kept too
+    return ((str(folder), 0, 0), *((path, s.st_size, s.st_mtime_ns) for path, s in found))
+
+
+@lru_cache(maxsize=32)
+def compare(first: tuple[Stamp, ...], second: tuple[Stamp, ...]) -> tuple[bool | None, str]:
+    """(whether two bases have the same weights, the first tensor that differs).
+
+    The stamps begin with the folder. Weights of which one side is stored more coarsely are held
+    against each other at that. None where one side is packed, or nothing has a name in common.
+    """
+    places = first[0][0], second[0][0]
+    one, other = (models.tensor_files(place) for place in places)
+    both = sorted(one.keys() & other.keys())
+    for name in both:
+        theirs, ours = (
+            models.read_tensor(place, name, files[name])
+            for place, files in zip(places, (one, other), strict=True)
+        )
+        if not (theirs.is_floating_point() and ours.is_floating_point()):
+            return None, name
+        coarse = min(theirs.dtype, ours.dtype, key=lambda dtype: dtype.itemsize)
+        if not torch.equal(theirs.to(coarse), ours.to(coarse)):
+            return False, name
+    return (True if both else None), ""

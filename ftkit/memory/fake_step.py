@@ -222,7 +222,10 @@ def build_skeleton(step: Step) -> "PreTrainedModel | PeftModel":
 def put_adapter(model: "PreTrainedModel", step: Step) -> "PreTrainedModel | PeftModel":
     """The model with the step's adapter on it."""
     if step.method in OTHERS:
-        return methods.attach(model, step.method)
+        dials = methods.dials_of(step.method).items()
+        return methods.attach(
+            model, step.method, **{option: getattr(step, dial) for dial, option in dials}
+        )
     return lora.attach(model, step.rank, 2 * step.rank, step.targets)
 
 

@@ -76,7 +76,8 @@ class Step:
 
     architecture    the model's name, config and sizes
     method          "full": every weight; "lora": an adapter on the base; "qlora": on an NF4 base
-    rank            r of A and B, from 1 to the shorter side of the narrowest target
+    rank            r of A and B, from 1 to the shorter side of the narrowest target; of a method
+                    that is traced its usual one, where none is given
     targets         what `lora.attach` takes: "all-linear", "attention", "mlp", "q,v" or names
     seq             tokens per row, from 1 to the model's positions
     batch           rows, from 1
@@ -210,7 +211,8 @@ def make_step(source: "Source | Step", **options: Any) -> Step:
     source: what `models.architecture.read` takes (a name in data/configs, a config.json, a
     directory, a hub id, a config, a model), or another step, whose choices then hold where no
     option is given.
-    options: the fields of `Step`. A wrong one is a UserError.
+    options: the fields of `Step`. A wrong one is a UserError, and so is a rank or a choice of
+    targets for a traced method that has none.
     """
     if unknown := [name for name in options if name not in OPTIONS]:
         raise UserError(
@@ -225,6 +227,8 @@ def make_step(source: "Source | Step", **options: Any) -> Step:
     # First every choice by itself, then what was left open, then what goes together.
     check_choices(step)
     check_row(step)
+    check_dials(step.method, options)
+    step = choose_rank(source, step, options)
     step = choose_attention(choose_dtypes(step))
     check_together(step)
     return step
@@ -249,13 +253,29 @@ def check_row(step: Step) -> None:
         raise UserError(f"seq is {step.seq!r}; give a whole number from 1 {upto}.")
 
 
+def check_dials(method: str, options: Mapping[str, Any]) -> None:
+    """Raise UserError for a rank or targets that a traced method lacks; "full" passes over them."""
+    usual = {"rank": Step.rank, "targets": Step.targets}
+    given = {name: options[name] for name in usual if options.get(name, usual[name]) != usual[name]}
+    if method in OTHERS:
+        methods.read_dials(method, given)
+
+
+def choose_rank(source: "Source | Step", step: Step, options: Mapping[str, Any]) -> Step:
+    """The same step with a traced method's usual rank, where no rank was chosen for it."""
+    chosen = "rank" in options or (isinstance(source, Step) and has_rank(source.method))
+    if step.method in OTHERS and has_rank(step.method) and not chosen:
+        return dataclasses.replace(step, rank=methods.METHODS[step.method].options["r"])
+    return step
+
+
+def has_rank(method: str) -> bool:
+    """Whether rank decides what a method trains."""
+    return method == "qlora" or "rank" in methods.dials_of(method)
+
+
 def check_together(step: Step) -> None:
     """Raise UserError for choices that don't go together."""
-    if step.method in OTHERS and (step.rank, step.targets) != (Step.rank, Step.targets):
-        raise UserError(
-            f"rank and targets are LoRA's, and method is {step.method!r}, which is traced with its "
-            "usual options (methods.METHODS); leave them out."
-        )
     if step.attention == "flash" and (step.autocast or step.dtype) == "float32":
         raise UserError(
             "attention is 'flash', whose kernels take 16-bit numbers only; give dtype='bfloat16', "

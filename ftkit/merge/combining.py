@@ -20,7 +20,7 @@ import torch
 from packaging.version import Version
 
 from .. import evaluate, lora, models
-from ..core.errors import UserError, is_number, nearest
+from ..core.errors import UserError, is_number, is_whole, nearest, reason
 from ..core.parsing import shown
 from ..core.results import Result, TableParts
 from ..core.statistics import Interval, Rate, paired_difference
@@ -40,6 +40,13 @@ WAYS = (
 )
 # fmt: on
 PRUNING = ("ties", "dare", "magnitude_prune")  # how the ways begin that take a density
+KEPT = 0.2  # the usual density
+# What else peft can be told of a combination: {option: the part of the names of ways that read it}.
+OPTIONS = {
+    "svd_rank": "svd", "svd_clamp": "svd", "svd_full_matrices": "svd", "svd_driver": "svd",
+    "majority_sign_method": "ties",
+}  # fmt: skip
+SIGNS, DRIVERS = ("total", "frequency"), ("gesvd", "gesvdj", "gesvda")
 
 
 @contextmanager
@@ -77,33 +84,56 @@ def combine(
     weights: Mapping[str, float],
     way: str = "cat",
     name: str | None = None,
-    density: float = 0.2,
+    density: float | None = None,
     **options: Any,
 ) -> str:
     """Add an adapter that combines others, {name: weight}, and return its name; none is put on.
 
-    By peft's `add_weighted_adapter`, to which more options go. The ways, where one that ends in
-    _svd works on ΔW, and the others on A and B apart:
+    By peft's `add_weighted_adapter`, to which more options go (`OPTIONS`). The ways, where one that
+    ends in _svd works on ΔW, and the others on A and B apart:
 
     cat: Σ w · ΔW exactly, its rank the sum of the ranks; svd: the same cut to a rank. linear: mixes
-    A and B, which is *not* Σ w · ΔW. ties: keep the largest `density` of each, elect a sign,
-    average those that agree (Yadav et al. 2023). dare: drop at random and rescale (Yu et al. 2024).
-    magnitude_prune: keep the largest `density` of each, and add.
+    A and B, which is *not* Σ w · ΔW. ties: keep the largest `density` of each (by default 0.2),
+    elect a sign, average those that agree (Yadav et al. 2023). dare: drop at random and rescale (Yu
+    et al. 2024). magnitude_prune: keep the largest `density` of each, and add.
 
     An unknown way, fewer than two adapters, weights that are no numbers, a name that is taken,
-    ranks that the way can't mix and adapters that train more than A and B are a `UserError`.
+    ranks that the way can't mix, an option that it does not read, and adapters that train more than
+    A and B are a `UserError`. After any failure the model carries the adapters that it had before.
     """
     tuned = check_combination(model, weights, way)
     name = f"{way}: {' + '.join(weights)}" if name is None else name
     lora.check_new_name(tuned, name)
-    check_density(density)
-    pruned = {"density": density} if way.startswith(PRUNING) else {}
-    scaled = [weight / extra_scale(tuned, part, way) for part, weight in weights.items()]
-    with plain_configs(tuned, list(weights)):
+    check_options(tuned, list(weights), way, {"density": density, **options})
+    pruned = {"density": check_density(density)} if way.startswith(PRUNING) else {}
+    with or_nothing(tuned, name, way), plain_configs(tuned, list(weights)):
+        scaled = [weight / extra_scale(tuned, part, way) for part, weight in weights.items()]
         tuned.add_weighted_adapter(
             list(weights), scaled, name, combination_type=way, **pruned, **options
         )
     return name
+
+
+@contextmanager
+def or_nothing(model: "PeftModel", name: str, way: str) -> Iterator[None]:
+    """What fails inside the block, or makes numbers that are none, leaves no adapter `name`.
+
+    peft notes a new adapter before it computes it. What it fails with is one sentence here.
+    """
+    try:
+        yield
+        made = [p for label, p in model.named_parameters() if lora.adapter_of(label) == name]
+        if not all(p.isfinite().all() for p in made):
+            raise ValueError("it has NaN or infinite values")
+    except BaseException as error:  # an interrupt leaves as little behind
+        if name in model.peft_config:
+            model.delete_adapter(name)
+        if not isinstance(error, Exception):
+            raise
+        raise UserError(
+            f"the combination by {way} could not be made ({reason(error)}); give smaller weights, "
+            f"or another way, such as {'svd' if way == 'cat' else 'cat'}."
+        ) from error
 
 
 @contextmanager
@@ -134,6 +164,7 @@ def check_combination(
     model: "PreTrainedModel | PeftModel", weights: Mapping[str, float], way: str
 ) -> "PeftModel":
     """The model itself; adapters that can't be combined in this way are refused."""
+    check_weights(weights)
     tuned = lora.check_adapters(model, list(weights))
     if way not in WAYS:
         raise UserError(f"way is {way!r}; give one of {', '.join(WAYS)}.{nearest(way, WAYS)}")
@@ -142,9 +173,7 @@ def check_combination(
             f"there are {len(weights)} adapters to combine; give two at least, such as "
             "{'a': 1.0, 'b': 1.0}."
         )
-    for name, weight in weights.items():
-        if not is_number(weight):
-            raise UserError(f"the weight of {name!r} is {shown(weight)}; give a number.")
+    for name in weights:
         check_factors(tuned, name)
     # peft mixes the factors of adapters as they are, which needs them of one shape
     ranks = {name: ranks_of(tuned, name) for name in weights}
@@ -156,6 +185,18 @@ def check_combination(
             "cat, svd or ties_svd."
         )
     return tuned
+
+
+def check_weights(weights: object) -> None:
+    """Refuse weights that are no numbers by the names of adapters."""
+    if not isinstance(weights, Mapping):
+        raise UserError(
+            f"weights is {shown(weights)}; give each adapter its weight, such as "
+            "{'a': 1.0, 'b': 1.0}."
+        )
+    for name, weight in weights.items():
+        if not is_number(weight):
+            raise UserError(f"the weight of {name!r} is {shown(weight)}; give a number.")
 
 
 def ranks_of(model: "PeftModel", name: str) -> list[int]:
@@ -185,12 +226,69 @@ def check_factors(model: "PeftModel", name: str) -> None:
         )
 
 
-def check_density(density: object) -> None:
-    """Refuse a share to keep that is none."""
+def check_density(density: float | None) -> float:
+    """The share of the numbers to keep; refused where it is none."""
+    density = KEPT if density is None else density
     if not is_number(density) or not 0 < density <= 1:
         raise UserError(
             f"density is {shown(density)}; it is the share of the numbers that is kept, above 0 "
             "and up to 1."
+        )
+    return density
+
+
+def check_options(
+    model: "PeftModel", names: Sequence[str], way: str, options: Mapping[str, Any]
+) -> None:
+    """Refuse an option of peft's that the way does not read, and a value that can't be.
+
+    None leaves an option to peft. names: the adapters that are combined.
+    """
+    readers = {option: [w for w in WAYS if part in w] for option, part in OPTIONS.items()}
+    readers["density"] = [w for w in WAYS if w.startswith(PRUNING)]
+    for option, value in options.items():
+        if option not in readers:
+            raise UserError(
+                f"there is no option {option!r}; there are {', '.join(readers)}."
+                f"{nearest(option, readers)}"
+            )
+        if value is not None and way not in readers[option]:
+            raise UserError(
+                f"{option} is {shown(value)}, and {way} does not read it; leave it out, or take "
+                f"one of {', '.join(readers[option])}."
+            )
+    check_svd(model, names, options)
+    sign = options.get("majority_sign_method", SIGNS[0])
+    if sign not in SIGNS:
+        raise UserError(
+            f"majority_sign_method is {shown(sign)}; give {' or '.join(SIGNS)}."
+            f"{nearest(sign, SIGNS)}"
+        )
+
+
+def check_svd(model: "PeftModel", names: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Refuse a rank that the layers can't have, and what torch's SVD does not take."""
+    rank, clamp, driver = (options.get(f"svd_{part}") for part in ("rank", "clamp", "driver"))
+    layers: list[Any] = [layer for _, layer in lora.adapted_layers(model, names)]
+    most = min(min(layer.in_features, layer.out_features) for layer in layers)
+    if rank is not None and (not is_whole(rank) or not 1 <= rank <= most):
+        raise UserError(
+            f"svd_rank is {shown(rank)}; give a whole number from 1 to {most:,}, the shorter side "
+            "of the narrowest layer."
+        )
+    # of values that lie around 0, half are below it
+    if clamp is not None and (not is_number(clamp) or not 0.5 < clamp <= 1):
+        raise UserError(
+            f"svd_clamp is {shown(clamp)}; it is the quantile of the values at which they are cut, "
+            "above 0.5 and up to 1."
+        )
+    whole = options.get("svd_full_matrices", True)
+    if not isinstance(whole, bool):
+        raise UserError(f"svd_full_matrices is {shown(whole)}; give True or False.")
+    if driver is not None and (driver not in DRIVERS or model.device.type != "cuda"):
+        raise UserError(
+            f"svd_driver is {shown(driver)}; on a GPU it is one of {', '.join(DRIVERS)}, and on a "
+            f"CPU there is none to choose: leave it out.{nearest(driver, DRIVERS)}"
         )
 
 
@@ -211,18 +309,29 @@ def combination_error(
 ) -> float:
     """How far the adapter `name` is from Σ w · ΔW of others, {name: w}.
 
-    ‖difference‖ / ‖Σ w · ΔW‖ over all layers, Frobenius.
+    ‖difference‖ / ‖Σ w · ΔW‖ over all layers, Frobenius. A sum of 0, of which nothing is a share,
+    is a `UserError`, and so are weights that are no numbers.
     """
+    check_weights(weights)
+    lora.check_adapters(model, [name, *weights])
     wanted: dict[str, torch.Tensor] = {}
     for part, weight in weights.items():
         for layer, delta in lora.deltas(model, adapter=part).items():
             wanted[layer] = wanted.get(layer, torch.zeros_like(delta)) + weight * delta
 
     combined = lora.deltas(model, adapter=name)
-    missed, size = 0.0, 0.0
-    for layer, total in wanted.items():
-        missed += (combined[layer] - total).square().sum().item()
+    missed, size, nothing = 0.0, 0.0, torch.zeros(())
+    # a layer that only one of them changes counts too
+    for layer in wanted.keys() | combined.keys():
+        total, made = wanted.get(layer, nothing), combined.get(layer, nothing)
+        missed += (made - total).square().sum().item()
         size += total.square().sum().item()
+    if not size:
+        raise UserError(
+            f"Σ w · ΔW of {', '.join(map(repr, weights))} is 0 at the weights "
+            f"{', '.join(map(shown, weights.values()))}, so nothing is a share of it; give weights "
+            "that leave something."
+        )
     return math.sqrt(missed / size)
 
 

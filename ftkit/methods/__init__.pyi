@@ -15,8 +15,10 @@ from .by_peft import without_penalty as without_penalty
 from .catalogue import METHODS as METHODS
 from .catalogue import Method as Method
 from .catalogue import check_options as check_options
+from .catalogue import dials_of as dials_of
 from .catalogue import find_method as find_method
 from .catalogue import method_of as method_of
+from .catalogue import read_dials as read_dials
 from .comparing import Comparison as Comparison
 from .comparing import Outcome as Outcome
 from .comparing import choose_rates as choose_rates

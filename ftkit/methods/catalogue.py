@@ -4,6 +4,8 @@
     find_method(name)        one of them; a misspelt name is refused with the nearest one
     method_of(kind)          the method of a peft type, such as "IA3"
     check_options(name, …)   refuses an option that a method has not, or a value that can't be
+    dials_of(name)           which of rank and targets a method has, as `attach` calls them
+    read_dials(name, given)  its options for those that were given; refused where it has none
 
 Numbers and names alone, without torch. `attach` puts a method on a model, by peft (`by_peft`);
 what each learned and forgot at which rate is measured in the grid "methods". Notebook 08.
@@ -131,6 +133,36 @@ def method_of(kind: str, *, dora: bool = False) -> str:
     if kind == "LORA":
         return "dora" if dora else "lora"
     return next((name for name, method in METHODS.items() if kind and method.kind == kind), "")
+
+
+def dials_of(name: str) -> dict[str, str]:
+    """{"rank": "r", "targets": "targets"}: those that decide what a method trains, and its words.
+
+    AdaLoRA's rank is none of them: it begins with first_r, whatever it is cut to.
+    """
+    options = find_method(name).options
+    words = {"rank": "r", "targets": "targets"}
+    if "first_r" in options:
+        del words["rank"]
+    return {dial: option for dial, option in words.items() if option in options}
+
+
+def read_dials(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """`attach`'s options for the rank and the targets that were given.
+
+    Raises UserError for one that says nothing of what the method trains.
+    """
+    method, words = find_method(name), dials_of(name)
+    for dial, value in given.items():
+        if dial not in words:
+            why = f"which trains {method.trains}"
+            if first := method.options.get("first_r"):
+                why = f"which begins with first_r, usually {first}, and cuts it"
+            raise UserError(
+                f"{dial} is {shown(value)}, and the method is {method.title}, {why}: {dial} would "
+                f"change nothing; leave it out, or take a method that has it, such as lora."
+            )
+    return {words[dial]: value for dial, value in given.items()}
 
 
 def find_endings(names: Iterable[str], endings: Sequence[str]) -> list[str]:

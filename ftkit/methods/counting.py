@@ -71,17 +71,17 @@ def count(source: "Source", name: str, **options: Any) -> MethodCount:
     title = str(source) if isinstance(source, str) else config["model_type"]
     weights = architecture.shapes(config)
     base = sum(weight.numel for weight in weights)
+    chosen = check_options(name, options)
     if name in ("lora", "dora"):
-        trainable = count_low_rank(source, name, options)
+        trainable = count_low_rank(source, name, chosen)
     else:
-        chosen = check_options(name, options)
         trainable = FORMULAS[name](config, weights, chosen)
     return MethodCount(title, name, trainable, base)
 
 
-def count_low_rank(source: "Source", name: str, options: dict[str, Any]) -> int:
+def count_low_rank(source: "Source", name: str, chosen: dict[str, Any]) -> int:
     """A (r, d_in) and B (d_out, r) of every target, and for DoRA a length per row."""
-    counted = lora.count(source, options.get("r", 8), options.get("targets", "all-linear"))
+    counted = lora.count(source, chosen["r"], chosen["targets"])
     rows = sum(part.copies * part.d_out for part in counted.parts)
     return counted.trainable + (rows if name == "dora" else 0)
 

@@ -326,13 +326,35 @@ def complete_tokenizer(tokenizer: "PreTrainedTokenizerBase") -> None:
             f"the chat template of {tokenizer.name_or_path} is no Jinja ({error.message}, line "
             f"{error.lineno}); copy or download it again."
         ) from error
-    except TemplateError:
+    except Exception:  # a template may break in any way
+        check_template(tokenizer)
         template = tokenizer.chat_template
         tokenizer.chat_template = (
             {name: FOLD_SYSTEM_MESSAGE + text for name, text in template.items()}
             if isinstance(template, dict)
             else FOLD_SYSTEM_MESSAGE + template
         )
+
+
+def check_template(tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Refuse a chat template that breaks on the shortest chat, in each form of its content.
+
+    One that refuses it in words of its own may have rules that longer chats keep.
+    """
+    faults: list[Exception] = []
+    contents: tuple[Any, ...] = ("u", [{"type": "text", "text": "u"}])
+    for content in contents:
+        try:
+            tokenizer.apply_chat_template([{"role": "user", "content": content}], tokenize=False)
+            return
+        except TemplateError:
+            return
+        except Exception as error:  # as above
+            faults.append(error)
+    raise UserError(
+        f"the chat template of {tokenizer.name_or_path} fails ({reason(faults[0])}); mend "
+        "chat_template in its files, or copy or download it again."
+    ) from faults[0]
 
 
 def bitsandbytes_config(quant: str, dtype: torch.dtype) -> BitsAndBytesConfig:

@@ -58,7 +58,7 @@ def base_of_adapter(source: Path, base: str | None) -> dict[str, str]:
 
     # is it the one that was trained?
     now = hash_of_base(str(name))
-    check_same(source, str(name), hash_when_trained(source, named), now)
+    check_same(source, str(name), hash_when_trained(source, named if base else None), now)
     revision = facts.get("revision") or "main"
     if base is None and revision != "main" and now != f"hub commit {revision}":
         raise UserError(
@@ -71,7 +71,7 @@ def base_of_adapter(source: Path, base: str | None) -> dict[str, str]:
 def hash_when_trained(source: Path, named: object) -> str:
     """Which base an adapter was trained on, by the record beside it or the name in it.
 
-    "" where neither tells.
+    "" where neither tells. named: the name in it, unless it is the base that is looked at.
     """
     record = source.parent / "run.json"
     if record.is_file():
@@ -89,15 +89,9 @@ def hash_of_base(name: str) -> str:
     return models.fingerprint_of(models.resolve(name)) or ""
 
 
-def is_another(was: str, now: str) -> bool:
-    """Whether two fingerprints are of two bases; a commit beside a hash of files tells nothing."""
-    told = was and now and "unknown" not in was + now
-    return bool(told) and was.startswith("hub") == now.startswith("hub") and was != now
-
-
 def check_same(source: Path, name: str, was: str, now: str) -> None:
     """Refuse a run or an adapter whose base here is not the one that it was trained on."""
-    if is_another(was, now):
+    if lora.is_another(was, now):
         raise UserError(
             f"{source} was trained on another {name!r} ({was[:12]}…, here {now[:12]}…); "
             "publish it where its own base is."

@@ -14,14 +14,16 @@ Every reading holds all files against their hashes. How they lie on disk and sur
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import data, evaluate, methods, models, train
+from .. import data, evaluate, lora, methods, models, train
 from ..core.errors import UserError, nearest
+from ..core.parsing import shown
 from ..core.results import Result, Table, TableParts, decimal_bytes
 from ..core.statistics import Difference, compare_answers
 from . import bases, shelf
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 LIVE = "live.json"  # beside the versions: which one is live, and what was done
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+BREAKS = ("Cc", "Zl", "Zp")  # what Unicode calls line breaks, tabs and other control signs
 NUMBER = re.compile(r"v([1-9][0-9]{0,5})")
 
 
@@ -76,7 +79,7 @@ class Version(Result):
             ("base", f"{self.base} ({self.base_hash[:12] or 'not known'})"),
             ("content", f"{len(self.files)} files, {self.content[:12]}"),
             ("published", f"{self.at} by {self.who}"),
-            ("why", self.why),
+            ("why", in_one_line(self.why)),
         ]
         return f"{self.name} {self.label}", ("", ""), rows
 
@@ -198,7 +201,10 @@ class Registry:
             for v in self.versions(name)
         ]
         done = sorted([*published, *self.log(name)], key=lambda one: one["at"])
-        rows = [(one["at"], one["did"], one["to"], one["who"], one["why"]) for one in done]
+        rows = [
+            (one["at"], one["did"], one["to"], *map(in_one_line, (one["who"], one["why"])))
+            for one in done
+        ]
         return Table(f"What was done with {name}", ("when", "what", "version", "who", "why"), rows)
 
     def listing(self) -> Table:
@@ -214,7 +220,8 @@ class Registry:
             for one in self.versions(name):
                 mark = "live" if promoted and promoted[-1] == one.label else ""
                 size = decimal_bytes(one.bytes) if one.is_there else "a file is gone"
-                rows.append((name, one.label, mark, one.base, size, one.at, one.who, one.why))
+                signed = (one.at, in_one_line(one.who), in_one_line(one.why))
+                rows.append((name, one.label, mark, one.base, size, *signed))
         heads = ("name", "version", "", "base", "size", "published", "who", "why")
         return Table(f"The registry {self.folder}", heads, rows)
 
@@ -238,6 +245,8 @@ class Registry:
         the adapter does not fit, and for a name that cannot be a folder's everywhere.
         """
         check_name(name)
+        check_line("why", why)
+        check_line("who", who)
         source = Path(source)
         parts = shelf.parts_of(source)
         facts = {**bases.base_of(source, base), **shelf.sign(who, why)}
@@ -273,6 +282,7 @@ class Registry:
         UserError where another one is live by now, and for what `version` refuses.
         """
         check_why(why)
+        check_line("who", who)
         with shelf.hold(self.shelf_of(name)):
             version = self.version(name, label)
             check_base(version)
@@ -294,6 +304,7 @@ class Registry:
         at once the second is told what the first did: nobody goes back twice unawares.
         """
         check_why(why)
+        check_line("who", who)
         seen = self.log(name)
         with shelf.hold(self.shelf_of(name)):
             log = self.log(name)
@@ -425,12 +436,26 @@ def check_why(why: object) -> None:
     """Refuse to do something without a reason."""
     if not isinstance(why, str) or not why.strip():
         raise UserError("why is empty; say in a few words why, for whoever reads the log.")
+    check_line("why", why)
+
+
+def check_line(name: str, text: object) -> None:
+    """Refuse a text that would break the line of a table; None is none."""
+    if text is None:
+        return
+    if not isinstance(text, str) or any(unicodedata.category(sign) in BREAKS for sign in text):
+        raise UserError(f"{name} is {shown(text)}; give one line of text, without tabs.")
+
+
+def in_one_line(text: str) -> str:
+    """A text as a table can hold it: older kits took some of several lines."""
+    return " ".join(text.split())
 
 
 def check_base(version: Version, now: str | None = None) -> None:
     """Refuse a version whose base is gone, or no longer what it was."""
     now = bases.hash_of_base(version.base) if now is None else now
-    if bases.is_another(version.base_hash, now):
+    if lora.is_another(version.base_hash, now):
         raise UserError(
             f"{version.name} {version.label} was made for another {version.base!r} "
             f"({version.base_hash[:12]}…, here {now[:12]}…); put its base back, or train and "

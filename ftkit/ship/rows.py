@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import data
 from ..core.errors import UserError
+from ..core.parsing import shown
 from .opened import Opened, Told, Wish
 
 if TYPE_CHECKING:
@@ -98,15 +99,59 @@ def write_provider(opened: Opened, new: Path, target: str, take: Take) -> Told:
 
 
 def write_openai(opened: Opened, new: Path, wish: Wish) -> Told:
-    """{"messages": […]}, weight 0 and tools as they are."""
+    """{"messages": […]}, weight 0 as it is, tools and their calls as functions with an id."""
+    carried = ("weight", "tools", "tool_calls", "tool_call_id", "name")
 
     def take(row: Row, where: str) -> dict:
-        chat = plain(
-            row, where, "OpenAI", ("weight", "tools", "tool_calls", "tool_call_id", "name")
-        )
-        return {"messages": chat, **({"tools": as_json(row["tools"])} if row["tools"] else {})}
+        chat = with_openai_calls(plain(row, where, "OpenAI", carried), where)
+        tools = [as_function(tool) for tool in as_json(row["tools"]) or []]
+        return {"messages": chat, **({"tools": tools} if tools else {})}
 
     return write_provider(opened, new, "openai", take)
+
+
+def with_openai_calls(chat: Sequence[Row], where: str) -> list[dict]:
+    """The messages with their tool calls as OpenAI states them: an id, and arguments as text.
+
+    Raises UserError for a call without an id, and for a tool's message that answers no call.
+    """
+    known, found = set(), []
+    for number, message in enumerate(chat, 1):
+        calls = [openai_call(call, f"{where}, message {number}") for call in calls_of(message)]
+        known |= {call["id"] for call in calls}
+        if message["role"] == "tool" and message.get("tool_call_id") not in known:
+            raise UserError(
+                f"{where}, message {number}: the tool's tool_call_id is "
+                f"{shown(message.get('tool_call_id'))}, and OpenAI wants the id of a call before "
+                f"it ({', '.join(map(shown, sorted(known))) or 'there is none'}); write that."
+            )
+        found.append({**message, **({"tool_calls": calls} if calls else {})})
+    return found
+
+
+def calls_of(message: Row) -> list[Row]:
+    """The tool calls of a message; none is an empty list."""
+    return message.get("tool_calls") or []
+
+
+def openai_call(call: Row, where: str) -> dict:
+    """A tool call as OpenAI states it."""
+    name = call.get("function", call)["name"]
+    if not isinstance(call.get("id"), str) or not call["id"]:
+        raise UserError(
+            f"{where}: the call of {name} has the id {shown(call.get('id'))}, and OpenAI wants a "
+            'text that the tool\'s answer repeats; write "id" into the call and "tool_call_id" '
+            "into the tool's message."
+        )
+    stated = call.get("function") or {k: v for k, v in call.items() if k in ("name", "arguments")}
+    said = stated.get("arguments", {})
+    text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
+    return {"id": call["id"], "type": "function", "function": {**stated, "arguments": text}}
+
+
+def as_function(tool: Row) -> dict:
+    """A tool as {"type": "function", "function": {…}}, which many files state without the type."""
+    return dict(tool) if "function" in tool else {"type": "function", "function": dict(tool)}
 
 
 def as_json(tools: Any) -> Any:

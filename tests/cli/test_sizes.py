@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from verbs import invoke, modules_after
 
-from ftkit import lora, memory
+from ftkit import lora, memory, methods
 from ftkit.cli import sizes
 
 
@@ -38,8 +38,10 @@ def test_the_options_are_those_of_a_step_with_its_defaults():
     asked = inspect.signature(sizes.memory).parameters
     fields = {field.name: field.default for field in dataclasses.fields(memory.Step)}
     assert asked.keys() - fields.keys() == {"config", "card", "trace", "as_json"}
-    for name in asked.keys() & fields.keys():
+    # of a rank and targets it is known whether they were given, since some methods have none
+    for name in asked.keys() & fields.keys() - {"rank", "targets"}:
         assert asked[name].default == fields[name], name
+    assert asked["rank"].default is asked["targets"].default is None
 
 
 def test_every_option_reaches_the_step(monkeypatch):
@@ -67,6 +69,41 @@ def test_every_option_reaches_the_step(monkeypatch):
         "optimizer": "adamw_8bit", "loss": "tiled", "checkpointing": False, "double_quant": False,
         "kbit_prepare": True,
     }  # fmt: skip
+
+
+def test_a_count_has_the_rank_and_the_targets_that_it_is_given():
+    def trained(*words):
+        return json.loads(invoke("count", "pocket", *words, "--json").stdout)["trainable"]
+
+    assert trained("--method", "dora") == 139_264
+    assert trained("--method", "dora", "--rank", "4") == 73_728
+    assert trained("--method", "dora", "--rank", "16") == 270_336
+    narrow = methods.count("pocket", "dora", r=4, targets="q,v").trainable
+    assert trained("--method", "dora", "--rank", "4", "--targets", "q,v") == narrow < 73_728
+    assert trained("--method", "vera", "--targets", "q,v") < trained("--method", "vera")
+    assert trained("--rank", "4", "--no-peft") == 65_536
+    assert trained("--no-peft") == trained("--rank", "16", "--no-peft")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("count pocket --method ia3 --rank 3", "rank is 3, and the method is IA³"),
+        ("count pocket --method oft --rank 16", "rank is 16, and the method is OFT"),
+        ("count pocket --method adalora --rank 4", "begins with first_r, usually 12"),
+        ("count pocket --method vera --targets nope", "no linear layer 'nope'"),
+        ("count pocket --method dora --rank 1000", "r is 1000;"),
+        ("count all --method dora", "'all' counts LoRA .* method is 'dora'; give one architecture"),
+        ("memory pocket --seq 64 --method full --rank 4", "rank is 4, and the method is full"),
+        ("memory pocket --seq 64 --method ia3 --targets q", "targets is 'q', and the method is IA"),
+        ("cost pocket --method full --rank 999", "rank is 999, and the method is full"),
+        ("cost pocket --method full --targets nope", "targets is 'nope', and the method is full"),
+    ],
+)
+def test_a_dial_that_a_method_has_not_is_refused(words, said):
+    done = invoke(*words.split())
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.output
+    assert re.search(said, done.stderr), done.stderr
 
 
 def write_opt(folder):

@@ -1,10 +1,13 @@
 """Chats: every format becomes the same messages; what a row says is read, or refused by name."""
 
+import json
+
 import pytest
 
 from ftkit import UserError, data, models
 from ftkit.data import chat
 
+EXCHANGE = {"prompt": "x", "completion": "y"}
 MESSAGES = [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hi."}]
 PAIR = {"prompt": "Hello!", "chosen": "Hi.", "rejected": "Go away."}
 
@@ -114,6 +117,15 @@ def test_answers_in_a_prompt_are_given_and_not_learned():
         ({"messages": MESSAGES[:1]}, "not an answer of the assistant but of the role user"),
         ({"prompt": "x", "completion": " \n"}, "the answer is empty"),
         ({"text": "Once upon a time"}, "a raw text has no question"),
+        (
+            {"prompt": [*MESSAGES[:1], {"role": "assistant", "content": "{"}], "completion": "1}"},
+            "the prompt ends in an answer, and the kit goes on from no half answer",
+        ),
+        *[
+            ({**EXCHANGE, key: json.dumps(MESSAGES[:1])}, f"{key} is messages written as text")
+            for key in EXCHANGE
+        ],
+        ({**EXCHANGE, "prompt": str(MESSAGES[:1])}, "prompt is messages written as text"),
         (PAIR, "a preference pair .* write the row as prompt and completion"),
     ],
 )
@@ -136,6 +148,15 @@ def test_a_row_is_refused_with_the_key_and_what_it_holds(row, reason):
             "chosen": MESSAGES,
             "rejected": [MESSAGES[0], {"role": "assistant", "content": "Go away."}],
         },
+        {
+            **PAIR,
+            "score_chosen": 9,
+            "score_rejected": 1,
+            "chosen-rating": "5",
+            "rejected-rating": "",
+        },
+        {**PAIR, "chosen_rank": 1, "rejected_rank": 2, "margin": 0.5, "preference": "chosen"},
+        {**PAIR, "chosen_tokens": 1, "rejected_tokens": 9, "label": 1},
     ],
 )
 def test_every_kind_of_pair_becomes_the_same(pair):
@@ -152,6 +173,35 @@ def test_every_kind_of_pair_becomes_the_same(pair):
         ({**PAIR, "input": "and this"}, "preference pairs and states input beside it"),
         ({"chosen": "Hi.", "rejected": "No."}, "no prompt"),
         ({"prompt": "x", "completion": "y"}, "no preference pair"),
+        *[
+            ({**PAIR, **more}, reason)
+            for more, reason in [
+                ({"score_chosen": 1, "score_rejected": 9}, "score_chosen and score_rejected are 1"),
+                ({"chosen_score": "1", "rejected_score": "9.5"}, "the rejected answer is the bett"),
+                (
+                    {"chosen-rating": 1, "rejected-rating": 2},
+                    "chosen-rating and rejected-rating ar",
+                ),
+                ({"chosen_avg_rating": 1.5, "rejected_avg_rating": 2}, "rejected answer is the be"),
+                ({"chosen_rank": 2, "rejected_rank": 1}, "the rejected answer is the better one"),
+                ({"scores": {"chosen": 1, "rejected": 9}}, "scores of chosen and rejected are 1 a"),
+                ({"score_chosen": 5, "score_rejected": 5}, "both 5, so neither answer is better"),
+                ({"margin": -1}, "margin is -1, so the rejected answer is the better one"),
+                ({"score_diff": "-0.5"}, "score_diff is '-0.5', so the rejected"),
+                ({"preference": "rejected"}, "preference is 'rejected', so the rejected"),
+                ({"label": 0}, "label is 0, so the rejected answer is the better one"),
+            ]
+        ],
+        (
+            {**PAIR, "prompt": [*MESSAGES, MESSAGES[0], MESSAGES[1]]},
+            "the prompt ends in an answer",
+        ),
+        (
+            {**PAIR, "chosen": [{"role": "user", "content": "Other."}, MESSAGES[1]]},
+            "chosen has 2 messages behind what both sides share",
+        ),
+        ({**PAIR, "rejected": "Hi. "}, "have the same text"),
+        ({**PAIR, "chosen": json.dumps(MESSAGES)}, "chosen is messages written as text"),
     ],
 )
 def test_a_pair_that_says_nothing_is_refused(row, reason):
@@ -189,3 +239,13 @@ def test_a_row_that_the_template_refuses_is_named():
 def test_a_column_of_ones_own_is_no_slip_of_the_pen():
     row = {"prompt": "Q", "completion": "A", "Rating": 5, "vote": 1}
     assert data.to_messages(row)[-1]["content"] == "A"
+
+
+def test_a_prompt_may_be_said_again_behind_a_system_turn_of_both():
+    """Each side was 3 messages then, which only the trainer refused."""
+    system = {"role": "system", "content": "S"}
+    sides = {"chosen": [system, *MESSAGES], "rejected": [system, MESSAGES[0]]}
+    sides["rejected"].append({"role": "assistant", "content": "Go away."})
+    read = chat.to_pair({"prompt": "Hello!", **sides})
+    assert read["prompt"] == [system, MESSAGES[0]]
+    assert read["chosen"] == MESSAGES[1:]

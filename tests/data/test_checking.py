@@ -102,7 +102,7 @@ def test_pairs_are_checked_as_pairs(tmp_path):
     checked = data.check(write(tmp_path / "d.jsonl", pair, {**pair, "rejected": "b"}))
     assert (checked.format, checked.valid) == ("preference pairs", 1)
     assert "say the same" in checked.errors[0]["reason"]
-    assert "refuses pairs" in str(checked)
+    assert "objective dpo, kto or reward takes them" in str(checked)
 
 
 def test_pairs_are_held_against_pairs(tmp_path):
@@ -165,3 +165,50 @@ def test_the_page_needs_nothing_else_and_escapes_what_rows_say(tmp_path):
     assert page.count("line 9") == 1  # all of them, where the table names five
     assert "&lt;script&gt;" in page and "&lt;i&gt;" in page
     assert not any(tag in page for tag in ("<script", "<i>", "<b><", "http", "src="))
+
+
+def test_ranked_answers_are_checked_as_pairs(tmp_path):
+    ranked = {"prompt": "a", "responses": ["b", "c", "d"], "scores": [1, 3, 2]}
+    same = {**ranked, "scores": [1, 1, 1]}
+    checked = data.check(write(tmp_path / "d.jsonl", ranked, same))
+    assert (checked.format, checked.rows, checked.valid) == ("ranked answers", 2, 1)
+    assert (checked.pairs, checked.duplicates, checked.both_ways) == (3, 0, 0)
+    assert "all scores are the same" in checked.errors[0]["reason"]
+    chat = {**row("a"), "responses": "a column of one's own"}
+    assert not data.check(write(tmp_path / "d.jsonl", chat)).errors
+
+
+def test_pairs_that_contradict_each_other_are_counted(tmp_path):
+    pair = {"prompt": "p", "chosen": "a", "rejected": "b"}
+    other = {**pair, "chosen": "b", "rejected": "a"}
+    third = {**pair, "rejected": "c"}
+    checked = data.check(write(tmp_path / "d.jsonl", pair, other, third, pair))
+    assert (checked.both_ways, checked.duplicates, checked.other_answers) == (2, 1, 0)
+    assert checked.copies == [["line 4", "line 1"]]
+    assert "pairs say the contrary of an earlier one" in str(checked)
+
+
+def test_a_file_of_pairs_and_chats_is_a_fault(tmp_path):
+    pair = {"prompt": "p", "chosen": "a", "rejected": "b"}
+    checked = data.check(write(tmp_path / "d.jsonl", pair, row("a")))
+    assert [error["where"] for error in checked.errors] == ["the file"]
+    assert "1 of its rows are pairs and 1 have one answer" in checked.errors[0]["reason"]
+    ranked = {"prompt": "a", "responses": ["b", "c"], "scores": [1, 3]}
+    assert not data.check(write(tmp_path / "d.jsonl", pair, ranked)).errors
+
+
+def test_the_rejected_answer_of_a_pair_is_rendered_too(tmp_path, tokenizer):
+    pair = {"prompt": "p", "chosen": "a", "rejected": "b <|end|> c"}
+    checked = data.check(write(tmp_path / "d.jsonl", pair), tokenizer)
+    assert "holds '<|end|>'" in checked.errors[0]["reason"]
+
+
+def test_tool_calls_are_answers_that_differ(tmp_path):
+    def calling(arguments, **more):
+        call = {"function": {"name": "f", "arguments": arguments}, **more}
+        return [*row("a")["messages"][:1], {"role": "assistant", "tool_calls": [call]}]
+
+    said = [calling({"a": 1}), calling('{"a":1}', id="x"), calling({"a": 2})]
+    checked = data.check(write(tmp_path / "d.jsonl", *({"messages": chat} for chat in said)))
+    assert checked.answers == [['f({"a": 1})', 2], ['f({"a": 2})', 1]]
+    assert (checked.different_answers, checked.copies) == (2, [["line 2", "line 1"]])

@@ -102,3 +102,19 @@ def test_all_pairs_are_those_that_comparing_each_with_each_finds():
         assert data.near_pairs(rows, likeness) == right
     with pytest.raises(UserError, match="likeness is 0"):
         data.near_pairs(rows, 0)
+
+
+def test_other_thoughts_are_no_copy():
+    first, second = ({"role": "assistant", "content": "a", "thinking": t} for t in ("x", "y"))
+    assert data.copies([[first], [second], [{**first, "thinking": None}], [first]]) == {3: 0}
+    renamed = {"role": "assistant", "content": "a", "reasoning_content": " x"}
+    assert data.row_hash([renamed]) == data.row_hash([first])
+
+
+def test_other_tool_calls_are_no_near_copy():
+    question = {"role": "user", "content": "a b c"}
+    rows = [
+        [question, {"role": "assistant", "content": "", "tool_calls": [{"name": n}]}]
+        for n in ("look up", "send off", "look up")
+    ]
+    assert data.near_copies(rows) == {2: 0}

@@ -124,3 +124,33 @@ def test_a_folder_without_rows_and_what_is_no_file(tmp_path):
             data.read(tmp_path / name)
     with pytest.raises(UserError, match="there is no data set 'xxx"):
         data.load("x" * 5000)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["train-00001.jsonl.bz2", "test.xlsx", "test.txt", "val.arrow", "test", "more.jsonl.zst"],
+)
+def test_rows_of_a_folder_that_nothing_reads_are_refused(tmp_path, name):
+    write(tmp_path / "train.jsonl", TEXT)
+    write(tmp_path / name, b"x")
+    with pytest.raises(UserError, match=f"holds {name}, which is in no form that is read"):
+        files.read_records(tmp_path)
+
+
+def test_a_folder_of_a_split_is_refused_and_notes_are_not(tmp_path):
+    write(tmp_path / "train.jsonl", TEXT)
+    for name in ("README", "LICENSE", "train.yaml", "train.py", "notes.txt", ".train.jsonl.swp"):
+        write(tmp_path / name, b"x")
+    tmp_path.joinpath("old").mkdir()
+    assert len(files.read_records(tmp_path)) == 1
+    tmp_path.joinpath("test").mkdir()
+    with pytest.raises(UserError, match="holds the folder test, which is not looked into"):
+        files.read_records(tmp_path)
+
+
+def test_a_list_of_another_split_than_its_files_is_a_fault(tmp_path):
+    write(tmp_path / "train.jsonl", TEXT)
+    write(tmp_path / "test.json", json.dumps({"train": [ROW], "test": [ROW]}))
+    faults = [record.fault for record in files.read_records(tmp_path)]
+    assert [bool(fault) for fault in faults] == [True, False, False]
+    assert "in a list of train rows, in a file of test rows" in faults[0]

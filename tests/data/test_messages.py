@@ -69,6 +69,24 @@ def test_an_answer_that_calls_a_tool_may_be_empty():
                 (2**63, "holds 9223372036854775808, of too many digits"),
             ]
         ],
+        *[
+            ({"role": "assistant", "tool_calls": [call]}, reason)
+            for call, reason in [
+                ({"name": "f", "parameters": {"a": 1}}, "f has 'parameters' and no arguments. Did"),
+                ({"function": {"name": "f", "input": {"a": 1}}}, "f has 'input' and no arguments"),
+                ({"function": {"name": "f", "argumnets": "{}"}}, "'argumnets' and no arguments"),
+                ({"function": {"name": "f", "given": {"a": 1}}}, "'given' and no arguments"),
+                ({"name": "f", "arguments": {}, "args": {"a": 1}}, "'args' beside its arguments"),
+                ({"function": {"name": "f"}, "arguments": {}}, "mean 'arguments' inside its fun"),
+                ({"name": "f", "arguments": "{a:1"}, "arguments of f are a text and no JSON"),
+                ({"name": "f", "arguments": "{'a': 1}"}, "arguments of f are a text and no JSON"),
+                ({"name": "f", "arguments": "[1]"}, "are a text of .1., a list; write an object"),
+                ({"name": "f", "arguments": '{"a": 1, "a": 2}'}, "states 'a' twice"),
+            ]
+        ],
+        ({"role": "assistant", "content": "x", "refusal": "I can't"}, "states refusal, which is"),
+        ({"role": "user", "content": "x", "value": "y"}, "content and value, and the two differ"),
+        ({"role": "user", "content": "x", "from": "gpt"}, "role and from, and the two differ"),
         ({"role": "user", "content": "x \ud83d y"}, r"holds '\\ud83d', half of a pair"),
     ],
 )
@@ -100,11 +118,41 @@ def test_turns_of_sharegpt_are_messages():
         ({"from": None, "value": "x"}, "is from None; give"),
         ({"from": "human"}, "has no content"),
         ({"from": "human", "value": 5}, "is 5, a number"),
+        ({"from": "human", "value": "x", "content": "y"}, "content and value, and the two differ"),
     ],
 )
 def test_other_turns_are_refused(turn, reason):
     with pytest.raises(ValueError, match=reason):
         messages.read_turns([turn], "conversations")
+
+
+@pytest.mark.parametrize("stated", [{}, {"arguments": None}, {"arguments": ""}])
+def test_a_call_without_arguments_has_none(stated):
+    for call in ({"name": "f", **stated}, {"id": "1", "function": {"name": "f", **stated}}):
+        read = read_one(tool_calls=[call])["tool_calls"][0]
+        assert read.get("function", read) == {"name": "f", "arguments": {}}
+
+
+def test_what_is_said_twice_alike_is_read():
+    turn = {"from": "human", "role": "user", "value": "x", "content": "x", "parameters": None}
+    read = messages.read_turns([turn, {**turn, "from": "Ann"}], "conversations")
+    assert read == [{"role": "user", "content": "x"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ('[{"role": "user", "content": "hi"}]', True),
+        ("[{'content': 'hi', 'role': 'user'}\n {'content': 'a', 'role': 'assistant'}]", True),
+        ('{"role": "user", "content": "hi"}', True),
+        ('[{"from": "human", "value": "hi"}]', True),
+        ('[{"name": "a", "content": "b"}]', False),
+        ('Say {"role": "user", "content": "hi"}', False),
+        ("[]", False),
+    ],
+)
+def test_messages_in_a_text_are_seen(text, holds):
+    assert messages.holds_chat(text) == holds
 
 
 def test_many_and_strange_keys_are_named_short():

@@ -220,3 +220,36 @@ def test_what_stands_behind_the_json_in_a_cell_is_named(tmp_path):
     file.write_text(f'messages\n"{quoted} and more"\n')
     with pytest.raises(UserError, match="more than one value"):
         data.read(file)
+
+
+@pytest.mark.parametrize(
+    ("beside", "reason"),
+    [
+        ({"train": [A, B], "test": A}, "its 'test' is {.*an object; write a list of rows, or"),
+        ({"train": [A, B], "test": [["q", "a"]]}, "its 'test' is .*a list; write a list of rows"),
+        ({"train": [A, B], "dev": "dev.jsonl"}, "its 'dev' is 'dev.jsonl', a text"),
+        ({"train": [A, B], "tests": A}, "its 'tests' is .*write a list of rows named 'test'"),
+        ({"data": [A, B], "Test": [["q", "a"]]}, "its 'Test' is .*write a list of rows"),
+    ],
+)
+def test_a_split_that_is_no_list_of_rows_is_refused(beside, reason):
+    with pytest.raises(UserError, match=reason):
+        records.read_json(json.dumps(beside), "d.json")
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"train": [A], "test": [], "dev": None, "info": {"by": "me"}},
+        {"data": [A], "eval": 0.5, "dev": "Ann", "features": [["a"]]},
+    ],
+)
+def test_what_is_no_split_may_stand_beside_rows(beside):
+    assert values(records.read_json(json.dumps(beside), "d.json")) == [A]
+
+
+def test_messages_in_a_cell_are_read():
+    chat = [{"role": "user", "content": "hi, you"}]
+    cells = ",".join('"' + json.dumps(chat).replace('"', '""') + '"' for _ in range(2))
+    read = values(records.read_csv(f"prompt,chosen,rejected\n{cells},[no]\n", "d.csv"))
+    assert read == [{"prompt": chat, "chosen": chat, "rejected": "[no]"}]

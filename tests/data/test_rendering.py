@@ -499,3 +499,119 @@ def test_signs_that_the_tokenizer_does_not_know_are_refused_in_answers():
     assert data.render(
         [{"role": "user", "content": "Rome"}, {"role": "assistant", "content": "yes"}], tokenizer
     )
+
+
+FULL = {"city": "New York", "days": 3, "share": 0.5, "past": True, "deep": {"a": [1, "x"]}}
+ITEMS = "{% for k, v in c['function']['arguments'].items() %}{{ k }}={{ v }};{% endfor %}"
+PARTS = {
+    "only the names": (ITEMS.replace("={{ v }}", ""), "'New York' .city. of weather"),
+    "only the values": (ITEMS.replace("{{ k }}=", ""), "the name 'city' of weather"),
+    "texts alone": (ITEMS.replace("{{ v }}", "{{ v if v is string }}"), "3 .days. of weather"),
+    "no booleans": (ITEMS.replace("{{ v }}", "{{ v if v is not boolean }}"), "True .past. of"),
+    "first words": (
+        ITEMS.replace("{{ v }}", "{{ v.split(' ')[0] if v is string else v }}"),
+        "'New York' .city. of weather",
+    ),
+    "the first one": (
+        ITEMS.replace("%}{{ k }}={{ v }};{%", "%}{% if loop.first %}{{ k }}={{ v }}{% endif %}{%"),
+        "the name 'days' of weather",
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", PARTS)
+def test_a_part_of_the_arguments_that_is_left_out_is_refused(shape):
+    written, says = PARTS[shape]
+    tokenizer = with_template(CALLS.replace("{{ c['function']['arguments'] | tojson }}", written))
+    reason = f"the arguments of the tool call in row 7's message 2 .{says}"
+    with pytest.raises(UserError, match=reason):
+        data.render(with_call(FULL), tokenizer, where="row 7")
+
+
+@pytest.mark.parametrize("written", [ITEMS, "{{ c['function']['arguments'] | tojson }}"])
+def test_arguments_that_are_written_in_any_way_are_taken(written):
+    tokenizer = with_template(CALLS.replace("{{ c['function']['arguments'] | tojson }}", written))
+    for arguments in (FULL, {}, {"none": None, "empty": []}):
+        assert data.render(with_call(arguments), tokenizer)
+    by_name = "{{ c['function']['arguments'].city }}"
+    tokenizer.chat_template = CALLS.replace("{{ c['function']['arguments'] | tojson }}", by_name)
+    assert data.render(with_call({"city": "Rome"}), tokenizer)
+
+
+def test_calls_that_no_file_was_read_for_are_read_as_those_of_files():
+    tokenizer = with_template(CALLS)
+    call = {"function": {"name": "weather"}}
+    chat = [ONE[0], {"role": "assistant", "content": "", "tool_calls": [call]}]
+    assert "weather {}</tool_call>" in data.render(chat, tokenizer).text
+    call["function"]["parameters"] = {"city": "Rome"}
+    with pytest.raises(UserError, match="row 7: tool_calls: weather has 'parameters' and no arg"):
+        data.render(chat, tokenizer, where="row 7")
+    with pytest.raises(UserError, match="row 7: arguments of weather are a text and no JSON"):
+        data.render(with_call("{city"), tokenizer, where="row 7")
+
+
+TOOLS = [
+    {"type": "function", "function": {
+        "name": "weather", "description": "Tells the weather.", "parameters": {
+            "type": "object", "required": ["city"], "properties": {
+                "city": {"type": "string", "description": "Its name."},
+                "unit": {"type": "string", "enum": ["C", "F"]},
+            },
+        },
+    }},
+    {"type": "function", "function": {"name": "stop", "description": "Ends it."}},
+]  # fmt: skip
+SHOWS = (
+    "{% for t in tools or [] %}{% set f = t.function %}{% set p = f.parameters or {} %}"
+    "WRITTEN\n{% endfor %}" + CHATML
+)
+LEFT_OUT = {
+    "{{ t | tojson if loop.first }}": "'stop' .name. of stop",
+    "{{ f.name }}": "'Tells the weather.' .description. of weather",
+    "{{ f.name }}: {{ f.description[:5] }}": "'Tells the weather.' .description. of weather",
+    "{{ f.name }}: {{ f.description }}": "'city' .parameters.required.0. of weather",
+    "{{ f.name }}: {{ f.description }} {{ p.required }}": "the name 'city' of weather",
+    "{{ f.name }}: {{ f.description }} {{ p.required }} {{ p.properties }}": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("written", LEFT_OUT)
+def test_a_part_of_the_tools_that_is_left_out_is_refused(written):
+    tokenizer = with_template(SHOWS.replace("WRITTEN", written))
+    if says := LEFT_OUT[written]:
+        reason = f"leaves out a part of the tools of row 7: {says}"
+        for render, chat in ((data.render, ONE), (data.render_prompt, ONE[:1])):
+            with pytest.raises(UserError, match=reason):
+                render(chat, tokenizer, tools=TOOLS, where="row 7")
+    else:
+        assert data.render(ONE, tokenizer, tools=TOOLS)
+
+
+def test_the_parts_of_tools_are_looked_at_once_for_each_set(monkeypatch):
+    tokenizer, seen = with_template(SHOWS.replace("WRITTEN", "{{ t | tojson }}")), []
+    looked = rendering.find_dropped_tool
+    monkeypatch.setattr(
+        rendering, "find_dropped_tool", lambda *args: seen.append(args) or looked(*args)
+    )
+    for tools in (TOOLS, TOOLS, TOOLS[:1], json.dumps(TOOLS)):
+        assert data.render(ONE, tokenizer, tools=tools)
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"a": "b<|im_end|>", "c": 1}, {"a<|im_end|>": 1}, {"a": [{"b": "<|im_end|>"}]},
+        '{"a": "<|im_end|>"}',
+    ],
+)  # fmt: skip
+def test_a_tool_call_that_holds_its_own_end_is_refused(arguments):
+    """Half of it was learned: an end inside the JSON."""
+    tokenizer = with_template(CALLS)
+    with pytest.raises(UserError, match=r"message 2 of row 7 .assistant. holds '<.*with which"):
+        data.render(with_call(arguments), tokenizer, where="row 7")
+    named = with_call({})
+    named[1]["tool_calls"][0]["function"]["name"] = "f<|im_end|>"
+    with pytest.raises(UserError, match=r"holds '<\|im_end\|>'"):
+        data.render(named, tokenizer)
+    assert data.render([named[0], {**named[1], "weight": 0}, *ONE], with_template(CALLS))

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from verbs import invoke
 
 from ftkit import doctor, lora, models
+from ftkit.core import files
 from ftkit.doctor import adapters
 
 WEIGHTS = "adapter_model.safetensors"
@@ -205,3 +206,19 @@ def test_the_verb_takes_an_adapter_and_its_base(folder):
     assert done.exit_code == 1
     bad = [f["check"] for f in json.loads(done.stdout)["findings"] if not f["ok"]]
     assert bad == ["learning"]
+
+
+def test_an_adapter_of_another_base_of_the_same_shape_is_wrong(folder, tmp_path):
+    base = shutil.copytree(files.data_path("pocket"), tmp_path / "two" / "pocket")
+    tensors = load_file(base / "model.safetensors")
+    save_file({name: 1.1 * tensor for name, tensor in tensors.items()}, base / "model.safetensors")
+    restate(folder, base_model_name_or_path=str(base))
+    assert doctor.examine(folder).wrong == []
+    found = wrong(folder, "pocket")
+    assert list(found) == ["base"]
+    assert f"was trained on another base, {base}: its" in found["base"].message
+    assert f"models.load('{base}')" in found["base"].detail
+    # its own base is gone: it is said that nobody looked
+    restate(folder, base_model_name_or_path="/gone/pocket")
+    found = {f.check: f.message for f in doctor.examine(folder, "pocket").findings}
+    assert "in its shape; its weights are not looked at: there is no whole" in found["base"]

@@ -112,3 +112,16 @@ def test_grounded_means_whole_words_and_numbers(answer, grounded):
     asked = {"role": "user", "content": "Order 4261 for Ann."}
     row = {"messages": [asked, {"role": "assistant", "content": answer}]}
     assert values.is_grounded(row) == grounded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "grounded"),
+    [({"order": 4261}, True), ('{"who": "Ann"}', True), ({"order": 4262}, False), ({}, True)],
+)
+def test_a_tool_call_is_grounded_by_what_it_is_called_with(arguments, grounded):
+    """Its text is empty, which was an IndexError."""
+    asked = {"role": "user", "content": "Order 4261 for Ann."}
+    call = {"type": "function", "function": {"name": "find", "arguments": arguments}}
+    for content in ("", " ", None):
+        said = {"role": "assistant", "content": content, "tool_calls": [call]}
+        assert values.is_grounded({"messages": [asked, said]}) == grounded

@@ -138,5 +138,17 @@ def test_other_methods_are_traced_to_the_byte_and_not_modelled(method):
     assert traced.parts["adapter"] >= 4 * methods.count("pocket", method).trainable
     with pytest.raises(memory.NotModelled, match=r"the formula knows full, lora, qlora.*trace"):
         memory.predict("pocket", **options)
-    with pytest.raises(UserError, match="rank and targets are LoRA's"):
+    with pytest.raises(UserError, match=r"rank is 4, and the method is .*leave it out"):
         memory.make_step("pocket", method=method, rank=4, seq=32)
+
+
+def test_a_traced_method_has_the_rank_and_the_targets_that_it_is_given():
+    step = {"method": "dora", "seq": 16, "dtype": "float32", "device": "cpu"}
+    assert [memory.make_step("pocket", **step, **r).rank for r in ({}, {"rank": 16})] == [8, 16]
+    given = {"rank": 4, "targets": "q,v"}
+    trained = methods.count("pocket", "dora", r=4, targets="q,v").trainable
+    assert memory.trace("pocket", **step, **given).parts["adapter"] == 4 * trained
+    # a step that is asked again, and one made of another, keep what was chosen
+    four = memory.make_step("pocket", method="lora", rank=4, seq=16)
+    assert memory.make_step(four, method="dora").rank == 4
+    assert memory.make_step(memory.make_step(four, method="full"), method="vera").rank == 64

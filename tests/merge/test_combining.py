@@ -140,12 +140,92 @@ def test_ties_on_delta_w_by_hand(both):
         ({"a": 1.0, "b": float("nan")}, {}, "the weight of 'b' is nan; give a number"),
         ({"a": 1.0, "b": "1"}, {}, "the weight of 'b' is '1'; give a number"),
         ({"a": 1.0, "b": 1.0}, {"way": "ties", "density": 20}, "density is 20; it is the share"),
+        (["a", "b"], {}, r"weights is \['a', 'b'\]; give each adapter its weight"),
+        ({"a": 1.0, "b": 1.0}, {"name": 5}, "the adapter's name is 5; give letters"),
+        ({"a": 1.0, "b": 1.0}, {"name": "items"}, "'items', a word of torch's own"),
     ],
 )
 def test_bad_combinations(both, weights, options, message):
     with pytest.raises(UserError, match=message):
         merge.combine(both, weights, **options)
     assert list(both.peft_config) == ["a", "b"]
+
+
+def carried(model):
+    """What a model carries: its adapters, which is on, its tensors and what of them trains."""
+    training = [name for name, p in model.named_parameters() if p.requires_grad]
+    return list(model.peft_config), model.active_adapters, list(model.state_dict()), training
+
+
+ONES = {"a": 1.0, "b": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("way", "options", "message"),
+    [
+        ("svd", {"svd_rank": 1000}, "svd_rank is 1000; give a whole number from 1 to 128"),
+        ("svd", {"svd_rank": 0}, "svd_rank is 0; give a whole number from 1"),
+        ("ties_svd", {"svd_rank": 2.5}, "svd_rank is 2.5; "),
+        ("svd", {"svd_rank": True}, "svd_rank is True; "),
+        ("svd", {"svd_clamp": 5}, "svd_clamp is 5; .*above 0.5 and up to 1"),
+        ("svd", {"svd_driver": "nope"}, "svd_driver is 'nope'; "),
+        ("svd", {"svd_driver": "gesvd"}, "on a CPU there is none to choose"),
+        ("svd", {"svd_full_matrices": "no"}, "svd_full_matrices is 'no'; give True or False"),
+        ("ties", {"majority_sign_method": "totl"}, "is 'totl'; give total .*mean 'total'"),
+        ("cat", {"svd_rank": 8}, "svd_rank is 8, and cat does not read it; .*svd, ties_svd"),
+        ("linear", {"majority_sign_method": "total"}, "linear does not read it"),
+        ("cat", {"density": 0.5}, "density is 0.5, and cat does not read it"),
+        ("svd", {"rank": 8}, r"there is no option 'rank'; .*Did you mean 'svd_rank'\?"),
+    ],
+)
+def test_an_option_that_can_not_be_leaves_nothing_behind(both, way, options, message):
+    before = carried(both)
+    with pytest.raises(UserError, match=message):
+        merge.combine(both, ONES, way, **options)
+    assert carried(both) == before
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyError("x"), KeyboardInterrupt])
+def test_whatever_fails_half_way_leaves_nothing_behind(both, error, monkeypatch):
+    before, inside = carried(both), type(both.base_model)
+    with monkeypatch.context() as patch:
+        way = "_svd_generalized_task_arithmetic_weighted_adapter"
+
+        def fail(*_, **__):
+            raise error
+
+        patch.setattr(inside, way, fail)
+        expected = UserError if isinstance(error, Exception) else KeyboardInterrupt
+        with pytest.raises(expected):
+            merge.combine(both, ONES, "svd")
+    assert carried(both) == before
+    assert merge.combine(both, ONES, "svd") == "svd: a + b"
+
+
+@pytest.mark.parametrize("weight", [1e39, 10**400])
+def test_weights_that_leave_no_numbers_are_refused(both, weight):
+    before = carried(both)
+    with pytest.raises(UserError, match=r"combination by cat could not be made .*smaller weights"):
+        merge.combine(both, {"a": weight, "b": 1.0})
+    assert carried(both) == before
+
+
+def test_an_error_of_nothing_is_refused_and_a_layer_too_many_counts(both, saved, tmp_path):
+    for weights in ({"a": 0, "b": 0}, {"a": 0.0}):
+        with pytest.raises(UserError, match=r"Σ w · ΔW of 'a'.* is 0 at the weights 0"):
+            merge.combination_error(both, "a", weights)
+    lora.load(both, saved / "a", "twin")
+    with pytest.raises(UserError, match=r"of .a., .twin. is 0 at the weights -1\.0, 1\.0"):
+        merge.combination_error(both, "a", {"a": -1.0, "twin": 1.0})
+    with pytest.raises(UserError, match="no adapter 'c'"):
+        merge.combination_error(both, "c", ONES)
+    with pytest.raises(UserError, match="weights is 'a'"):
+        merge.combination_error(both, "a", "a")
+    # on fewer layers than the sum, and on more
+    random_adapter(3, targets="q,v").save_pretrained(tmp_path)
+    lora.load(both, tmp_path, "few")
+    assert merge.combination_error(both, "few", {"a": 1.0}) > 0.5
+    assert merge.combination_error(both, "a", {"few": 1.0}) > 0.5
 
 
 def test_different_ranks_need_a_way_that_allows_them(both, tmp_path):

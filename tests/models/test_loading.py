@@ -353,3 +353,27 @@ def test_a_configuration_that_breaks_off_later_is_refused_at_once(folder, file, 
     (folder / file).write_text(json.dumps(values))
     with pytest.raises(UserError, match=message):
         models.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("{% if tools | length > 0 %}{{ tools | tojson }}{% endif %}", "object of type 'null' has"),
+        ("{{ 1 / 0 }}", "division by zero"),
+        ("{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}", "maximum recursion"),
+        ("{{ messages[0].content + 1 }}", ""),
+    ],
+)
+def test_a_chat_template_that_breaks_is_one_sentence(fault, reason, folder):
+    file = folder / "chat_template.jinja"
+    file.write_text(fault + file.read_text())
+    refused(folder, "the chat template of", f"fails ({reason}", "mend chat_template")
+
+
+def test_a_chat_template_that_breaks_on_system_messages_alone_is_given_none(folder):
+    fault = "{% for m in messages %}{% if m.role == 'system' %}{{ 1 / 0 }}{% endif %}{% endfor %}"
+    file = folder / "chat_template.jinja"
+    file.write_text(fault + file.read_text())
+    _, tokenizer = models.load(folder)
+    chat = [{"role": "system", "content": "Be"}, {"role": "user", "content": "brief."}]
+    assert "Be\n\nbrief." in tokenizer.apply_chat_template(chat, tokenize=False)

@@ -200,6 +200,9 @@ def test_a_log_that_was_torn_or_changed_is_refused_and_the_one_before_is_there(k
             "has no 'tikets'; there are tickets. Did you mean 'tickets'",
         ),
         (lambda r: r.promote("tickets", "v2", " "), "why is empty"),
+        (lambda r: r.promote("tickets", "v2", "a\nb"), r"why is 'a\\nb'; give one line of text"),
+        (lambda r: r.roll_back("tickets", "a\u2028b"), "give one line of text"),
+        (lambda r: r.roll_back("tickets", "why", who="a\tb"), "who is .* give one line of text"),
         (lambda r: r.publish("nowhere", "tickets"), "there is no folder 'nowhere'"),
         (
             lambda r: r.publish(r.folder, "tickets"),
@@ -221,6 +224,18 @@ def test_a_name_is_one_that_a_folder_may_have_everywhere(kept, tmp_path, name):
     with pytest.raises(UserError, match=r"name is .*give up to 64 small letters"):
         kept.publish(tmp_path / "adapter1", name)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_reason_of_two_lines_is_refused_and_an_old_one_breaks_no_table(kept, tmp_path):
+    source = write_adapter(tmp_path / "third", 3.0)
+    with pytest.raises(UserError, match=r"why is 'a\\nb'; give one line of text"):
+        kept.publish(source, "tickets", "a\nb")
+    assert [version.label for version in kept.versions("tickets")] == ["v1", "v2"]
+    assert kept.publish(source, "tickets", "plus fort\xa0: 2\u202f%").label == "v3"
+    file = kept.folder / "tickets" / "v3" / shelf.VERSION
+    shelf.write_sealed(file, {**shelf.read_sealed(file), "why": "one\ntwo"})
+    for table in (kept.listing(), kept.history("tickets"), kept.read("tickets", "v3")):
+        assert "one two" in str(table)
 
 
 def spoil_weights(folder):

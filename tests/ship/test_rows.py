@@ -77,3 +77,42 @@ def test_too_few_rows_are_said(tmp_path):
     folder = run_of(tmp_path, [ASKED, SAID], times=5)
     with pytest.raises(UserError, match="openai takes 10 rows at least, and the run has"):
         ship.export(folder, "openai", tmp_path / "out")
+
+
+CALL = {"id": "c1", "function": {"name": "find", "arguments": {"order": 1}}}
+
+
+def test_a_tool_call_is_as_openai_states_it():
+    chat = [
+        ASKED,
+        {"role": "assistant", "content": "", "tool_calls": [CALL, {"id": "c2", "name": "stop"}]},
+        {"role": "tool", "content": "found", "tool_call_id": "c1"},
+        SAID,
+    ]
+    calls = rows.with_openai_calls(chat, "row 1")[1]["tool_calls"]
+    assert calls[0] == {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": "find", "arguments": '{"order": 1}'},
+    }
+    assert calls[1]["function"] == {"name": "stop", "arguments": "{}"}
+    assert rows.as_function({"name": "f"}) == {"type": "function", "function": {"name": "f"}}
+
+
+@pytest.mark.parametrize(
+    ("call", "answer", "reason"),
+    [
+        ({**CALL, "id": None}, "c1", "message 2: the call of find has the id None, and OpenAI"),
+        (CALL, None, "message 3: the tool's tool_call_id is None, .*before it .'c1'."),
+        (CALL, "c9", "message 3: the tool's tool_call_id is 'c9'"),
+    ],
+)
+def test_a_tool_call_without_its_id_is_refused(call, answer, reason):
+    chat = [
+        ASKED,
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "found", "tool_call_id": answer},
+        SAID,
+    ]
+    with pytest.raises(UserError, match=f"row 1, {reason}"):
+        rows.with_openai_calls(chat, "row 1")
