@@ -18,6 +18,8 @@ from typing import TypeGuard
 
 CELL = r"ipykernel_\d+|^<ipython-input|^<cell"  # what IPython calls the file of a cell
 
+BEGUN = 4  # letters of a word that may be the beginning of a longer one
+
 
 class UserError(ValueError):
     """Something the user can mend, in one sentence: the value, what is allowed and the cure.
@@ -47,10 +49,15 @@ def printable(sign: str) -> str:
 def nearest(word: object, known: Iterable[str]) -> str:
     """The question " Did you mean 'nf4'?" where a known spelling is close to `word`, else "".
 
-    It is meant for the end of an error's sentence, hence the blank in front.
+    Capitals count as small letters, and a name that begins with the word is close to it. It is
+    meant for the end of an error's sentence, hence the blank in front.
     """
-    close = difflib.get_close_matches(str(word), list(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    spelled = {name.lower(): name for name in known}
+    small = str(word).lower()
+    close = difflib.get_close_matches(small, spelled, n=1)
+    if not close and len(small) >= BEGUN:
+        close = [name for name in spelled if name.startswith(small)]
+    return f" Did you mean {spelled[close[0]]!r}?" if close else ""
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

@@ -13,7 +13,7 @@ known is for the reader of the file to say (`train.Experiment`). No notebook nee
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any
@@ -75,13 +75,18 @@ def read_text(path: Path) -> str:
         ) from error
 
 
-def check_keys(stated: Mapping, known: Sequence[str], where: object) -> None:
-    """Refuse keys that are not among the known ones."""
+def check_keys(
+    stated: Mapping,
+    known: Sequence[str],
+    where: object,
+    hint: Callable[[object, Sequence[str]], str] = nearest,
+) -> None:
+    """Refuse keys that are not among the known ones; hint: what a key was meant to be."""
     for key in stated:
         if key not in known:
             raise UserError(
                 f"{where} has the key {shown(key)}; the keys are {', '.join(known)}."
-                f"{nearest(key, known)}"
+                f"{hint(key, known)}"
             )
 
 
@@ -237,6 +242,16 @@ def check_node(node: "yaml.Node", where: object) -> None:
                 f"{where} states {node.value} in line {node.start_mark.line + 1}, which YAML reads "
                 f"in base {60 if ':' in node.value else 8}; write the number in base 10."
             )
+
+    # a day that there is not
+    if isinstance(node, yaml.ScalarNode) and kind == "timestamp":
+        try:
+            yaml.constructor.SafeConstructor().construct_yaml_timestamp(node)
+        except ValueError as error:
+            raise UserError(
+                f"{where} states the date {node.value} in line {node.start_mark.line + 1}, which "
+                f"there is not ({error}); give one such as 2026-07-31."
+            ) from error
 
     # a key twice
     if not isinstance(node, yaml.MappingNode):

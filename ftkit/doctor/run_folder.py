@@ -19,7 +19,15 @@ from ..core.errors import UserError, is_number, is_whole
 from ..core.parsing import parse_json, read_text
 from ..core.results import about
 from ..core.versions import PACKAGES, version_of
-from ..train import CHECKPOINTS, Experiment, hash_rows, read_record, warn_of_rate
+from ..train import (
+    CHECKPOINTS,
+    Experiment,
+    Objective,
+    hash_judges,
+    hash_rows,
+    read_record,
+    warn_of_rate,
+)
 from .asking import ask_run
 from .finding import Finding, Findings
 from .taught import Seen, check_copies, check_leak, check_tokens, rows_in
@@ -32,7 +40,7 @@ if TYPE_CHECKING:
 # more epochs cost nothing, since the best step's weights were kept.
 OVERFIT, OVERFIT_KEPT = 1.08, 1.5
 ENDS = 5  # steps at either end of a loss curve whose median stands for that end
-UNIT = "nats per answer token"
+USUAL = Objective()
 ODD = 16  # a scale above it, or below 1 / 16, is hardly meant: people use 0.5 to 4
 BLOCKS = 0.5  # of the base's blocks that an adapter has to touch; every preset touches all
 BLOCK = re.compile(r"\.(?:layers|h|blocks|layer)\.(\d+)\.")
@@ -81,7 +89,7 @@ def check_record(folder: Path, record: Mapping[str, Any], experiment: Experiment
         ),
         check_rate(recipe.lr, experiment.method_name),
         check_divergence(record.get("stopped"), losses),
-        check_training_loss(losses if not experiment.goal.drawn else []),
+        check_training_loss(losses if not experiment.goal.drawn else [], experiment.goal),
         check_learning(folder, notes),
         check_rows(notes),
         check_overfitting(record["validation"], keeps_best=recipe.keep_best),
@@ -371,10 +379,11 @@ def check_divergence(stopped: str | None, losses: Points) -> Finding:
     )
 
 
-def check_training_loss(losses: Points) -> Finding:
+def check_training_loss(losses: Points, goal: Objective = USUAL) -> Finding:
     """Is the loss lower at the end than at the start?
 
-    Both ends are medians of up to `ENDS` steps, since single steps are noisy.
+    Both ends are medians of up to `ENDS` steps, since single steps are noisy. goal: what the run
+    was trained for, which says in what its loss is counted.
     """
     finite = [loss for _, loss in losses if math.isfinite(loss)]
     if len(finite) < 2:
@@ -382,9 +391,16 @@ def check_training_loss(losses: Points) -> Finding:
         return Finding.fine("training loss", short)
     n = max(1, min(ENDS, len(finite) // 3))
     first, last = statistics.median(finite[:n]), statistics.median(finite[-n:])
-    span = f"{about(first)} → {about(last)} {UNIT}"
+    span = f"{about(first)} → {about(last)} {goal.measure[0].removeprefix('in ')}"
     if last < first:
         return Finding.fine("training loss", f"it fell: {span}")
+    if goal.on_pairs:
+        return Finding.wrong(
+            "training loss",
+            f"it did not fall ({span}), so the better answers gained nothing on the worse ones",
+            "look at ten pairs: do two of them contradict each other, or is the worse answer the "
+            "chosen one? Then raise the epochs, or change the learning rate",
+        )
     return Finding.wrong(
         "training loss",
         f"it did not fall ({span}), so the model learned nothing or lost what it knew",
@@ -469,14 +485,23 @@ def check_data(hashes: Mapping[str, str], experiment: Experiment) -> Finding:
     Looked at where they are here and no model is needed for them. hashes: those of the record.
     """
     try:
-        rows = experiment.load_splits()["train"]
+        splits = experiment.load_splits()
     except UserError as error:
         return Finding.fine("data", f"not looked at: {sentence(error)}")
+    rows = splits["train"]
     if hash_rows(rows) != hashes.get("train", ""):
         return Finding.wrong(
             "data",
             f"{experiment.data} now gives other training rows than the run saw, "
             "so the record no longer makes the same run",
+            "put the file back as it was, or train again and keep the new record",
+        )
+    judged = {} if experiment.goal.drawn else hash_judges(splits, experiment.recipe)
+    if any(hashes.get(split, now) != now for split, now in judged.items()):
+        return Finding.wrong(
+            "data",
+            f"{experiment.data} now gives other validation rows than those that judged the run's "
+            "steps, so the record no longer makes the same run",
             "put the file back as it was, or train again and keep the new record",
         )
     if not reads_alike(hashes.get("rendered"), rows, experiment):
@@ -503,4 +528,6 @@ def reads_alike(was: str | None, rows: "Dataset", experiment: Experiment) -> boo
             tokens = train.as_trl(rows, models.load_tokenizer(where))
     except UserError:
         return True
-    return was == train.hash_tokens(tokens, experiment.recipe.max_length)
+    longest = experiment.recipe.max_length
+    kept = train.cut(tokens, longest, "train").left_of(tokens)  # what was left out is not hashed
+    return was == train.hash_tokens(kept, longest)

@@ -37,6 +37,7 @@ MOST, FEW = 0.5, 0.05
 # A row that makes up more than this of the training rows, and is there so often, is a copy by
 # mistake: of the kit's own data sets none has a row twice in a hundred.
 COPIES, OFTEN = 0.02, 5
+CLOSING = 3  # tokens at the end of a row among which its end mark is
 LEAKED = 0.05  # of the test rows: a few may be alike by chance where questions are short
 DEAD = 0.1  # of the usual distance from the mean embedding; a trained token has 0.58 at least
 
@@ -65,8 +66,10 @@ class Seen:
         rendered = {tuple(ids) for ids in made["input_ids"]}
         if file.is_file():
             return cls(read_rows(file), tokenizer, rendered)
+        # as they were trained on: cut, and without those of whose answers nothing was left
         longest = experiment.recipe.max_length
-        pairs = zip(made["input_ids"], made["labels"], strict=True)
+        taught = train.cut(made, longest, "train").left_of(made)
+        pairs = zip(taught["input_ids"], taught["labels"], strict=True)
         rows = [(ids[:longest], labels[:longest]) for ids, labels in pairs]
         return cls(rows, tokenizer, rendered)
 
@@ -165,29 +168,31 @@ def loss_begins(
 def check_end_mark(seen: Seen) -> Finding:
     """Does the end mark behind an answer carry loss?"""
     ends, forgotten = seen.ends, 0
-    for ids, labels in seen.rows:
-        taught = [place for place, label in enumerate(labels) if label != NO_LOSS]
-        behind = taught[-1] + 1 if taught else len(ids)
+    whole = [row for row in seen.rows if seen.packed or not is_cut(*row, seen)]
+    for ids, labels in whole:
+        _, behind = last_stretch(labels)
+        behind = behind or len(ids)
         forgotten += behind < len(ids) and ids[behind] in ends and ids[behind - 1] not in ends
-    if forgotten > FEW * len(seen.rows):
+    if forgotten > FEW * len(whole):
         return Finding.wrong(
             "end mark",
-            f"in {forgotten} of {len(seen.rows)} rows the end mark behind the answer carries no "
+            f"in {forgotten} of {len(whole)} rows the end mark behind the answer carries no "
             "loss, so the model never learns to stop",
             "give it a label; where the padding token is the end mark, the collator takes it away: "
             "set another pad_token",
         )
-    return Finding.fine("end mark", "the end of each answer is learned")
+    if not whole:
+        return Finding.fine("end mark", "not looked at: every row is cut off before its end")
+    of = "" if len(whole) == len(seen.rows) else f", in the {len(whole)} rows that are whole"
+    return Finding.fine("end mark", f"the end of each answer is learned{of}")
 
 
 def check_cut(seen: Seen) -> Finding:
     """Does each row end where its answer ends?"""
     if seen.packed:
         return Finding.fine("cut answers", "not looked at: the rows are packed")
-    ends = seen.ends
-    # what a template writes behind the last end mark is at most a line break
-    cut = sum(ends.isdisjoint(ids[-3:]) for ids, _ in seen.rows)
-    if not ends or cut <= FEW * len(seen.rows):
+    cut = sum(is_cut(*row, seen) for row in seen.rows)
+    if cut <= FEW * len(seen.rows):
         return Finding.fine("cut answers", "each row ends in an end mark")
     longest = max(len(ids) for ids, _ in seen.rows)
     return Finding.wrong(
@@ -196,6 +201,27 @@ def check_cut(seen: Seen) -> Finding:
         "tokens: their answers were cut off",
         "raise max_length above the longest row, or shorten the rows",
     )
+
+
+def is_cut(ids: Sequence[int], labels: Sequence[int], seen: Seen) -> bool:
+    """Whether a row's last answer is not there to its end mark; that of the question is none."""
+    begin, behind = last_stretch(labels)
+    if not seen.ends:
+        return False
+    # what a template writes behind the last end mark is at most a line break
+    if behind and len(ids) - behind < CLOSING:
+        return seen.ends.isdisjoint(ids[max(begin, len(ids) - CLOSING) :])
+    # the row goes on behind all that is learned: in an answer of weight 0, or one that is gone
+    row = tuple(ids)
+    begun = any(len(chat) > len(row) and chat[: len(row)] == row for chat in seen.rendered)
+    return begun or seen.ends.isdisjoint(ids[-CLOSING:])
+
+
+def last_stretch(labels: Sequence[int]) -> tuple[int, int]:
+    """Where the last tokens in a row that carry loss begin, and where they end; (0, 0) of none."""
+    behind = next((n for n in range(len(labels), 0, -1) if labels[n - 1] != NO_LOSS), 0)
+    begin = next((n for n in range(behind, 0, -1) if labels[n - 1] == NO_LOSS), 0)
+    return begin, behind
 
 
 def check_start_mark(seen: Seen) -> Finding:

@@ -9,6 +9,7 @@ from .formats import likeness as likeness
 from .formats import parse as parse
 from .formats import read_schema as read_schema
 from .hallucination import hallucination_rate as hallucination_rate
+from .likelihood import Surprisal as Surprisal
 from .likelihood import answer_log_probs as answer_log_probs
 from .likelihood import cost as cost
 from .likelihood import kl as kl
@@ -16,6 +17,7 @@ from .likelihood import kl_from_base as kl_from_base
 from .likelihood import option_nats as option_nats
 from .likelihood import perplexity as perplexity
 from .likelihood import surprisals as surprisals
+from .likelihood import surprisals_of as surprisals_of
 from .red_flags import LIMITS as LIMITS
 from .red_flags import Flag as Flag
 from .red_flags import Flags as Flags

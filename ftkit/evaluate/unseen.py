@@ -33,8 +33,10 @@ class Unseen:
     near: int | None = None  # rows left that are nearly the same as a training row; None: unknown
 
 
-def keep_unseen(rows: "Dataset", folder: str | Path) -> Unseen:
+def keep_unseen(rows: "Dataset", folder: str | Path, option: str = "--all") -> Unseen:
     """The rows that the run in a folder has not seen, by what they say (`data.row_hash`).
+
+    option: what the caller has to score all of them after all; "" where it has nothing.
 
     Neither its training rows nor those that it was validated with; of the file that it was trained
     on, its own test split. Raises UserError if none is left.
@@ -54,10 +56,10 @@ def keep_unseen(rows: "Dataset", folder: str | Path) -> Unseen:
     ]
     others = explain(said, trained, validated, len(left))
     if not left:
-        raise UserError(
-            f"{others}, so no row is new to {folder}; give other rows, or --all to score these."
-        )
-    notes = [f"{others}: they are left out, --all scores them."] if others else []
+        instead = f", or {option} to score these" if option else ""
+        raise UserError(f"{others}, so no row is new to {folder}; give other rows{instead}.")
+    instead = f", {option} scores them" if option else ""
+    notes = [f"{others}: they are left out{instead}."] if others else []
     if test is not None:
         notes.insert(0, f"Scored: the {len(left)} rows of the run's own test split.")
 

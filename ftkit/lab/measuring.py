@@ -197,5 +197,5 @@ def mean_loss(
     model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", rows: "Dataset"
 ) -> float:
     """The mean −log p of the rows' right answers, in nats per answer token."""
-    answers = evaluate.surprisals(model, tokenizer, rows["messages"])
+    answers = evaluate.surprisals_of(model, tokenizer, rows)
     return sum(answer.nats for answer in answers) / sum(answer.tokens for answer in answers)

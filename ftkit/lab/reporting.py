@@ -359,7 +359,7 @@ def find_test(
         return None, [f"A score on its own rows: {sentence(error)}."]
     notes: list[str] = []
     for each in cases or [case]:
-        unseen = evaluate.keep_unseen(test, each.folder)
+        unseen = evaluate.keep_unseen(test, each.folder, option="")
         notes += told_unseen(unseen, len(test))
         test = unseen.rows
     return test, notes
@@ -814,6 +814,8 @@ def section_curves(case: Case) -> Section:
         return Section(title, ["No loss was recorded."])
     best = case.record.get("best_step")
     picture = curves(losses, validation, best if is_whole(best) else None)
+    unit, what = case.experiment.goal.measure
+    picture.axes[0].set_ylabel(f"loss, {unit.removeprefix('in ')}")
     (_, first), (steps, last) = losses[0], losses[-1]
     claim = f"The training loss went from ≈{first:.2f} to ≈{last:.2f} in {steps} steps"
     told = ", ".join(f"{loss:.3f} at step {step}" for step, loss in validation) or "not taken"
@@ -823,8 +825,7 @@ def section_curves(case: Case) -> Section:
         if known:
             picture = lines({name: known}, "step", name)
             shown.append(picture.describe(f"{name} ended at {about(known[-1][1])}"))
-    words = "The loss is in nats per answer token: the mean of −log p of the right next token."
-    return Section(title, [words], shown)
+    return Section(title, [f"The loss is {unit}: {what}."], shown)
 
 
 def finite(curve: Sequence[Sequence[float]]) -> list[tuple[int, float]]:

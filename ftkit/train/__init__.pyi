@@ -2,6 +2,7 @@ from . import trainer as trainer
 from .batches import NO_LOSS as NO_LOSS
 from .batches import as_trl as as_trl
 from .batches import check_processes as check_processes
+from .batches import cut as cut
 from .batches import rows_at_once as rows_at_once
 from .batches import told_processes as told_processes
 from .checkpoint import CHECKPOINTS as CHECKPOINTS
@@ -45,6 +46,7 @@ from .run_folder import trained_rows as trained_rows
 from .supervised import Diverged as Diverged
 from .supervised import Run as Run
 from .supervised import carry_out as carry_out
+from .supervised import hash_judges as hash_judges
 from .supervised import hash_rows as hash_rows
 from .supervised import hash_sources as hash_sources
 from .supervised import hash_tokens as hash_tokens

@@ -102,6 +102,12 @@ class Cut:
             "or shorten the rows."
         )
 
+    def left_of(self, rows: "Dataset") -> "Dataset":
+        """The rows without those that are lost."""
+        lost = set(self.lost)
+        places = [place for place in range(len(rows)) if place + 1 not in lost]
+        return rows.select(places) if lost else rows
+
     def count(self, rows: list[int]) -> str:
         """Some rows, of so many."""
         return f"{len(rows):,} of {self.rows:,} {WORDS.get(self.split, self.split)} rows"

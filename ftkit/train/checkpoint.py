@@ -29,9 +29,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ..core.errors import UserError, reason
+from ..core.files import write_whole
 from ..core.parsing import parse_json, read_text
+from ..core.session import is_first
 
 CHECKPOINTS = "checkpoints"  # inside a run folder, until the run is done
+BEGUN = "begun.json"  # inside that one: which run they are of
 HASHES = "hashes.json"  # inside a checkpoint: {its file: SHA-256}
 LOCK = ".lock"  # inside a folder, while a process holds it
 
@@ -203,6 +206,31 @@ def differences(was: Mapping, now: Mapping, within: str = "") -> list[str]:
         elif old != new:
             changed.append(f"{name} was {old!r} and is {new!r} now")
     return changed
+
+
+def keep_tokens(checkpoints: Path, rendered: str) -> None:
+    """Note beside the checkpoints what a run's rows are as tokens, by their hash.
+
+    Raises `UserError` where the run that is to go on there saw other tokens.
+    """
+    begun = checkpoints / BEGUN
+    if not begun.is_file():
+        return
+    stated = parse_json(read_text(begun), begun)
+    was = stated["hashes"].setdefault("rendered", rendered)
+    refuse_other_tokens(checkpoints.parent, was, rendered)
+    if is_first():
+        write_whole(begun, json.dumps(stated))
+
+
+def refuse_other_tokens(out: Path, was: str, now: str) -> None:
+    """Refuse to go on with the run in a folder whose rows were other tokens."""
+    if was != now:
+        raise UserError(
+            f"{out} holds another run (hashes.rendered was {was!r} and is {now!r} now: the chat "
+            "template or the tokenizer gives other tokens for the same rows); give another --out, "
+            "the template as it was, or remove that folder."
+        )
 
 
 def moments(optimizer: Optimizer) -> dict[str, torch.Tensor]:

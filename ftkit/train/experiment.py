@@ -116,7 +116,7 @@ class Experiment:
                 f"objective is {shown(stated)}; give a name such as dpo, or its dials too: "
                 "{name: dpo, beta: 0.1}."
             )
-        check_keys(stated, field_names(Objective), "objective")
+        check_known(stated, field_names(Objective), "objective")
         goal = Objective(**stated)
         plain = goal.name == "sft"
         object.__setattr__(self, "objective", None if plain else goal.dials())
@@ -168,7 +168,12 @@ class Experiment:
         methods.find_method(name)
         adapter: Any = None
         if name in ("lora", "dora"):
-            adapter = {**options, "use_dora": True} if name == "dora" else options
+            if name == "dora" and options.setdefault("use_dora", True) is not True:
+                raise UserError(
+                    f"use_dora is {shown(options['use_dora'])} and method is 'dora', which is LoRA "
+                    "with use_dora: true; leave use_dora out, or state method: lora."
+                )
+            adapter = options
             check_lora(adapter)
         else:
             methods.check_options(name, options)
@@ -194,7 +199,7 @@ class Experiment:
                 "a recipe file holds keys such as model, data, replay, lora and recipe; "
                 "this one holds none."
             )
-        check_keys(stated, [name for name in field_names(cls) if name != "hashes"], "the file")
+        check_known(stated, known_keys()["the file"], "the file")
         recipe = Recipe(**read_part(stated, "recipe", field_names(Recipe)))
         numbers = {name: as_number(stated[name]) for name in ("rows", "replay") if name in stated}
         # `lora: null` is full fine-tuning, and stays as it is
@@ -383,7 +388,7 @@ def check_lora(adapter: object) -> None:
             f"lora is {shown(adapter)}; give keys and values such as {{r: 8, alpha: 16}}, "
             "or null for full fine-tuning."
         )
-    check_keys(adapter, list(LORA_RULES), "lora")
+    check_known(adapter, list(LORA_RULES), "lora")
     for key, value in adapter.items():
         if instead := LORA_RULES[key](value):
             raise UserError(f"{key} is {shown(value)}; {instead}")
@@ -434,8 +439,93 @@ def read_part(stated: Mapping, name: str, known: Sequence[str]) -> dict[str, Any
         raise UserError(
             f"{name} is {shown(part)}; give keys and values such as {{{known[0]}: …}}{instead}."
         )
-    check_keys(part, known, name)
+    check_known(part, known, name)
     return {key: as_number(value) for key, value in part.items()}
+
+
+# What other tools and people call a key: the part in which it stands here, and its name.
+CALLED = {
+    "learning_rate": ("recipe", "lr"),
+    "rate": ("recipe", "lr"),
+    "num_train_epochs": ("recipe", "epochs"),
+    "num_epochs": ("recipe", "epochs"),
+    "batch": ("recipe", "batch_size"),
+    "train_batch_size": ("recipe", "batch_size"),
+    "per_device_train_batch_size": ("recipe", "micro_batch"),
+    "micro_batch_size": ("recipe", "micro_batch"),
+    "lr_scheduler_type": ("recipe", "schedule"),
+    "lr_scheduler": ("recipe", "schedule"),
+    "scheduler": ("recipe", "schedule"),
+    "warmup_ratio": ("recipe", "warmup"),
+    "gradient_checkpointing": ("recipe", "checkpointing"),
+    "max_seq_length": ("recipe", "max_length"),
+    "max_seq_len": ("recipe", "max_length"),
+    "sequence_len": ("recipe", "max_length"),
+    "cutoff_len": ("recipe", "max_length"),
+    "early_stopping_patience": ("recipe", "patience"),
+    "early_stopping": ("recipe", "patience"),
+    "load_best_model_at_end": ("recipe", "keep_best"),
+    "random_seed": ("recipe", "seed"),
+    "rank": ("lora", "r"),
+    "lora_r": ("lora", "r"),
+    "lora_rank": ("lora", "r"),
+    "lora_alpha": ("lora", "alpha"),
+    "lora_dropout": ("lora", "dropout"),
+    "target_modules": ("lora", "targets"),
+    "lora_target": ("lora", "targets"),
+    "dora": ("lora", "use_dora"),
+    "loss_type": ("objective", "loss"),
+    "num_generations": ("objective", "group"),
+    "max_completion_length": ("objective", "tokens"),
+    "base": ("the file", "model"),
+    "base_model": ("the file", "model"),
+    "model_name": ("the file", "model"),
+    "model_name_or_path": ("the file", "model"),
+    "dataset": ("the file", "data"),
+    "datasets": ("the file", "data"),
+    "train_file": ("the file", "data"),
+    "quantization": ("the file", "quant"),
+    "load_in_4bit": ("the file", "quant"),
+    "max_rows": ("the file", "rows"),
+    "max_samples": ("the file", "rows"),
+    "adapter": ("the file", "lora"),
+}
+PLACES = {
+    "the file": "at the top of the file",
+    **{part: f"below {part}:" for part in ("recipe", "lora", "objective")},
+}
+RSLORA = " The update is added alpha / r times; for rsLoRA's alpha / √r state alpha · √r as alpha."
+
+
+def known_keys() -> dict[str, list[str]]:
+    """The keys of each part of a recipe file."""
+    return {
+        "the file": [name for name in field_names(Experiment) if name != "hashes"],
+        "recipe": field_names(Recipe),
+        "lora": list(LORA_RULES),
+        "objective": field_names(Objective),
+    }
+
+
+def check_known(stated: Mapping, known: Sequence[str], where: str) -> None:
+    """Refuse keys that a part of a recipe file does not have, and say where or what they are."""
+
+    def hint(key: object, known: Sequence[str]) -> str:
+        word, parts = str(key).lower(), known_keys()
+        if word == "use_rslora":
+            return RSLORA
+        # in this part, or in another, by this name or by what it is called here
+        found = [part for part, names in parts.items() if word in names and word != "name"]
+        part, name = CALLED.get(word, ((where if where in found else [*found, ""][0]), word))
+        if part:
+            said = f"{name} stands {PLACES[part]}."
+            return f" Did you mean {name!r}?" if part == where else f" {said}"
+        if close := nearest(key, known):
+            return close
+        near = [(nearest(key, names), part) for part, names in parts.items()]
+        return next((f"{close} It stands {PLACES[part]}." for close, part in near if close), "")
+
+    check_keys(stated, known, where, hint)
 
 
 def as_number(value: object) -> object:

@@ -21,6 +21,7 @@ from ..core.trackers import known_tracker
 
 SCHEDULES = ("linear", "cosine", "constant_with_warmup")
 LARGEST = 1e38  # of a number: what float32 can hold
+HEAVIEST = 1e6  # of a weight in a loss: what it leaves of the rest is nothing
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,15 @@ def above_zero(most: float) -> Check:
     return check
 
 
-def from_zero(value: object) -> str:
+def from_zero(value: object, most: float = LARGEST) -> str:
     """The check of a number from 0 on."""
-    right = is_number(value) and 0 <= value <= LARGEST
-    return "" if right else f"give a number from 0 on, {LARGEST:g} at most."
+    right = is_number(value) and 0 <= value <= most
+    return "" if right else f"give a number from 0 on, {most:g} at most."
+
+
+def weight(value: object) -> str:
+    """The check of what one part of a loss weighs beside another."""
+    return from_zero(value, HEAVIEST)
 
 
 def whole_from(first: int, last: int | None = None) -> Check:
@@ -134,7 +140,7 @@ RULES: tuple[tuple[str, Check], ...] = (
     ("keep_best", true_or_false),
     ("lr", from_zero),
     ("weight_decay", from_zero),
-    ("kl", from_zero),
+    ("kl", weight),
     ("schedule", known_schedule),
     ("warmup", share("of the steps")),
     ("patience", points_or_none),
@@ -150,6 +156,22 @@ def check_micro_batch(micro_batch: int | None, batch_size: int) -> None:
         raise UserError(
             f"micro_batch is {shown(micro_batch)}; "
             f"give null, or a whole number that divides batch_size, {batch_size}."
+        )
+
+
+def check_together(recipe: Recipe) -> None:
+    """Refuse what each field may hold, and no run can do anything with together."""
+    if recipe.patience is not None and recipe.patience >= recipe.evaluations:
+        raise UserError(
+            f"patience is {recipe.patience} and evaluations is {recipe.evaluations}, so no run "
+            f"would ever stop early; give more evaluations than patience, or patience: null."
+        )
+    taken = recipe.lr * recipe.weight_decay
+    if taken > 1 and recipe.weight_decay > 1:
+        raise UserError(
+            f"weight_decay is {recipe.weight_decay:g}; a step takes lr · weight_decay of every "
+            f"weight away, and with lr {recipe.lr:g} that is {taken:g} times all of it. Give "
+            f"{1 / recipe.lr:g} at most; usual is 0 to 0.1."
         )
 
 
@@ -184,6 +206,8 @@ OBJECTIVES = {
     "rloo": "a reward for replies that are drawn, against the others of their group",
     "grpo": "the same, over the group's spread",
 }
+# Others that are written like one of these and are another thing.
+NOT_HERE = ("orpo", "ppo", "cpo", "bco", "rpo", "apo", "simpo", "gspo", "dapo")
 PAIR_LOSSES = ("sigmoid", "ipo", "hinge", "sigmoid_norm")  # of DPO, by TRL's names
 USUAL_BETA = {"dpo": 0.1, "kto": 0.1, "rloo": 0.05}  # as in TRL; of the others 0
 
@@ -204,19 +228,22 @@ class Objective:
     temperature: float = 1.0  # rloo, grpo: at which replies are drawn
 
     def __post_init__(self) -> None:
-        if self.name not in OBJECTIVES:
+        if not isinstance(self.name, str) or self.name not in OBJECTIVES:
             raise UserError(
                 f"objective is {shown(self.name)}; give one of {', '.join(OBJECTIVES)}."
-                f"{nearest(self.name, OBJECTIVES)}"
+                f"{nearest_objective(self.name)}"
             )
         usual = {field.name: field.default for field in fields(self)}
         for name, check in OBJECTIVE_RULES.items():
-            value = getattr(self, name)
-            if value == usual[name]:
+            value, own = getattr(self, name), name in DIALS[self.name]
+            # 8.0 == 8 and False == 0.0: equal is not yet right
+            if value is None and usual[name] is None:
                 continue
-            if name not in DIALS[self.name]:
-                own = ", ".join(DIALS[self.name]) or "none"
-                raise UserError(f"{self.name} has no {name}; its dials are: {own}.")
+            if not own and value == usual[name] and not isinstance(value, bool):
+                continue
+            if not own:
+                dials = ", ".join(DIALS[self.name]) or "none"
+                raise UserError(f"{self.name} has no {name}; its dials are: {dials}.")
             if instead := check(value):
                 raise UserError(f"{name} is {shown(value)}; {instead}")
         if self.beta is None:
@@ -232,17 +259,51 @@ class Objective:
         """Whether its rows are pairs."""
         return self.name in ("dpo", "kto", "reward")
 
+    @property
+    def measure(self) -> tuple[str, str]:
+        """(the unit of the loss that is minimised, what it is a mean of), in words."""
+        if self.drawn:
+            return "a policy's", "it stays near 0; whether anything is learned the reward says"
+        unit, what = LOSSES[self.loss if self.name == "dpo" else self.name]
+        if not self.sft:
+            return unit, what
+        return "per pair", f"{what}, and {self.sft:g} times −log p per token of the chosen answer"
+
     def dials(self) -> dict[str, object]:
         """Its name and what is stated of it, as a file states them."""
         own = {name: getattr(self, name) for name in DIALS[self.name]}
         return {"name": self.name, **own}
 
 
+LEAD = "how much more the chosen answer gained on the reference than the rejected"
+LOSSES = {
+    "sft": ("in nats per answer token", "the mean of −log p of the right next token"),
+    "sigmoid": ("in nats per pair", f"the mean of −log σ of beta times {LEAD}"),
+    "sigmoid_norm": ("in nats per pair", f"the mean of −log σ of beta times {LEAD}, per token"),
+    "ipo": ("per pair", f"the mean square of what {LEAD}, per token, is off 1 / (2 · beta)"),
+    "hinge": ("per pair", f"the mean of what to 1 is missing of beta times {LEAD}"),
+    "kto": (
+        "per answer",
+        "the mean of 1 − σ of beta times what a good answer gained on the reference, or a bad lost",
+    ),
+    "reward": (
+        "in nats per pair",
+        "the mean of −log σ of the number of the chosen answer less that of the rejected",
+    ),
+}
 DRAWS = ("reward", "beta", "group", "tokens", "temperature")
 DIALS: dict[str, tuple[str, ...]] = {
     "sft": (), "dpo": ("beta", "loss", "sft"), "kto": ("beta",), "reward": (),
     "rloo": DRAWS, "grpo": DRAWS,
 }  # fmt: skip
+
+
+def nearest_objective(name: object) -> str:
+    """What an objective that there is not was meant to be, for the end of a sentence."""
+    word = str(name).lower()
+    if word in PAIR_LOSSES:
+        return f" It is a loss of dpo: {{name: dpo, loss: {word}}}."
+    return "" if word in NOT_HERE else nearest(name, OBJECTIVES)
 
 
 def known_loss(value: object) -> str:
@@ -259,9 +320,9 @@ def named_reward(value: object) -> str:
 
 
 OBJECTIVE_RULES: dict[str, Check] = {
-    "beta": from_zero,
+    "beta": weight,
     "loss": known_loss,
-    "sft": from_zero,
+    "sft": weight,
     "reward": named_reward,
     "group": whole_from(2, 1024),
     "tokens": whole_from(1, 1 << 16),

@@ -289,9 +289,7 @@ def tokenize(
         refuse_unreadable(rows, model, tokenizer, recipe.max_length, split)
         notes += [kept.note] if kept.note else []
         if kept.left:
-            lost = set(kept.lost)
-            places = [place for place in range(len(rows)) if place + 1 not in lost]
-            tokenized[split] = rows.select(places) if lost else rows
+            tokenized[split] = kept.left_of(rows)
     return tokenized, notes
 
 

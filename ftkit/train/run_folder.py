@@ -29,16 +29,19 @@ from ..core.files import HALF, whole_or_nothing, write_whole
 from ..core.parsing import parse_json, read_text
 from ..core.session import is_first, processes
 from .checkpoint import (
+    BEGUN,
     CHECKPOINTS,
     differences,
     drop_checkpoints,
     explain_write_errors,
     lock_folder,
+    refuse_other_tokens,
     sweep,
     whole_checkpoints,
 )
 from .experiment import Experiment, holds, read_record
-from .supervised import Diverged, Run, hash_sources, sft
+from .resuming import tokenize
+from .supervised import Diverged, Run, hash_judges, hash_sources, hash_tokens, sft
 from .watcher import STEPS, Stop, Watch, as_lines
 
 if TYPE_CHECKING:
@@ -53,8 +56,11 @@ WRITTEN = ("adapter", "model", "run.json", ROWS, STEPS)
 CHANGED = {
     "base": "the base's weights are others",
     "train": "the data give other training rows",
+    "validation": "the data give other validation rows",
     "rendered": "the chat template gives other tokens for the same rows",
 }
+
+SOURCES = ("base", "train", "validation")  # those that are known before a run begins
 
 
 class Teaching(NamedTuple):
@@ -132,8 +138,12 @@ def train_locked(
         shutil.rmtree(left, ignore_errors=True)
     model, tokenizer, splits = teaching.ready(experiment)
     made_from = hash_sources(model, splits["train"])
+    if not experiment.goal.drawn:  # which looks at no validation rows
+        made_from |= hash_judges(splits, experiment.recipe)
     experiment = continue_date(experiment, out).dated(tokenizer)
     if claim_folder(experiment, out, made_from):
+        with data.on_date(experiment.date):
+            check_tokens(experiment, out, (model, tokenizer, splits))
         return None
 
     # train, and save what came of it
@@ -150,7 +160,8 @@ def train_locked(
             tidy(out)
         raise
     said = said or explain_changes(experiment.hashes, run.hashes)
-    run = dataclasses.replace(run, notes=[*run.notes, *said])
+    hashes = {**made_from, **run.hashes}
+    run = dataclasses.replace(run, notes=[*run.notes, *said], hashes=hashes)
     finish(experiment, run, tokenizer, out)
     return run
 
@@ -160,7 +171,7 @@ def stated_in(out: Path) -> tuple[Path, dict[str, Any]] | None:
 
     None where there is neither. Raises `UserError` for one that is no record of a run.
     """
-    for file in (out / "run.json", out / CHECKPOINTS / "begun.json"):
+    for file in (out / "run.json", out / CHECKPOINTS / BEGUN):
         if not file.is_file():
             continue
         record = parse_json(read_text(file), file)
@@ -199,8 +210,9 @@ def explain_changes(was: Mapping[str, str] | None, now: Mapping[str, str]) -> li
 def claim_folder(experiment: Experiment, out: Path, made_from: Mapping[str, str]) -> bool:
     """Make `out` ready for a run; True where it holds this run complete.
 
-    made_from: the hashes of the base and of the training rows. Raises `UserError` for a folder that
-    belongs to another run or holds what is none, and where this run is there but broke off.
+    made_from: the hashes of the base, of the training rows and of those that judge the steps.
+    Raises `UserError` for a folder that belongs to another run or holds what is none, and where
+    this run is there but broke off.
     """
     checkpoints = out / CHECKPOINTS
     found = stated_in(out)
@@ -210,9 +222,12 @@ def claim_folder(experiment: Experiment, out: Path, made_from: Mapping[str, str]
 
     # is it this very run?
     stated, record = found
-    before = {name: value for name, value in record["hashes"].items() if name in made_from}
+    before = {name: value for name, value in record["hashes"].items() if name in SOURCES}
+    now = dict(made_from)
+    if "validation" not in before:  # of a record from before these were hashed
+        now.pop("validation", None)
     theirs = identity(Experiment.from_dict(record["experiment"]), before)
-    if other := differences(theirs, identity(experiment, made_from)):
+    if other := differences(theirs, identity(experiment, now)):
         raise UserError(
             f"{out} holds another run ({'; '.join(other)}); "
             "give another --out, the same recipe, or remove that folder."
@@ -226,6 +241,20 @@ def claim_folder(experiment: Experiment, out: Path, made_from: Mapping[str, str]
     if stopped := record.get("stopped"):
         raise UserError(f"{out} holds this run already, and it broke off: {stopped}")
     return True
+
+
+def check_tokens(experiment: Experiment, out: Path, ready: tuple[Any, Any, Any]) -> None:
+    """Refuse a run that is done where its rows are other tokens now; of the usual loss alone.
+
+    ready: the model, the tokenizer and the splits. A record may state no hash of its tokens.
+    """
+    stated = stated_in(out)
+    was = stated[1]["hashes"].get("rendered") if stated else None
+    if was is None or experiment.objective is not None:
+        return
+    model, tokenizer, splits = ready
+    train = tokenize(splits, model, tokenizer, experiment.recipe)[0]["train"]
+    refuse_other_tokens(out, was, hash_tokens(train, experiment.recipe.max_length))
 
 
 def identity(experiment: Experiment, hashes: Mapping[str, str]) -> dict[str, Any]:
@@ -259,7 +288,7 @@ def begin(experiment: Experiment, checkpoints: Path, made_from: Mapping[str, str
     begun = {"experiment": experiment.to_dict(), "hashes": dict(made_from)}
     with explain_write_errors(checkpoints.parent):
         checkpoints.mkdir(exist_ok=True)
-        write_whole(checkpoints / "begun.json", json.dumps(begun))
+        write_whole(checkpoints / BEGUN, json.dumps(begun))
 
 
 def finish(
@@ -278,7 +307,7 @@ def tidy(out: Path) -> None:
     sweep(checkpoints)
     with contextlib.suppress(OSError):
         (checkpoints / STEPS).unlink(missing_ok=True)
-        (checkpoints / "begun.json").unlink(missing_ok=True)
+        (checkpoints / BEGUN).unlink(missing_ok=True)
         checkpoints.rmdir()
 
 

@@ -30,7 +30,8 @@ from ..core.results import Result, TableParts, about
 from ..core.session import plain_torch, processes, quiet
 from ..core.trackers import check_tracker, tracked
 from ..core.versions import recorded_versions
-from .recipe import Recipe, as_stated, warn_of_rate
+from .checkpoint import keep_tokens
+from .recipe import Recipe, as_stated, check_together, warn_of_rate
 from .resuming import (
     Training,
     as_it_was,
@@ -166,6 +167,14 @@ def hash_sources(model: "PreTrainedModel | PeftModel", rows: "Dataset") -> dict[
     return {"base": print_of_base, "train": hash_rows(rows)}
 
 
+def hash_judges(splits: "Mapping[str, Dataset] | DatasetDict", recipe: Recipe) -> dict[str, str]:
+    """{"validation": the hash of the rows that judge a run's steps}; {} where none is judged."""
+    if not recipe.evaluations:
+        return {}
+    judges = splits.get("validation")
+    return {"validation": hash_rows(judges) if judges is not None and len(judges) else "no rows"}
+
+
 def hash_rows(rows: "Dataset") -> str:
     """SHA-256 of a split's messages, or its pairs', and of the tools that rows offer."""
     sha = hashlib.sha256()
@@ -197,9 +206,10 @@ def prepare(
     tokenized, notes = tokenize(splits, model, tokenizer, recipe)
     notes += uneven(len(tokenized["train"]), recipe)
     warn(warn_of_rate(recipe.lr, methods.name_of(model) or "lora"), *notes)
+    made_from = hash_sources(model, splits["train"]) | hash_judges(splits, recipe)
     rendered = hash_tokens(tokenized["train"], recipe.max_length)
     return tokenized, {
-        "hashes": {**hash_sources(model, splits["train"]), "rendered": rendered},
+        "hashes": {**made_from, "rendered": rendered},
         "rows": {split: [data.row_hash(row) for row in splits[split]] for split in tokenized},
         "notes": notes,
     }
@@ -400,6 +410,9 @@ def carry_out(
     made_from: hashes, rows and notes, as `prepare` gives them. One that diverged says so in
     `stopped`. It goes inside `alone` and `as_it_was`.
     """
+    check_together(recipe)
+    if checkpoints is not None:
+        keep_tokens(checkpoints, made_from["hashes"]["rendered"])
     training = begin(model, recipe, made_from["hashes"]["rendered"], since)
     warn_of_start(training)
     with undone_if_broken_off(model, training):

@@ -10,6 +10,10 @@ from ftkit.core import UserError, errors
 def test_a_close_spelling_is_asked_for():
     assert errors.nearest("nf5", ["nf4", "int8"]) == " Did you mean 'nf4'?"
     assert errors.nearest("nothing like it", ["nf4", "int8"]) == ""
+    assert errors.nearest("NF4", ["nf4", "int8"]) == " Did you mean 'nf4'?"
+    assert errors.nearest("b frosen", ["B frozen"]) == " Did you mean 'B frozen'?"
+    assert errors.nearest("constant", ["constant_with_warmup"]).endswith("'constant_with_warmup'?")
+    assert errors.nearest("con", ["constant_with_warmup"]) == ""
     assert errors.nearest(4, ["nf4"]) == "", "what is no text has no spelling"
 
 

@@ -107,6 +107,24 @@ def test_a_healthy_run_is_all_ok(healthy):
     assert "56 tensors, 32,768 numbers, all finite" in messages["adapter"]
 
 
+def test_other_validation_rows_make_another_run(planted):
+    found = planted(hashes={"validation": "0" * 64})
+    assert only(found, "data", "now gives other validation rows than those that judged the run's")
+
+
+def test_rows_that_max_length_left_out_do_not_make_it_another_template(tmp_path):
+    rows = [{"prompt": "Say it. " * n, "completion": "Yes."} for n in (1, 2, 30)]
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows * 4)))
+    recipe = train.Recipe(max_length=40, evaluations=0)
+    experiment = Experiment("pocket", data=str(tmp_path / "mine.jsonl"), recipe=recipe)
+    train_rows, (model, tokenizer) = experiment.load_splits()["train"], models.load("pocket")
+    tokenized, notes = train.resuming.tokenize({"train": train_rows}, model, tokenizer, recipe)
+    assert "are left out" in notes[0]
+    was = train.hash_tokens(tokenized["train"], recipe.max_length)
+    assert run_folder.reads_alike(was, train_rows, experiment)
+    assert not run_folder.reads_alike("0" * 64, train_rows, experiment)
+
+
 def test_the_verb_shows_a_table_and_exits_1_where_something_is_wrong(planted):
     done = CliRunner().invoke(app, ["doctor", str(planted.folder)])
     assert done.exit_code == 0, done.output
@@ -273,6 +291,25 @@ def test_the_ends_of_the_curve_decide_whether_it_fell(losses, ok, planted):
     assert found["training loss"].ok == ok
     if not ok:
         assert only(found, "training loss", "did not fall", "learning rate")
+
+
+@pytest.mark.parametrize(
+    ("goal", "said"),
+    [
+        ({"name": "sft"}, "nats per answer token"),
+        ({"name": "dpo"}, "nats per pair"),
+        ({"name": "dpo", "loss": "hinge"}, "per pair"),
+        ({"name": "dpo", "sft": 0.5}, "per pair"),
+        ({"name": "kto"}, "per answer"),
+        ({"name": "reward"}, "nats per pair"),
+    ],
+)
+def test_a_loss_is_counted_in_its_own_unit(goal, said):
+    objective = train.Objective(**goal)
+    found = run_folder.check_training_loss(curve(0.693, 0.628), objective)
+    assert found.ok and found.message == f"it fell: ≈0.693 → ≈0.628 {said}"
+    found = run_folder.check_training_loss(curve(0.693, 0.693), objective)
+    assert ("gained nothing on the worse" in found.message) is objective.on_pairs
 
 
 @pytest.mark.parametrize(

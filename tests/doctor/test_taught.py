@@ -64,6 +64,30 @@ def test_one_row_of_many_is_no_illness(seen):
     assert wrong(replace(seen, rows=rows)) == {}
 
 
+ASKED = [1, 3, 40, END, 5]  # a question with its own end mark, and the mark that begins an answer
+
+
+@pytest.mark.parametrize(
+    ("row", "cut"),
+    [
+        (([*ASKED, 50, END], [NO_LOSS] * 5 + [50, END]), False),
+        (([*ASKED, 50, END, 9], [NO_LOSS] * 5 + [50, END, NO_LOSS]), False),  # a line break behind
+        (([*ASKED, 50], [NO_LOSS] * 5 + [50]), True),  # one token is left of the answer
+        ((ASKED, [NO_LOSS] * 5), True),  # nothing is
+        # of two answers the second one is gone, or of weight 0
+        (([*ASKED, 50, END, *ASKED], [NO_LOSS] * 5 + [50, END] + [NO_LOSS] * 5), True),
+        (([*ASKED, 50, END, *ASKED, 50, END], [NO_LOSS] * 5 + [50, END] + [NO_LOSS] * 7), False),
+    ],
+)
+def test_the_end_mark_of_a_question_ends_no_answer(row, cut, seen):
+    whole = {(*ASKED, 50, END), (*ASKED, 50, END, *ASKED, 50, END)}
+    looked = replace(seen, rows=[row] * 8, rendered=whole)
+    assert ("cut answers" in wrong(looked)) is cut
+    said = taught.check_end_mark(replace(looked, rows=[row, ([*ASKED, 50, END], [50] * 7)]))
+    assert said.ok and said.message.endswith("in the 1 rows that are whole") is cut
+    assert taught.check_end_mark(looked).message.startswith("not looked at: every row") is cut
+
+
 def test_packed_rows_need_no_end_mark(seen):
     cut = changed(seen, lambda ids, labels: (ids[:80], labels[:80]))
     assert wrong(replace(cut, packed=True)) == {}

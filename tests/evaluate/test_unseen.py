@@ -118,6 +118,9 @@ def test_with_no_new_row_there_is_nothing_to_score(folder, mine, tmp_path):
         UserError, match=r"5 of 5 rows were trained on, so no row is new to .*--all"
     ):
         evaluate.keep_unseen(data.test_rows(other), folder)
+    # who has no such option is told of none
+    with pytest.raises(UserError, match=r"no row is new to .*; give other rows\.$"):
+        evaluate.keep_unseen(data.test_rows(other), folder, option="")
 
 
 def test_an_older_run_folder_is_read_again_from_its_data(folder, mine):

@@ -1,5 +1,6 @@
 """A run folder as a page: what stands on it, what is read and what asked, and what is refused."""
 
+import dataclasses
 import functools
 import json
 import re
@@ -80,7 +81,7 @@ def asked(monkeypatch):
     # the same rows are looked over once, and all of them are new to the run
     monkeypatch.setattr(reporting.data, "check", lambda *_, **__: looked_over()[0])
     monkeypatch.setattr(reporting.audit, "audit", lambda *_, **__: looked_over()[1])
-    unseen = lambda rows, _: evaluate.Unseen(rows, [], 0, 0)  # noqa: E731
+    unseen = lambda rows, *_, **__: evaluate.Unseen(rows, [], 0, 0)  # noqa: E731
     monkeypatch.setattr(reporting.evaluate, "keep_unseen", unseen)
     holds = operate.Verified("x", [], [])
     monkeypatch.setattr(reporting.operate, "verify", lambda *_, **__: holds)
@@ -331,3 +332,33 @@ def test_a_row_that_repeats_one_is_told_in_the_singular():
     one, two = (evaluate.Unseen(range(200), [], 0, near) for near in (1, 2))
     assert "1 of 200 nearly repeats a training row" in reporting.told_unseen(one, 200)[0]
     assert "2 of 200 nearly repeat a training row" in reporting.told_unseen(two, 200)[0]
+
+
+@pytest.mark.parametrize(
+    ("objective", "words", "axis"),
+    [
+        (
+            None,
+            "The loss is in nats per answer token: the mean of −log p of the right next token.",
+            "loss, nats per answer token",
+        ),
+        (
+            "dpo",
+            "The loss is in nats per pair: the mean of −log σ of beta times",
+            "loss, nats per pair",
+        ),
+        (
+            {"name": "dpo", "sft": 0.5},
+            "The loss is per pair: .*, and 0.5 times −log p",
+            "loss, per pair",
+        ),
+        ("kto", "The loss is per answer: the mean of 1 − σ of", "loss, per answer"),
+        ("grpo", "The loss is a policy's: it stays near 0", "loss, a policy's"),
+    ],
+)
+def test_a_loss_is_told_in_its_own_unit(objective, words, axis, written):
+    case = reporting.open_run(written)
+    stated = dataclasses.replace(case.experiment, objective=objective)
+    section = reporting.section_curves(dataclasses.replace(case, experiment=stated))
+    assert re.match(words, section.words[0])
+    assert section.shown[0].axes[0].get_ylabel() == axis

@@ -16,6 +16,7 @@ from ftkit.train import recipe
         ({"lr": "fast"}, "lr is 'fast'"),
         ({"lr": True}, "lr is True; give a number from 0 on"),
         ({"kl": -1}, "kl is -1; give a number from 0 on"),
+        ({"kl": 10**20}, r"kl is 10{20}; give a number from 0 on, 1e\+06 at most"),
         ({"weight_decay": -1}, "weight_decay is -1; give a number from 0 on"),
         ({"epochs": -1}, "epochs is -1; give a number above 0 and up to 1,000"),
         ({"epochs": 1001}, "epochs is 1001; give a number above 0 and up to 1,000"),
@@ -45,6 +46,50 @@ def test_a_bad_recipe_is_one_sentence(stated, message):
 def test_every_field_has_a_rule_or_a_check_beside_another_field():
     fields = train.Recipe.__dataclass_fields__.keys()
     assert {name for name, _ in recipe.RULES} | {"micro_batch"} == fields
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"name": "grpo", "group": 8.0}, r"group is 8\.0; give a whole number from 2 on"),
+        ({"name": "rloo", "tokens": 64.0}, r"tokens is 64\.0; give a whole number from 1 on"),
+        ({"name": "dpo", "sft": False}, "sft is False; give a number from 0 on"),
+        ({"name": "kto", "sft": False}, "kto has no sft; its dials are: beta"),
+        ({"name": "rloo", "temperature": True}, "temperature is True; give a number above 0"),
+        ({"name": "dpo", "beta": 10**20}, r"beta is 10{20}; give a number from 0 on, 1e\+06 at"),
+        ({"name": "SFT"}, r"objective is 'SFT'; give one of .* Did you mean 'sft'\?$"),
+        ({"name": "orpo"}, "objective is 'orpo'; give one of sft, dpo, kto, reward, rloo, grpo.$"),
+        ({"name": "IPO"}, r"'IPO'; .* It is a loss of dpo: \{name: dpo, loss: ipo\}"),
+        ({"name": ["dpo"]}, r"objective is \['dpo'\]; give one of"),
+    ],
+)
+def test_a_bad_objective_is_one_sentence(stated, message):
+    with pytest.raises(UserError, match=message):
+        train.Objective(**stated)
+
+
+def test_a_dial_that_stands_as_usual_is_none_of_another_objective():
+    assert train.Objective("dpo", group=8, temperature=1) == train.Objective("dpo")
+    assert train.Objective("grpo", group=8, temperature=1).temperature == 1
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"patience": 9, "evaluations": 2}, "patience is 9 and evaluations is 2, so no run would"),
+        ({"weight_decay": 1e30}, r"weight_decay is 1e\+30; a step takes .* Give 500 at most"),
+        ({"weight_decay": 10**30, "lr": 1}, r"weight_decay is 1e\+30; a step takes"),
+        ({"weight_decay": 0.1, "patience": 2, "lr": 1e30}, ""),
+        ({"lr": 0, "weight_decay": 1e30}, ""),
+    ],
+)
+def test_what_no_run_can_do_together_is_refused(stated, message):
+    """Read it is: the record of a run may state it."""
+    given = train.Recipe(**stated)
+    if not message:
+        return recipe.check_together(given)
+    with pytest.raises(UserError, match=message):
+        recipe.check_together(given)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from ftkit import UserError, data, lora, models, train
 from ftkit.__main__ import app
 from ftkit.core import files
-from ftkit.train import Experiment, checkpoint, run_folder, trainer
+from ftkit.train import Experiment, Recipe, checkpoint, run_folder, trainer
 from ftkit.train.run_folder import reopen, save_run, train_into
 
 TINY = {
@@ -483,6 +483,64 @@ def test_a_record_whose_data_have_changed_says_so(tmp_path):
     (tmp_path / "mine.jsonl").write_text("\n".join([*rows[:-1], rows[0]]))
     with pytest.warns(UserWarning, match="another run than the record's: the data give other"):
         train_into(Experiment.read(tmp_path / "one"), tmp_path / "two")
+
+
+def write_judged(folder, *, answer="7", judges=(12, 15)):
+    """Rows of which some judge a run's steps: their answers, and how many there are, may change."""
+    rows = [{"prompt": f"Say {n}.", "completion": f"{n}", "split": "train"} for n in range(12)]
+    rows += [{**rows[0], "prompt": f"Say {n}.", "completion": answer} for n in range(*judges)]
+    rows += [{**rows[0], "prompt": "Say 99.", "split": "test"}]
+    for row in rows[12:-1]:
+        row["split"] = "validation"
+    (folder / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    recipe = {"epochs": 1, "batch_size": 4, "evaluations": 3}
+    return Experiment(data=str(folder / "mine.jsonl"), lora=TINY["lora"], recipe=Recipe(**recipe))
+
+
+@pytest.mark.parametrize("changed", [{"answer": "8"}, {"judges": (12, 14)}, {"judges": (0, 0)}])
+def test_other_validation_rows_are_another_run(changed, tmp_path, monkeypatch):
+    stated, killed = write_judged(tmp_path), tmp_path / "killed"
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "finish", lambda *_: None)  # as if it was killed at its end
+        train_into(stated, killed)
+    train_into(stated, tmp_path / "done")
+    write_judged(tmp_path, **changed)
+    for out in (killed, tmp_path / "done"):
+        with pytest.raises(UserError, match=r"another run \(hashes\.validation was '.*' and is '"):
+            train_into(stated, out)
+    with pytest.warns(UserWarning, match="the data give other validation rows"):
+        train_into(Experiment.read(tmp_path / "done"), tmp_path / "again")
+    write_judged(tmp_path)
+    assert train_into(stated, tmp_path / "done") is None
+    assert train_into(stated, killed).steps == 3
+
+
+def test_another_template_is_another_run(dated, tmp_path, monkeypatch):
+    """Half a run in one form and half in another is no run at all."""
+    stated = Experiment.from_dict({**TINY, "model": str(dated), "date": "2026-07-31"})
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "finish", lambda *_: None)
+        train_into(stated, tmp_path / "killed")
+    train_into(stated, tmp_path / "done")
+    (dated / "chat_template.jinja").write_text(DATED.replace("%Y", "%y"))
+    for out in ("killed", "done"):
+        with pytest.raises(
+            UserError, match=r"another run \(hashes\.rendered was .* the chat templ"
+        ):
+            train_into(stated, tmp_path / out)
+    (dated / "chat_template.jinja").write_text(DATED)
+    assert train_into(stated, tmp_path / "done") is None
+    assert train_into(stated, tmp_path / "killed").steps == 3
+
+
+def test_a_record_from_before_validation_rows_were_hashed_is_still_this_run(tmp_path):
+    stated = write_judged(tmp_path)
+    train_into(stated, tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert list(record["hashes"]) == ["base", "train", "validation", "rendered"]
+    del record["hashes"]["validation"]
+    (tmp_path / "out" / "run.json").write_text(json.dumps(record))
+    assert train_into(stated, tmp_path / "out") is None
 
 
 def test_a_run_that_diverges_leaves_its_last_good_adapter_and_exits_1(tmp_path):
