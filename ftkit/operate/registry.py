@@ -353,7 +353,7 @@ class Registry:
             if not version.is_run:
                 notes.append(f"{version.label} has no record, so it may have seen these rows")
                 continue
-            unseen = evaluate.keep_unseen(rows, version.folder)
+            unseen = evaluate.keep_unseen(rows, version.folder, option="")
             rows, notes = unseen.rows, [*notes, *unseen.notes]
         scores = []
         for version in versions:
