@@ -629,7 +629,8 @@ def section_runs(cases: Sequence[Case]) -> Section:
     # a share that no run was asked for has no column
     known = [n for n, column in enumerate(zip(*rows, strict=True)) if set(column) != {DASH}]
     heads, *rows = [tuple(row[n] for n in known) for row in (heads, *rows)]
-    words = [f"{len(cases)} runs of {len(groups)} recipes were asked the same test rows."]
+    recipes = "one recipe" if len(groups) == 1 else f"{len(groups)} recipes"
+    words = [f"{len(cases)} runs of {recipes} were asked the same test rows."]
     if len(groups) > 1:
         words.append(
             "Recipes are compared seed by seed where they have two seeds or more in common, by "
