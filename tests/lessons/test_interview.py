@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import string
+from pathlib import Path
 
 import pytest
 from transformers import DataCollatorForLanguageModeling
@@ -366,6 +367,14 @@ def talk(talked):
     talk = interview.lead(["lora", "alpha"], minutes=4)
     talk.clock = lambda: talked[0]
     return talk
+
+
+def test_the_cards_are_as_many_as_readme_and_the_notebook_say():
+    root = Path(__file__).parents[2]
+    (notebook,) = (root / "notebooks").glob("16_*.ipynb")
+    assert len(json.loads(data_path("interview.json").read_text("utf-8"))["cards"]) == 18
+    assert "eighteen cards with rubric" in (root / "README.md").read_text("utf-8")
+    assert "Here are eighteen questions" in notebook.read_text("utf-8")
 
 
 def test_there_is_a_card_for_every_question_of_the_guides_and_nine_of_our_own():
