@@ -14,6 +14,7 @@ from hypothesis import strategies as draw
 
 from ftkit import UserError, models, train
 from ftkit.train import Experiment
+from ftkit.train import experiment as reading
 
 
 @pytest.mark.parametrize(
@@ -283,3 +284,10 @@ def test_lora_dora_and_full_are_noted_as_ever():
 def test_a_method_that_cannot_be_is_one_sentence(stated, message):
     with pytest.raises(UserError, match=message):
         Experiment.from_dict(stated)
+
+
+def test_what_people_call_a_key_leads_to_one_that_there_is():
+    keys = reading.known_keys()
+    assert all(name in keys[part] for part, name in reading.CALLED.values())
+    assert not reading.CALLED.keys() & {name for names in keys.values() for name in names}
+    assert {part for part, _ in reading.CALLED.values()} <= reading.PLACES.keys()
